@@ -1,0 +1,201 @@
+// Package plan says what a base's Node, its Pods' statuses and the next commands
+// should be, as functions of what is known. It is pure: the same input gives the
+// same output, time is an argument, nothing is read or written elsewhere.
+//
+// The module list is the truth. Answers to commands are remembered as hints and
+// explanations; they make no pod Running.
+package plan
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"module-controller/tunnel"
+)
+
+// Names that users write on their objects.
+const (
+	// LabelComponent marks what this program works with; module pods carry
+	// ComponentModule, Nodes ComponentVNode.
+	LabelComponent  = "virtual-kubelet.koupleless.io/component"
+	ComponentModule = "module"
+	ComponentVNode  = "vnode"
+	// EnvVersion is the environment variable of a container that holds its
+	// module's version.
+	EnvVersion = "BIZ_VERSION"
+	// AnnotationReplace chooses on a pod how a version replaces another:
+	// ReplaceBeside (the default) proves the new one beside the old before it
+	// serves; ReplaceAtOnce removes the old one first, for modules that open a
+	// fixed port or do not fit twice into the metaspace.
+	AnnotationReplace = "virtual-kubelet.koupleless.io/replace"
+	ReplaceBeside     = "beside"
+	ReplaceAtOnce     = "at-once"
+)
+
+// Reasons of a waiting container. They are stable: users match on them.
+const (
+	ReasonCreating        = "ContainerCreating"          // the base's list is not known yet
+	ReasonInstalling      = "Installing"                 // a command is under way or due
+	ReasonInstallFailed   = "InstallFailed"              // the last install failed, for the first time
+	ReasonInstallBackOff  = "InstallBackOff"             // it failed again; the next try is later
+	ReasonVersionMismatch = "VersionMismatch"            // the jar is another module or version
+	ReasonDeactivated     = "Deactivated"                // there, but not serving
+	ReasonSuperseded      = "Superseded"                 // a newer pod has the module on this base
+	ReasonDuplicate       = "DuplicateModule"            // an older pod has the same module and version
+	ReasonInvalid         = "InvalidModule"              // the pod spec does not name a module
+	ReasonConfigError     = "CreateContainerConfigError" // the environment cannot be resolved
+	ReasonBaseConflict    = "BaseIdentityConflict"       // two live bases have this identity
+)
+
+// Policy says what to do with a module that no pod asks for and that this
+// controller did not install. What it did install is uninstalled either way.
+type Policy string
+
+// The policies.
+const (
+	PolicyReport    Policy = "report"
+	PolicyUninstall Policy = "uninstall"
+)
+
+// Pod is a module pod bound to the base, as the planner sees it.
+type Pod struct {
+	// Pod has its environment resolved; its Status is the newest known in the
+	// API. It is never changed by the planner.
+	*corev1.Pod
+	// Gone says that the API has the pod no more (deleted by force, or before its
+	// module started): its modules are uninstalled and nothing is written.
+	Gone bool
+	// Unresolved explains why the environment could not be resolved; then the pod
+	// is not installed and shows ReasonConfigError.
+	Unresolved string
+}
+
+// Leaving says that the pod's modules are to go.
+func (p Pod) Leaving() bool { return p.Gone || p.DeletionTimestamp != nil }
+
+// Attempt is the last command sent for a module name on a base. There is at most
+// one under way for each name.
+type Attempt struct {
+	tunnel.Command
+	Pod  types.UID // for whom; empty for an uninstall that no pod waits for
+	Sent time.Time
+	// Answer is what the base said, nil while it has said nothing.
+	Answer   *tunnel.Answer
+	Answered time.Time
+	// Restarted says that the base was restarted, or unfollowed, after Sent: no
+	// answer will come and no effect is left.
+	Restarted bool
+}
+
+// Failure is what is remembered of installs that failed, by module key.
+type Failure struct {
+	URL string
+	// Count is how many installs of that URL failed in a row.
+	Count int
+	// At is when the last one failed, NotBefore when the next may be tried.
+	At, NotBefore time.Time
+	// Message is the root cause first.
+	Message string
+	// Mismatch is set when the jar proved to be another module or version.
+	Mismatch tunnel.ModuleKey
+}
+
+// Input is all that is known of one base's modules.
+type Input struct {
+	Now  time.Time
+	Base tunnel.BaseID
+	// IP is the base's address, for podIP and hostIP.
+	IP string
+	// Started is when the base's process started, by our clock; zero if unknown.
+	Started time.Time
+
+	// Live: the base was heard lately and our own link is up. Otherwise no
+	// command is planned, and statuses stay.
+	Live bool
+	// Conflict explains that two live bases share the identity; no command is
+	// planned then.
+	Conflict string
+	Features tunnel.Features
+
+	// List is the last module list, Listed when it was asked for (or received,
+	// where the tunnel cannot tell); zero Listed means never, since this
+	// process adopted the base or the base restarted.
+	List   []tunnel.Module
+	Listed time.Time
+	// Inert: the list proves presence, never absence.
+	Inert bool
+
+	Pods []Pod
+	// Attempts by module name; Failures by what was asked.
+	Attempts map[string]Attempt
+	Failures map[tunnel.ModuleKey]Failure
+	// Installed has what this controller brought to this base and has not seen
+	// gone since.
+	Installed map[tunnel.ModuleKey]bool
+	// Unwanted has since when a listed module has had no pod.
+	Unwanted map[tunnel.ModuleKey]time.Time
+
+	Config Config
+}
+
+// Config are the planner's settings; the zero value of each means its default.
+type Config struct {
+	Policy Policy // default PolicyReport
+	// Grace is how long a module that lost its pod without a graceful deletion
+	// stays before it is uninstalled. Default 10 s.
+	Grace time.Duration
+	// AnswerTimeout is how long an unanswered command is believed to be under
+	// way; then the list decides. Default 60 s.
+	AnswerTimeout time.Duration
+	// BackOffFirst doubles with each failure up to BackOffMax. Default 10 s, 5 min.
+	BackOffFirst, BackOffMax time.Duration
+	// MaxContainers refuses pods with more. Default 64.
+	MaxContainers int
+}
+
+// PodStatus is what one pod should show.
+type PodStatus struct {
+	Pod    Pod
+	Status corev1.PodStatus
+	// Finished: every module of a leaving pod is gone, so the pod may be deleted
+	// from the API.
+	Finished bool
+}
+
+// Planned is a command to send now.
+type Planned struct {
+	tunnel.Command
+	Pod types.UID
+}
+
+// Event is something to tell users, on a pod or, with an empty Pod, on the Node.
+type Event struct {
+	Pod     types.UID
+	Warning bool
+	Reason  string
+	Message string
+}
+
+// Output is what to do. Everything in it is whole: it replaces what was before.
+type Output struct {
+	Statuses []PodStatus
+	// Commands has at most one for each module name.
+	Commands []Planned
+	// Ask: the module list is needed now (after an answer, a lost answer, or
+	// because it was never read).
+	Ask bool
+	// Failures, Installed and Unwanted are to be remembered as they are here.
+	// Attempts that are settled are absent from Attempts.
+	Attempts  map[string]Attempt
+	Failures  map[tunnel.ModuleKey]Failure
+	Installed map[tunnel.ModuleKey]bool
+	Unwanted  map[tunnel.ModuleKey]time.Time
+	// Strangers are listed modules that no pod asked for, this controller did not
+	// install, and the policy leaves alone.
+	Strangers []tunnel.ModuleKey
+	Events    []Event
+	// Next is when to plan again if nothing happens; zero means no need.
+	Next time.Time
+}
