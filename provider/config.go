@@ -17,6 +17,9 @@ type Config struct {
 	// StaleAfter is the silence, in which a base is polled, after which its Node
 	// turns NotReady. Default 40 s.
 	StaleAfter time.Duration
+	// AnswerAfter is how long a base that is heard may leave every request
+	// unanswered before its Node turns NotReady. Default 90 s.
+	AnswerAfter time.Duration
 	// GoneAfter is the silence after which its Node is deleted. Default 10 min.
 	GoneAfter time.Duration
 	// LinkGrace is how long after our own link came back no base ages, because
@@ -34,9 +37,6 @@ type Config struct {
 	// failures of modules that vanished, and what was installed on retired bases.
 	// Default 4096 entries each.
 	Remembered int
-	// ResyncSecrets is how old a ConfigMap or Secret may be when a pod's
-	// environment is resolved from it. Default 10 s.
-	ResyncSecrets time.Duration
 
 	Node plan.NodeConfig
 	Plan plan.Config
@@ -46,6 +46,7 @@ type Config struct {
 func (c Config) Complete() Config {
 	c.Workers = cmp.Or(c.Workers, 16)
 	c.StaleAfter = cmp.Or(c.StaleAfter, 40*time.Second)
+	c.AnswerAfter = cmp.Or(c.AnswerAfter, 90*time.Second)
 	c.GoneAfter = cmp.Or(c.GoneAfter, 10*time.Minute)
 	c.LinkGrace = cmp.Or(c.LinkGrace, 150*time.Second)
 	c.ListEvery = cmp.Or(c.ListEvery, 8*time.Second)
@@ -53,7 +54,6 @@ func (c Config) Complete() Config {
 	c.NodeEvery = cmp.Or(c.NodeEvery, 5*time.Minute)
 	c.CommandsPerBase = cmp.Or(c.CommandsPerBase, 3)
 	c.Remembered = cmp.Or(c.Remembered, 4096)
-	c.ResyncSecrets = cmp.Or(c.ResyncSecrets, 10*time.Second)
 	return c
 }
 
@@ -68,11 +68,11 @@ func (c Config) Validate() error {
 	positive("Workers", int64(c.Workers))
 	positive("CommandsPerBase", int64(c.CommandsPerBase))
 	positive("Remembered", int64(c.Remembered))
+	positive("AnswerAfter", int64(c.AnswerAfter))
 	positive("ListEvery", int64(c.ListEvery))
 	positive("HealthEvery", int64(c.HealthEvery))
 	positive("NodeEvery", int64(c.NodeEvery))
 	positive("LinkGrace", int64(c.LinkGrace))
-	positive("ResyncSecrets", int64(c.ResyncSecrets))
 	if c.StaleAfter <= c.ListEvery {
 		errs = append(errs, fmt.Errorf("StaleAfter (%s) must be longer than ListEvery (%s): a silent base is polled before it is stale", c.StaleAfter, c.ListEvery))
 	}

@@ -1,5 +1,12 @@
 package plan
 
+import (
+	"cmp"
+	"strings"
+
+	"module-controller/tunnel"
+)
+
 // NodeConfig are the settings of the Nodes that bases become. The zero value of
 // each field means its default.
 type NodeConfig struct {
@@ -13,4 +20,24 @@ type NodeConfig struct {
 	CPUs int64
 	// Version is shown as the Node's kubelet version. Default "dev".
 	Version string
+}
+
+func (c NodeConfig) defaultMetaspace() int64 { return cmp.Or(c.DefaultMetaspace, 1<<30) }
+func (c NodeConfig) pods() int64             { return cmp.Or(c.Pods, 110) }
+func (c NodeConfig) cpus() int64             { return cmp.Or(c.CPUs, 8) }
+func (c NodeConfig) version() string         { return cmp.Or(c.Version, "dev") }
+
+func compareKeys(a, b tunnel.ModuleKey) int {
+	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Version, b.Version))
+}
+
+// installedKeys reads what installedText wrote; entries it cannot read are left out.
+func installedKeys(text string) map[tunnel.ModuleKey]bool {
+	installed := map[tunnel.ModuleKey]bool{}
+	for entry := range strings.SplitSeq(text, ",") {
+		if name, version, ok := strings.Cut(entry, ":"); ok && name != "" && version != "" {
+			installed[tunnel.ModuleKey{Name: name, Version: version}] = true
+		}
+	}
+	return installed
 }

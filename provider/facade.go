@@ -1,0 +1,222 @@
+package provider
+
+import (
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/informers"
+	corev1informers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/kubernetes"
+	corev1listers "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"module-controller/provider/plan"
+)
+
+const byNode = "node"
+
+// newPodInformer watches the module pods that are bound to a Node.
+func newPodInformer(client kubernetes.Interface) cache.SharedIndexInformer {
+	factory := informers.NewSharedInformerFactoryWithOptions(client, 0,
+		informers.WithTransform(dropManagedFields),
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+			o.LabelSelector = plan.LabelComponent + "=" + plan.ComponentModule
+			o.FieldSelector = fields.OneTermNotEqualSelector("spec.nodeName", "").String()
+		}))
+	informer := factory.Core().V1().Pods().Informer()
+	// An index can only be refused after the informer was started.
+	if err := informer.AddIndexers(cache.Indexers{byNode: func(obj any) ([]string, error) {
+		return []string{obj.(*corev1.Pod).Spec.NodeName}, nil
+	}}); err != nil {
+		panic(err)
+	}
+	return informer
+}
+
+// facade is the informer that the one pod controller of this replica sees. It
+// shows only the pods on claimed Nodes: claiming a Node adds its pods, releasing
+// it deletes them, and each pod is added before it is updated.
+type facade struct {
+	informer cache.SharedIndexInformer
+
+	mu sync.Mutex
+	// mu guards what follows; it is held while the handler runs, which only queues
+	handler cache.ResourceEventHandler
+	claimed map[string]bool
+	shown   map[string]*corev1.Pod
+}
+
+func newFacade(informer cache.SharedIndexInformer) *facade {
+	return &facade{informer: informer, claimed: map[string]bool{}, shown: map[string]*corev1.Pod{}}
+}
+
+// handle delivers events to h, beginning with the pods on Nodes claimed already.
+func (f *facade) handle(h cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
+	f.mu.Lock()
+	f.handler = h
+	f.mu.Unlock()
+	return f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    f.see,
+		UpdateFunc: func(_, obj any) { f.see(obj) },
+		DeleteFunc: f.lose,
+	})
+}
+
+func (f *facade) see(obj any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.show(obj.(*corev1.Pod))
+}
+
+// show delivers a pod on a claimed Node as new or changed. The caller holds mu.
+func (f *facade) show(pod *corev1.Pod) {
+	if f.handler == nil || !f.claimed[pod.Spec.NodeName] {
+		return
+	}
+	key := pod.Namespace + "/" + pod.Name
+	was, shown := f.shown[key]
+	if shown && was.UID != pod.UID {
+		// The pod of that name is another one: the watch missed its deletion.
+		f.handler.OnDelete(was)
+		shown = false
+	}
+	f.shown[key] = pod
+	if shown {
+		f.handler.OnUpdate(was, pod)
+	} else {
+		f.handler.OnAdd(pod, false)
+	}
+}
+
+func (f *facade) lose(obj any) {
+	pod, ok := unwrap(obj).(*corev1.Pod)
+	if !ok {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hide(pod.Namespace + "/" + pod.Name)
+}
+
+// hide delivers the deletion of a shown pod. The caller holds mu.
+func (f *facade) hide(key string) {
+	if pod, ok := f.shown[key]; ok {
+		delete(f.shown, key)
+		f.handler.OnDelete(pod)
+	}
+}
+
+// claim shows the pods on a Node. Claiming it again is harmless.
+func (f *facade) claim(node string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.claimed[node] {
+		return
+	}
+	f.claimed[node] = true
+	for _, pod := range f.onNode(node) {
+		f.show(pod)
+	}
+}
+
+// release hides the pods on a Node.
+func (f *facade) release(node string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.claimed[node] {
+		return
+	}
+	delete(f.claimed, node)
+	for key, pod := range f.shown {
+		if pod.Spec.NodeName == node {
+			f.hide(key)
+		}
+	}
+}
+
+// onNode gives the pods that the API server has on a Node, claimed or not. They
+// must not be changed.
+func (f *facade) onNode(node string) []*corev1.Pod {
+	objs, err := f.informer.GetIndexer().ByIndex(byNode, node)
+	if err != nil {
+		return nil // the index exists: newPodInformer added it
+	}
+	pods := make([]*corev1.Pod, 0, len(objs))
+	for _, obj := range objs {
+		pods = append(pods, obj.(*corev1.Pod))
+	}
+	return pods
+}
+
+// get gives a shown pod, as the API server has it now.
+func (f *facade) get(namespace, name string) *corev1.Pod {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.shown[namespace+"/"+name]
+}
+
+// podInformer is the facade in the form in which virtual-kubelet takes it.
+type podInformer struct{ *facade }
+
+var _ corev1informers.PodInformer = podInformer{}
+
+func (i podInformer) Informer() cache.SharedIndexInformer {
+	return shownInformer{i.facade.informer, i.facade}
+}
+func (i podInformer) Lister() corev1listers.PodLister { return podLister{i.facade} }
+
+// shownInformer is the real informer but for who is told what.
+type shownInformer struct {
+	cache.SharedIndexInformer
+	facade *facade
+}
+
+func (i shownInformer) AddEventHandler(h cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
+	return i.facade.handle(h)
+}
+
+// podLister lists the shown pods.
+type podLister struct{ facade *facade }
+
+func (l podLister) List(s labels.Selector) ([]*corev1.Pod, error) {
+	l.facade.mu.Lock()
+	defer l.facade.mu.Unlock()
+	var pods []*corev1.Pod
+	for _, pod := range l.facade.shown {
+		if s.Matches(labels.Set(pod.Labels)) {
+			pods = append(pods, pod)
+		}
+	}
+	return pods, nil
+}
+
+func (l podLister) Pods(namespace string) corev1listers.PodNamespaceLister {
+	return podNamespaceLister{l, namespace}
+}
+
+type podNamespaceLister struct {
+	podLister
+	namespace string
+}
+
+func (l podNamespaceLister) List(s labels.Selector) ([]*corev1.Pod, error) {
+	all, err := l.podLister.List(s)
+	var pods []*corev1.Pod
+	for _, pod := range all {
+		if pod.Namespace == l.namespace {
+			pods = append(pods, pod)
+		}
+	}
+	return pods, err
+}
+
+func (l podNamespaceLister) Get(name string) (*corev1.Pod, error) {
+	if pod := l.facade.get(l.namespace, name); pod != nil {
+		return pod, nil
+	}
+	return nil, apierrors.NewNotFound(corev1.Resource("pods"), name)
+}

@@ -1,0 +1,40 @@
+package provider
+
+import "time"
+
+// Meter counts what the provider does. Its methods return at once and may be
+// called from any goroutine.
+type Meter interface {
+	// Synced counts one look at a base and how long it took.
+	Synced(took time.Duration, failed bool)
+	// Wrote counts one write to the API server, by object: "node" or "pod".
+	Wrote(object string, err error)
+	// BoundToReady observes the time from a pod's binding to its readiness, whose
+	// ends the API has in whole seconds.
+	BoundToReady(time.Duration)
+	// Link says whether this process's link of a tunnel is up.
+	Link(tunnel string, up bool)
+	// Conflict counts a base found to share its identity with another live one.
+	Conflict()
+}
+
+// NoMeter counts nothing.
+var NoMeter Meter = noMeter{}
+
+type noMeter struct{}
+
+func (noMeter) Synced(time.Duration, bool) {}
+func (noMeter) Wrote(string, error)        {}
+func (noMeter) BoundToReady(time.Duration) {}
+func (noMeter) Link(string, bool)          {}
+func (noMeter) Conflict()                  {}
+
+// Census is how the bases are at one moment, for gauges.
+type Census struct {
+	Ready, NotReady int
+	// Modules are the listed ones that serve; Strangers the listed ones that no pod
+	// asked for.
+	Modules, Strangers int
+	// Queued is how many bases wait for a worker.
+	Queued int
+}

@@ -1,0 +1,284 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"module-controller/tunnel"
+)
+
+// Labels, annotations and taints of a VNode. Two families of labels say the same,
+// because selectors in the field use either.
+const (
+	LabelEnv       = "virtual-kubelet.koupleless.io/env"
+	LabelTunnel    = "vnode.koupleless.io/tunnel"
+	labelStack     = "base.koupleless.io/stack"
+	labelName      = "vnode.koupleless.io/name"
+	labelVersion   = "vnode.koupleless.io/version"
+	labelBaseName  = "base.koupleless.io/name"
+	labelBaseVer   = "base.koupleless.io/version"
+	labelCluster   = "base.koupleless.io/cluster-name"
+	labelHostName  = "base.koupleless.io/host-name"
+	LabelPort      = "base.koupleless.io/tunnel-port"
+	labelNoLB      = corev1.LabelNodeExcludeBalancers
+	taintVNode     = "schedule.koupleless.io/virtual-node"
+	taintEnv       = "schedule.koupleless.io/node-env"
+	annotationInst = "virtual-kubelet.koupleless.io/installed-modules"
+)
+
+// Reasons of a Node's Ready condition. They are stable: users match on them.
+const (
+	ReasonBaseAlive        = "BaseAlive"
+	ReasonBaseSilent       = "BaseSilent"           // nothing was heard for too long
+	ReasonBaseNotAnswering = "BaseNotAnswering"     // it is heard, but answers no command
+	ReasonIdentityConflict = "BaseIdentityConflict" // two live bases have this identity
+)
+
+// NodeInput is all that is known of one base's Node.
+type NodeInput struct {
+	Now  time.Time
+	Name string
+	Base tunnel.Heartbeat
+	// Health is nil until the base told it.
+	Health *tunnel.Health
+	// NotReady is the reason why the base does not count as ready; empty when it
+	// does. Message explains either.
+	NotReady, Message string
+	// Running is the memory, in bytes, that pods request whose modules run on the
+	// base: it is in the base's used metaspace and in the scheduler's sum.
+	Running   int64
+	Installed map[tunnel.ModuleKey]bool
+	// Touch asks for new heartbeat times although nothing differs.
+	Touch  bool
+	Config NodeConfig
+}
+
+// Node gives the Node as it should be. Current is the Node as it is, nil where
+// there is none; it is not changed. What others wrote on it (labels, annotations,
+// taints, conditions, unschedulable) stays. Where nothing differs the result
+// equals current.
+func Node(in NodeInput, current *corev1.Node) *corev1.Node {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: in.Name}}
+	if current != nil {
+		node = current.DeepCopy()
+	}
+	describe(in, node)
+	setTaints(in.Base.Base.Env, node)
+	node.Spec.ProviderID = "koupleless://" + in.Base.Base.Env + "/" + url.PathEscape(in.Base.Base.Identity)
+	if current != nil && current.Spec.ProviderID != "" {
+		node.Spec.ProviderID = current.Spec.ProviderID // it cannot be changed
+	}
+	setResources(in, node)
+	setAddresses(in.Base, node)
+	node.Status.NodeInfo.KubeletVersion = in.Config.version()
+	node.Status.NodeInfo.OperatingSystem = "linux"
+	node.Status.NodeInfo.Architecture = "jvm"
+	setConditions(in, node)
+	return node
+}
+
+// describe sets our labels and annotations and takes away those that no longer
+// apply; it touches no other.
+func describe(in NodeInput, node *corev1.Node) {
+	beat := in.Base
+	labels := map[string]string{
+		LabelComponent: ComponentVNode, labelStack: "java", "type": "virtual-kubelet", labelNoLB: "true",
+		LabelEnv: beat.Base.Env, LabelTunnel: beat.Tunnel,
+		labelName: beat.Name, labelVersion: beat.Version,
+		labelBaseName: beat.Name, labelBaseVer: beat.Version,
+		labelCluster: beat.Cluster, labelHostName: beat.Hostname,
+		LabelPort: "", corev1.LabelHostname: in.Name,
+	}
+	if beat.Port > 0 {
+		labels[LabelPort] = strconv.Itoa(beat.Port)
+	}
+	if node.Labels == nil {
+		node.Labels = map[string]string{}
+	}
+	if node.Annotations == nil {
+		node.Annotations = map[string]string{}
+	}
+	for key, exact := range labels {
+		value, safe := labelValue(exact)
+		setOrDelete(node.Labels, key, value)
+		if safe {
+			exact = ""
+		}
+		setOrDelete(node.Annotations, key, exact)
+	}
+	setOrDelete(node.Annotations, annotationInst, installedText(in.Installed))
+}
+
+func setOrDelete(m map[string]string, key, value string) {
+	if value == "" {
+		delete(m, key)
+	} else {
+		m[key] = value
+	}
+}
+
+func setTaints(env string, node *corev1.Node) {
+	value, _ := labelValue(env)
+	for _, want := range []corev1.Taint{
+		{Key: taintVNode, Value: "True", Effect: corev1.TaintEffectNoExecute},
+		{Key: taintEnv, Value: value, Effect: corev1.TaintEffectNoExecute},
+	} {
+		i := slices.IndexFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.MatchTaint(&want) })
+		if i < 0 {
+			node.Spec.Taints = append(node.Spec.Taints, want)
+		} else {
+			node.Spec.Taints[i].Value = want.Value
+		}
+	}
+}
+
+// setResources makes the metaspace the Node's memory. Allocatable is what the base
+// itself leaves of it: the scheduler takes the requests of pods off, so what their
+// modules use already is added back. A change under 1/64 of the capacity is not
+// worth a write.
+func setResources(in NodeInput, node *corev1.Node) {
+	capacity, used, cpus := in.Config.defaultMetaspace(), int64(0), in.Config.cpus()
+	if h := in.Health; h != nil {
+		if h.MaxMetaspace > 0 {
+			capacity = h.MaxMetaspace
+		}
+		used = max(h.UsedMetaspace, 0)
+		if h.CPUs > 0 {
+			cpus = int64(h.CPUs)
+		}
+	}
+	own := max(used-in.Running, 0)
+	free := max(capacity-own, 0)
+	if was, ok := node.Status.Allocatable[corev1.ResourceMemory]; ok {
+		before := was.Value()
+		if before <= capacity && max(before-free, free-before) < capacity/64 {
+			free = before
+		}
+	}
+	setQuantities(&node.Status.Capacity, capacity, cpus, in.Config.pods())
+	setQuantities(&node.Status.Allocatable, free, cpus, in.Config.pods())
+}
+
+func setQuantities(list *corev1.ResourceList, memory, cpus, pods int64) {
+	if *list == nil {
+		*list = corev1.ResourceList{}
+	}
+	for name, q := range map[corev1.ResourceName]*resource.Quantity{
+		corev1.ResourceMemory: resource.NewQuantity(memory, resource.BinarySI),
+		corev1.ResourceCPU:    resource.NewQuantity(cpus, resource.DecimalSI),
+		corev1.ResourcePods:   resource.NewQuantity(pods, resource.DecimalSI),
+	} {
+		if was, ok := (*list)[name]; !ok || was.Cmp(*q) != 0 {
+			(*list)[name] = *q
+		}
+	}
+}
+
+func setAddresses(beat tunnel.Heartbeat, node *corev1.Node) {
+	var addresses []corev1.NodeAddress
+	if beat.IP != "" {
+		addresses = append(addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: beat.IP})
+	}
+	if beat.Hostname != "" {
+		addresses = append(addresses, corev1.NodeAddress{Type: corev1.NodeHostName, Address: beat.Hostname})
+	}
+	node.Status.Addresses = addresses
+}
+
+func setConditions(in NodeInput, node *corev1.Node) {
+	ready := corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: ReasonBaseAlive, Message: in.Message}
+	if in.NotReady != "" {
+		ready.Status, ready.Reason = corev1.ConditionFalse, in.NotReady
+	}
+	no := func(t corev1.NodeConditionType, what string) corev1.NodeCondition {
+		return corev1.NodeCondition{Type: t, Status: corev1.ConditionFalse, Reason: "NotMeasured", Message: what}
+	}
+	for _, c := range []corev1.NodeCondition{
+		ready,
+		no(corev1.NodeMemoryPressure, "The metaspace left is in allocatable memory"),
+		no(corev1.NodeDiskPressure, "A base's disk is not measured"),
+		no(corev1.NodePIDPressure, "A base's threads are not measured"),
+	} {
+		setCondition(in, node, c)
+	}
+}
+
+func setCondition(in NodeInput, node *corev1.Node, want corev1.NodeCondition) {
+	now := metav1.NewTime(in.Now.Truncate(time.Second))
+	want.LastHeartbeatTime, want.LastTransitionTime = now, now
+	i := slices.IndexFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type == want.Type })
+	if i < 0 {
+		node.Status.Conditions = append(node.Status.Conditions, want)
+		return
+	}
+	was := &node.Status.Conditions[i]
+	same := was.Status == want.Status && was.Reason == want.Reason && was.Message == want.Message
+	if was.Status == want.Status {
+		want.LastTransitionTime = was.LastTransitionTime
+	}
+	if !same || in.Touch {
+		*was = want
+	}
+}
+
+// installedText writes what is installed as an annotation's value: "name:version"
+// sorted, separated by commas.
+func installedText(installed map[tunnel.ModuleKey]bool) string {
+	var text string
+	keys := slices.SortedFunc(maps.Keys(installed), compareKeys)
+	for i, k := range keys {
+		if i > 0 {
+			text += ","
+		}
+		text += k.String()
+	}
+	return text
+}
+
+// Adopt reads what a Node tells of its base and of the modules that this
+// controller installed there, so that a process which has just started can go on
+// where another one stopped. It returns an error where the Node is not one of a
+// base.
+func Adopt(node *corev1.Node) (tunnel.Heartbeat, map[tunnel.ModuleKey]bool, error) {
+	id, ok := BaseOf(node.Name)
+	if !ok || node.Labels[LabelComponent] != ComponentVNode {
+		return tunnel.Heartbeat{}, nil, fmt.Errorf("node %s is not a base's", node.Name)
+	}
+	exact := func(key string) string {
+		if v, ok := node.Annotations[key]; ok {
+			return v
+		}
+		return node.Labels[key]
+	}
+	beat := tunnel.Heartbeat{Base: id, Tunnel: exact(LabelTunnel), Name: exact(labelName),
+		Version: exact(labelVersion), Cluster: exact(labelCluster)}
+	beat.Port, _ = strconv.Atoi(node.Labels[LabelPort]) // absent over MQTT: 0
+	for _, a := range node.Status.Addresses {
+		switch a.Type {
+		case corev1.NodeInternalIP:
+			beat.IP = a.Address
+		case corev1.NodeHostName:
+			beat.Hostname = a.Address
+		}
+	}
+	return beat, installedKeys(node.Annotations[annotationInst]), nil
+}
+
+// NotReadyOf gives the reason for which a Node shows that it is not ready, and
+// the empty string where it is ready.
+func NotReadyOf(node *corev1.Node) string {
+	for _, c := range node.Status.Conditions {
+		if c.Type == corev1.NodeReady && c.Status != corev1.ConditionTrue {
+			return c.Reason
+		}
+	}
+	return ""
+}

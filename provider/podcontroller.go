@@ -1,0 +1,73 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	vknode "github.com/virtual-kubelet/virtual-kubelet/node"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/workqueue"
+)
+
+// newPodController makes virtual-kubelet's pod controller: one for all bases, for
+// one a base would cost goroutines and memory a base. It resolves environments,
+// hands pods over to the podStore, and writes the statuses that it is notified of.
+func (p *Provider) newPodController() (*vknode.PodController, error) {
+	config := vknode.PodControllerConfig{
+		PodClient:         podClient{p.deps.Client.CoreV1(), p},
+		PodInformer:       podInformer{p.shown},
+		EventRecorder:     podRecorder{p.deps.Recorder, p.pods},
+		Provider:          p.pods,
+		ConfigMapInformer: configMaps{client: p.deps.Client},
+		SecretInformer:    secrets{client: p.deps.Client},
+		ServiceInformer:   noServices{},
+
+		SyncPodsFromKubernetesRateLimiter:        podRetries(),
+		DeletePodsFromKubernetesRateLimiter:      podRetries(),
+		SyncPodStatusFromProviderRateLimiter:     podRetries(),
+		SyncPodsFromKubernetesShouldRetryFunc:    retryAlways,
+		DeletePodsFromKubernetesShouldRetryFunc:  retryAlways,
+		SyncPodStatusFromProviderShouldRetryFunc: retryAlways,
+	}
+	controller, err := vknode.NewPodController(config)
+	if err != nil {
+		return nil, fmt.Errorf("make pod controller: %w", err)
+	}
+	return controller, nil
+}
+
+// podRetries delays a pod's first turn by a millisecond: the controller's own
+// default is a bucket for ten pods a second.
+func podRetries() workqueue.TypedRateLimiter[any] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[any](time.Millisecond, retryMax)
+}
+
+// retryAlways never gives a pod up; the default does after 20 tries.
+func retryAlways(context.Context, string, int, time.Time, error) (*time.Duration, error) {
+	return nil, nil
+}
+
+// podRecorder passes on the events that tell users something, and notes the ones
+// that say why an environment could not be resolved.
+type podRecorder struct {
+	record.EventRecorder
+	pods *podStore
+}
+
+func (r podRecorder) Event(obj runtime.Object, kind, reason, message string) {
+	if strings.HasPrefix(reason, "Provider") {
+		return // one an update of a pod: the Events of package plan say what happened
+	}
+	if pod, ok := obj.(*corev1.Pod); ok && kind == corev1.EventTypeWarning && !strings.Contains(reason, "Optional") {
+		r.pods.cannotResolve(pod, message)
+	}
+	r.EventRecorder.Event(obj, kind, reason, message)
+}
+
+func (r podRecorder) Eventf(obj runtime.Object, kind, reason, format string, args ...any) {
+	r.Event(obj, kind, reason, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,196 @@
+package provider
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"go.uber.org/zap"
+	corev1 "k8s.io/api/core/v1"
+
+	"module-controller/provider/plan"
+	"module-controller/shard"
+	"module-controller/tunnel"
+)
+
+// sync looks at all that is known of a base and does what follows from it. It
+// returns how long until it should look again if nothing happens.
+func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, error) {
+	b := p.bases.get(id)
+	if b == nil {
+		return 0, nil
+	}
+	m := b.take()
+	b.absorb(m)
+	claim, held := p.deps.Owner.Claim(id)
+	if !held {
+		p.letGo(b)
+		return 0, nil // the owner says when that changes
+	}
+	now := time.Now()
+	if b.takenOver != nil {
+		return 0, p.replaceApplication(ctx, b)
+	}
+	conflict, conflictEnds := m.origins.conflict(now, p.cfg.StaleAfter)
+	p.chooseTunnel(b, now)
+	p.follow(b)
+	age := p.ageOf(b, now, conflict)
+	if age.Gone {
+		return 0, p.retire(ctx, b, "the base was not heard for too long")
+	}
+	p.noteAge(b, age)
+
+	pods, complete := p.pods.onNode(b.node)
+	in := p.inputOf(b, now, age, conflict, pods)
+	in.Inert = in.Inert || !complete
+	out := plan.Modules(in)
+	p.remember(b, out)
+	commands := p.affordable(b, claim, now, out.Commands)
+	b.installed = b.withInstalled(commands)
+	if err := p.ensureNode(ctx, b, age, now, pods); err != nil {
+		return 0, err
+	}
+	p.shown.claim(b.node)
+	p.send(ctx, b, claim, commands)
+	p.show(ctx, b, out)
+	p.poll(ctx, b, now, out.Ask)
+	if len(out.Commands) == 0 && len(b.attempts) == 0 && !out.Ask {
+		b.settle(b.modules)
+	}
+	return p.nextLook(b, now, out, age.Next, conflictEnds), nil
+}
+
+// letGo stops serving a base whose claim is not held: its pods vanish from the
+// pod controller's sight after its record was emptied, so nothing is uninstalled.
+func (p *Provider) letGo(b *base) {
+	if b.followed.Base == b.id {
+		p.tunnels[b.followed.Tunnel].Unfollow(b.id)
+		b.followed = tunnel.Heartbeat{}
+	}
+	p.pods.forgetNode(b.node)
+	p.shown.release(b.node)
+}
+
+func (p *Provider) ageOf(b *base, now time.Time, conflict string) plan.Age {
+	link := p.bases.link(b.beat.Tunnel)
+	heard := b.heardAt
+	if heard.IsZero() {
+		heard = b.adopted
+	}
+	return plan.AgeOf(plan.AgeInput{
+		Now: now, Heard: heard, Unanswered: b.unanswered, Was: b.notReady, Conflict: conflict,
+		LinkUp: link.Up, LinkSince: link.Since,
+		StaleAfter: p.cfg.StaleAfter, AnswerAfter: p.cfg.AnswerAfter,
+		GoneAfter: p.cfg.GoneAfter, LinkGrace: p.cfg.LinkGrace,
+	})
+}
+
+// noteAge logs and counts what changed in a base's readiness.
+func (p *Provider) noteAge(b *base, age plan.Age) {
+	if age.NotReady != b.notReady {
+		p.log.Info("base readiness changed", zap.Stringer("base", b.id), zap.String("reason", age.NotReady), zap.String("was", b.notReady))
+	}
+	b.notReady = age.NotReady
+}
+
+func (p *Provider) inputOf(b *base, now time.Time, age plan.Age, conflict string, pods []plan.Pod) plan.Input {
+	p.recall(b, pods)
+	return plan.Input{
+		Now: now, Base: b.id, IP: b.beat.IP, Started: b.started,
+		Live:     p.bases.link(b.beat.Tunnel).Up && age.NotReady != plan.ReasonBaseSilent,
+		Conflict: conflict, Features: b.features,
+		List: b.modules, Listed: b.listed, Inert: b.inert,
+		Pods: pods, Attempts: b.attempts, Failures: b.failures, Installed: b.installed, Unwanted: b.unwanted,
+		Config: p.cfg.Plan,
+	}
+}
+
+// recall takes back what was remembered of failures of modules that had no pod,
+// for pods that want them again.
+func (p *Provider) recall(b *base, pods []plan.Pod) {
+	for _, pod := range pods {
+		for _, key := range plan.Wanted(pod.Pod) {
+			if _, known := b.failures[key]; known {
+				continue
+			}
+			if f, ok := p.failures.Get(failureKey{b.id, key}); ok {
+				b.failures[key] = f
+			}
+		}
+	}
+}
+
+// remember keeps what the planner wants kept, and moves failures that no pod
+// waits for to the bounded memory.
+func (p *Provider) remember(b *base, out plan.Output) {
+	b.attempts, b.installed, b.unwanted = out.Attempts, out.Installed, out.Unwanted
+	b.strangers = out.Strangers
+	wanted := map[tunnel.ModuleKey]bool{}
+	for _, s := range out.Statuses {
+		for _, key := range plan.Wanted(s.Pod.Pod) {
+			wanted[key] = true
+		}
+	}
+	b.failures = maps.Clone(out.Failures)
+	for key, f := range out.Failures {
+		if !wanted[key] {
+			p.failures.Add(failureKey{b.id, key}, f)
+			delete(b.failures, key)
+		}
+	}
+	if b.attempts == nil {
+		b.attempts = map[string]plan.Attempt{}
+	}
+	if b.failures == nil {
+		b.failures = map[tunnel.ModuleKey]plan.Failure{}
+	}
+	if b.installed == nil {
+		b.installed = map[tunnel.ModuleKey]bool{}
+	}
+}
+
+// affordable gives the commands that may be sent now: the base's cap is kept, and
+// the claim outlives the time in which they act.
+func (p *Provider) affordable(b *base, claim shard.Claim, now time.Time, commands []plan.Planned) []plan.Planned {
+	if !claim.Outlives(now.Add(sendTimeout)) {
+		return nil
+	}
+	room := max(p.cfg.CommandsPerBase-b.underWay(), 0)
+	return commands[:min(room, len(commands))]
+}
+
+// nextLook is how long until something changes by itself. Whatever is heard wakes
+// the base before that.
+func (p *Provider) nextLook(b *base, now time.Time, out plan.Output, times ...time.Time) time.Duration {
+	times = append(times, out.Next, p.listDue(b, out.Ask), b.healthAsked.Add(p.cfg.HealthEvery), b.touched.Add(p.cfg.NodeEvery))
+	var next time.Time
+	for _, t := range times {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	return max(next.Sub(now), time.Millisecond)
+}
+
+// runningMemory is the memory that pods request whose modules serve on the base.
+func runningMemory(pods []plan.Pod) int64 {
+	var sum int64
+	for _, pod := range pods {
+		if pod.Gone || !podReady(pod.Pod) {
+			continue
+		}
+		for _, c := range pod.Spec.Containers {
+			sum += c.Resources.Requests.Memory().Value()
+		}
+	}
+	return sum
+}
+
+func podReady(pod *corev1.Pod) bool {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.ContainersReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
