@@ -1,0 +1,183 @@
+package plan
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"module-controller/tunnel"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func nodeInput() NodeInput {
+	return NodeInput{
+		Now: noon, Name: "vnode.2ce92dca.dev",
+		Base: tunnel.Heartbeat{
+			Base: tunnel.BaseID{Env: "dev", Identity: "2ce92dca"}, Tunnel: "mqtt_tunnel_provider",
+			Name: "base", Version: "1.0.0", Cluster: "default", IP: "127.0.0.1", Hostname: "local",
+		},
+		Message: "The base is heard",
+	}
+}
+
+// The Node of the seed document, sentence by sentence.
+func TestNodeIsAsTheDocumentSays(t *testing.T) {
+	node := Node(nodeInput(), nil)
+	want := map[string]string{
+		"base.koupleless.io/stack": "java", "virtual-kubelet.koupleless.io/component": "vnode",
+		"virtual-kubelet.koupleless.io/env": "dev", "vnode.koupleless.io/name": "base",
+		"vnode.koupleless.io/tunnel": "mqtt_tunnel_provider", "vnode.koupleless.io/version": "1.0.0",
+		"base.koupleless.io/name": "base", "base.koupleless.io/version": "1.0.0",
+		"base.koupleless.io/cluster-name": "default", "base.koupleless.io/host-name": "local",
+		"kubernetes.io/hostname": "vnode.2ce92dca.dev", "type": "virtual-kubelet",
+		"node.kubernetes.io/exclude-from-external-load-balancers": "true",
+	}
+	if d := cmp.Diff(want, node.Labels); d != "" {
+		t.Errorf("labels (-want +got):\n%s", d)
+	}
+	taints := []corev1.Taint{
+		{Key: "schedule.koupleless.io/virtual-node", Value: "True", Effect: "NoExecute"},
+		{Key: "schedule.koupleless.io/node-env", Value: "dev", Effect: "NoExecute"},
+	}
+	if d := cmp.Diff(taints, node.Spec.Taints); d != "" {
+		t.Errorf("taints (-want +got):\n%s", d)
+	}
+	addresses := []corev1.NodeAddress{{Type: "InternalIP", Address: "127.0.0.1"}, {Type: "Hostname", Address: "local"}}
+	if d := cmp.Diff(addresses, node.Status.Addresses); d != "" {
+		t.Errorf("addresses (-want +got):\n%s", d)
+	}
+	if NotReadyOf(node) != "" || node.Spec.ProviderID != "koupleless://dev/2ce92dca" {
+		t.Errorf("not ready %q, provider id %q", NotReadyOf(node), node.Spec.ProviderID)
+	}
+}
+
+func TestNodeChangesNothingWhereNothingDiffers(t *testing.T) {
+	in := nodeInput()
+	in.Health = &tunnel.Health{MaxMetaspace: 256 << 20, UsedMetaspace: 54 << 20, CPUs: 2}
+	node := Node(in, nil)
+	in.Now = noon.Add(time.Minute)
+	in.Health.UsedMetaspace += 1 << 20 // under 1/64 of the capacity
+	if d := cmp.Diff(node, Node(in, node)); d != "" {
+		t.Errorf("a second look changed (-first +second):\n%s", d)
+	}
+	in.Touch = true
+	if at := Node(in, node).Status.Conditions[0].LastHeartbeatTime.Time; !at.Equal(in.Now) {
+		t.Errorf("touched at %s, want %s", at, in.Now)
+	}
+}
+
+func TestNodeKeepsWhatOthersWrote(t *testing.T) {
+	in := nodeInput()
+	node := Node(in, nil)
+	node.Labels["team"], node.Annotations["note"] = "blue", "hands off"
+	node.Spec.Unschedulable = true
+	node.Spec.Taints = append(node.Spec.Taints, corev1.Taint{Key: "drain", Effect: "NoSchedule"})
+	node.Status.Conditions = append(node.Status.Conditions, corev1.NodeCondition{Type: "Burning", Status: "False"})
+	in.Base.Version, in.NotReady, in.Now = "2.0.0", ReasonBaseSilent, noon.Add(time.Minute)
+	next := Node(in, node)
+	if next.Labels["team"] != "blue" || next.Annotations["note"] != "hands off" || !next.Spec.Unschedulable ||
+		len(next.Spec.Taints) != 3 || len(next.Status.Conditions) != 5 {
+		t.Errorf("what others wrote is gone: %+v", next)
+	}
+	if next.Labels["vnode.koupleless.io/version"] != "2.0.0" || NotReadyOf(next) != ReasonBaseSilent {
+		t.Errorf("what is ours did not follow: %v, %q", next.Labels, NotReadyOf(next))
+	}
+	ready := next.Status.Conditions[0]
+	if !ready.LastTransitionTime.Time.Equal(in.Now) {
+		t.Errorf("transition at %s, want %s", ready.LastTransitionTime, in.Now)
+	}
+}
+
+func TestNodeMemoryIsTheMetaspace(t *testing.T) {
+	for _, c := range []struct {
+		name              string
+		health            *tunnel.Health
+		running           int64
+		capacity, allowed string
+	}{
+		{"not told", nil, 0, "1Gi", "1Gi"},
+		{"no limit", &tunnel.Health{MaxMetaspace: -1, UsedMetaspace: 52 << 20}, 0, "1Gi", "972Mi"},
+		{"absent, as 1.2.2", &tunnel.Health{MaxMetaspace: -1, UsedMetaspace: -1}, 0, "1Gi", "1Gi"},
+		{"limit", &tunnel.Health{MaxMetaspace: 256 << 20, UsedMetaspace: 56 << 20}, 0, "256Mi", "200Mi"},
+		{"a module that runs is counted once", &tunnel.Health{MaxMetaspace: 256 << 20, UsedMetaspace: 56 << 20}, 16 << 20, "256Mi", "216Mi"},
+		{"requests beyond use", &tunnel.Health{MaxMetaspace: 256 << 20, UsedMetaspace: 56 << 20}, 100 << 20, "256Mi", "256Mi"},
+		{"more used than there is", &tunnel.Health{MaxMetaspace: 64 << 20, UsedMetaspace: 70 << 20}, 0, "64Mi", "0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := nodeInput()
+			in.Health, in.Running = c.health, c.running
+			s := Node(in, nil).Status
+			if want := resource.MustParse(c.capacity); s.Capacity.Memory().Cmp(want) != 0 {
+				t.Errorf("capacity %s, want %s", s.Capacity.Memory(), &want)
+			}
+			if want := resource.MustParse(c.allowed); s.Allocatable.Memory().Cmp(want) != 0 {
+				t.Errorf("allocatable %s, want %s", s.Allocatable.Memory(), &want)
+			}
+		})
+	}
+}
+
+func TestAdoptReadsBackWhatNodeWrote(t *testing.T) {
+	in := nodeInput()
+	in.Base.Base.Identity, in.Base.Name, in.Base.Port = "Base 1", "a name that is no label!", 1238
+	in.Name, _ = NodeName(in.Base.Base)
+	in.Installed = map[tunnel.ModuleKey]bool{{Name: "orders", Version: "1.0.0"}: true, {Name: "stock", Version: "2"}: true}
+	beat, installed, err := Adopt(Node(in, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(in.Base, beat); d != "" {
+		t.Errorf("base (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(in.Installed, installed); d != "" {
+		t.Errorf("installed (-want +got):\n%s", d)
+	}
+	if _, _, err := Adopt(&corev1.Node{}); err == nil {
+		t.Error("a Node of nobody was adopted")
+	}
+}
+
+func TestAge(t *testing.T) {
+	at := func(s int) time.Time { return noon.Add(time.Duration(s) * time.Second) }
+	base := AgeInput{LinkUp: true, LinkSince: at(-1000), Heard: at(0),
+		StaleAfter: 40 * time.Second, AnswerAfter: 90 * time.Second, GoneAfter: 600 * time.Second, LinkGrace: 150 * time.Second}
+	for _, c := range []struct {
+		name   string
+		now    int
+		change func(*AgeInput)
+		want   string
+		gone   bool
+	}{
+		{"fresh", 39, nil, "", false},
+		{"stale", 40, nil, ReasonBaseSilent, false},
+		{"gone", 600, nil, ReasonBaseSilent, true},
+		{"our link is down: nobody ages", 9999, func(in *AgeInput) { in.LinkUp = false }, "", false},
+		{"our link is down: who was stale stays so", 1, func(in *AgeInput) { in.LinkUp, in.Was = false, ReasonBaseSilent }, ReasonBaseSilent, false},
+		{"link back: 150 s to come back", 189, func(in *AgeInput) { in.LinkSince = at(0) }, "", false},
+		{"link back: then it is stale", 190, func(in *AgeInput) { in.LinkSince = at(0) }, ReasonBaseSilent, false},
+		{"link back: who was stale stays so", 10, func(in *AgeInput) { in.LinkSince, in.Was = at(0), ReasonBaseSilent }, ReasonBaseSilent, false},
+		{"heard again", 10, func(in *AgeInput) { in.LinkSince, in.Was, in.Heard = at(0), ReasonBaseSilent, at(9) }, "", false},
+		{"heard, not answering", 90, func(in *AgeInput) { in.Unanswered, in.Heard = at(0), at(89) }, ReasonBaseNotAnswering, false},
+		{"heard, not answering yet", 89, func(in *AgeInput) { in.Unanswered, in.Heard = at(0), at(88) }, "", false},
+		{"two of them", 1, func(in *AgeInput) { in.Conflict = "two" }, ReasonIdentityConflict, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := base
+			in.Now = at(c.now)
+			if c.change != nil {
+				c.change(&in)
+			}
+			got := AgeOf(in)
+			if got.NotReady != c.want || got.Gone != c.gone {
+				t.Errorf("AgeOf = %q gone %v, want %q gone %v", got.NotReady, got.Gone, c.want, c.gone)
+			}
+			if !got.Next.IsZero() && !got.Next.After(in.Now) {
+				t.Errorf("next look %s is not after now", got.Next.Sub(in.Now))
+			}
+		})
+	}
+}
