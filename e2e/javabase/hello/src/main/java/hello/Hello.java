@@ -1,0 +1,9 @@
+package hello;
+
+/** A module without Spring. */
+public class Hello {
+
+    public static void main(String[] args) {
+        System.out.println("hello");
+    }
+}
