@@ -1,0 +1,151 @@
+package harness
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"module-controller/e2e/process"
+)
+
+// Controller is the product's daemon and how it was started, so that it can be
+// started again as it was.
+type Controller struct {
+	*process.Process
+	binary          string
+	env             []string
+	log             string
+	health, metrics int
+}
+
+// ControllerOptions say how a controller runs.
+type ControllerOptions struct {
+	Binary, Kubeconfig string
+	// Log is the file that gets its output.
+	Log string
+	// PodName is the replica's name.
+	PodName string
+	// Env is more environment, "NAME=value".
+	Env []string
+}
+
+// StartController starts a controller and returns when it is ready.
+func StartController(ctx context.Context, o ControllerOptions) (*Controller, error) {
+	c := &Controller{binary: o.Binary, log: o.Log}
+	for _, port := range []*int{&c.health, &c.metrics} {
+		var err error
+		if *port, err = process.FreePort(); err != nil {
+			return nil, err
+		}
+	}
+	c.env = append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
+		"KUBECONFIG=" + o.Kubeconfig, "POD_NAME=" + o.PodName, "POD_NAMESPACE=module-controller",
+		"HEALTH_PROBE_BIND_ADDRESS=127.0.0.1:" + strconv.Itoa(c.health),
+		"METRICS_BIND_ADDRESS=127.0.0.1:" + strconv.Itoa(c.metrics),
+	}, o.Env...)
+	return c, c.Start(ctx)
+}
+
+// Start starts the controller anew, after it was killed or stopped.
+func (c *Controller) Start(ctx context.Context) error {
+	cmd := exec.Command(c.binary)
+	cmd.Env = c.env
+	var err error
+	if c.Process, err = process.Start(cmd, c.log); err != nil {
+		return err
+	}
+	return Until(ctx, func() error {
+		if c.Ended() {
+			return Final(fmt.Errorf("controller ended: %w; its log is %s", c.Err(), c.log))
+		}
+		_, err := c.get(c.health, "/readyz")
+		return err
+	})
+}
+
+func (c *Controller) get(port int, path string) (string, error) {
+	client := http.Client{Timeout: 5 * time.Second}
+	resp, err := client.Get("http://127.0.0.1:" + strconv.Itoa(port) + path)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "", err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("GET %s: %s: %s", path, resp.Status, body)
+	}
+	return string(body), nil
+}
+
+// Health asks a path of the health server, such as /livez.
+func (c *Controller) Health(path string) (string, error) { return c.get(c.health, path) }
+
+// Metric gives the sum of a metric's samples whose line contains all of labels.
+func (c *Controller) Metric(name string, labels ...string) (float64, error) {
+	text, err := c.get(c.metrics, "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	var sum float64
+	found := false
+	lines := bufio.NewScanner(strings.NewReader(text))
+	for lines.Scan() {
+		line := lines.Text()
+		if !strings.HasPrefix(line, name+"{") && !strings.HasPrefix(line, name+" ") || !containsAll(line, labels) {
+			continue
+		}
+		value, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+		if err != nil {
+			return 0, fmt.Errorf("read metric %s: %w", name, err)
+		}
+		sum, found = sum+value, true
+	}
+	if !found && len(labels) == 0 {
+		return 0, fmt.Errorf("metric %s is not there", name)
+	}
+	return sum, nil
+}
+
+func containsAll(line string, parts []string) bool {
+	for _, p := range parts {
+		if !strings.Contains(line, p) {
+			return false
+		}
+	}
+	return true
+}
+
+// ErrorLines gives the lines of the controller's log at level error or above.
+func (c *Controller) ErrorLines() ([]string, error) {
+	text, err := os.ReadFile(c.log)
+	if err != nil {
+		return nil, err
+	}
+	var bad []string
+	for line := range strings.Lines(string(text)) {
+		if containsAny(line, `"level":"error"`, `"level":"fatal"`, `"level":"dpanic"`, `"level":"panic"`, "panic:", "DATA RACE") {
+			bad = append(bad, line)
+		}
+	}
+	return bad, nil
+}
+
+func containsAny(line string, parts ...string) bool {
+	for _, p := range parts {
+		if strings.Contains(line, p) {
+			return true
+		}
+	}
+	return false
+}

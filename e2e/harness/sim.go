@@ -1,0 +1,122 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"module-controller/e2e/process"
+)
+
+// Sim is a fleet of simulated bases, or a broker, or both, in one process.
+type Sim struct {
+	*process.Process
+	control string
+}
+
+// StartSim starts basesim with args and returns when its control endpoint answers.
+func StartSim(ctx context.Context, binary, log string, args ...string) (*Sim, error) {
+	port, err := process.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	s := &Sim{control: "http://127.0.0.1:" + strconv.Itoa(port)}
+	cmd := exec.Command(binary, append([]string{"--control", "127.0.0.1:" + strconv.Itoa(port)}, args...)...)
+	if s.Process, err = process.Start(cmd, log); err != nil {
+		return nil, err
+	}
+	return s, Until(ctx, func() error {
+		if s.Ended() {
+			return Final(fmt.Errorf("basesim ended: %w; its log is %s", s.Err(), log))
+		}
+		return s.call(http.MethodGet, "/counts", nil, nil)
+	})
+}
+
+// Counts are what all bases of a fleet did, over their lives.
+type Counts struct {
+	Bases    int `json:"bases"`
+	Installs int `json:"installs"`
+	// Uninstalls counts those that took effect, as Installs does.
+	Uninstalls int `json:"uninstalls"`
+}
+
+// Counts asks what the fleet did.
+func (s *Sim) Counts() (c Counts, err error) {
+	return c, s.call(http.MethodGet, "/counts", nil, &c)
+}
+
+// SimBase is what a simulated base says of itself.
+type SimBase struct {
+	Identity string            `json:"identity"`
+	Modules  []SimModule       `json:"modules"`
+	Installs map[string]int    `json:"installs"` // by name:version
+	Commands []json.RawMessage `json:"commands"`
+}
+
+// SimModule is one module of a simulated base, as it truly is.
+type SimModule struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	State   string `json:"state"`
+}
+
+// Base asks one base.
+func (s *Sim) Base(id string) (b SimBase, err error) {
+	return b, s.call(http.MethodGet, "/bases/"+url.PathEscape(id), nil, &b)
+}
+
+// Serving gives the modules that serve on a base, "name:version".
+func (s *Sim) Serving(id string) ([]string, error) {
+	b, err := s.Base(id)
+	var serving []string
+	for _, m := range b.Modules {
+		if strings.EqualFold(m.State, "activated") {
+			serving = append(serving, m.Name+":"+m.Version)
+		}
+	}
+	return serving, err
+}
+
+// Do has something happen to a base: "restart", "silence", "slow?d=5s", …
+func (s *Sim) Do(id, what string) error {
+	return s.call(http.MethodPost, "/bases/"+url.PathEscape(id)+"/"+what, nil, nil)
+}
+
+// Post sends a body to a path of the control endpoint.
+func (s *Sim) Post(path string, body any) error { return s.call(http.MethodPost, path, body, nil) }
+
+func (s *Sim) call(method, path string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequest(method, s.control+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	client := http.Client{Timeout: 10 * time.Second}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	switch {
+	case err != nil:
+		return err
+	case resp.StatusCode >= http.StatusMultipleChoices:
+		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, text)
+	case out == nil:
+		return nil
+	}
+	return json.Unmarshal(text, out)
+}

@@ -1,0 +1,26 @@
+package process
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+)
+
+// FreePort finds a loopback port that nobody listens on, below those that the
+// system gives to outgoing connections: a server that is down for a while gets its
+// port back.
+func FreePort() (int, error) {
+	const low, high, tries = 10000, 32000, 50
+	var last error
+	for range tries {
+		port := low + rand.IntN(high-low)
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err != nil {
+			last = err
+			continue
+		}
+		return port, l.Close()
+	}
+	return 0, fmt.Errorf("find a free port: %w", last)
+}
