@@ -1,0 +1,39 @@
+package arklet
+
+import (
+	"encoding/json"
+	"time"
+
+	"module-controller/tunnel"
+)
+
+type healthData struct {
+	Data struct {
+		JVM struct {
+			Max    number `json:"java max metaspace"`
+			Used   number `json:"java used metaspace"`
+			Uptime number `json:"run time(s)"`
+		} `json:"jvm"`
+		CPU struct {
+			Count number `json:"count"`
+		} `json:"cpu"`
+	} `json:"healthData"`
+}
+
+// healthOf reads the data of an answer to health. Runtime 1.2.2 does not tell its
+// metaspace.
+func healthOf(raw json.RawMessage) (*tunnel.Health, error) {
+	var h healthData
+	if err := json.Unmarshal(raw, &h); err != nil {
+		return nil, refuse(WrongType, "health: %v", err)
+	}
+	const mostSeconds, mostCPUs = 1e9, 1 << 16
+	health := &tunnel.Health{MaxMetaspace: h.Data.JVM.Max.bytes(), UsedMetaspace: h.Data.JVM.Used.bytes()}
+	if up := h.Data.JVM.Uptime; up.told && up.value > 0 && up.value < mostSeconds {
+		health.Uptime = time.Duration(up.value * float64(time.Second))
+	}
+	if n := h.Data.CPU.Count; n.told && n.value >= 1 && n.value < mostCPUs {
+		health.CPUs = int(n.value)
+	}
+	return health, nil
+}

@@ -1,0 +1,137 @@
+package arklet
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"module-controller/tunnel"
+)
+
+// DecodeHeartbeat reads the body of an HTTP heartbeat. It carries no environment:
+// env is the one that bases heard over HTTP belong to.
+func DecodeHeartbeat(env string, body []byte) (*tunnel.Heartbeat, error) {
+	var h heart
+	if err := decode(body, &h); err != nil {
+		return nil, err
+	}
+	if h.Metadata == nil {
+		return nil, refuse(WrongType, "heartbeat without baseMetadata")
+	}
+	if err := tunnel.CheckIdentity(h.Metadata.Identity); err != nil {
+		return nil, refuse(BadIdentity, "%v", err)
+	}
+	return heartOf(tunnel.BaseID{Env: env, Identity: h.Metadata.Identity}, body)
+}
+
+// DecodeResponse reads the answer to a command into r, whose Base says who should
+// have answered. The caller stamps Asked, Received and Tunnel.
+func DecodeResponse(c tunnel.Command, body []byte, r *tunnel.Report) error {
+	resp, err := responseOf(r.Base, body)
+	if err != nil {
+		return err
+	}
+	switch c.Verb {
+	case tunnel.ListModules:
+		if resp.Code != codeSuccess {
+			return refuse(WrongType, "list: %s %s", resp.Code, resp.Message)
+		}
+		r.Listed = true
+		r.Modules, r.Inert, err = modulesOf(resp.Data)
+	case tunnel.ReadHealth:
+		if resp.Code != codeSuccess {
+			return refuse(WrongType, "health: %s %s", resp.Code, resp.Message)
+		}
+		r.Health, err = healthOf(resp.Data)
+	default:
+		r.Answer = answerOf(c.Verb, c.Module, resp)
+		r.Answer.RequestID = c.RequestID
+	}
+	return err
+}
+
+func responseOf(b tunnel.BaseID, body []byte) (response, error) {
+	var resp response
+	if err := decode(body, &resp); err != nil {
+		return resp, err
+	}
+	if resp.Identity != "" {
+		return resp, sameIdentity(b, resp.Identity)
+	}
+	return resp, nil
+}
+
+// Progress is how an asynchronous command goes.
+type Progress string
+
+// The progresses.
+const (
+	Accepted  Progress = "accepted"  // the base works on it, or will
+	Succeeded Progress = "succeeded" // it is done; the list says what came of it
+	Refused   Progress = "refused"   // it ended otherwise: see the answer
+)
+
+// DecodeAsync reads the answer to an asynchronous command, or to the question how
+// it goes. The answer is set when the command ended.
+func DecodeAsync(b tunnel.BaseID, c tunnel.Command, body []byte) (Progress, *tunnel.Answer, error) {
+	resp, err := responseOf(b, body)
+	if err != nil {
+		return "", nil, err
+	}
+	var ops struct {
+		Status  string `json:"status"`
+		Message string `json:"message"`
+	}
+	if len(resp.Data) > 0 {
+		_ = json.Unmarshal(resp.Data, &ops) // data of another shape has no status
+	}
+	a := &tunnel.Answer{Verb: c.Verb, Module: c.Module, RequestID: c.RequestID, Outcome: tunnel.Done}
+	switch {
+	case resp.Code == codeSuccess && ops.Status == "SUCCEEDED":
+		return Succeeded, a, nil
+	case resp.Code == codeSuccess && ops.Status == "FAILED":
+		a.Outcome, a.Message = tunnel.Failed, rootCause(ops.Message)
+		if a.Message == "" {
+			a.Message = "the base gave no reason"
+		}
+		return Refused, a, nil
+	case resp.Code == codeSuccess && (ops.Status == "INITIALIZED" || ops.Status == "EXECUTING"):
+		return Accepted, nil, nil
+	}
+	a = answerOf(c.Verb, c.Module, resp)
+	a.RequestID = c.RequestID
+	return Refused, a, nil
+}
+
+// DecodeHelp reads which commands a base has.
+func DecodeHelp(b tunnel.BaseID, body []byte) (commands []string, err error) {
+	resp, err := responseOf(b, body)
+	if err != nil {
+		return nil, err
+	}
+	var entries []struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal(resp.Data, &entries); err != nil {
+		return nil, refuse(WrongType, "help: %v", err)
+	}
+	for _, e := range entries {
+		commands = append(commands, e.ID)
+	}
+	slices.Sort(commands)
+	return commands, nil
+}
+
+// HasSwitch and HasOps say what a base with these commands can do.
+func HasSwitch(commands []string) bool { return slices.Contains(commands, string(pathSwitch)) }
+
+// HasOps says whether a base tells how an asynchronous command goes.
+func HasOps(commands []string) bool { return slices.Contains(commands, string(pathOps)) }
+
+// ReasonOf gives the reason of an error of this package, for metrics.
+func ReasonOf(err error) string {
+	if e, ok := err.(*Error); ok { //nolint:errorlint // errors of this package are not wrapped
+		return string(e.Reason)
+	}
+	return fmt.Sprintf("%T", err)
+}

@@ -1,0 +1,61 @@
+package arklet
+
+import (
+	"strings"
+
+	"module-controller/tunnel"
+)
+
+const topicPrefix = "koupleless_"
+
+// Kind is what a message from a base over MQTT is.
+type Kind string
+
+// The kinds; each is the last segment of its topic.
+const (
+	KindHeart    Kind = "heart"
+	KindBaseline Kind = "queryBaseline" // the base's process has just started
+	KindHealth   Kind = "health"
+	KindList     Kind = "simpleBiz"
+	KindAnswer   Kind = "bizOperation"
+	KindBatch    Kind = "batchInstallBizResponse"
+)
+
+// Discovery gives the topic filters on which bases announce themselves.
+func Discovery(env string) []string {
+	root := topicPrefix + env + "/+/base/"
+	return []string{root + string(KindHeart), root + string(KindBaseline)}
+}
+
+// Wildcards gives the topic filters for every report of every base of an
+// environment.
+func Wildcards(env string) []string {
+	root := topicPrefix + env + "/+/base/"
+	return []string{root + string(KindHealth), root + string(KindList), root + string(KindAnswer), root + string(KindBatch)}
+}
+
+// Reports gives the topic filter for all that one base says.
+func Reports(b tunnel.BaseID) string { return topicPrefix + b.Env + "/" + b.Identity + "/base/+" }
+
+// Retained gives the topic filters on which other controllers leave commands.
+func Retained(env string) []string {
+	root := topicPrefix + env + "/+/"
+	return []string{root + string(pathInstall), root + string(pathUninstall), root + string(pathList), root + string(pathHealth), root + "base/baseline"}
+}
+
+// ParseTopic splits the topic of a message from a base.
+func ParseTopic(topic string) (tunnel.BaseID, Kind, error) {
+	parts := strings.Split(topic, "/")
+	if len(parts) != 4 || parts[2] != "base" || !strings.HasPrefix(parts[0], topicPrefix) {
+		return tunnel.BaseID{}, "", refuse(UnknownTopic, "%q", topic)
+	}
+	b := tunnel.BaseID{Env: strings.TrimPrefix(parts[0], topicPrefix), Identity: parts[1]}
+	if err := tunnel.CheckIdentity(b.Identity); err != nil {
+		return tunnel.BaseID{}, "", refuse(BadIdentity, "%v", err)
+	}
+	switch k := Kind(parts[3]); k {
+	case KindHeart, KindBaseline, KindHealth, KindList, KindAnswer, KindBatch:
+		return b, k, nil
+	}
+	return tunnel.BaseID{}, "", refuse(UnknownTopic, "%q", topic)
+}
