@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+
+	"module-controller/e2e/controlplane"
+	"module-controller/e2e/harness"
+	"module-controller/e2e/javabase"
+	"module-controller/e2e/process"
+)
+
+const (
+	simulated = 30
+	replicas  = 30
+	env       = "demo"
+)
+
+// show is everything that the demo started.
+type show struct {
+	started    time.Time
+	dir        string
+	bin        harness.Binaries
+	plane      *controlplane.ControlPlane
+	client     kubernetes.Interface
+	fleet      *harness.Sim
+	artifacts  javabase.Artifacts
+	real       *javabase.Base
+	controller *harness.Controller
+	brokerPort int
+	httpPort   int
+	nodesReady time.Duration
+	podsReady  time.Duration
+}
+
+func now() time.Time { return time.Now() }
+
+func (s *show) say(format string, args ...any) {
+	fmt.Printf("%6.1fs  %s\n", time.Since(s.started).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func (s *show) startPlane(ctx context.Context) (err error) {
+	if s.dir, err = os.MkdirTemp("", "module-controller-demo-"); err != nil {
+		return err
+	}
+	if s.bin, err = harness.Build(ctx, s.dir, os.Stdout); err != nil {
+		return err
+	}
+	s.say("starting a control plane (the first time it is built: about 10 minutes, then cached)")
+	if s.plane, err = controlplane.Start(ctx, controlplane.Options{Log: os.Stdout}); err != nil {
+		return err
+	}
+	if s.client, err = kubernetes.NewForConfig(s.plane.Config()); err != nil {
+		return err
+	}
+	return harness.ApplyManifests(ctx, s.plane.Kubectl)
+}
+
+func (s *show) startFleet(ctx context.Context) (err error) {
+	if s.brokerPort, err = process.FreePort(); err != nil {
+		return err
+	}
+	broker := "127.0.0.1:" + strconv.Itoa(s.brokerPort)
+	s.say("starting a broker and %d simulated bases", simulated)
+	s.fleet, err = harness.StartSim(ctx, s.bin.Sim, filepath.Join(s.dir, "fleet.log"),
+		"--broker", broker, "--bases", strconv.Itoa(simulated), "--env", env, "--mqtt", broker,
+		"--install-time", "300ms", "--name", "demo-base")
+	return err
+}
+
+// startRealBase adds one JVM where Java and Maven are found.
+func (s *show) startRealBase(ctx context.Context) (err error) {
+	if s.httpPort, err = process.FreePort(); err != nil {
+		return err
+	}
+	if err := javabase.Available(ctx); err != nil {
+		s.say("no real base: %v", err)
+		return nil
+	}
+	s.say("building and starting a real base (a JVM; the first time about 2 minutes)")
+	if s.artifacts, err = javabase.Build(ctx, javabase.Boot3, os.Stdout); err != nil {
+		return err
+	}
+	s.real, err = javabase.Start(ctx, javabase.Options{
+		Artifacts: s.artifacts, Identity: "real-jvm", Name: "real-base",
+		HeartbeatEndpoint: "http://127.0.0.1:" + strconv.Itoa(s.httpPort),
+	})
+	return err
+}
+
+func (s *show) startController(ctx context.Context) error {
+	kubeconfig, err := s.plane.KubeconfigFor(ctx, harness.Namespace, harness.ServiceAccount)
+	if err != nil {
+		return err
+	}
+	s.say("starting module-controller")
+	s.controller, err = harness.StartController(ctx, harness.ControllerOptions{
+		Binary: s.bin.Controller, Kubeconfig: kubeconfig, PodName: "module-controller-0",
+		Log: filepath.Join(s.dir, "controller.log"),
+		Env: []string{
+			"ENV=" + env, "ENABLE_MQTT_TUNNEL=true", "MQTT_BROKER=127.0.0.1", "MQTT_PORT=" + strconv.Itoa(s.brokerPort),
+			"ENABLE_HTTP_TUNNEL=true", "HTTP_TUNNEL_LISTEN_PORT=" + strconv.Itoa(s.httpPort), "HTTP_TUNNEL_ALLOWED_CIDRS=127.0.0.0/8",
+		},
+	})
+	return err
+}
+
+func (s *show) bases() int {
+	if s.real != nil {
+		return simulated + 1
+	}
+	return simulated
+}
+
+// tearDown ends what was started, the last first.
+func (s *show) tearDown() error {
+	var errs []error
+	if s.controller != nil {
+		errs = append(errs, s.controller.Stop(20*time.Second))
+	}
+	if s.real != nil {
+		errs = append(errs, s.real.Close())
+	}
+	if s.fleet != nil {
+		errs = append(errs, s.fleet.Stop(10*time.Second))
+	}
+	if s.plane != nil {
+		errs = append(errs, s.plane.Stop())
+	}
+	if s.dir != "" {
+		errs = append(errs, os.RemoveAll(s.dir))
+	}
+	return errors.Join(errs...)
+}
