@@ -1,0 +1,127 @@
+package controlplane
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// An authority signs the certificates of one control plane.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pem  []byte
+}
+
+// A pair is a certificate and its key, in PEM.
+type pair struct{ cert, key []byte }
+
+func newAuthority() (*authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make the authority's key: %w", err)
+	}
+	template := certificate(pkix.Name{CommonName: "e2e"})
+	template.IsCA, template.BasicConstraintsValid = true, true
+	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("make the authority's certificate: %w", err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("make the authority's certificate: %w", err)
+	}
+	return &authority{cert: cert, key: key, pem: encode("CERTIFICATE", der)}, nil
+}
+
+// certificate is what all certificates have in common: a number of 127 bits that no
+// other has, and a life from an hour ago (clocks differ) for a year.
+func certificate(subject pkix.Name) *x509.Certificate {
+	number := make([]byte, 16)
+	_, _ = rand.Read(number) // never fails
+	number[0] &= 0x7f
+	return &x509.Certificate{
+		SerialNumber: new(big.Int).SetBytes(number),
+		Subject:      subject,
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().AddDate(1, 0, 0),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+	}
+}
+
+// server makes a certificate for a server at the addresses and names.
+func (a *authority) server(ips []net.IP, names ...string) (pair, error) {
+	template := certificate(pkix.Name{CommonName: names[0]})
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	template.IPAddresses, template.DNSNames = ips, names
+	return a.sign(template)
+}
+
+// client makes a certificate by which the API server knows a user of a group.
+func (a *authority) client(user string, groups ...string) (pair, error) {
+	template := certificate(pkix.Name{CommonName: user, Organization: groups})
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	return a.sign(template)
+}
+
+func (a *authority) sign(template *x509.Certificate) (pair, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return pair{}, fmt.Errorf("make the key of %s: %w", template.Subject, err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
+	if err != nil {
+		return pair{}, fmt.Errorf("make the certificate of %s: %w", template.Subject, err)
+	}
+	keyDER, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		return pair{}, fmt.Errorf("encode the key of %s: %w", template.Subject, err)
+	}
+	return pair{cert: encode("CERTIFICATE", der), key: encode("EC PRIVATE KEY", keyDER)}, nil
+}
+
+func encode(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}
+
+// files are the certificates and keys that components read.
+type files struct{ ca, serverCert, serverKey, accountsKey string }
+
+// write makes the server's certificate and the key that signs the tokens of service
+// accounts, and writes them to dir.
+func (a *authority) write(dir string, ips []net.IP, names ...string) (files, error) {
+	server, err := a.server(ips, names...)
+	if err != nil {
+		return files{}, err
+	}
+	// The API server signs tokens with this key and finds the public half, by which
+	// it checks them, in the same file.
+	accounts, err := a.client("service-accounts")
+	if err != nil {
+		return files{}, err
+	}
+	f := files{
+		ca:          filepath.Join(dir, "ca.crt"),
+		serverCert:  filepath.Join(dir, "server.crt"),
+		serverKey:   filepath.Join(dir, "server.key"),
+		accountsKey: filepath.Join(dir, "service-accounts.key"),
+	}
+	for path, content := range map[string][]byte{
+		f.ca: a.pem, f.serverCert: server.cert, f.serverKey: server.key, f.accountsKey: accounts.key,
+	} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			return files{}, fmt.Errorf("write certificates: %w", err)
+		}
+	}
+	return f, nil
+}
