@@ -1,0 +1,149 @@
+package mqtttunnel
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Config are the settings of a Tunnel. Broker, ClientID and Environments are
+// needed; the zero value of the others means their default.
+type Config struct {
+	// Broker is the broker's host, Port its port (default 1883, with TLS 8883).
+	Broker string
+	Port   int
+	// ClientID is this connection's name at the broker; nobody else may use it.
+	ClientID string
+	// Username and Password, or PasswordFile, which is read at each connect.
+	Username, Password, PasswordFile string
+	// TLS encrypts, and verifies the broker against CAFile or, without one, the
+	// system's authorities. It is on when CAFile is set. CertFile and KeyFile are
+	// this client's certificate. All are read at each connect. ServerName is the
+	// name in the broker's certificate; default Broker.
+	TLS                       bool
+	CAFile, CertFile, KeyFile string
+	ServerName                string
+	// Environments are the ones whose bases are served.
+	Environments []string
+	// KeepAlive is how often an idle connection is tried, and PingTimeout how long
+	// the broker may take to answer. Defaults 10 s, 5 s.
+	KeepAlive, PingTimeout time.Duration
+	// ProbeEvery is how often a message to ourselves proves that the broker still
+	// delivers, while nothing else is heard. Default 5 s.
+	ProbeEvery time.Duration
+	// Timeout bounds a connect, a write and an acknowledgement. Default 5 s.
+	Timeout time.Duration
+	// Wildcards uses six filters an environment, whatever the number of bases, for
+	// brokers that allow few.
+	Wildcards bool
+	// ClearRetained deletes commands that other controllers left retained.
+	ClearRetained bool
+	// Remembered bounds what is remembered of bases that began anew. Default 4096.
+	Remembered int
+}
+
+// Complete fills in the defaults.
+func (c Config) Complete() Config {
+	c.TLS = c.TLS || c.CAFile != ""
+	if c.Port == 0 {
+		c.Port = 1883
+		if c.TLS {
+			c.Port = 8883
+		}
+	}
+	c.ServerName = cmp.Or(c.ServerName, c.Broker)
+	c.KeepAlive = cmp.Or(c.KeepAlive, 10*time.Second)
+	c.PingTimeout = cmp.Or(c.PingTimeout, 5*time.Second)
+	c.ProbeEvery = cmp.Or(c.ProbeEvery, 5*time.Second)
+	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
+	c.Remembered = cmp.Or(c.Remembered, 4096)
+	return c
+}
+
+// Validate reports every fault of a completed configuration at once. Files must be
+// readable now, although they are read again later.
+func (c Config) Validate() error {
+	var errs []error
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	fault(c.Broker == "", "the MQTT broker is not named: set MQTT_BROKER")
+	fault(strings.ContainsAny(c.Broker, "/@ "), "the MQTT broker %q must be a host, without scheme, path or user", c.Broker)
+	fault(c.Port < 1 || c.Port > 65535, "the MQTT port %d must be from 1 to 65535", c.Port)
+	fault(c.ClientID == "" || len(c.ClientID) > maxClientID, "the MQTT client id %q must have 1 to %d bytes", c.ClientID, maxClientID)
+	fault(len(c.Environments) == 0, "no environment is named: set ENV")
+	for _, env := range c.Environments {
+		fault(env == "" || strings.ContainsAny(env, "/+#"), "environment %q is not usable in a topic", env)
+	}
+	fault(c.Password != "" && c.PasswordFile != "", "set the MQTT password or its file, not both")
+	fault(c.Username == "" && (c.Password != "" || c.PasswordFile != ""), "an MQTT password needs MQTT_USERNAME")
+	fault((c.CertFile == "") != (c.KeyFile == ""), "an MQTT client certificate needs its key and the key its certificate")
+	fault(c.CertFile != "" && !c.TLS, "an MQTT client certificate needs TLS: set MQTT_CA_PATH or MQTT_TLS")
+	fault(c.KeepAlive < time.Second || c.PingTimeout <= 0 || c.ProbeEvery <= 0 || c.Timeout <= 0,
+		"MQTT keep-alive (%s, at least 1s), ping timeout (%s), probe interval (%s) and timeout (%s) must be positive",
+		c.KeepAlive, c.PingTimeout, c.ProbeEvery, c.Timeout)
+	if _, err := c.tls(); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := c.password(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// maxClientID is what every broker must take plus what brokers in the field take.
+const maxClientID = 255
+
+func (c Config) address() string {
+	scheme := "tcp"
+	if c.TLS {
+		scheme = "ssl"
+	}
+	return scheme + "://" + net.JoinHostPort(c.Broker, strconv.Itoa(c.Port))
+}
+
+func (c Config) password() (string, error) {
+	if c.PasswordFile == "" {
+		return c.Password, nil
+	}
+	text, err := os.ReadFile(c.PasswordFile)
+	if err != nil {
+		return "", fmt.Errorf("read MQTT password: %w", err)
+	}
+	return strings.TrimRight(string(text), "\r\n"), nil
+}
+
+// tls reads the files that the connection is secured with; nil means no TLS.
+func (c Config) tls() (*tls.Config, error) {
+	if !c.TLS {
+		return nil, nil
+	}
+	t := &tls.Config{ServerName: c.ServerName, MinVersion: tls.VersionTLS12}
+	if c.CAFile != "" {
+		pem, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read MQTT authorities: %w", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("read MQTT authorities: %s has no certificate", c.CAFile)
+		}
+	}
+	if c.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("read MQTT client certificate: %w", err)
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	return t, nil
+}

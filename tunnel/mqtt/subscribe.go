@@ -1,0 +1,108 @@
+package mqtttunnel
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"go.uber.org/zap"
+
+	"module-controller/tunnel"
+	"module-controller/tunnel/internal/arklet"
+)
+
+// batch is how many filters one SUBSCRIBE has.
+const batch = 200
+
+// refusedQoS is the code of a filter that the broker did not accept.
+const refusedQoS = 0x80
+
+// subscribe subscribes filters and gives the ones that the broker refused.
+func (s *session) subscribe(ctx context.Context, filters []string) (refused []string, err error) {
+	for some := range slices.Chunk(filters, batch) {
+		want := map[string]byte{}
+		for _, f := range some {
+			want[f] = qos
+		}
+		token := s.client.SubscribeMultiple(want, nil)
+		// paho gives a refusal of the first filter as an error, the others as codes.
+		waited := s.wait(ctx, token, "subscribe")
+		sub, ok := token.(*paho.SubscribeToken)
+		if !ok {
+			return nil, fmt.Errorf("subscribe: token is a %T", token)
+		}
+		granted := sub.Result()
+		if waited != nil && len(granted) == 0 {
+			return nil, waited
+		}
+		for _, f := range some {
+			if code, told := granted[f]; !told || code >= refusedQoS {
+				refused = append(refused, f)
+			}
+		}
+	}
+	return refused, nil
+}
+
+// resubscribe makes the broker's filters those of the followed bases. What the
+// broker refuses is tried again later.
+func (s *session) resubscribe(ctx context.Context) error {
+	if s.cfg.Wildcards {
+		return nil
+	}
+	add, remove := s.differences()
+	if err := s.unsubscribe(ctx, remove); err != nil {
+		return err
+	}
+	filters := make([]string, 0, len(add))
+	byFilter := map[string]tunnel.BaseID{}
+	for _, b := range add {
+		f := arklet.Reports(b)
+		filters = append(filters, f)
+		byFilter[f] = b
+	}
+	refused, err := s.subscribe(ctx, filters)
+	if err != nil {
+		return err
+	}
+	for _, f := range refused {
+		s.meter.Dropped(Name, "subscription_refused")
+		s.log.Warn("broker refused a base's filter; allow this user to read it", zap.String("filter", f))
+		delete(byFilter, f)
+	}
+	for _, b := range byFilter {
+		s.subscribed[b] = true
+	}
+	return nil
+}
+
+func (s *session) differences() (add, remove []tunnel.BaseID) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for b := range s.followed {
+		if !s.subscribed[b] {
+			add = append(add, b)
+		}
+	}
+	for b := range s.subscribed {
+		if _, ok := s.followed[b]; !ok {
+			remove = append(remove, b)
+		}
+	}
+	return add, remove
+}
+
+func (s *session) unsubscribe(ctx context.Context, bases []tunnel.BaseID) error {
+	for some := range slices.Chunk(bases, batch) {
+		filters := make([]string, 0, len(some))
+		for _, b := range some {
+			filters = append(filters, arklet.Reports(b))
+			delete(s.subscribed, b)
+		}
+		if err := s.wait(ctx, s.client.Unsubscribe(filters...), "unsubscribe"); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package mqtttunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"go.uber.org/zap"
+
+	"module-controller/tunnel"
+	"module-controller/tunnel/internal/arklet"
+)
+
+// Name is the tunnel's name on Nodes.
+const Name = "mqtt_tunnel_provider"
+
+// Tunnel is the connection to a broker and the bases that are followed through it.
+type Tunnel struct {
+	cfg   Config
+	log   *zap.Logger
+	meter tunnel.Meter
+	envs  map[string]bool
+	begun *lru.Cache[tunnel.BaseID, struct{}] // said queryBaseline, and no heartbeat since
+	wake  chan struct{}                       // something was followed or unfollowed
+
+	mu sync.RWMutex
+	// mu guards what follows
+	followed map[tunnel.BaseID]struct{}
+	current  *session // nil while the link is down
+}
+
+// New checks the configuration, completed with defaults, and makes a Tunnel. It
+// starts nothing.
+func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
+	cfg = cfg.Complete()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure MQTT tunnel: %w", err)
+	}
+	begun, err := lru.New[tunnel.BaseID, struct{}](cfg.Remembered)
+	if err != nil {
+		return nil, fmt.Errorf("configure MQTT tunnel: %w", err)
+	}
+	t := &Tunnel{
+		cfg: cfg, log: log, meter: meter, envs: map[string]bool{}, begun: begun,
+		wake: make(chan struct{}, 1), followed: map[tunnel.BaseID]struct{}{},
+	}
+	for _, env := range cfg.Environments {
+		t.envs[env] = true
+	}
+	return t, nil
+}
+
+// Name implements tunnel.Tunnel.
+func (t *Tunnel) Name() string { return Name }
+
+const (
+	// After a connection is lost the next one is tried after a random time up to
+	// backOffFirst, doubled with each failure up to backOffMax.
+	backOffFirst = 500 * time.Millisecond
+	backOffMax   = 15 * time.Second
+	// A connection that lasted this long was a good one.
+	goodSession = 30 * time.Second
+	// After so many that did not last, somebody may be using our client id.
+	suspicious = 3
+)
+
+// Run implements tunnel.Tunnel.
+func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
+	ceiling, short := backOffFirst, 0
+	for ctx.Err() == nil {
+		began := time.Now()
+		connected, err := t.connection(ctx, sink)
+		if ctx.Err() != nil {
+			break
+		}
+		short++
+		if connected && time.Since(began) >= goodSession {
+			ceiling, short = backOffFirst, 0
+		}
+		pause := rand.N(ceiling)
+		t.log.Warn("broker connection ended", zap.String("broker", t.cfg.address()), zap.Bool("wasConnected", connected),
+			zap.Error(err), zap.Duration("retryIn", pause))
+		if connected && short >= suspicious {
+			t.log.Warn("connections do not last: another client may use the same client id", zap.String("clientID", t.cfg.ClientID))
+		}
+		ceiling = min(2*ceiling, backOffMax)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+	return nil
+}
+
+// connection makes one connection and serves it until it is lost or ctx ends.
+func (t *Tunnel) connection(ctx context.Context, sink tunnel.Sink) (connected bool, err error) {
+	s, err := t.dial(ctx, sink)
+	if err != nil {
+		return false, err
+	}
+	defer s.close()
+	if err := s.discover(ctx); err != nil {
+		return false, err
+	}
+	t.setCurrent(s)
+	sink.Link(tunnel.Link{Tunnel: Name, Up: true, Since: time.Now()})
+	t.log.Info("broker connected", zap.String("broker", t.cfg.address()), zap.String("clientID", t.cfg.ClientID))
+	err = s.serve(ctx)
+	t.setCurrent(nil)
+	sink.Link(tunnel.Link{Tunnel: Name, Up: false, Since: time.Now()})
+	return true, err
+}
+
+func (t *Tunnel) setCurrent(s *session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.current = s
+}
+
+// Follow implements tunnel.Tunnel. Where the base is does not matter here.
+func (t *Tunnel) Follow(h tunnel.Heartbeat) {
+	t.mu.Lock()
+	t.followed[h.Base] = struct{}{}
+	t.mu.Unlock()
+	t.poke()
+}
+
+// Unfollow implements tunnel.Tunnel.
+func (t *Tunnel) Unfollow(b tunnel.BaseID) {
+	t.mu.Lock()
+	delete(t.followed, b)
+	t.mu.Unlock()
+	t.poke()
+}
+
+func (t *Tunnel) poke() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (t *Tunnel) follows(b tunnel.BaseID) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	_, ok := t.followed[b]
+	return ok
+}
+
+// Do implements tunnel.Tunnel. It returns when the command was handed to the
+// connection. There is no switch over MQTT.
+func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) (err error) {
+	began := time.Now()
+	defer func() { t.meter.Command(Name, c.Verb, outcome(err), time.Since(began)) }()
+	if c.Verb == tunnel.SwitchModule {
+		return fmt.Errorf("command base %s: %w over MQTT", b, tunnel.ErrUnsupported)
+	}
+	body, err := arklet.EncodeCommand(c, false)
+	if err != nil {
+		return fmt.Errorf("command base %s: %w", b, err)
+	}
+	t.mu.RLock()
+	s := t.current
+	_, followed := t.followed[b]
+	t.mu.RUnlock()
+	switch {
+	case !followed:
+		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotFollowed)
+	case s == nil:
+		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotLinked)
+	}
+	if err := s.publish(arklet.CommandTopic(b, c.Verb), body); err != nil {
+		return fmt.Errorf("command base %s: %w: %w", b, tunnel.ErrNotLinked, err)
+	}
+	return nil
+}
+
+func outcome(err error) string {
+	switch {
+	case err == nil:
+		return "sent"
+	case errors.Is(err, tunnel.ErrNotLinked):
+		return "not_linked"
+	}
+	return "refused"
+}
