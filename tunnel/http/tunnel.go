@@ -1,0 +1,200 @@
+package httptunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"module-controller/tunnel"
+)
+
+// Name is the tunnel's name on Nodes.
+const Name = "http_tunnel_provider"
+
+// Tunnel listens for heartbeats and commands bases.
+type Tunnel struct {
+	cfg    Config
+	log    *zap.Logger
+	meter  tunnel.Meter
+	client *http.Client
+	slots  chan struct{} // bounds the requests under way
+	work   sync.WaitGroup
+
+	mu sync.Mutex
+	// mu guards what follows
+	sink  tunnel.Sink // nil while Run does not run
+	bases map[tunnel.BaseID]*remote
+}
+
+// remote is one followed base. Tunnel.mu guards its fields.
+type remote struct {
+	beat   tunnel.Heartbeat
+	ctx    context.Context //nolint:containedctx // ends when the base is unfollowed or moves
+	cancel context.CancelFunc
+	busy   int // requests under way
+	helped bool
+	asks   bool // help is being asked
+	async  bool // installs may be asynchronous
+}
+
+// New checks the configuration, completed with defaults, and makes a Tunnel. It
+// starts nothing.
+func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
+	cfg = cfg.Complete()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure HTTP tunnel: %w", err)
+	}
+	transport := &http.Transport{
+		Proxy: nil, DisableKeepAlives: true, // arklet closes each connection
+		DialContext:           (&net.Dialer{Timeout: cfg.Timeout}).DialContext,
+		ResponseHeaderTimeout: cfg.Timeout, MaxResponseHeaderBytes: maxHeader,
+	}
+	return &Tunnel{
+		cfg: cfg, log: log, meter: meter, slots: make(chan struct{}, cfg.Total), bases: map[tunnel.BaseID]*remote{},
+		client: &http.Client{
+			Transport: transport, Timeout: cfg.Timeout,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// Name implements tunnel.Tunnel.
+func (t *Tunnel) Name() string { return Name }
+
+// maxHeader is the length in bytes of the longest header that is read.
+const maxHeader = 16 << 10
+
+// Run implements tunnel.Tunnel. It returns an error where it cannot listen.
+func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", t.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for heartbeats: %w", err)
+	}
+	t.mu.Lock()
+	t.sink = sink
+	t.mu.Unlock()
+	server := &http.Server{
+		Handler: t.handler(sink), MaxHeaderBytes: maxHeader,
+		ReadTimeout: t.cfg.Timeout, ReadHeaderTimeout: t.cfg.Timeout / 2,
+		WriteTimeout: t.cfg.Timeout, IdleTimeout: 2 * time.Minute, // bases speak every 12 s
+		ErrorLog: zap.NewStdLog(t.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	sink.Link(tunnel.Link{Tunnel: Name, Up: true, Since: time.Now()})
+	t.log.Info("listening for heartbeats", zap.Stringer("address", l.Addr()))
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	t.stop()
+	if err != nil {
+		return fmt.Errorf("serve heartbeats: %w", err)
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.cfg.Timeout)
+	defer cancel()
+	err = server.Shutdown(closing)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = server.Close()
+	}
+	<-failed
+	return err
+}
+
+// stop ends what is under way, and takes nothing new.
+func (t *Tunnel) stop() {
+	t.mu.Lock()
+	t.sink = nil
+	for _, r := range t.bases {
+		r.cancel()
+	}
+	t.mu.Unlock()
+	t.work.Wait()
+	t.client.CloseIdleConnections()
+}
+
+// Follow implements tunnel.Tunnel. A base that moved, or began anew, is asked
+// again what it can do.
+func (t *Tunnel) Follow(h tunnel.Heartbeat) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.bases[h.Base]
+	if r != nil && r.beat.IP == h.IP && r.beat.Port == h.Port && !h.First {
+		return
+	}
+	if r != nil {
+		r.cancel()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.bases[h.Base] = &remote{beat: h, ctx: ctx, cancel: cancel}
+}
+
+// Unfollow implements tunnel.Tunnel.
+func (t *Tunnel) Unfollow(b tunnel.BaseID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r := t.bases[b]; r != nil {
+		r.cancel()
+		delete(t.bases, b)
+	}
+}
+
+// Do implements tunnel.Tunnel.
+func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.bases[b]
+	switch {
+	case t.sink == nil:
+		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotLinked)
+	case r == nil:
+		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotFollowed)
+	case r.beat.Port == 0 || r.beat.IP == "":
+		return fmt.Errorf("command base %s: %w: it told no address", b, tunnel.ErrUnsupported)
+	}
+	if !t.start(r, func() { t.command(r, b, c) }) {
+		return fmt.Errorf("command base %s: %w", b, tunnel.ErrBusy)
+	}
+	if !r.helped && !r.asks {
+		r.asks = t.start(r, func() { t.help(r, b) })
+	}
+	return nil
+}
+
+// start has work done for a base unless too much is under way. The caller holds mu.
+func (t *Tunnel) start(r *remote, work func()) bool {
+	if r.busy >= t.cfg.PerBase {
+		return false
+	}
+	select {
+	case t.slots <- struct{}{}:
+	default:
+		return false
+	}
+	r.busy++
+	t.work.Go(func() {
+		work()
+		<-t.slots
+		t.mu.Lock()
+		r.busy--
+		t.mu.Unlock()
+	})
+	return true
+}
+
+// report passes a report on, unless Run has ended.
+func (t *Tunnel) report(r tunnel.Report) {
+	t.mu.Lock()
+	sink := t.sink
+	t.mu.Unlock()
+	if sink != nil {
+		r.Tunnel, r.Received = Name, time.Now()
+		sink.Report(r)
+	}
+}
