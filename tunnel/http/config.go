@@ -29,7 +29,7 @@ type Config struct {
 	// Timeout bounds a request; InstallTimeout is how long an install may take
 	// before it is no longer asked about. Defaults 10 s, 10 min.
 	Timeout, InstallTimeout time.Duration
-	// PerBase and Total bound the requests under way. Defaults 5, 512.
+	// PerBase and Total bound the requests under way. Defaults 8, 512.
 	PerBase, Total int
 }
 
@@ -38,7 +38,7 @@ func (c Config) Complete() Config {
 	c.Listen = cmp.Or(c.Listen, ":7777")
 	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
 	c.InstallTimeout = cmp.Or(c.InstallTimeout, 10*time.Minute)
-	c.PerBase = cmp.Or(c.PerBase, 5)
+	c.PerBase = cmp.Or(c.PerBase, 8)
 	c.Total = cmp.Or(c.Total, 512)
 	return c
 }
