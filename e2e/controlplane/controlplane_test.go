@@ -53,7 +53,10 @@ func eventually(t *testing.T, what string, check func(context.Context) (bool, er
 }
 
 func TestControlPlane(t *testing.T) {
-	c, client := running(t, Options{})
+	c, client := running(t, Options{Args: map[Component][]string{
+		APIServer: {"--service-cluster-ip-range=10.97.0.0/16"},
+	}})
+	t.Run("takes more arguments", func(t *testing.T) { testArgs(t, client) })
 	t.Run("binds the pods of a Deployment", func(t *testing.T) { testBinds(t, client) })
 	t.Run("does what RBAC allows and no more", func(t *testing.T) { testRBAC(t, c, client) })
 	t.Run("tells its version", func(t *testing.T) { testVersion(t, c) })
@@ -62,6 +65,20 @@ func TestControlPlane(t *testing.T) {
 	t.Run("survives a killed etcd", func(t *testing.T) { testKillEtcd(t, c, client) })
 	t.Run("answers nothing while frozen", func(t *testing.T) { testFreeze(t, c, client) })
 	t.Run("leaves nothing when stopped", func(t *testing.T) { testStop(t, c) })
+}
+
+func testArgs(t *testing.T, client kubernetes.Interface) {
+	var got string
+	eventually(t, "the API server has its Service", func(ctx context.Context) (bool, error) {
+		service, err := client.CoreV1().Services("default").Get(ctx, "kubernetes", metav1.GetOptions{})
+		if err == nil {
+			got = service.Spec.ClusterIP
+		}
+		return err == nil, nil
+	})
+	if want := "10.97.0.1"; got != want {
+		t.Errorf("the first Service has address %s, want %s", got, want)
+	}
 }
 
 // testBinds shows that the controllers make the pod and the scheduler binds it.

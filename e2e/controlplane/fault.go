@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"module-controller/e2e/process"
 )
@@ -23,15 +24,42 @@ func (c *ControlPlane) Kill(component Component) error {
 	return p.Kill()
 }
 
-// Freeze stops a component where it is (SIGSTOP): its connections stay open and
-// nothing answers. Thaw lets it go on.
+// freezing is how long a signal takes at most to stop every thread.
+const freezing = 5 * time.Second
+
+// Freeze stops a component where it is (SIGSTOP), and returns when its last thread
+// has stopped: its connections stay open and nothing answers. Thaw lets it go on.
 func (c *ControlPlane) Freeze(component Component) error {
-	return c.signal(component, syscall.SIGSTOP)
+	p, err := c.process(component)
+	if err != nil {
+		return fmt.Errorf("freeze %s: %w", component, err)
+	}
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("freeze %s: %w", component, err)
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	deadline := time.NewTimer(freezing)
+	defer deadline.Stop()
+	for {
+		if frozen, err := isFrozen(p.PID()); frozen || err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return fmt.Errorf("freeze %s: process %d runs on after %s", component, p.PID(), freezing)
+		}
+	}
 }
 
 // Thaw lets a frozen component go on (SIGCONT).
 func (c *ControlPlane) Thaw(component Component) error {
-	return c.signal(component, syscall.SIGCONT)
+	p, err := c.process(component)
+	if err != nil {
+		return fmt.Errorf("thaw %s: %w", component, err)
+	}
+	return p.Signal(syscall.SIGCONT)
 }
 
 // PID is the process of a component, or 0 while it has none.
@@ -62,7 +90,7 @@ func (c *ControlPlane) launch(component Component) error {
 	if !known {
 		return fmt.Errorf("start %q: no such component", component)
 	}
-	c.mu.Lock()
+	c.mu.Lock() // until it is known, or a Stop beside this would miss it
 	defer c.mu.Unlock()
 	if c.stopped {
 		return fmt.Errorf("start %s: %w", component, ErrStopped)
@@ -80,14 +108,6 @@ func (c *ControlPlane) launch(component Component) error {
 	}
 	c.processes[component] = p
 	return nil
-}
-
-func (c *ControlPlane) signal(component Component, s syscall.Signal) error {
-	p, err := c.process(component)
-	if err != nil {
-		return fmt.Errorf("signal %s: %w", component, err)
-	}
-	return p.Signal(s)
 }
 
 func (c *ControlPlane) process(component Component) (*process.Process, error) {
