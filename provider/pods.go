@@ -247,4 +247,3 @@ func (i *inbox) unsettle() {
 	defer i.mu.Unlock()
 	i.settled.ok = false
 }
-

@@ -89,8 +89,10 @@ type Attempt struct {
 	Restarted bool
 }
 
-// Failure is what is remembered of installs that failed, by module key.
+// Failure is what is remembered of commands that failed, by module key.
 type Failure struct {
+	// URL is where the module was to be installed from; for an uninstall or a
+	// switch it is the verb.
 	URL string
 	// Count is how many installs of that URL failed in a row.
 	Count int
@@ -98,8 +100,12 @@ type Failure struct {
 	At, NotBefore time.Time
 	// Message is the root cause first.
 	Message string
-	// Mismatch is set when the jar proved to be another module or version.
+	// Wrong: the jar proved to be another module or version; Mismatch is which,
+	// where the base said so.
+	Wrong    bool
 	Mismatch tunnel.ModuleKey
+	// Plain: the base replaces no module in one step. Nothing failed yet.
+	Plain bool
 }
 
 // Input is all that is known of one base's modules.
