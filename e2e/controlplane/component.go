@@ -25,6 +25,12 @@ var components = []Component{Etcd, APIServer, ControllerManager, Scheduler}
 // admin is the user of tests.
 const admin = "admin"
 
+// The users that the API server's own roles are for.
+const (
+	controllerManagerUser = "system:kube-controller-manager"
+	schedulerUser         = "system:kube-scheduler"
+)
+
 // The addresses of Services, and the first of them, which the API server takes for
 // its own.
 const (

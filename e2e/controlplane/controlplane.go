@@ -96,6 +96,11 @@ func (c *ControlPlane) start(ctx context.Context, paths map[string]string, more 
 		if err := c.Restart(ctx, component); err != nil {
 			return err
 		}
+		if component == APIServer {
+			if err := c.until(ctx, APIServer, c.knowsRoles); err != nil {
+				return err
+			}
+		}
 	}
 	return c.until(ctx, ControllerManager, c.hasNamespaces)
 }
@@ -138,8 +143,8 @@ func (c *ControlPlane) prepareUsers() error {
 		groups     []string
 	}{
 		{admin, "admin", []string{"system:masters"}},
-		{string(ControllerManager), "system:kube-controller-manager", nil},
-		{string(Scheduler), "system:kube-scheduler", nil},
+		{string(ControllerManager), controllerManagerUser, nil},
+		{string(Scheduler), schedulerUser, nil},
 	} {
 		var err error
 		if c.kubeconfigs[u.name], err = c.clientKubeconfig(u.name, u.user, u.groups...); err != nil {

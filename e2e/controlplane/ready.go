@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -52,6 +53,29 @@ func (c *ControlPlane) apiServes(ctx context.Context) error {
 		return err
 	}
 	return client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+}
+
+// knowsRoles checks that the API server not only wrote the roles of its controllers
+// but has seen them: for a moment after its first start it refuses them what they ask.
+func (c *ControlPlane) knowsRoles(ctx context.Context) error {
+	client, err := kubernetes.NewForConfig(c.config)
+	if err != nil {
+		return err
+	}
+	for _, user := range []string{controllerManagerUser, schedulerUser} {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User:               user,
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "list", Resource: "namespaces"},
+		}}
+		answer, err := client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		if err != nil {
+			return err
+		}
+		if !answer.Status.Allowed {
+			return fmt.Errorf("%s may not list namespaces: %s", user, answer.Status.Reason)
+		}
+	}
+	return nil
 }
 
 // hasNamespaces checks that the API server made its namespaces and that the
