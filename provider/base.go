@@ -36,7 +36,6 @@ type base struct {
 	failures  map[tunnel.ModuleKey]plan.Failure
 	installed map[tunnel.ModuleKey]bool
 	unwanted  map[tunnel.ModuleKey]time.Time
-	strangers []tunnel.ModuleKey
 
 	notReady    string    // the reason that the Node shows, empty when ready
 	unanswered  time.Time // the first request since it last answered
@@ -46,7 +45,6 @@ type base struct {
 
 	written   *corev1.Node // the Node as this process wrote it last
 	touched   time.Time    // when its status was last written
-	conflicts bool         // an Event told of two live bases
 	takenOver *tunnel.Heartbeat
 }
 

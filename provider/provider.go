@@ -278,3 +278,19 @@ func (p *Provider) workOn(ctx context.Context, id tunnel.BaseID) {
 		}
 	}
 }
+
+// Census counts the bases as they are now.
+func (p *Provider) Census() Census {
+	c := Census{Queued: p.queue.Len()}
+	for _, b := range p.bases.all() {
+		s := b.lastSummary()
+		if s.ready {
+			c.Ready++
+		} else {
+			c.NotReady++
+		}
+		c.Modules += s.modules
+		c.Strangers += s.strangers
+	}
+	return c
+}

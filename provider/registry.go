@@ -99,8 +99,9 @@ type inbox struct {
 		ok      bool
 		modules []tunnel.Module
 	}
-	last tunnel.Heartbeat
-	lost types.UID // the Node that was deleted
+	last    tunnel.Heartbeat
+	lost    types.UID // the Node that was deleted
+	summary summary
 }
 
 // mail is what a worker took out of an inbox.

@@ -38,7 +38,7 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 	if age.Gone {
 		return 0, p.retire(ctx, b, "the base was not heard for too long")
 	}
-	p.noteAge(b, age)
+	p.noteAge(b, age, conflict)
 
 	pods, complete := p.pods.onNode(b.node)
 	in := p.inputOf(b, now, age, conflict, pods)
@@ -54,6 +54,7 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 	p.send(ctx, b, claim, commands)
 	p.show(ctx, b, out)
 	p.poll(ctx, b, now, out.Ask)
+	b.summarize(out)
 	if len(out.Commands) == 0 && len(b.attempts) == 0 && !out.Ask {
 		b.settle(b.modules)
 	}
@@ -86,7 +87,11 @@ func (p *Provider) ageOf(b *base, now time.Time, conflict string) plan.Age {
 }
 
 // noteAge logs and counts what changed in a base's readiness.
-func (p *Provider) noteAge(b *base, age plan.Age) {
+func (p *Provider) noteAge(b *base, age plan.Age, conflict string) {
+	if conflict != "" && b.notReady != plan.ReasonIdentityConflict {
+		p.meter.Conflict()
+		p.deps.Recorder.Event(nodeRef(b), corev1.EventTypeWarning, plan.ReasonIdentityConflict, conflict)
+	}
 	if age.NotReady != b.notReady {
 		p.log.Info("base readiness changed", zap.Stringer("base", b.id), zap.String("reason", age.NotReady), zap.String("was", b.notReady))
 	}
@@ -124,7 +129,6 @@ func (p *Provider) recall(b *base, pods []plan.Pod) {
 // waits for to the bounded memory.
 func (p *Provider) remember(b *base, out plan.Output) {
 	b.attempts, b.installed, b.unwanted = out.Attempts, out.Installed, out.Unwanted
-	b.strangers = out.Strangers
 	wanted := map[tunnel.ModuleKey]bool{}
 	for _, s := range out.Statuses {
 		for _, key := range plan.Wanted(s.Pod.Pod) {

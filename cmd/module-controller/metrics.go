@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"module-controller/provider"
+	"module-controller/tunnel"
+)
+
+const prefix = "module_controller_"
+
+// metrics implements the meters of the other rooms. All labels have few values.
+type metrics struct {
+	registry     *prometheus.Registry
+	dropped      *prometheus.CounterVec
+	commands     *prometheus.HistogramVec
+	writes       *prometheus.CounterVec
+	syncs        *prometheus.HistogramVec
+	boundToReady prometheus.Histogram
+	links        *prometheus.GaugeVec
+	conflicts    prometheus.Counter
+}
+
+func newMetrics() *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + name, Help: help}, labels)
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: prefix + name, Help: help, Buckets: buckets}, labels)
+	}
+	m := &metrics{
+		registry:  prometheus.NewRegistry(),
+		dropped:   counter("messages_dropped_total", "Messages from bases that were not taken, by tunnel and reason.", "tunnel", "reason"),
+		commands:  histogram("command_seconds", "Time until a command left (MQTT) or was answered (HTTP), by tunnel, verb and outcome.", prometheus.ExponentialBuckets(0.001, 4, 8), "tunnel", "verb", "outcome"),
+		writes:    counter("api_writes_total", "Writes to the API server, by object and result.", "object", "result"),
+		syncs:     histogram("sync_seconds", "Time of one look at a base, by result.", prometheus.ExponentialBuckets(0.0001, 4, 8), "result"),
+		links:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "link_up", Help: "1 while this process's link of a tunnel is up."}, []string{"tunnel"}),
+		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "identity_conflicts_total", Help: "Bases found to share their identity with another live one."}),
+		boundToReady: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: prefix + "bound_to_ready_seconds", Help: "Time from a pod's binding to its readiness; the API tells both in whole seconds.",
+			Buckets: []float64{1, 2, 5, 10, 30, 60, 120, 300},
+		}),
+	}
+	m.registry.MustRegister(m.dropped, m.commands, m.writes, m.syncs, m.links, m.conflicts, m.boundToReady,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// watch adds the gauges that are counted when they are asked for.
+func (m *metrics) watch(census func() provider.Census) {
+	gauge := func(name, help string, labels prometheus.Labels, value func(provider.Census) int) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help, ConstLabels: labels},
+			func() float64 { return float64(value(census())) }))
+	}
+	gauge("bases", "Bases, by whether their Node is ready.", prometheus.Labels{"ready": "true"}, func(c provider.Census) int { return c.Ready })
+	gauge("bases", "Bases, by whether their Node is ready.", prometheus.Labels{"ready": "false"}, func(c provider.Census) int { return c.NotReady })
+	gauge("modules_serving", "Modules that bases list as serving.", nil, func(c provider.Census) int { return c.Modules })
+	gauge("modules_unwanted", "Listed modules that no pod asked for and that are left alone.", nil, func(c provider.Census) int { return c.Strangers })
+	gauge("queue_depth", "Bases that wait for a worker.", nil, func(c provider.Census) int { return c.Queued })
+}
+
+func (m *metrics) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	return mux
+}
+
+func result(failed bool) string {
+	if failed {
+		return "error"
+	}
+	return "ok"
+}
+
+func (m *metrics) Dropped(tunnel, reason string) { m.dropped.WithLabelValues(tunnel, reason).Inc() }
+
+func (m *metrics) Command(name string, v tunnel.Verb, outcome string, took time.Duration) {
+	m.commands.WithLabelValues(name, string(v), outcome).Observe(took.Seconds())
+}
+
+func (m *metrics) Synced(took time.Duration, failed bool) {
+	m.syncs.WithLabelValues(result(failed)).Observe(took.Seconds())
+}
+
+func (m *metrics) Wrote(object string, err error) {
+	m.writes.WithLabelValues(object, result(err != nil)).Inc()
+}
+
+func (m *metrics) BoundToReady(took time.Duration) { m.boundToReady.Observe(took.Seconds()) }
+
+func (m *metrics) Link(tunnel string, up bool) {
+	value := 0.0
+	if up {
+		value = 1
+	}
+	m.links.WithLabelValues(tunnel).Set(value)
+}
+
+func (m *metrics) Conflict() { m.conflicts.Inc() }
+
+// printMetrics writes the reference of metrics as Markdown.
+func printMetrics(w io.Writer) error {
+	m := newMetrics()
+	m.watch(func() provider.Census { return provider.Census{} })
+	descs := make(chan *prometheus.Desc)
+	go func() {
+		defer close(descs)
+		m.registry.Describe(descs)
+	}()
+	var lines []string
+	for d := range descs {
+		parts := described.FindStringSubmatch(d.String())
+		if parts != nil && strings.HasPrefix(parts[1], prefix) {
+			lines = append(lines, fmt.Sprintf("| `%s` | %s |", parts[1], parts[2]))
+		}
+	}
+	slices.Sort(lines)
+	_, err := fmt.Fprintf(w, "# Metrics\n\nServed at `/metrics` of `METRICS_BIND_ADDRESS`, beside those of the Go runtime and the process. "+
+		"No label holds a name of a base, module or pod. This page is made by `make generate`.\n\n| metric | what it is |\n|---|---|\n%s\n",
+		strings.Join(slices.Compact(lines), "\n"))
+	return err
+}
+
+// described takes a metric's name and help out of its description.
+var described = regexp.MustCompile(`fqName: "([^"]*)", help: "([^"]*)"`)
+
+var (
+	_ tunnel.Meter   = (*metrics)(nil)
+	_ provider.Meter = (*metrics)(nil)
+)

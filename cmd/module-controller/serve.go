@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// check is a named condition of readiness.
+type check struct {
+	name string
+	// ok gives nil once the condition is met.
+	ok func() error
+}
+
+// healthHandler serves /livez and /readyz as Kubernetes' own programs do: with
+// ?verbose each check is named. A live process answers; nothing outside of it can
+// make it fail.
+func healthHandler(checks []check) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { report(w, r, "livez", nil) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { report(w, r, "readyz", checks) })
+	return mux
+}
+
+func report(w http.ResponseWriter, r *http.Request, name string, checks []check) {
+	var text strings.Builder
+	failed := false
+	for _, c := range checks {
+		if err := c.ok(); err != nil {
+			failed = true
+			fmt.Fprintf(&text, "[-]%s failed: %v\n", c.name, err)
+		} else {
+			fmt.Fprintf(&text, "[+]%s ok\n", c.name)
+		}
+	}
+	_, verbose := r.URL.Query()["verbose"]
+	switch {
+	case failed:
+		http.Error(w, text.String()+name+" check failed", http.StatusServiceUnavailable)
+	case verbose:
+		_, _ = fmt.Fprintf(w, "%s%s check passed\n", text.String(), name)
+	default:
+		_, _ = fmt.Fprint(w, "ok")
+	}
+}
+
+const (
+	readTimeout  = 5 * time.Second
+	closeTimeout = 5 * time.Second
+)
+
+// serve serves a handler until ctx ends. The address "0" or "" serves nowhere.
+func serve(ctx context.Context, address string, h http.Handler) error {
+	if address == "0" || address == "" {
+		<-ctx.Done()
+		return nil
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", address, err)
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: time.Minute}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve on %s: %w", address, err)
+	case <-ctx.Done():
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	if err := server.Shutdown(closing); errors.Is(err, context.DeadlineExceeded) {
+		_ = server.Close() // scrapers that do not end in time are cut off
+	}
+	<-failed
+	return nil
+}
