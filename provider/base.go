@@ -81,7 +81,8 @@ func (b *base) absorb(m mail) {
 	for name, r := range m.answers {
 		b.absorbAnswer(name, r)
 	}
-	if m.restart && b.absorbRestart(m.heard) {
+	if m.restart {
+		b.absorbRestart(m.heard)
 		m.list = nil // it may be of the life before
 	}
 	if m.list != nil {
@@ -129,22 +130,14 @@ func (b *base) absorbAnswer(name string, r tunnel.Report) {
 	b.attempts[name] = a
 }
 
-// restartEcho is how far apart two signs of the same restart may be.
-const restartEcho = 20 * time.Second
-
-// absorbRestart forgets what the base's last life knew. It says whether that was
-// news.
-func (b *base) absorbRestart(at time.Time) bool {
-	if !b.started.IsZero() && at.Sub(b.started) < restartEcho {
-		return false
-	}
+// absorbRestart forgets what the base's last life knew.
+func (b *base) absorbRestart(at time.Time) {
 	b.started, b.modules, b.listed, b.health = at, nil, time.Time{}, nil
 	b.listAsked, b.healthAsked = time.Time{}, time.Time{}
 	for name, a := range b.attempts {
 		a.Restarted = true
 		b.attempts[name] = a
 	}
-	return true
 }
 
 // underWay is how many commands have been sent that the base has not answered.

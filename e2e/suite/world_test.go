@@ -82,7 +82,7 @@ func (w *world) withFleet(bases int, args ...string) *world {
 	defer cancel()
 	var err error
 	w.fleet, err = harness.StartSim(ctx, bin.Sim, filepath.Join(w.dir, "fleet.log"), append([]string{
-		"--bases", strconv.Itoa(bases), "--env", w.env, "--mqtt", "127.0.0.1:" + strconv.Itoa(w.brokerPort)}, args...)...)
+		"--bases", strconv.Itoa(bases), "--env", w.env, "--heartbeat", "1s", "--mqtt", "127.0.0.1:" + strconv.Itoa(w.brokerPort)}, args...)...)
 	w.must(err)
 	return w
 }

@@ -74,8 +74,16 @@ func starting(m tunnel.Module) bool {
 	return m.State == tunnel.Resolved || m.State == tunnel.Unresolved
 }
 
+// quickVerbs says how much sooner than to an install an answer to an uninstall or a
+// switch is expected.
+const quickVerbs = 4
+
 func (p *planner) settleUnanswered(a Attempt) bool {
-	deadline := a.Sent.Add(p.Config.AnswerTimeout)
+	timeout := p.Config.AnswerTimeout
+	if a.Verb != tunnel.InstallModule {
+		timeout /= quickVerbs // quick to do, and harmless to ask for again
+	}
+	deadline := a.Sent.Add(timeout)
 	if p.Now.Before(deadline) {
 		p.next(deadline)
 		return false
@@ -88,7 +96,7 @@ func (p *planner) settleUnanswered(a Attempt) bool {
 	if a.Verb == tunnel.InstallModule && there && m.State == tunnel.Activated {
 		p.succeed(a)
 	} else {
-		p.fail(a, fmt.Sprintf("the base gave no answer within %s", p.Config.AnswerTimeout))
+		p.fail(a, fmt.Sprintf("the base gave no answer within %s", timeout))
 	}
 	return true
 }

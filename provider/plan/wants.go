@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -120,6 +122,7 @@ func statusOf(pod *corev1.Pod, container string) *corev1.ContainerStatus {
 // the same version the oldest, unless a newer one is a later revision of the same
 // workload.
 func (n *name) choose() {
+	slices.SortStableFunc(n.wants, compareWants)
 	for _, w := range n.wants {
 		switch {
 		case n.target == nil:
@@ -134,6 +137,29 @@ func (n *name) choose() {
 		}
 		n.target = w
 	}
+}
+
+// compareWants puts the older want first. Creation times are whole seconds: where
+// they are equal, what the pods show tells which was there first, so that the order
+// stays as it was once it was seen.
+func compareWants(a, b *want) int {
+	return cmp.Or(a.pod.CreationTimestamp.Compare(b.pod.CreationTimestamp.Time),
+		cmp.Compare(seniority(a), seniority(b)), cmp.Compare(a.pod.UID, b.pod.UID))
+}
+
+// seniority is lowest for a pod that was superseded, then comes one that runs, then
+// one that waits.
+func seniority(w *want) int {
+	s := statusOf(w.pod.Pod, w.key.Name)
+	switch {
+	case s == nil:
+		return 3
+	case s.State.Waiting != nil && s.State.Waiting.Reason == ReasonSuperseded:
+		return 0
+	case s.State.Running != nil:
+		return 1
+	}
+	return 2
 }
 
 // supersede marks all wants up to the target as superseded.
