@@ -156,7 +156,8 @@ func setResources(in NodeInput, node *corev1.Node) {
 		}
 	}
 	own := max(used-in.Running, 0)
-	free := max(capacity-own, 0)
+	const mib = 1 << 20
+	free := max(capacity-own, 0) / mib * mib
 	if was, ok := node.Status.Allocatable[corev1.ResourceMemory]; ok {
 		before := was.Value()
 		if before <= capacity && max(before-free, free-before) < capacity/64 {

@@ -1,0 +1,62 @@
+# Every target works from a clean clone with Go, git and make, and says what it
+# waits for. What is long is a target of its own.
+SHELL := bash
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+IMAGE ?= module-controller:$(VERSION)
+FUZZTIME ?= 5m
+
+.DEFAULT_GOAL := help
+.PHONY: help build test test-unit e2e e2e-java verify demo bench scale fuzz generate image control-plane
+
+help: ## print the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+build: ## build bin/module-controller and bin/basesim
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+test: test-unit e2e ## everything that must hold before a change lands, race detector on
+
+test-unit: ## the product's own tests
+	@echo "== unit tests (building with the race detector: about 3 minutes the first time)"
+	$(GO) test -race -shuffle=on ./...
+
+e2e: control-plane ## the product on a real control plane, with simulated bases
+	@echo "== end-to-end tests (about 5 minutes)"
+	cd e2e && $(GO) test -race -shuffle=on -timeout 30m ./...
+
+e2e-java: control-plane ## the product with real JVM bases; needs a JDK 17 and Maven
+	@echo "== end-to-end tests on real JVMs (Maven fetches about 200 MB the first time)"
+	cd e2e && $(GO) test -tags java -timeout 30m ./java ./javabase
+
+control-plane: ## build etcd and Kubernetes once, about 10 minutes; cached after that
+	@cd e2e && $(GO) run ./cmd/controlplane
+
+demo: ## show the main job on a real control plane: a fleet, a Deployment, a summary
+	@cd e2e && $(GO) run ./demo
+
+verify: ## what CI checks: format, vet, linter, tidiness, generated files
+	@echo "== format"; test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	@echo "== vet"; $(GO) vet ./... && cd e2e && $(GO) vet ./... && $(GO) vet -tags java ./...
+	@echo "== tidy"; $(GO) mod tidy -diff && cd e2e && $(GO) mod tidy -diff
+	@echo "== generated files"; $(MAKE) -s generate && git diff --exit-code docs
+	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run ./...
+
+generate: ## write docs/configuration.md and docs/metrics.md from the code
+	@$(GO) run ./cmd/module-controller --print-settings > docs/configuration.md
+	@$(GO) run ./cmd/module-controller --print-metrics > docs/metrics.md
+
+bench: ## benchmarks; each compares two things in one run
+	$(GO) test -run '^$$' -bench . -benchtime 2s ./...
+
+scale: control-plane ## measure 200 bases: cold start, pods, steady state; prints a report
+	cd e2e && $(GO) test -tags scale -v -timeout 30m -run TestScale ./suite
+
+fuzz: ## fuzz every decoder for FUZZTIME (5m) each
+	@set -e; for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -rhoE '^func Fuzz[A-Za-z0-9]+' $$pkg | sed 's/func //'); do \
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+
+image: ## build the container image
+	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
