@@ -26,6 +26,7 @@ type world struct {
 	*testing.T
 	env        string
 	brokerPort int
+	httpPort   int
 	broker     *harness.Sim
 	fleet      *harness.Sim
 	controller *harness.Controller
@@ -40,7 +41,7 @@ func newWorld(t *testing.T) *world {
 	raw := make([]byte, 3)
 	_, _ = rand.Read(raw)
 	w := &world{T: t, env: "e" + hex.EncodeToString(raw)}
-	w.dir = filepath.Join(logs, t.Name()+"-"+w.env)
+	w.dir = filepath.Join(logs, strings.ReplaceAll(t.Name(), "/", "-")+"-"+w.env)
 	w.must(os.MkdirAll(w.dir, 0o755))
 	_, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.env}}, metav1.CreateOptions{})
 	w.must(err)
@@ -65,6 +66,24 @@ func (w *world) withBroker() *world {
 	return w
 }
 
+// withHTTP lets the controller take heartbeats, on a port of this world's own.
+func (w *world) withHTTP() *world {
+	w.Helper()
+	var err error
+	w.httpPort, err = process.FreePort()
+	w.must(err)
+	return w
+}
+
+func (w *world) endpoint() string { return "http://127.0.0.1:" + strconv.Itoa(w.httpPort) }
+
+// withHTTPFleet starts simulated bases that speak HTTP.
+func (w *world) withHTTPFleet(bases int, args ...string) *world {
+	w.Helper()
+	w.startFleet(bases, append([]string{"--heartbeat-endpoint", w.endpoint()}, args...))
+	return w
+}
+
 func (w *world) startBroker() {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(w.Context(), patience)
@@ -78,13 +97,18 @@ func (w *world) startBroker() {
 // withFleet starts simulated bases that speak MQTT.
 func (w *world) withFleet(bases int, args ...string) *world {
 	w.Helper()
+	w.startFleet(bases, append([]string{"--mqtt", "127.0.0.1:" + strconv.Itoa(w.brokerPort)}, args...))
+	return w
+}
+
+func (w *world) startFleet(bases int, args []string) {
+	w.Helper()
 	ctx, cancel := context.WithTimeout(w.Context(), patience)
 	defer cancel()
 	var err error
-	w.fleet, err = harness.StartSim(ctx, bin.Sim, filepath.Join(w.dir, "fleet.log"), append([]string{
-		"--bases", strconv.Itoa(bases), "--env", w.env, "--heartbeat", "1s", "--mqtt", "127.0.0.1:" + strconv.Itoa(w.brokerPort)}, args...)...)
+	w.fleet, err = harness.StartSim(ctx, bin.Sim, filepath.Join(w.dir, "fleet.log"),
+		append([]string{"--bases", strconv.Itoa(bases), "--env", w.env, "--heartbeat", "1s"}, args...)...)
 	w.must(err)
-	return w
 }
 
 // withController starts the product under the rights of the manifests.
@@ -97,6 +121,9 @@ func (w *world) withController(env ...string) *world {
 	base := []string{"ENV=" + w.env, "LOG_LEVEL=debug"}
 	if w.brokerPort != 0 {
 		base = append(base, "ENABLE_MQTT_TUNNEL=true", "MQTT_BROKER=127.0.0.1", "MQTT_PORT="+strconv.Itoa(w.brokerPort))
+	}
+	if w.httpPort != 0 {
+		base = append(base, "ENABLE_HTTP_TUNNEL=true", "HTTP_TUNNEL_LISTEN_PORT="+strconv.Itoa(w.httpPort), "HTTP_TUNNEL_ALLOWED_CIDRS=127.0.0.0/8")
 	}
 	w.controller, err = harness.StartController(ctx, harness.ControllerOptions{
 		Binary: bin.Controller, Kubeconfig: kubeconfig, PodName: "module-controller-0",

@@ -35,6 +35,7 @@ type result struct {
 	modules []*Module // bizInfos; nil for absent
 	space   bool      // elapsedSpace is told
 	trace   string    // of what was thrown
+	chain   []string  // what was thrown, the outermost first
 }
 
 // thrown is the result of a command that ended in an exception. chain has the
@@ -47,7 +48,7 @@ func thrown(handler string, chain ...string) result {
 	for _, cause := range chain {
 		t.WriteString("Caused by: " + cause + "\n" + at + "\t... 9 more\n")
 	}
-	return result{code: "FAILED", message: "Internal Error: " + chain[0], trace: t.String()}
+	return result{code: "FAILED", message: "Internal Error: " + chain[0], trace: t.String(), chain: chain}
 }
 
 // begin marks a module as having a command under way; it says which one has if

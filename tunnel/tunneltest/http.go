@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ import (
 type ops struct {
 	status, message string
 	started, ended  time.Time
+	throwable       object
 }
 
 // maxBody is what arklet's server reads at the most, in bytes.
@@ -167,7 +169,10 @@ func (b *Base) operate(command string, c Command) object {
 		defer b.mu.Unlock()
 		o.status, o.ended = "SUCCEEDED", b.now()
 		if r.code != "SUCCESS" {
-			o.status, o.message = "FAILED", r.trace+r.opText
+			o.status, o.message = "FAILED", r.opText
+			if len(r.chain) > 0 {
+				o.message, o.throwable = r.chain[0], throwable(r.chain)
+			}
 		}
 	}()
 	return b.progress(c)
@@ -187,5 +192,23 @@ func (b *Base) progress(c Command) object {
 	if o.message != "" {
 		data["message"] = o.message
 	}
+	if o.throwable != nil {
+		data["throwable"] = o.throwable
+	}
 	return object{"code": "SUCCESS", "data": data}
+}
+
+// throwable writes exceptions as the runtime's JSON has them: each in the cause of
+// the one around it.
+func throwable(chain []string) object {
+	var cause object
+	for _, text := range slices.Backward(chain) {
+		kind, message, _ := strings.Cut(text, ": ")
+		o := object{"@type": kind, "localizedMessage": message, "message": message, "stackTrace": []any{}}
+		if cause != nil {
+			o["cause"] = cause
+		}
+		cause = o
+	}
+	return object{"@type": "com.alipay.sofa.koupleless.arklet.core.common.exception.ArkletRuntimeException", "message": chain[0], "cause": cause}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"module-controller/tunnel"
 )
@@ -79,8 +80,9 @@ func DecodeAsync(b tunnel.BaseID, c tunnel.Command, body []byte) (Progress, *tun
 		return "", nil, err
 	}
 	var ops struct {
-		Status  string `json:"status"`
-		Message string `json:"message"`
+		Status    string     `json:"status"`
+		Message   string     `json:"message"`
+		Throwable *throwable `json:"throwable"`
 	}
 	if len(resp.Data) > 0 {
 		_ = json.Unmarshal(resp.Data, &ops) // data of another shape has no status
@@ -90,7 +92,7 @@ func DecodeAsync(b tunnel.BaseID, c tunnel.Command, body []byte) (Progress, *tun
 	case resp.Code == codeSuccess && ops.Status == "SUCCEEDED":
 		return Succeeded, a, nil
 	case resp.Code == codeSuccess && ops.Status == "FAILED":
-		a.Outcome, a.Message = tunnel.Failed, rootCause(ops.Message)
+		a.Outcome, a.Message = tunnel.Failed, rootCause(ops.Message+ops.Throwable.trace())
 		if a.Message == "" {
 			a.Message = "the base gave no reason"
 		}
@@ -101,6 +103,23 @@ func DecodeAsync(b tunnel.BaseID, c tunnel.Command, body []byte) (Progress, *tun
 	a = answerOf(c.Verb, c.Module, resp)
 	a.RequestID = c.RequestID
 	return Refused, a, nil
+}
+
+// throwable is a Java exception as an asynchronous command's record has it: its
+// message alone is that of a wrapper.
+type throwable struct {
+	Type    string     `json:"@type"`
+	Message string     `json:"message"`
+	Cause   *throwable `json:"cause"`
+}
+
+// trace writes the exceptions as a stack trace has them, the outermost first.
+func (t *throwable) trace() string {
+	var b strings.Builder
+	for ; t != nil; t = t.Cause {
+		b.WriteString("\nCaused by: " + clean(t.Type+": "+t.Message, tunnel.MaxText))
+	}
+	return b.String()
 }
 
 // DecodeHelp reads which commands a base has.
