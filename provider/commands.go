@@ -75,9 +75,17 @@ func (p *Provider) send(ctx context.Context, b *base, claim shard.Claim, command
 		}
 		p.log.Info("command sent", zap.Stringer("base", b.id), zap.String("verb", string(c.Verb)),
 			zap.Stringer("module", c.Module), zap.Bool("replace", c.Replace), zap.String("request", c.RequestID))
-		b.attempts[c.Module.Name] = plan.Attempt{Command: c.Command, Pod: c.Pod, Sent: sent}
+		b.attempts[c.Module.Name] = plan.Attempt{Command: c.Command, Pod: c.Pod, Sent: sent, Before: keysOf(b.modules)}
 		b.owes(sent)
 	}
+}
+
+func keysOf(modules []tunnel.Module) []tunnel.ModuleKey {
+	keys := make([]tunnel.ModuleKey, 0, len(modules))
+	for _, m := range modules {
+		keys = append(keys, m.ModuleKey)
+	}
+	return keys
 }
 
 func (p *Provider) do(ctx context.Context, b *base, c tunnel.Command) error {

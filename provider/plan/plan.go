@@ -81,6 +81,9 @@ type Attempt struct {
 	tunnel.Command
 	Pod  types.UID // for whom; empty for an uninstall that no pod waits for
 	Sent time.Time
+	// Before is what was listed when it was sent: an answer need not tell what a
+	// jar turned out to be, but what is new in the list does.
+	Before []tunnel.ModuleKey
 	// Answer is what the base said, nil while it has said nothing.
 	Answer   *tunnel.Answer
 	Answered time.Time

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"module-controller/tunnel"
@@ -194,7 +195,7 @@ func (p *planner) failPlain(a Attempt) {
 // at once, unless somebody wants it.
 func (p *planner) mismatch(a Attempt) {
 	f := p.again(a)
-	f.Wrong, f.Mismatch = true, a.Answer.Installed
+	f.Wrong, f.Mismatch = true, p.broughtBy(a)
 	f.NotBefore = p.Now.Add(p.Config.BackOffMax)
 	is := "is another module"
 	if f.Mismatch != (tunnel.ModuleKey{}) {
@@ -207,6 +208,27 @@ func (p *planner) mismatch(a Attempt) {
 		p.out.Installed[f.Mismatch] = true
 		p.Unwanted = with(p.Unwanted, f.Mismatch, p.Now.Add(-p.Config.Grace))
 	}
+}
+
+// broughtBy is what a jar turned out to be: as the base said, else what is new in
+// the list and wanted by nobody. It is zero where neither tells.
+func (p *planner) broughtBy(a Attempt) tunnel.ModuleKey {
+	if a.Answer.Installed != (tunnel.ModuleKey{}) {
+		return a.Answer.Installed
+	}
+	var found []tunnel.ModuleKey
+	for _, m := range p.List {
+		if !p.keep[m.ModuleKey] && !p.leaving[m.ModuleKey] && !p.Installed[m.ModuleKey] && !slices.Contains(a.Before, m.ModuleKey) {
+			found = append(found, m.ModuleKey)
+		}
+	}
+	if len(found) != 1 {
+		found = slices.DeleteFunc(found, func(k tunnel.ModuleKey) bool { return k.Name != a.Module.Name })
+	}
+	if len(found) != 1 {
+		return tunnel.ModuleKey{}
+	}
+	return found[0]
 }
 
 // backOff is the pause after so many failures in a row.

@@ -117,7 +117,11 @@ type throwable struct {
 func (t *throwable) trace() string {
 	var b strings.Builder
 	for ; t != nil; t = t.Cause {
-		b.WriteString("\nCaused by: " + clean(t.Type+": "+t.Message, tunnel.MaxText))
+		text := t.Type
+		if t.Message != "" {
+			text += ": " + t.Message
+		}
+		b.WriteString("\nCaused by: " + clean(text, tunnel.MaxText))
 	}
 	return b.String()
 }
