@@ -28,7 +28,7 @@ e2e: control-plane ## the product on a real control plane, with simulated bases
 
 e2e-java: control-plane ## the product with real JVM bases; needs a JDK 17 and Maven
 	@echo "== end-to-end tests on real JVMs (Maven fetches about 200 MB the first time)"
-	cd e2e && $(GO) test -tags java -timeout 30m ./java ./javabase
+	cd e2e && $(GO) test -tags java -timeout 30m ./javabase ./suite -run "TestJava|TestRealBase"
 
 control-plane: ## build etcd and Kubernetes once, about 10 minutes; cached after that
 	@cd e2e && $(GO) run ./cmd/controlplane
