@@ -53,12 +53,13 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 	p.shown.claim(b.node)
 	p.send(ctx, b, claim, commands)
 	p.show(ctx, b, out)
-	p.poll(ctx, b, now, out.Ask)
+	needed := out.Ask || !p.heardOverThisLink(b)
+	p.poll(ctx, b, now, needed)
 	b.summarize(out)
 	if len(out.Commands) == 0 && len(b.attempts) == 0 && !out.Ask {
 		b.settle(b.modules)
 	}
-	return p.nextLook(b, now, out, age.Next, conflictEnds), nil
+	return p.nextLook(b, now, needed, out.Next, age.Next, conflictEnds), nil
 }
 
 // letGo stops serving a base whose claim is not held: its pods vanish from the
@@ -102,12 +103,19 @@ func (p *Provider) inputOf(b *base, now time.Time, age plan.Age, conflict string
 	p.recall(b, pods)
 	return plan.Input{
 		Now: now, Base: b.id, IP: b.beat.IP, Started: b.started,
-		Live:     p.bases.link(b.beat.Tunnel).Up && age.NotReady != plan.ReasonBaseSilent,
+		Live:     p.heardOverThisLink(b) && age.NotReady != plan.ReasonBaseSilent,
 		Conflict: conflict, Features: b.features,
 		List: b.modules, Listed: b.listed, Inert: b.inert,
 		Pods: pods, Attempts: b.attempts, Failures: b.failures, Installed: b.installed, Unwanted: b.unwanted,
 		Config: p.cfg.Plan,
 	}
+}
+
+// heardOverThisLink says whether our link is up and the base was heard since it
+// came up: a command sent before the base is back at the broker too would be lost.
+func (p *Provider) heardOverThisLink(b *base) bool {
+	link := p.bases.link(b.beat.Tunnel)
+	return link.Up && b.heardAt.After(link.Since)
 }
 
 // recall takes back what was remembered of failures of modules that had no pod,
@@ -165,8 +173,8 @@ func (p *Provider) affordable(b *base, claim shard.Claim, now time.Time, command
 
 // nextLook is how long until something changes by itself. Whatever is heard wakes
 // the base before that.
-func (p *Provider) nextLook(b *base, now time.Time, out plan.Output, times ...time.Time) time.Duration {
-	times = append(times, out.Next, p.listDue(b, out.Ask), b.healthAsked.Add(p.cfg.HealthEvery), b.touched.Add(p.cfg.NodeEvery))
+func (p *Provider) nextLook(b *base, now time.Time, needed bool, times ...time.Time) time.Duration {
+	times = append(times, p.listDue(b, needed), b.healthAsked.Add(p.cfg.HealthEvery), b.touched.Add(p.cfg.NodeEvery))
 	var next time.Time
 	for _, t := range times {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {

@@ -60,6 +60,11 @@ type SimBase struct {
 	Modules  []SimModule       `json:"modules"`
 	Installs map[string]int    `json:"installs"` // by name:version
 	Commands []json.RawMessage `json:"commands"`
+	// Serving is what served from each moment on, the oldest first.
+	Serving []struct {
+		At      time.Time `json:"at"`
+		Modules []string  `json:"modules"`
+	} `json:"serving"`
 }
 
 // SimModule is one module of a simulated base, as it truly is.

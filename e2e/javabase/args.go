@@ -35,6 +35,7 @@ func properties(o Options) map[string]string {
 		"koupleless.arklet.http.port":        strconv.Itoa(o.ArkletPort),
 		"koupleless.arklet.metadata.name":    name,
 		"koupleless.arklet.metadata.version": version,
+		"sofa.ark.telnet.server.enable":      "false", // it would share a fixed port with other bases
 		"stock.port":                         strconv.Itoa(o.StockPort),
 	}
 	if o.HeartbeatEndpoint != "" && o.Artifacts.Runtime.Announces {

@@ -103,8 +103,7 @@ type Failure struct {
 	At, NotBefore time.Time
 	// Message is the root cause first.
 	Message string
-	// Wrong: the jar proved to be another module or version; Mismatch is which,
-	// where the base said so.
+	// Wrong: the jar proved to be another module or version; Mismatch is which.
 	Wrong    bool
 	Mismatch tunnel.ModuleKey
 	// Plain: the base replaces no module in one step. Nothing failed yet.

@@ -113,8 +113,10 @@ func (p *planner) settleAnswered(a Attempt) bool {
 		p.succeed(a)
 	case a.Verb == tunnel.InstallModule && there && a.Answer.Outcome == tunnel.Repeated && a.Replace:
 		p.failPlain(a)
-	case a.Verb == tunnel.InstallModule && mismatched(a):
+	case a.Verb == tunnel.InstallModule && p.mismatched(a):
 		p.mismatch(a)
+	case a.Answer.Outcome == tunnel.Done:
+		p.fail(a, fmt.Sprintf("the base answered success, but its list does not show it: %s", a.Module))
 	default:
 		p.fail(a, a.Answer.Message)
 	}
@@ -122,14 +124,12 @@ func (p *planner) settleAnswered(a Attempt) bool {
 }
 
 // mismatched says whether a jar proved to be another module than was asked for.
-func mismatched(a Attempt) bool {
-	switch a.Answer.Outcome {
-	case tunnel.Done:
-		return true // it was installed, and is not listed
-	case tunnel.Repeated:
-		return a.Answer.Installed != tunnel.ModuleKey{} && a.Answer.Installed != a.Module
+func (p *planner) mismatched(a Attempt) bool {
+	if a.Answer.Outcome != tunnel.Done && a.Answer.Outcome != tunnel.Repeated {
+		return false
 	}
-	return false
+	is := p.broughtBy(a)
+	return is != (tunnel.ModuleKey{}) && is != a.Module
 }
 
 // purpose keeps failures of different kinds of commands for one module apart: it
@@ -197,14 +197,10 @@ func (p *planner) mismatch(a Attempt) {
 	f := p.again(a)
 	f.Wrong, f.Mismatch = true, p.broughtBy(a)
 	f.NotBefore = p.Now.Add(p.Config.BackOffMax)
-	is := "is another module"
-	if f.Mismatch != (tunnel.ModuleKey{}) {
-		is = "is " + f.Mismatch.String()
-	}
-	f.Message = clip(fmt.Sprintf("asked for %s, but the jar at %s %s: correct %s or the image", a.Module, redact(a.URL), is, EnvVersion))
+	f.Message = clip(fmt.Sprintf("asked for %s, but the jar at %s is %s: correct %s or the image", a.Module, redact(a.URL), f.Mismatch, EnvVersion))
 	p.Failures[a.Module] = f
 	p.event(a.Pod, true, ReasonVersionMismatch, f.Message)
-	if a.Answer.Outcome == tunnel.Done && f.Mismatch != (tunnel.ModuleKey{}) && f.Mismatch != a.Module {
+	if a.Answer.Outcome == tunnel.Done {
 		p.out.Installed[f.Mismatch] = true
 		p.Unwanted = with(p.Unwanted, f.Mismatch, p.Now.Add(-p.Config.Grace))
 	}
