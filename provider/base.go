@@ -35,6 +35,8 @@ type base struct {
 	attempts  map[string]plan.Attempt
 	failures  map[tunnel.ModuleKey]plan.Failure
 	installed map[tunnel.ModuleKey]bool
+	noted     map[tunnel.ModuleKey]bool // what the Node tells of installed
+	noteDue   time.Time
 	unwanted  map[tunnel.ModuleKey]time.Time
 
 	notReady    string    // the reason that the Node shows, empty when ready
@@ -53,7 +55,7 @@ func newBase(id tunnel.BaseID, node string, beat tunnel.Heartbeat, installed map
 		installed = map[tunnel.ModuleKey]bool{}
 	}
 	return &base{
-		id: id, node: node, beat: beat, adopted: time.Now(), installed: installed,
+		id: id, node: node, beat: beat, adopted: time.Now(), installed: installed, noted: maps.Clone(installed),
 		attempts: map[string]plan.Attempt{}, failures: map[tunnel.ModuleKey]plan.Failure{},
 		unwanted: map[tunnel.ModuleKey]time.Time{},
 	}
@@ -149,6 +151,25 @@ func (b *base) underWay() int {
 		}
 	}
 	return n
+}
+
+// noteAfter is how long what was installed may stay unwritten on the Node. Until
+// then the pods that asked for it tell.
+const noteAfter = 5 * time.Second
+
+// noteInstalled decides what the Node tells of the modules that this controller
+// installed, and gives when that changes; the zero time means not by itself. Changes
+// are gathered, for the write is in nobody's way then.
+func (b *base) noteInstalled(now time.Time) time.Time {
+	switch {
+	case maps.Equal(b.noted, b.installed):
+		b.noteDue = time.Time{}
+	case b.noteDue.IsZero():
+		b.noteDue = now.Add(noteAfter)
+	case !now.Before(b.noteDue):
+		b.noted, b.noteDue = maps.Clone(b.installed), time.Time{}
+	}
+	return b.noteDue
 }
 
 // withInstalled is what will have been brought to the base once these commands

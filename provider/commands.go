@@ -126,18 +126,39 @@ func (p *Provider) poll(ctx context.Context, b *base, now time.Time, needed bool
 		b.listAsked = now
 		p.ask(ctx, b, tunnel.ListModules, b.asked)
 	}
-	if !now.Before(b.healthAsked.Add(p.cfg.HealthEvery)) {
+	if !now.Before(p.healthDue(b)) {
 		b.healthAsked = now
 		p.ask(ctx, b, tunnel.ReadHealth, func(time.Time) {})
 	}
 }
+
+// healthDue is when the health should be asked for next.
+func (p *Provider) healthDue(b *base) time.Time {
+	switch {
+	case b.healthAsked.IsZero():
+		return b.adopted
+	case b.health == nil:
+		return b.healthAsked.Add(min(p.cfg.ListEvery, p.cfg.HealthEvery))
+	}
+	return b.healthAsked.Add(p.cfg.HealthEvery)
+}
+
+// followPause is how soon a base is asked again that its tunnel does not hear yet.
+const followPause = 20 * time.Millisecond
 
 // ask sends a request that changes nothing. The note is taken before, so that the
 // answer cannot come first.
 func (p *Provider) ask(ctx context.Context, b *base, v tunnel.Verb, note func(time.Time)) {
 	now := time.Now()
 	note(now)
-	if err := p.do(ctx, b, tunnel.Command{Verb: v}); err != nil {
+	err := p.do(ctx, b, tunnel.Command{Verb: v})
+	if errors.Is(err, tunnel.ErrNotFollowed) {
+		b.listAsked, b.healthAsked = time.Time{}, time.Time{}
+		b.forgetAsks()
+		p.queue.AddAfter(b.id, followPause)
+		return
+	}
+	if err != nil {
 		level := p.log.Info
 		if errors.Is(err, tunnel.ErrBusy) || errors.Is(err, tunnel.ErrNotLinked) {
 			level = p.log.Debug

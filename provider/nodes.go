@@ -114,12 +114,15 @@ func (p *Provider) ensureNode(ctx context.Context, b *base, age plan.Age, now ti
 	if current == nil && (b.heardAt.IsZero() || age.NotReady != "") {
 		return nil // only a fresh sign of life creates a Node
 	}
+	if current == nil && b.health == nil && now.Before(b.adopted.Add(healthPatience)) {
+		return nil // with its true capacity from the start, the scheduler is not misled
+	}
 	if b.touched.IsZero() && b.written == nil && current != nil {
 		b.touched = now // adopted: it was written lately
 	}
 	want := plan.Node(plan.NodeInput{
 		Now: now, Name: b.node, Base: b.beat, Health: b.health, NotReady: age.NotReady, Message: age.Message,
-		Running: runningMemory(pods), Installed: b.installed,
+		Running: runningMemory(pods), Installed: b.noted,
 		Touch: now.Sub(b.touched) >= p.cfg.NodeEvery, Config: p.cfg.Node,
 	}, current)
 	if current == nil {
@@ -127,6 +130,9 @@ func (p *Provider) ensureNode(ctx context.Context, b *base, age plan.Age, now ti
 	}
 	return p.patchNode(ctx, b, current, want, now)
 }
+
+// healthPatience is how long a new base's Node waits for its health.
+const healthPatience = time.Second
 
 func (p *Provider) createNode(ctx context.Context, b *base, want *corev1.Node, now time.Time) error {
 	node, err := p.deps.Client.CoreV1().Nodes().Create(ctx, want, metav1.CreateOptions{})

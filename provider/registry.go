@@ -197,6 +197,13 @@ func (i *inbox) asked(now time.Time) {
 	}
 }
 
+// forgetAsks forgets the lists that were asked for: none will come.
+func (i *inbox) forgetAsks() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.asks = nil
+}
+
 const (
 	// maxAsks bounds what is remembered of lists that never came.
 	maxAsks = 8

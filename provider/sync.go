@@ -47,6 +47,7 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 	p.remember(b, out)
 	commands := p.affordable(b, claim, now, out.Commands)
 	b.installed = b.withInstalled(commands)
+	noteDue := b.noteInstalled(now)
 	if err := p.ensureNode(ctx, b, age, now, pods); err != nil {
 		return 0, err
 	}
@@ -59,7 +60,7 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 	if len(out.Commands) == 0 && len(b.attempts) == 0 && !out.Ask {
 		b.settle(b.modules)
 	}
-	return p.nextLook(b, now, needed, out.Next, age.Next, conflictEnds), nil
+	return p.nextLook(b, now, needed, out.Next, age.Next, conflictEnds, noteDue), nil
 }
 
 // letGo stops serving a base whose claim is not held: its pods vanish from the
@@ -174,7 +175,12 @@ func (p *Provider) affordable(b *base, claim shard.Claim, now time.Time, command
 // nextLook is how long until something changes by itself. Whatever is heard wakes
 // the base before that.
 func (p *Provider) nextLook(b *base, now time.Time, needed bool, times ...time.Time) time.Duration {
-	times = append(times, p.listDue(b, needed), b.healthAsked.Add(p.cfg.HealthEvery), b.touched.Add(p.cfg.NodeEvery))
+	times = append(times, p.listDue(b, needed), p.healthDue(b))
+	if b.touched.IsZero() {
+		times = append(times, b.adopted.Add(healthPatience))
+	} else {
+		times = append(times, b.touched.Add(p.cfg.NodeEvery))
+	}
 	var next time.Time
 	for _, t := range times {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {

@@ -225,7 +225,8 @@ type Tunnel interface {
 var (
 	// ErrNotLinked: this process's own connection is down.
 	ErrNotLinked = errors.New("tunnel is not connected")
-	// ErrNotFollowed: Follow was not called for that base.
+	// ErrNotFollowed: Follow was not called for that base, or its answers cannot be
+	// heard yet; try again soon.
 	ErrNotFollowed = errors.New("base is not followed")
 	// ErrUnsupported: this tunnel or this base cannot do that.
 	ErrUnsupported = errors.New("command is not supported")

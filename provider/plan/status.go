@@ -121,10 +121,10 @@ func (p *planner) eventOfWait(pod Pod, c corev1.Container, is shown) {
 	switch is.reason {
 	case ReasonInstallFailed, ReasonInstallBackOff, ReasonVersionMismatch, ReasonConfigError:
 		return
-	case ReasonCreating:
+	case ReasonCreating, ReasonInstalling:
 		return
 	}
-	p.event(pod.UID, is.reason != ReasonInstalling, is.reason, c.Name+": "+is.message)
+	p.event(pod.UID, true, is.reason, c.Name+": "+is.message)
 }
 
 // finishedStatus is the last status of a pod whose modules are gone.

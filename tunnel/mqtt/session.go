@@ -23,7 +23,7 @@ type session struct {
 	heard  atomic.Int64
 	probes string // the topic of messages to ourselves
 
-	// Only serve's goroutine uses what follows.
+	// Tunnel.mu guards what follows; only serve's goroutine writes it.
 	subscribed map[tunnel.BaseID]bool
 }
 

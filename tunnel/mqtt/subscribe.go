@@ -71,6 +71,8 @@ func (s *session) resubscribe(ctx context.Context) error {
 		s.log.Warn("broker refused a base's filter; allow this user to read it", zap.String("filter", f))
 		delete(byFilter, f)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, b := range byFilter {
 		s.subscribed[b] = true
 	}
@@ -96,10 +98,12 @@ func (s *session) differences() (add, remove []tunnel.BaseID) {
 func (s *session) unsubscribe(ctx context.Context, bases []tunnel.BaseID) error {
 	for some := range slices.Chunk(bases, batch) {
 		filters := make([]string, 0, len(some))
+		s.mu.Lock()
 		for _, b := range some {
 			filters = append(filters, arklet.Reports(b))
 			delete(s.subscribed, b)
 		}
+		s.mu.Unlock()
 		if err := s.wait(ctx, s.client.Unsubscribe(filters...), "unsubscribe"); err != nil {
 			return err
 		}

@@ -166,9 +166,10 @@ func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) (err e
 	t.mu.RLock()
 	s := t.current
 	_, followed := t.followed[b]
+	heard := s != nil && (t.cfg.Wildcards || s.subscribed[b])
 	t.mu.RUnlock()
 	switch {
-	case !followed:
+	case !followed, s != nil && !heard:
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotFollowed)
 	case s == nil:
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotLinked)

@@ -1,0 +1,193 @@
+//go:build scale
+
+package suite
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// concurrency is the controller's own number of workers.
+const concurrency = 16
+
+// TestScale measures what 200 bases cost, against bare client-go calls where that
+// makes sense, and prints a report.
+func TestScale(t *testing.T) {
+	const bases = 200
+	w := newWorld(t).withBroker().withFleet(bases)
+	bare := w.bareCreates(bases)
+
+	// Cold start: all bases are announcing themselves when the controller starts.
+	first, up := w.watchFirstLease(), w.watchNodesUp()
+	w.withController("LOG_LEVEL=info")
+	cold := up(bases).Sub(first())
+	t.Logf("cold start: %d Nodes Ready %s after the first base was claimed; bare client-go created as many Leases and Nodes in %s: %.2f times",
+		bases, cold.Round(time.Millisecond), bare.Round(time.Millisecond), cold.Seconds()/bare.Seconds())
+	w.nodesReady(bases)
+
+	// Pods bound at once.
+	became := w.watchReady()
+	var wg sync.WaitGroup
+	bound := make([]time.Time, bases)
+	for worker := range concurrency {
+		wg.Go(func() {
+			for n := worker; n < bases; n += concurrency {
+				name := fmt.Sprintf("p%d", n)
+				w.pod(name, fmt.Sprintf("base-%04d", n+1), "stock", "1.0.0", jar("stock", "1.0.0"))
+				bound[n] = time.Now()
+			}
+		})
+	}
+	wg.Wait()
+	w.podsReady("app=stock", bases)
+	ready := became()
+	var took []time.Duration
+	for n := range bases {
+		took = append(took, ready[fmt.Sprintf("p%d", n)].Sub(bound[n]))
+	}
+	slices.Sort(took)
+	t.Logf("%d pods: bound to Ready p50 %s, p99 %s, installs of 20 ms", bases,
+		took[bases/2].Round(time.Millisecond), took[bases*99/100].Round(time.Millisecond))
+	if c := w.counts(); c.Installs != bases || c.Uninstalls != 0 {
+		t.Errorf("installs %d, uninstalls %d; want %d and none", c.Installs, c.Uninstalls, bases)
+	}
+
+	w.steady(bases)
+
+	w.must(client.CoreV1().Pods(w.env).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}))
+	w.podsReady("app=stock", 0)
+	w.eventually(patience, func() error {
+		if c := w.counts(); c.Installs != bases || c.Uninstalls != bases {
+			return fmt.Errorf("installs %d, uninstalls %d; want %d of each", c.Installs, c.Uninstalls, bases)
+		}
+		return nil
+	})
+}
+
+// watchNodesUp counts the Nodes that were seen Ready; wait waits for that many.
+func (w *world) watchNodesUp() (wait func(want int) time.Time) {
+	w.Helper()
+	watcher, err := client.CoreV1().Nodes().Watch(w.Context(), metav1.ListOptions{LabelSelector: "virtual-kubelet.koupleless.io/env=" + w.env})
+	w.must(err)
+	return func(want int) time.Time {
+		defer watcher.Stop()
+		seen := map[string]bool{}
+		for e := range watcher.ResultChan() {
+			if n, ok := e.Object.(*corev1.Node); ok && nodeReady(*n) {
+				seen[n.Name] = true
+			}
+			if len(seen) == want {
+				break
+			}
+		}
+		return time.Now()
+	}
+}
+
+// watchFirstLease notes when the first Lease of the world appears.
+func (w *world) watchFirstLease() func() time.Time {
+	w.Helper()
+	watcher, err := client.CoordinationV1().Leases("kube-node-lease").Watch(w.Context(), metav1.ListOptions{LabelSelector: "virtual-kubelet.koupleless.io/env=" + w.env})
+	w.must(err)
+	at := make(chan time.Time, 1)
+	go func() {
+		<-watcher.ResultChan()
+		at <- time.Now()
+		watcher.Stop()
+	}()
+	return func() time.Time { return <-at }
+}
+
+// bareCreates measures how long client-go alone takes to create Leases and Nodes.
+func (w *world) bareCreates(n int) time.Duration {
+	w.Helper()
+	ctx := w.Context()
+	now, seconds, holder := metav1.NowMicro(), int32(40), "bare"
+	start := time.Now()
+	var wg sync.WaitGroup
+	for worker := range concurrency {
+		wg.Go(func() {
+			for i := worker; i < n; i += concurrency {
+				name := fmt.Sprintf("bare-%d.%s", i, w.env)
+				lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: coordinationv1.LeaseSpec{
+					HolderIdentity: &holder, LeaseDurationSeconds: &seconds, RenewTime: &now}}
+				if _, err := client.CoordinationV1().Leases("kube-node-lease").Create(ctx, lease, metav1.CreateOptions{}); err != nil {
+					w.Error(err)
+				}
+				node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{
+					Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}}}
+				if _, err := client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
+					w.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	took := time.Since(start)
+	for i := range n {
+		name := fmt.Sprintf("bare-%d.%s", i, w.env)
+		w.must(client.CoordinationV1().Leases("kube-node-lease").Delete(ctx, name, metav1.DeleteOptions{}))
+		w.must(client.CoreV1().Nodes().Delete(ctx, name, metav1.DeleteOptions{}))
+	}
+	return took
+}
+
+// watchReady notes when each pod of the world is first seen Ready.
+func (w *world) watchReady() (stop func() map[string]time.Time) {
+	w.Helper()
+	ctx, cancel := context.WithCancel(w.Context())
+	watcher, err := client.CoreV1().Pods(w.env).Watch(ctx, metav1.ListOptions{})
+	w.must(err)
+	seen := make(chan map[string]time.Time)
+	go func() {
+		ready := map[string]time.Time{}
+		for e := range watcher.ResultChan() {
+			if p, ok := e.Object.(*corev1.Pod); ok && podReady(*p) && ready[p.Name].IsZero() {
+				ready[p.Name] = time.Now()
+			}
+		}
+		seen <- ready
+	}()
+	return func() map[string]time.Time {
+		cancel()
+		watcher.Stop()
+		return <-seen
+	}
+}
+
+// steady measures a quiet time: API writes, goroutines and memory.
+func (w *world) steady(bases int) {
+	w.Helper()
+	const minutes = 1
+	metric := func(name string, labels ...string) float64 {
+		v, err := w.controller.Metric(name, labels...)
+		w.must(err)
+		return v
+	}
+	w.eventually(patience, func() error { // what was installed is noted on each Node once
+		for _, n := range w.nodes() {
+			if n.Annotations["virtual-kubelet.koupleless.io/installed-modules"] == "" {
+				return fmt.Errorf("node %s tells of no module", n.Name)
+			}
+		}
+		return nil
+	})
+	before := metric("module_controller_api_writes_total")
+	cpu := metric("process_cpu_seconds_total")
+	<-time.After(minutes * time.Minute)
+	writes := (metric("module_controller_api_writes_total") - before) / minutes / float64(bases)
+	w.Logf("steady state, %d bases with a module each, %d minute: %.2f API writes a base and minute, %.0f goroutines, %.0f MB resident, %.1f %% of a core",
+		bases, minutes, writes, metric("go_goroutines"), metric("process_resident_memory_bytes")/1e6,
+		100*(metric("process_cpu_seconds_total")-cpu)/(60*minutes))
+	if writes > 4 {
+		w.Errorf("%.2f API writes a base and minute, at most 4 were promised", writes)
+	}
+}

@@ -1,0 +1,237 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"module-controller/tunnel"
+)
+
+// sim is a base, its pods and the shell around the planner, with a clock that
+// moves when it is told to.
+type sim struct {
+	in  Input
+	now time.Time
+	// true state of the base
+	modules []tunnel.Module
+	pods    []*corev1.Pod
+	gone    map[types.UID]bool // deleted by force
+	jars    map[string]jarOf   // by URL
+	// what happened
+	log                  []string
+	installs, uninstalls map[tunnel.ModuleKey]int
+	overlaps             int
+	// faults
+	loseAnswers, loseCommands bool
+	plain                     bool // takes no install strategy
+}
+
+type jarOf struct {
+	key  tunnel.ModuleKey
+	fail string
+}
+
+func newSim(features tunnel.Features) *sim {
+	return &sim{
+		now: noon, in: Input{Base: tunnel.BaseID{Env: "dev", Identity: "b"}, IP: "192.0.2.9", Live: true, Features: features},
+		gone: map[types.UID]bool{}, jars: map[string]jarOf{},
+		installs: map[tunnel.ModuleKey]int{}, uninstalls: map[tunnel.ModuleKey]int{},
+	}
+}
+
+func urlOf(name, version string) string { return "file:///" + name + "-" + version + ".jar" }
+
+// jar makes a URL hold a module.
+func (s *sim) jar(url, name, version, fail string) {
+	s.jars[url] = jarOf{tunnel.ModuleKey{Name: name, Version: version}, fail}
+}
+
+func (s *sim) pod(name, module, version, url string) *corev1.Pod {
+	if _, ok := s.jars[url]; !ok {
+		s.jar(url, module, version, "")
+	}
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default", UID: types.UID("uid-" + name), CreationTimestamp: metav1.NewTime(s.now.Truncate(time.Second))},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: module, Image: url,
+			Env: []corev1.EnvVar{{Name: EnvVersion, Value: version}}}}},
+	}
+	s.pods = append(s.pods, p)
+	return p
+}
+
+func (s *sim) delete(name string) {
+	for _, p := range s.pods {
+		if p.Name == name && p.DeletionTimestamp == nil {
+			at := metav1.NewTime(s.now)
+			p.DeletionTimestamp = &at
+		}
+	}
+}
+
+func (s *sim) find(key tunnel.ModuleKey) int {
+	return slices.IndexFunc(s.modules, func(m tunnel.Module) bool { return m.ModuleKey == key })
+}
+
+// round plans once, does what was planned, and lets the base answer.
+func (s *sim) round() Output {
+	s.now = s.now.Add(time.Second)
+	s.in.Now = s.now
+	s.in.Pods = nil
+	for _, p := range s.pods {
+		s.in.Pods = append(s.in.Pods, Pod{Pod: p, Gone: s.gone[p.UID]})
+	}
+	out := Modules(s.in)
+	s.in.Attempts, s.in.Failures, s.in.Installed, s.in.Unwanted = out.Attempts, out.Failures, out.Installed, out.Unwanted
+	s.keep(out)
+	for _, c := range out.Commands {
+		s.send(c)
+	}
+	s.now = s.now.Add(time.Second)
+	s.in.List, s.in.Listed = slices.Clone(s.modules), s.now
+	return out
+}
+
+// keep writes the statuses and ends the finished pods.
+func (s *sim) keep(out Output) {
+	for _, st := range out.Statuses {
+		for i, p := range s.pods {
+			if p.UID != st.Pod.UID {
+				continue
+			}
+			if st.Finished {
+				s.pods = slices.Delete(s.pods, i, i+1)
+				break
+			}
+			p.Status = st.Status
+		}
+	}
+}
+
+func (s *sim) send(c Planned) {
+	s.log = append(s.log, fmt.Sprintf("%s %s%s", c.Verb, c.Module, map[bool]string{true: " replacing"}[c.Replace]))
+	if a, ok := s.in.Attempts[c.Module.Name]; ok && a.Answer == nil {
+		s.overlaps++
+	}
+	var before []tunnel.ModuleKey
+	for _, m := range s.in.List {
+		before = append(before, m.ModuleKey)
+	}
+	a := Attempt{Command: c.Command, Pod: c.Pod, Sent: s.now, Before: before}
+	s.in.Installed = withKey(s.in.Installed, c)
+	if !s.loseCommands {
+		answer := s.obey(c.Command)
+		if !s.loseAnswers {
+			s.now = s.now.Add(100 * time.Millisecond)
+			a.Answer, a.Answered = &answer, s.now
+		}
+	}
+	s.in.Attempts[c.Module.Name] = a
+}
+
+func withKey(installed map[tunnel.ModuleKey]bool, c Planned) map[tunnel.ModuleKey]bool {
+	if c.Verb == tunnel.InstallModule {
+		installed[c.Module] = true
+	}
+	return installed
+}
+
+// obey does a command as a base does.
+func (s *sim) obey(c tunnel.Command) tunnel.Answer {
+	a := tunnel.Answer{Verb: c.Verb, Module: c.Module, Outcome: tunnel.Done}
+	at := s.find(c.Module)
+	switch c.Verb {
+	case tunnel.UninstallModule:
+		if at < 0 {
+			a.Outcome = tunnel.NotFound
+			break
+		}
+		s.modules = slices.Delete(s.modules, at, at+1)
+		s.uninstalls[c.Module]++
+	case tunnel.SwitchModule:
+		if at < 0 {
+			a.Outcome = tunnel.NotFound
+			break
+		}
+		for i := range s.modules {
+			if s.modules[i].Name == c.Module.Name {
+				s.modules[i].State = tunnel.Deactivated
+			}
+		}
+		s.modules[at].State = tunnel.Activated
+	case tunnel.InstallModule:
+		s.install(c, &a)
+	}
+	return a
+}
+
+func (s *sim) install(c tunnel.Command, a *tunnel.Answer) {
+	jar, ok := s.jars[c.URL]
+	if !ok {
+		a.Outcome, a.Message = tunnel.Failed, "FileNotFoundException"
+		return
+	}
+	if c.Replace && !s.plain {
+		s.modules = slices.DeleteFunc(s.modules, func(m tunnel.Module) bool { return m.Name == c.Module.Name })
+	}
+	if s.find(jar.key) >= 0 {
+		a.Outcome, a.Installed, a.Message = tunnel.Repeated, jar.key, "has been installed"
+		return
+	}
+	if jar.fail != "" {
+		a.Outcome, a.Message = tunnel.Failed, jar.fail
+		return
+	}
+	state := tunnel.Activated
+	for _, m := range s.modules {
+		if m.Name == jar.key.Name && m.State == tunnel.Activated {
+			state = tunnel.Deactivated
+		}
+	}
+	s.modules = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: state})
+	s.installs[jar.key]++
+	a.Installed = jar.key
+}
+
+// rounds plans n times.
+func (s *sim) rounds(n int) {
+	for range n {
+		s.round()
+	}
+}
+
+func (s *sim) serving() string {
+	var keys []string
+	for _, m := range s.modules {
+		if m.State == tunnel.Activated {
+			keys = append(keys, m.String())
+		}
+	}
+	slices.Sort(keys)
+	return strings.Join(keys, " ")
+}
+
+// shows gives what a pod shows: Running, or why it waits, or gone.
+func (s *sim) shows(name string) string {
+	for _, p := range s.pods {
+		if p.Name != name {
+			continue
+		}
+		if len(p.Status.ContainerStatuses) == 0 {
+			return "nothing"
+		}
+		c := p.Status.ContainerStatuses[0]
+		if c.State.Running != nil && c.Ready {
+			return "Running"
+		}
+		if c.State.Waiting != nil {
+			return c.State.Waiting.Reason
+		}
+	}
+	return "gone"
+}
