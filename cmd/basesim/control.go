@@ -33,7 +33,7 @@ func newFleet(jars *tunneltest.Jars) *fleet {
 
 func (f *fleet) add(b *tunneltest.Base) {
 	f.bases = append(f.bases, b)
-	f.byID[b.Identity] = b
+	f.byID[b.Identity()] = b
 }
 
 // faults are what can happen to a base; n and d are taken from the query.
@@ -124,7 +124,7 @@ func (f *fleet) install(w http.ResponseWriter, r *http.Request, b *tunneltest.Ba
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	b.Install(c)
+	b.Install(r.Context(), c)
 }
 
 func (f *fleet) fault(w http.ResponseWriter, r *http.Request, b *tunneltest.Base) {

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -23,6 +25,8 @@ type options struct {
 	bases                      int
 	mqtt, endpoint, broker     string
 	control, prefix, metaspace string
+	reconnect                  time.Duration
+	seed                       uint64
 	base                       tunneltest.Options
 }
 
@@ -51,11 +55,18 @@ func parse(args []string) (*options, error) {
 	f.StringVar(&o.base.Env, "env", "default", "environment")
 	f.StringVar(&o.base.Name, "name", "", "what the bases call their application")
 	f.StringVar(&o.base.Version, "version", "", "its version")
-	f.StringVar(&o.base.Runtime, "runtime", "2.1.11", "1.2.2, 2.1.6 or 2.1.11")
+	f.StringVar(&o.base.Cluster, "cluster", "", "its cluster")
+	f.StringVar(&o.base.Runtime, "runtime", "2.1.11", strings.Join(tunneltest.Runtimes(), ", "))
 	f.DurationVar(&o.base.Start, "install-time", 20*time.Millisecond, "how long a module starts")
 	f.DurationVar(&o.base.Heartbeat, "heartbeat", 0, "heartbeat period; default 10s over MQTT, 12s over HTTP")
 	f.StringVar(&o.metaspace, "metaspace", "256Mi", "metaspace limit; -1 for none")
 	f.BoolVar(&o.base.ActivateNew, "activate-new", false, "a new version serves at once, as with -Dactivate.new.module=true")
+	f.BoolVar(&o.base.Several, "several", false, "several versions of a module serve at once")
+	f.BoolVar(&o.base.KeepFailed, "keep-failed", false, "a module whose install failed stays in the list, broken")
+	f.DurationVar(&o.base.ListenAfter, "listen-after", 0, "how long after its first HTTP heartbeat a base takes commands")
+	f.DurationVar(&o.base.Clock, "clock", 0, "how wrong the bases' clocks are")
+	f.DurationVar(&o.reconnect, "reconnect", 2*time.Second, "how long the pause before a lost broker is tried again grows; a real base's is 128s")
+	f.Uint64Var(&o.seed, "seed", 0, "spreads install times by a fifth to either side, the same way for the same seed; 0 spreads nothing")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -90,7 +101,15 @@ func run(ctx context.Context, o *options) error {
 	for n := range o.bases {
 		one := o.base
 		one.Identity = fmt.Sprintf("%s-%04d", o.prefix, n+1)
-		fleet.add(tunneltest.New(one))
+		if o.seed != 0 {
+			spread := rand.New(rand.NewPCG(o.seed, uint64(n))).Float64()
+			one.Start = time.Duration(float64(one.Start) * (0.8 + 0.4*spread))
+		}
+		b, err := tunneltest.New(one)
+		if err != nil {
+			return err
+		}
+		fleet.add(b)
 	}
 	var wg sync.WaitGroup
 	var errs []error
@@ -112,7 +131,7 @@ func run(ctx context.Context, o *options) error {
 	case o.bases == 0:
 	case o.mqtt != "":
 		part(func(ctx context.Context) error {
-			(&tunneltest.MQTTFleet{Broker: o.mqtt, Bases: fleet.bases}).Run(ctx)
+			(&tunneltest.MQTTFleet{Broker: o.mqtt, Bases: fleet.bases, Reconnect: o.reconnect}).Run(ctx)
 			return nil
 		})
 	default:
