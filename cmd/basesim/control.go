@@ -8,23 +8,25 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"time"
 
 	"module-controller/tunnel/tunneltest"
 )
 
-// fleet is the bases and their control endpoint:
+// fleet is the bases and their control endpoint. Everything is JSON:
 //
-//	GET  /counts                      what all bases did
-//	GET  /bases, GET /bases/{id}      what they are and did
-//	POST /jars                        a jar, at its url
-//	POST /bases/{id}/install          a module, past the controller
-//	POST /bases/{id}/{fault}          see faults
+//	GET  /counts                  what all bases did, in numbers
+//	GET  /bases                   which bases there are, and what each did, in numbers
+//	GET  /bases/{id}              what one is and did: modules, counters, commands, what served when
+//	POST /bases/{id}/{happening}  see happenings; the id * means all bases
+//	POST /jars                    a jar, at its url
+//	GET  /broker                  where the broker is and what it retains
+//	POST /broker/{happening}      stop, start, wipe, deafen, hear, freeze, thaw
 type fleet struct {
-	bases []*tunneltest.Base
-	byID  map[string]*tunneltest.Base
-	jars  *tunneltest.Jars
+	bases  []*tunneltest.Base
+	byID   map[string]*tunneltest.Base
+	jars   *tunneltest.Jars
+	broker *tunneltest.Broker // nil: this program is none
 }
 
 func newFleet(jars *tunneltest.Jars) *fleet {
@@ -33,30 +35,19 @@ func newFleet(jars *tunneltest.Jars) *fleet {
 
 func (f *fleet) add(b *tunneltest.Base) {
 	f.bases = append(f.bases, b)
-	f.byID[b.Identity] = b
+	f.byID[b.Identity()] = b
 }
 
-// faults are what can happen to a base; n and d are taken from the query.
-var faults = map[string]func(f *tunneltest.Faults, n int, d time.Duration){
-	"silence":        func(f *tunneltest.Faults, _ int, _ time.Duration) { f.Silent = true },
-	"mute":           func(f *tunneltest.Faults, _ int, _ time.Duration) { f.Mute = true },
-	"stop-heartbeat": func(f *tunneltest.Faults, _ int, _ time.Duration) { f.NoHeartbeat = true },
-	"resume":         func(f *tunneltest.Faults, _ int, _ time.Duration) { *f = tunneltest.Faults{} },
-	"slow":           func(f *tunneltest.Faults, _ int, d time.Duration) { f.Slow = d },
-	"fail-installs":  func(f *tunneltest.Faults, n int, _ time.Duration) { f.FailInstalls = n },
-	"lose-answers":   func(f *tunneltest.Faults, n int, _ time.Duration) { f.LoseAnswers = n },
-	"without-effect": func(f *tunneltest.Faults, n int, _ time.Duration) { f.WithoutEffect = n },
-}
-
-func (f *fleet) serve(ctx context.Context, address string) error {
+// serve serves the control endpoint until ctx ends.
+func (f *fleet) serve(ctx context.Context, address string, out io.Writer) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("listen for control: %w", err)
 	}
-	fmt.Printf("control endpoint on http://%s\n", l.Addr())
+	_, _ = fmt.Fprintf(out, "control endpoint on http://%s\n", l.Addr())
 	server := &http.Server{Handler: f.handler(), ReadHeaderTimeout: 5 * time.Second}
-	stopped := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stopped()
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve control: %w", err)
 	}
@@ -65,87 +56,137 @@ func (f *fleet) serve(ctx context.Context, address string) error {
 
 func (f *fleet) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /counts", f.counts)
-	mux.HandleFunc("GET /bases", func(w http.ResponseWriter, _ *http.Request) {
-		all := []tunneltest.Report{}
-		for _, b := range f.bases {
-			all = append(all, b.Look())
-		}
-		answer(w, all)
-	})
-	mux.HandleFunc("GET /bases/{id}", f.with(func(w http.ResponseWriter, _ *http.Request, b *tunneltest.Base) { answer(w, b.Look()) }))
-	mux.HandleFunc("POST /bases/{id}/install", f.with(f.install))
-	mux.HandleFunc("POST /bases/{id}/{fault}", f.with(f.fault))
-	mux.HandleFunc("POST /jars", func(w http.ResponseWriter, r *http.Request) {
-		var jar tunneltest.Jar
-		if err := read(r, &jar); err != nil || jar.URL == "" {
-			http.Error(w, fmt.Sprintf("a jar with its url is needed: %v", err), http.StatusBadRequest)
-			return
-		}
-		f.jars.Add(jar)
-	})
-	return mux
-}
-
-func (f *fleet) counts(w http.ResponseWriter, _ *http.Request) {
-	c := struct {
-		Bases      int `json:"bases"`
-		Installs   int `json:"installs"`
-		Uninstalls int `json:"uninstalls"`
-		Serving    int `json:"serving"`
-	}{Bases: len(f.bases)}
-	for _, b := range f.bases {
-		r := b.Look()
-		for _, n := range r.Installs {
-			c.Installs += n
-		}
-		for _, n := range r.Uninstalls {
-			c.Uninstalls += n
-		}
-		c.Serving += len(r.Serving[len(r.Serving)-1].Modules)
-	}
-	answer(w, c)
-}
-
-func (f *fleet) with(do func(http.ResponseWriter, *http.Request, *tunneltest.Base)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /counts", func(w http.ResponseWriter, _ *http.Request) { answer(w, f.counts()) })
+	mux.HandleFunc("GET /bases", func(w http.ResponseWriter, _ *http.Request) { answer(w, f.list()) })
+	mux.HandleFunc("GET /bases/{id}", func(w http.ResponseWriter, r *http.Request) {
 		b := f.byID[r.PathValue("id")]
 		if b == nil {
 			http.Error(w, "no such base", http.StatusNotFound)
 			return
 		}
-		do(w, r, b)
-	}
+		answer(w, b.Look())
+	})
+	mux.HandleFunc("POST /bases/{id}/{happening}", f.happen)
+	mux.HandleFunc("POST /jars", f.addJar)
+	mux.HandleFunc("GET /broker", func(w http.ResponseWriter, _ *http.Request) {
+		if f.broker == nil {
+			http.Error(w, "this is no broker", http.StatusNotFound)
+			return
+		}
+		answer(w, map[string]any{"address": f.broker.Address(), "retained": f.broker.Retained()})
+	})
+	mux.HandleFunc("POST /broker/{happening}", f.happenBroker)
+	return mux
 }
 
-func (f *fleet) install(w http.ResponseWriter, r *http.Request, b *tunneltest.Base) {
-	var c tunneltest.Command
-	if err := read(r, &c); err != nil {
+// counts are what all bases did.
+type counts struct {
+	Bases int `json:"bases"`
+	tunneltest.Totals
+}
+
+func (f *fleet) counts() counts {
+	all := counts{Bases: len(f.bases)}
+	for _, b := range f.bases {
+		one := b.Totals()
+		all.Installs += one.Installs
+		all.Uninstalls += one.Uninstalls
+		all.Failures += one.Failures
+		all.Serving += one.Serving
+		all.Commands += one.Commands
+		all.Questions += one.Questions
+	}
+	return all
+}
+
+// entry is one base of the list.
+type entry struct {
+	Identity string `json:"identity"`
+	tunneltest.Totals
+}
+
+func (f *fleet) list() []entry {
+	all := []entry{}
+	for _, b := range f.bases {
+		all = append(all, entry{b.Identity(), b.Totals()})
+	}
+	return all
+}
+
+func (f *fleet) addJar(w http.ResponseWriter, r *http.Request) {
+	var jar tunneltest.Jar
+	if err := read(r, &jar); err != nil || jar.URL == "" || (jar.Name == "") != jar.Missing {
+		http.Error(w, fmt.Sprintf("a jar with its url, and a name and version or missing, is needed: %v", err), http.StatusBadRequest)
+		return
+	}
+	f.jars.Add(jar)
+}
+
+// happen has something happen to a base, or to all.
+func (f *fleet) happen(w http.ResponseWriter, r *http.Request) {
+	bases := f.bases
+	if id := r.PathValue("id"); id != "*" {
+		bases = nil
+		if b := f.byID[id]; b != nil {
+			bases = append(bases, b)
+		}
+	}
+	what, known := happenings[r.PathValue("happening")]
+	switch {
+	case len(bases) == 0:
+		http.Error(w, "no such base", http.StatusNotFound)
+		return
+	case !known:
+		http.Error(w, "no such happening", http.StatusNotFound)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	b.Install(c)
+	for _, b := range bases {
+		if err := what(r, b, body); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+	}
 }
 
-func (f *fleet) fault(w http.ResponseWriter, r *http.Request, b *tunneltest.Base) {
-	name := r.PathValue("fault")
-	if name == "restart" {
-		b.Restart()
+func (f *fleet) happenBroker(w http.ResponseWriter, r *http.Request) {
+	if f.broker == nil {
+		http.Error(w, "this is no broker", http.StatusNotFound)
 		return
 	}
-	happen, known := faults[name]
-	if !known {
-		http.Error(w, "no such fault", http.StatusNotFound)
+	var err error
+	switch r.PathValue("happening") {
+	case "stop":
+		err = f.broker.Stop()
+	case "start":
+		err = f.broker.Start()
+	case "wipe":
+		err = f.broker.Wipe()
+	case "deafen":
+		f.broker.Deafen(true)
+	case "hear":
+		f.broker.Deafen(false)
+	case "freeze":
+		f.broker.Freeze(true)
+	case "thaw":
+		f.broker.Freeze(false)
+	default:
+		http.Error(w, "no such happening", http.StatusNotFound)
 		return
 	}
-	n, _ := strconv.Atoi(r.URL.Query().Get("n"))
-	d, _ := time.ParseDuration(r.URL.Query().Get("d"))
-	b.Set(func(f *tunneltest.Faults) { happen(f, max(n, 1), d) })
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
+	}
 }
+
+const maxBody = 16 << 20
 
 func read(r *http.Request, into any) error {
-	const most = 1 << 20
-	body, err := io.ReadAll(io.LimitReader(r.Body, most))
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
 	if err != nil {
 		return err
 	}

@@ -1,251 +1,180 @@
 package tunneltest
 
 import (
+	"cmp"
+	"context"
 	"fmt"
-	"strings"
 	"time"
 )
 
-const (
-	resolved    = "resolved"
-	activated   = "activated"
-	deactivated = "deactivated"
-)
-
-// Command is what a base is asked over either tunnel.
-type Command struct {
-	Name      string            `json:"bizName"`
-	Version   string            `json:"bizVersion"`
-	URL       string            `json:"bizUrl"`
-	Strategy  string            `json:"installStrategy"`
-	Args      []string          `json:"args"`
-	Env       map[string]string `json:"envs"`
-	Async     bool              `json:"async"`
-	RequestID string            `json:"requestId"`
-}
-
 // result is what came of a command, before a tunnel writes it in its own way.
 type result struct {
-	code    string // SUCCESS, FAILED or a thrown error's
+	ok      bool
 	message string
-	// data, unless there is none:
-	has     bool
-	opCode  string
-	opText  string
-	modules []*Module // bizInfos; nil for absent
-	space   bool      // elapsedSpace is told
-	trace   string    // of what was thrown
-	chain   []string  // what was thrown, the outermost first
+	op      *operation // nil: there is no data
+	thrown  *exception
+	lost    bool // the process ended: nobody answers
 }
 
-// thrown is the result of a command that ended in an exception. chain has the
-// causes, the outermost first.
-func thrown(handler string, chain ...string) result {
-	var t strings.Builder
-	t.WriteString("com.alipay.sofa.koupleless.arklet.core.common.exception.ArkletRuntimeException: " + chain[0] + "\n")
-	at := "\tat com.alipay.sofa.koupleless.arklet.core.command.builtin.handler." + handler + ".handle(" + handler + ".java:77)\n"
-	t.WriteString(at + at)
-	for _, cause := range chain {
-		t.WriteString("Caused by: " + cause + "\n" + at + "\t... 9 more\n")
+// operation is the data of a result.
+type operation struct {
+	code, text string
+	modules    []Module
+	space      bool // elapsedSpace is told
+}
+
+// throw is the result of a command that ended in an exception.
+func throw(e *exception) result { return result{message: e.message, thrown: e} }
+
+// handle does a command that changes something, once nothing else is done to its
+// module.
+func (b *Base) handle(ctx context.Context, l *life, command string, c Command) (r result) {
+	switch command {
+	case installBiz:
+		r = b.install(ctx, l, c)
+	case uninstallBiz:
+		r = b.uninstall(l, c)
+	default:
+		return b.switchTo(l, c)
 	}
-	return result{code: "FAILED", message: "Internal Error: " + chain[0], trace: t.String(), chain: chain}
-}
-
-// begin marks a module as having a command under way; it says which one has if
-// there is one already.
-func (b *Base) begin(name, command string) (other string, ok bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if other, busy := b.running[name]; busy {
-		return other, false
+	if r.ok && !r.lost && b.use(func(f *Faults) *int { return &f.ErrorWithEffect }) {
+		return throw(wrap(arkletRuntime, parse("told to answer an error")))
 	}
-	b.running[name] = command
-	return "", true
-}
-
-func (b *Base) end(name string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.running, name)
+	return r
 }
 
 // install does an installBiz, for as long as the module starts.
-func (b *Base) install(c Command) result {
-	if c.URL == "" {
-		return result{code: "FAILED", message: "Internal Error: bizUrl should not be blank",
-			trace: "com.alipay.sofa.koupleless.arklet.core.common.exception.CommandValidationException: bizUrl should not be blank\n\tat x.y(Z.java:1)\n"}
+func (b *Base) install(ctx context.Context, l *life, c Command) result {
+	if b.use(func(f *Faults) *int { return &f.WithoutEffect }) {
+		return b.pretend(c)
 	}
-	if other, ok := b.begin(c.Name, "installBiz"); !ok {
-		return conflict(c, "installBiz", other)
+	m, done := b.admit(l, c)
+	if done != nil {
+		return *done
 	}
-	defer b.end(c.Name)
-	b.mu.Lock()
-	life := b.lives
-	if b.faults.WithoutEffect > 0 {
-		b.faults.WithoutEffect--
-		b.mu.Unlock()
-		return result{code: "SUCCESS", has: true, opCode: "SUCCESS", opText: "install biz success", space: true}
+	told := ""
+	if b.use(func(f *Faults) *int { return &f.FailInstalls }) {
+		told = cmp.Or(b.Faults().FailWith, "told to fail")
 	}
-	failing := b.faults.FailInstalls > 0
-	if failing {
-		b.faults.FailInstalls--
+	began := time.Now()
+	if !pause(ctx, cmp.Or(m.jar.Start, b.options.Start)) {
+		return result{lost: true}
 	}
-	b.mu.Unlock()
-	jar := b.Jars.find(c.URL)
-	if jar.Missing {
-		return thrown("InstallBizHandler", "java.io.FileNotFoundException: "+strings.TrimPrefix(c.URL, "file://")+missingText(c.URL))
-	}
-	if failing {
-		jar.FailWith = "told to fail"
-	}
-	m, r, done := b.register(c, jar)
-	if done {
-		return r
-	}
-	time.Sleep(startOf(jar, b.Start))
-	return b.started(m, life)
-}
-
-func missingText(url string) string {
-	if strings.HasPrefix(url, "file://") {
-		return " (No such file or directory)"
-	}
-	return ""
-}
-
-func startOf(jar Jar, usual time.Duration) time.Duration {
-	if jar.Start > 0 {
-		return jar.Start
-	}
-	return usual
-}
-
-func conflict(c Command, command, other string) result {
-	return result{code: "FAILED", message: fmt.Sprintf("FAILED:%s:%s %s conflict, exist unfinished command(%s) for this biz",
-		c.Name, c.Version, command, other)}
-}
-
-// register puts a module in the list as resolved; done when there is nothing to
-// start.
-func (b *Base) register(c Command, jar Jar) (m *Module, r result, done bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c.Strategy == "uninstallThenInstall" && !strings.HasPrefix(b.Runtime, "1.") {
-		for _, old := range append([]*Module{}, b.modules...) {
-			if old.Name == c.Name {
-				b.remove(old)
-				b.note()
-			}
-		}
+	if l.ctx.Err() != nil {
+		return result{lost: true}
 	}
-	if b.find(jar.Name, jar.Version) != nil {
-		return nil, result{code: "FAILED", message: "install biz not success!", has: true, opCode: "REPEAT_BIZ", space: true,
-			opText: fmt.Sprintf("Biz: %s:%s has been installed or registered.", jar.Name, jar.Version)}, true
+	l.leaked += b.options.Leak
+	if why := b.failure(m, told); why != nil {
+		b.collapse(m, why)
+		return throw(wrap(arkletRuntime, &exception{class: invocationTarget, cause: why}))
 	}
-	m = &Module{Name: jar.Name, Version: jar.Version, State: resolved, jar: jar}
-	m.records = append(m.records, change{b.now(), resolved, "CREATED", ""})
-	b.modules = append([]*Module{m}, b.modules...) // the newest first, as captured
-	return m, r, false
+	b.settle(m)
+	return result{ok: true, op: &operation{code: "SUCCESS", space: true, modules: []Module{m.copy()},
+		text: fmt.Sprintf("Install Biz: %s success, cost: %d ms, started at: %s", m.key(), time.Since(began).Milliseconds(),
+			began.Format("15:04:05,000"))}}
 }
 
-// started ends a module's start: it serves, waits beside another version, or fails
-// and is uninstalled again.
-func (b *Base) started(m *Module, life int) result {
+// admit clears the way for an install and registers the module, or says what came of
+// it already.
+func (b *Base) admit(l *life, c Command) (*Module, *result) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.lives != life {
-		return result{} // the process is another one: nobody answers
+	if l.ctx.Err() != nil {
+		return nil, &result{lost: true}
 	}
-	if cause := b.failure(m); cause != nil {
-		b.remove(m)
-		return thrown("InstallBizHandler", append([]string{"java.lang.reflect.InvocationTargetException"}, cause...)...)
-	}
-	state, message := activated, ""
-	for _, other := range b.modules {
-		if other.Name == m.Name && other != m && other.State == activated {
-			if b.ActivateNew {
-				other.State = deactivated
-				other.records = append(other.records, change{b.now(), deactivated, "SWITCHED", ""})
-			} else {
-				state, message = deactivated, "start but is deactivated"
-			}
+	if c.Strategy == replaceStrategy && b.flavour.strategy {
+		if why := b.removeAll(c.Name); why != nil {
+			r := throw(wrap(arkletRuntime, why))
+			return nil, &r
 		}
 	}
-	m.State = state
-	m.records = append(m.records, change{b.now(), state, "STARTED", message})
-	b.installs[m.Name+":"+m.Version]++
-	b.note()
-	return result{code: "SUCCESS", has: true, opCode: "SUCCESS", space: true, modules: []*Module{m},
-		opText: fmt.Sprintf("Install Biz: %s:%s success, cost: 100 ms, started at: x", m.Name, m.Version)}
+	jar, why := b.options.Jars.open(c.URL)
+	if why != nil {
+		r := throw(wrap(arkletRuntime, why))
+		return nil, &r
+	}
+	return b.register(c, jar)
 }
 
-// failure gives why a module cannot start, the outermost cause first; nil if it can.
-func (b *Base) failure(m *Module) []string {
-	if m.jar.FailWith != "" {
-		return []string{"java.lang.IllegalStateException: " + m.jar.FailWith}
-	}
-	for _, other := range b.modules {
-		if other != m && m.jar.Port != 0 && other.jar.Port == m.jar.Port {
-			return []string{fmt.Sprintf("org.springframework.boot.web.server.PortInUseException: Port %d is already in use", m.jar.Port),
-				"java.net.BindException: Address already in use"}
-		}
-	}
-	return nil
+// pretend answers an install that did nothing.
+func (b *Base) pretend(c Command) result {
+	jar := b.options.Jars.find(c.URL)
+	m := Module{Name: jar.Name, Version: jar.Version, jar: jar, dir: "/tmp/ark/unpack"}
+	m.set(time.Now(), activated, "Started", "")
+	return result{ok: true, op: &operation{code: "SUCCESS", space: true, modules: []Module{m},
+		text: fmt.Sprintf("Install Biz: %s success, cost: 100 ms, started at: 12:00:00,000", m.key())}}
 }
 
 // uninstall does an uninstallBiz.
-func (b *Base) uninstall(c Command) result {
-	if other, ok := b.begin(c.Name, "uninstallBiz"); !ok {
-		return conflict(c, "uninstallBiz", other)
-	}
-	defer b.end(c.Name)
+func (b *Base) uninstall(l *life, c Command) result {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	m := b.find(c.Name, c.Version)
-	if m == nil {
-		return result{code: "FAILED", message: "uninstall biz not success!", has: true, opCode: "NOT_FOUND_BIZ",
-			opText: fmt.Sprintf("Uninstall biz: %s:%s not found.", c.Name, c.Version)}
+	switch {
+	case l.ctx.Err() != nil:
+		return result{lost: true}
+	case c.Name == masterName && c.Version == "1.0.0":
+		return result{message: "uninstall biz not success!", op: &operation{code: "FAILED", text: "Master biz must not be uninstalled."}}
+	case m == nil:
+		return result{message: "uninstall biz not success!", op: &operation{
+			code: "NOT_FOUND_BIZ", text: fmt.Sprintf("Uninstall biz: %s not found.", c.key()),
+		}}
+	case m.State == resolved:
+		return throw(wrap(arkletRuntime, notStoppable()))
 	}
 	b.remove(m)
-	b.uninstalls[m.Name+":"+m.Version]++
+	b.log.uninstalls[m.key()]++
 	b.note()
-	if m.jar.Plain && b.old() {
-		return thrown("UninstallBizHandler", "com.alipay.sofa.koupleless.common.exception.BizRuntimeException: java.lang.NullPointerException: "+
-			`Cannot invoke "org.springframework.context.support.AbstractApplicationContext.isActive()" because "applicationContext" is null`)
+	if m.jar.Plain && b.flavour.plain != "" {
+		null := &exception{class: "java.lang.NullPointerException", message: b.flavour.plain}
+		return throw(wrap(arkletRuntime, wrap(bizRuntime, null)))
 	}
-	return result{code: "SUCCESS", has: true, opCode: "SUCCESS", opText: fmt.Sprintf("Uninstall biz: %s:%s success.", c.Name, c.Version)}
+	return result{ok: true, op: &operation{code: "SUCCESS", text: fmt.Sprintf("Uninstall biz: %s success.", m.key())}}
 }
 
 // switchTo does a switchBiz.
-func (b *Base) switchTo(c Command) result {
+func (b *Base) switchTo(l *life, c Command) result {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	m := b.find(c.Name, c.Version)
-	if m == nil {
-		return result{code: "FAILED", message: "switch biz not success!", has: true, opCode: "NOT_FOUND_BIZ",
-			opText: fmt.Sprintf("Switch biz: %s:%s not found.", c.Name, c.Version)}
+	switch {
+	case l.ctx.Err() != nil:
+		return result{lost: true}
+	case m == nil:
+		return result{message: "switch biz not success!", op: &operation{
+			code: "NOT_FOUND_BIZ", text: fmt.Sprintf("Switch biz: %s not found.", c.key()),
+		}}
+	case m.State != activated && m.State != deactivated:
+		return result{message: "switch biz not success!", op: &operation{
+			code: "ILLEGAL_STATE_BIZ", text: fmt.Sprintf("Switch Biz: %s's state must not be %s.", c.key(), m.State),
+		}}
+	case m.State == deactivated:
+		b.swap(m)
 	}
-	for _, other := range b.modules {
-		if other.Name == m.Name && other != m && other.State == activated {
-			other.State = deactivated
-			other.records = append(other.records, change{b.now(), deactivated, "SWITCHED", "switch to new version " + m.Name + ":" + m.Version})
+	return result{ok: true, op: &operation{code: "SUCCESS", text: fmt.Sprintf("Switch biz: %s is activated.", m.key())}}
+}
+
+// swap has a version serve instead of the one that does. The caller holds mu.
+func (b *Base) swap(m *Module) {
+	now, why := b.now(), ""
+	for _, other := range b.life.modules {
+		if other.Name == m.Name && other.State == activated {
+			other.set(now, deactivated, "Switched", "switch to new version "+m.key())
+			why = "switch from old version: " + other.key()
 		}
 	}
-	m.State = activated
-	m.records = append(m.records, change{b.now(), activated, "SWITCHED", ""})
+	m.set(now, activated, "Switched", why)
 	b.note()
-	return result{code: "SUCCESS", has: true, opCode: "SUCCESS", opText: fmt.Sprintf("Switch biz: %s:%s is activated.", c.Name, c.Version)}
 }
 
-// hear records a command.
-func (b *Base) hear(command string, c Command) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	const most = 1000
-	if len(b.heard) < most && command != "queryAllBiz" && command != "health" {
-		b.heard = append(b.heard, Heard{time.Now(), command, c.Name + ":" + c.Version})
-	}
-}
+// Install installs a module past any tunnel, as somebody else might, and returns
+// when it has started or failed.
+func (b *Base) Install(ctx context.Context, c Command) { b.do(ctx, b.process(), installBiz, c) }
 
-// Install installs a module past any tunnel, as somebody else might.
-func (b *Base) Install(c Command) { b.install(c) }
+// Uninstall uninstalls a module past any tunnel, and Switch makes one serve.
+func (b *Base) Uninstall(ctx context.Context, c Command) { b.do(ctx, b.process(), uninstallBiz, c) }
+
+// Switch makes a version serve past any tunnel.
+func (b *Base) Switch(ctx context.Context, c Command) { b.do(ctx, b.process(), switchBiz, c) }

@@ -2,27 +2,41 @@ package tunneltest
 
 import (
 	"cmp"
+	"context"
+	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
 
 // Options say what a base is. The zero value of each field is a usual base's.
 type Options struct {
-	Env, Identity, Name, Version, Cluster string
-	// IP is what it calls its address; default 127.0.0.1.
+	// Env is its environment; default "default". Identity is what it calls itself;
+	// default base-0001.
+	Env, Identity string
+	// Name, Version and Cluster describe its application.
+	Name, Version, Cluster string
+	// IP is what it calls its address, and where it listens over HTTP; default
+	// 127.0.0.1.
 	IP string
-	// Runtime is 1.2.2, 2.1.6 or 2.1.11 (default).
+	// Runtime is one of Runtimes; default 2.1.11.
 	Runtime string
-	// Start is how long a module starts.
+	// Start is how long a module starts, where its jar does not say.
 	Start time.Duration
 	// Heartbeat is its period; default 10 s over MQTT, 12 s over HTTP.
 	Heartbeat time.Duration
-	// MaxMetaspace in bytes; -1 for no limit. Default 256 MiB.
+	// ListenAfter is how long after its first HTTP heartbeat it takes commands.
+	ListenAfter time.Duration
+	// MaxMetaspace in bytes; -1 for no limit. Default 256 MiB. A module that does not
+	// fit fails to start.
 	MaxMetaspace int64
-	// ActivateNew makes a new version serve at once, and the old one not.
-	ActivateNew bool
+	// Leak is what each install costs the metaspace for good, in bytes; default 200 KiB.
+	Leak int64
+	// ActivateNew makes a new version serve at once, and the old one not. Several lets
+	// both serve. By default the new one is deactivated.
+	ActivateNew, Several bool
+	// KeepFailed leaves a module whose install failed in the list, broken.
+	KeepFailed bool
 	// Clock is how wrong its clock is.
 	Clock time.Duration
 	Jars  *Jars
@@ -33,151 +47,153 @@ func (o Options) complete() Options {
 	o.Name, o.Version = cmp.Or(o.Name, "TO_BE_IMPLEMENTED"), cmp.Or(o.Version, "1.0.0")
 	o.Cluster, o.IP = cmp.Or(o.Cluster, "default"), cmp.Or(o.IP, "127.0.0.1")
 	o.Runtime = cmp.Or(o.Runtime, "2.1.11")
-	o.MaxMetaspace = cmp.Or(o.MaxMetaspace, 256<<20)
+	o.MaxMetaspace, o.Leak = cmp.Or(o.MaxMetaspace, 256<<20), cmp.Or(o.Leak, 200<<10)
 	if o.Jars == nil {
 		o.Jars = &Jars{}
 	}
 	return o
 }
 
-// Module is one module on a base, as it truly is.
-type Module struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
-	State   string `json:"state"` // lower case
-	jar     Jar
-	records []change
-}
-
-type change struct {
-	at                     time.Time
-	state, reason, message string
-}
-
-// Heard is one command that a base was sent.
-type Heard struct {
-	At      time.Time `json:"at"`
-	Command string    `json:"command"`
-	Module  string    `json:"module"`
-}
-
-// Faults are what is wrong with a base now.
-type Faults struct {
-	// Silent: nothing reaches it and nothing comes from it.
-	Silent bool
-	// NoHeartbeat: it answers, but announces itself no more.
-	NoHeartbeat bool
-	// Mute: it announces itself, but answers nothing.
-	Mute bool
-	// Slow delays each answer.
-	Slow time.Duration
-	// LoseAnswers is how many answers to installs and uninstalls get lost.
-	LoseAnswers int
-	// FailInstalls is how many installs fail.
-	FailInstalls int
-	// WithoutEffect is how many installs answer success and do nothing.
-	WithoutEffect int
-}
-
-// Base is a fake JVM. Its methods may be called from any goroutine.
+// Base is a fake JVM. Its methods may be called from any goroutine. A fleet plays it;
+// without one it speaks to nobody, but can be looked at and changed.
 type Base struct {
-	Options
+	options Options
+	flavour flavour
 
 	mu sync.Mutex
 	// mu guards what follows
-	begun      time.Time
-	lives      int
-	modules    []*Module
-	running    map[string]string // module names with a command under way, and which
-	requests   map[string]*ops   // of this life
-	faults     Faults
-	heard      []Heard
-	installs   map[string]int // that took effect, by name:version
-	uninstalls map[string]int
-	serving    []Serving
+	name, version, cluster string
+	clock                  time.Duration
+	life                   *life
+	faults                 Faults
+	watcher                func() // called when a life begins or ends, and after Say
+	outbox                 []raw  // what Say wants said
+	log                    log
 }
 
-// Serving is what a base serves from a moment on.
-type Serving struct {
-	At      time.Time `json:"at"`
-	Modules []string  `json:"modules"`
+// life is one process of a base: what is lost when it ends.
+type life struct {
+	number int
+	ctx    context.Context //nolint:containedctx // ends when the process does
+	end    context.CancelFunc
+	begun  time.Time
+
+	// Base.mu guards what follows.
+	modules  []*Module         // in the order in which they came
+	running  map[string]string // module keys with a command under way, and which
+	requests map[string]*ops
+	leaked   int64
+	// heartDead: a heartbeat could not be published, and none ever will be.
+	heartDead bool
+	loop      int // which event loop serves the next connection
+
+	commands *pool // commands over MQTT
+	async    *pool // asynchronous commands
+	loops    [eventLoops]chan struct{}
 }
 
-// New makes a base that has just started.
-func New(o Options) *Base {
-	b := &Base{Options: o.complete(), installs: map[string]int{}, uninstalls: map[string]int{}}
+// eventLoops is how many a base of two processors has.
+const eventLoops = 4
+
+// New makes a base whose process has just started. It starts no goroutine.
+func New(o Options) (*Base, error) {
+	o = o.complete()
+	f, known := flavours[o.Runtime]
+	if !known {
+		return nil, fmt.Errorf("make base %s: runtime %q is not one of %q", o.Identity, o.Runtime, Runtimes())
+	}
+	b := &Base{options: o, flavour: f, name: o.Name, version: o.Version, cluster: o.Cluster, clock: o.Clock, log: newLog()}
 	b.Restart()
-	return b
+	return b, nil
 }
 
-// Restart ends the base's process and starts it again: it has no modules then.
+// Identity is what the base calls itself, and Env its environment.
+func (b *Base) Identity() string { return b.options.Identity }
+
+// Env is the base's environment.
+func (b *Base) Env() string { return b.options.Env }
+
+// Jars are the jars that the base finds.
+func (b *Base) Jars() *Jars { return b.options.Jars }
+
+// Restart ends the base's process, if it has one, and starts it again: it has no
+// modules then. Commands under way are never answered.
 func (b *Base) Restart() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.begun, b.modules = time.Now(), nil
-	b.running, b.requests = map[string]string{}, map[string]*ops{}
-	b.lives++
+	number := 1
+	if b.life != nil {
+		b.life.end()
+		number = b.life.number + 1
+	}
+	l := &life{
+		number: number, begun: time.Now(), running: map[string]string{}, requests: map[string]*ops{},
+		commands: &pool{core: 5, most: 10, limit: 100}, async: &pool{core: 20, most: 50, limit: 100},
+	}
+	l.ctx, l.end = context.WithCancel(context.Background())
+	for i := range l.loops {
+		l.loops[i] = make(chan struct{}, 1)
+	}
+	b.life = l
+	b.faults.Stopped, b.faults.NoHeartbeat = false, false
 	b.note()
+	b.mu.Unlock()
+	b.changed()
 }
 
-// Set changes what is wrong with the base.
-func (b *Base) Set(change func(*Faults)) {
+// Stop ends the base's process. It says nothing, as a process that is killed.
+func (b *Base) Stop() {
+	b.mu.Lock()
+	b.life.end()
+	b.life.modules = nil
+	b.faults.Stopped = true
+	b.note()
+	b.mu.Unlock()
+	b.changed()
+}
+
+// changed tells the fleet that plays the base.
+func (b *Base) changed() {
+	b.mu.Lock()
+	watcher := b.watcher
+	b.mu.Unlock()
+	if watcher != nil {
+		watcher()
+	}
+}
+
+func (b *Base) watch(watcher func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	change(&b.faults)
+	b.watcher = watcher
 }
 
-// Faults gives what is wrong with the base.
-func (b *Base) Faults() Faults {
+// process is the base's process now.
+func (b *Base) process() *life {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.faults
+	return b.life
 }
 
-// Report is all that a test may want to know of a base.
-type Report struct {
-	Identity   string         `json:"identity"`
-	Modules    []Module       `json:"modules"`
-	Installs   map[string]int `json:"installs"`
-	Uninstalls map[string]int `json:"uninstalls"`
-	Commands   []Heard        `json:"commands"`
-	Serving    []Serving      `json:"serving"`
-}
-
-// Look gives what the base is and did.
-func (b *Base) Look() Report {
+// SetMetadata has the base describe another application, as when its address was
+// taken over. A real one is another process then: see Restart.
+func (b *Base) SetMetadata(name, version, cluster string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	r := Report{Identity: b.Identity, Modules: []Module{}, Installs: map[string]int{}, Uninstalls: map[string]int{},
-		Commands: slices.Clone(b.heard), Serving: slices.Clone(b.serving)}
-	for _, m := range b.modules {
-		r.Modules = append(r.Modules, *m)
-	}
-	for k, n := range b.installs {
-		r.Installs[k] = n
-	}
-	for k, n := range b.uninstalls {
-		r.Uninstalls[k] = n
-	}
-	return r
+	b.name, b.version, b.cluster = name, version, cluster
 }
 
-// note records what serves now, if that changed. The caller holds mu.
-func (b *Base) note() {
-	now := []string{}
-	for _, m := range b.modules {
-		if m.State == activated {
-			now = append(now, m.Name+":"+m.Version)
-		}
-	}
-	slices.Sort(now)
-	if n := len(b.serving); n == 0 || !slices.Equal(b.serving[n-1].Modules, now) {
-		b.serving = append(b.serving, Serving{time.Now(), now})
-	}
+// SetClock makes the base's clock wrong by so much.
+func (b *Base) SetClock(wrong time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.clock = wrong
 }
+
+// now is the base's own clock. The caller holds mu.
+func (b *Base) now() time.Time { return time.Now().Add(b.clock) }
 
 func (b *Base) find(name, version string) *Module {
-	for _, m := range b.modules {
+	for _, m := range b.life.modules {
 		if m.Name == name && m.Version == version {
 			return m
 		}
@@ -186,19 +202,27 @@ func (b *Base) find(name, version string) *Module {
 }
 
 func (b *Base) remove(gone *Module) {
-	b.modules = slices.DeleteFunc(b.modules, func(m *Module) bool { return m == gone })
+	b.life.modules = slices.DeleteFunc(b.life.modules, func(m *Module) bool { return m == gone })
 }
 
-// now is the base's own clock.
-func (b *Base) now() time.Time { return time.Now().Add(b.Clock) }
-
-// old says whether the runtime is before 2.1.8.
-func (b *Base) old() bool { return b.Runtime != "2.1.11" }
-
-// spell writes a state as the runtime does over HTTP.
-func (b *Base) spell(state string) string {
-	if strings.HasPrefix(b.Runtime, "1.") {
-		return strings.ToUpper(state)
+// pause waits; false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
 	}
-	return state
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// join gives a context that ends with ctx or with the process.
+func (l *life) join(ctx context.Context) (context.Context, func()) {
+	joined, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(l.ctx, cancel)
+	return joined, func() { stop(); cancel() }
 }

@@ -1,48 +1,158 @@
 package tunneltest
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
+	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
 	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// Broker is an embedded MQTT broker that lets everybody in.
+// Broker is an embedded MQTT broker that lets everybody in. It keeps its address and
+// its retained messages over Stop and Start.
 type Broker struct {
-	server *mochi.Server
-	// Deny refuses subscriptions to topics; nil refuses none.
-	Deny func(topic string) bool
+	mu sync.Mutex
+	// mu guards what follows
+	server   *mochi.Server // nil while stopped
+	address  string
+	retained []packets.Packet // while stopped
+	deny     func(topic string) bool
+	observe  func(Published)
+	deaf     bool
+	thaw     chan struct{} // closed when the broker is no longer frozen; nil while it is not
 }
 
-// StartBroker starts a broker on an address, host:port.
+// Published is one message that a client sent to the broker.
+type Published struct {
+	At      time.Time
+	Client  string // its client id
+	Topic   string
+	Payload []byte
+	Retain  bool
+}
+
+// StartBroker starts a broker on an address, host:port; port 0 takes a free one.
 func StartBroker(address string) (*Broker, error) {
-	b := &Broker{}
-	b.server = mochi.New(&mochi.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), InlineClient: true})
-	b.server.Options.Capabilities.MaximumInflight = 1 << 15
-	b.server.Options.Capabilities.ReceiveMaximum = 1 << 15
-	b.server.Options.Capabilities.MaximumClientWritesPending = 1 << 16
-	if err := b.server.AddHook(&hook{broker: b}, nil); err != nil {
-		return nil, fmt.Errorf("start broker: %w", err)
+	b := &Broker{address: address}
+	return b, b.Start()
+}
+
+// Address is where the broker listens, host:port.
+func (b *Broker) Address() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.address
+}
+
+// Start starts a broker that was stopped.
+func (b *Broker) Start() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.server != nil {
+		return errors.New("start broker: it runs")
 	}
-	if err := b.server.AddListener(listeners.NewTCP(listeners.Config{ID: "tcp", Address: address})); err != nil {
-		return nil, fmt.Errorf("start broker on %s: %w", address, err)
+	s := mochi.New(&mochi.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), InlineClient: true})
+	// Thousands of bases speak at once.
+	s.Options.Capabilities.MaximumInflight, s.Options.Capabilities.ReceiveMaximum = 1<<15, 1<<15
+	s.Options.Capabilities.MaximumClientWritesPending = 1 << 16
+	if err := s.AddHook(&hook{broker: b}, nil); err != nil {
+		return fmt.Errorf("start broker: %w", err)
 	}
-	if err := b.server.Serve(); err != nil {
-		return nil, fmt.Errorf("start broker: %w", err)
+	tcp := listeners.NewTCP(listeners.Config{ID: "tcp", Address: b.address})
+	if err := s.AddListener(tcp); err != nil {
+		return fmt.Errorf("start broker on %s: %w", b.address, err)
 	}
-	return b, nil
+	for _, pk := range b.retained {
+		s.Topics.RetainMessage(pk)
+	}
+	if err := s.Serve(); err != nil {
+		return fmt.Errorf("start broker on %s: %w", b.address, err)
+	}
+	b.server, b.address, b.retained = s, tcp.Address(), nil
+	return nil
 }
 
 // Stop ends the broker and all connections.
-func (b *Broker) Stop() error { return b.server.Close() }
+func (b *Broker) Stop() error {
+	b.Freeze(false)
+	b.mu.Lock()
+	s := b.server
+	if s != nil {
+		b.retained = s.Topics.Messages("#")
+	}
+	b.server = nil
+	b.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	return s.Close()
+}
 
-// Retained gives the topics of all retained messages.
+// Restart stops the broker and starts it again.
+func (b *Broker) Restart() error { return errors.Join(b.Stop(), b.Start()) }
+
+// Wipe restarts the broker without its retained messages.
+func (b *Broker) Wipe() error {
+	err := b.Stop()
+	b.mu.Lock()
+	b.retained = nil
+	b.mu.Unlock()
+	return errors.Join(err, b.Start())
+}
+
+// Deny has the broker refuse subscriptions to the filters that deny names; nil
+// refuses none.
+func (b *Broker) Deny(deny func(filter string) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.deny = deny
+}
+
+// Observe has observe called with each message that a client sends, from the client's
+// goroutine.
+func (b *Broker) Observe(observe func(Published)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.observe = observe
+}
+
+// Deafen makes the broker accept and acknowledge everything and deliver nothing.
+func (b *Broker) Deafen(deaf bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.deaf = deaf
+}
+
+// Freeze makes the broker accept connections and answer nothing, as if its process
+// stood still.
+func (b *Broker) Freeze(frozen bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case frozen && b.thaw == nil:
+		b.thaw = make(chan struct{})
+	case !frozen && b.thaw != nil:
+		close(b.thaw)
+		b.thaw = nil
+	}
+}
+
+// Retained gives the topics of all retained messages but the broker's own.
 func (b *Broker) Retained() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := b.retained
+	if b.server != nil {
+		all = b.server.Topics.Messages("#")
+	}
 	var topics []string
-	for _, m := range b.server.Topics.Messages("#") {
+	for _, m := range all {
 		topics = append(topics, m.TopicName)
 	}
 	return topics
@@ -50,15 +160,51 @@ func (b *Broker) Retained() []string {
 
 // Publish sends a message to everybody who subscribed its topic.
 func (b *Broker) Publish(topic string, payload []byte, retain bool) error {
-	return b.server.Publish(topic, payload, retain, 1)
+	b.mu.Lock()
+	s := b.server
+	b.mu.Unlock()
+	if s == nil {
+		return errors.New("publish: the broker is stopped")
+	}
+	return s.Publish(topic, payload, retain, 1)
 }
 
-// hook lets everybody in, and refuses the subscriptions that are denied.
+// hook lets everybody in, and does what the broker was told.
 type hook struct {
 	auth.AllowHook
 	broker *Broker
 }
 
+func (h *hook) Provides(b byte) bool {
+	return h.AllowHook.Provides(b) || b == mochi.OnPublish || b == mochi.OnPacketRead
+}
+
 func (h *hook) OnACLCheck(_ *mochi.Client, topic string, write bool) bool {
-	return write || h.broker.Deny == nil || !h.broker.Deny(topic)
+	h.broker.mu.Lock()
+	deny := h.broker.deny
+	h.broker.mu.Unlock()
+	return write || deny == nil || !deny(topic)
+}
+
+func (h *hook) OnPublish(c *mochi.Client, pk packets.Packet) (packets.Packet, error) {
+	h.broker.mu.Lock()
+	observe, deaf := h.broker.observe, h.broker.deaf
+	h.broker.mu.Unlock()
+	if observe != nil {
+		observe(Published{At: time.Now(), Client: c.ID, Topic: pk.TopicName, Payload: pk.Payload, Retain: pk.FixedHeader.Retain})
+	}
+	if deaf {
+		return pk, packets.CodeSuccessIgnore
+	}
+	return pk, nil
+}
+
+func (h *hook) OnPacketRead(_ *mochi.Client, pk packets.Packet) (packets.Packet, error) {
+	h.broker.mu.Lock()
+	thaw := h.broker.thaw
+	h.broker.mu.Unlock()
+	if thaw != nil {
+		<-thaw
+	}
+	return pk, nil
 }

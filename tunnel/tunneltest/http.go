@@ -1,30 +1,26 @@
 package tunneltest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
-// ops is how an asynchronous command goes.
-type ops struct {
-	status, message string
-	started, ended  time.Time
-	throwable       object
-}
-
-// maxBody is what arklet's server reads at the most, in bytes.
-const maxBody = 1 << 20
-
-// HTTPFleet serves bases over HTTP, each on a port of its own, and announces them.
+// HTTPFleet serves bases over HTTP, each on a port of its own, and announces them. A
+// base costs two goroutines.
+//
+// NB: runtimes before 2.1.8 do not announce themselves; their applications may, and
+// here they do. A base whose process has not listened yet, or has ended, resets
+// connections: its port stays its own, where a real one's would refuse.
 type HTTPFleet struct {
 	// Endpoint is where heartbeats go, such as http://127.0.0.1:7777.
 	Endpoint string
@@ -34,181 +30,179 @@ type HTTPFleet struct {
 // Run serves and announces until ctx ends. It returns an error where a base cannot
 // listen.
 func (f *HTTPFleet) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer cancel()
+	client := &http.Client{Timeout: 5 * time.Second}
+	defer client.CloseIdleConnections()
 	for _, b := range f.Bases {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(b.IP, "0"))
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(b.options.IP, "0"))
 		if err != nil {
-			return fmt.Errorf("listen for base %s: %w", b.Identity, err)
+			return fmt.Errorf("listen for base %s: %w", b.Identity(), err)
 		}
-		server := &http.Server{Handler: b, ReadHeaderTimeout: 10 * time.Second}
-		wg.Go(func() { _ = server.Serve(l) })
-		wg.Go(func() {
-			<-ctx.Done()
-			_ = server.Close()
-		})
-		port := l.Addr().(*net.TCPAddr).Port
-		wg.Go(func() { f.announce(ctx, b, port) })
+		s := &server{Base: b, client: client, endpoint: strings.TrimSuffix(f.Endpoint, "/"), wake: make(chan struct{}, 1)}
+		s.port = l.Addr().(*net.TCPAddr).Port
+		b.listens(s.port)
+		context.AfterFunc(ctx, func() { _ = l.Close() })
+		s.watch(s.poke)
+		defer s.watch(nil)
+		wg.Go(func() { s.serve(ctx, l, &wg) })
+		wg.Go(func() { s.announce(ctx) })
 	}
 	<-ctx.Done()
 	return nil
 }
 
-func (f *HTTPFleet) announce(ctx context.Context, b *Base, port int) {
-	client := http.Client{Timeout: 5 * time.Second}
-	defer client.CloseIdleConnections()
-	period := b.Heartbeat
-	if period == 0 {
-		period = 12 * time.Second
-	}
-	for {
-		if faults := b.Faults(); !faults.Silent && !faults.NoHeartbeat {
-			req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.Endpoint+"/heartbeat", bytes.NewReader(encode(b.heartbeat(port))))
-			if err == nil {
-				req.Header.Set("Content-Type", "application/json")
-				if resp, err := client.Do(req); err == nil {
-					_, _ = io.Copy(io.Discard, resp.Body)
-					_ = resp.Body.Close()
-				}
-			}
-		}
-		select {
-		case <-time.After(period):
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// ServeHTTP answers as arklet's server does: 200 without a length, and the
-// connection is closed.
-func (b *Base) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f := b.Faults()
-	if f.Silent || f.Mute {
-		<-r.Context().Done() // it never answers
-		return
-	}
-	if r.Method != http.MethodPost {
-		w.WriteHeader(http.StatusInternalServerError)
-		return
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var c Command
-	if err != nil || json.Unmarshal(body, &c) != nil {
-		return
-	}
-	if f.Slow > 0 {
-		time.Sleep(f.Slow)
-	}
-	command := strings.TrimPrefix(r.URL.Path, "/")
-	b.hear(command, c)
-	answer := b.answer(command, c)
-	if answer == nil || (command == "installBiz" || command == "uninstallBiz") && b.loses() {
-		panic(http.ErrAbortHandler)
-	}
-	if b.Runtime == "2.1.11" && answer["errorStackTrace"] == nil && answer["code"] != "CMD_NOT_FOUND" {
-		answer["baseIdentity"] = b.Identity
-	}
-	w.Header().Set("Connection", "close")
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(encode(answer))
-	if flush, ok := w.(http.Flusher); ok {
-		flush.Flush()
-	}
-}
-
-// commands are what help lists.
-func (b *Base) commands() []string {
-	list := []string{"help", "installBiz", "uninstallBiz", "switchBiz", "queryAllBiz", "queryBizOps", "health"}
-	if !b.old() {
-		list = append(list, "batchInstallBiz")
-	}
-	return list
-}
-
-func (b *Base) answer(command string, c Command) object {
-	switch command {
-	case "health":
-		return b.health()
-	case "queryAllBiz":
-		return object{"code": "SUCCESS", "data": b.list()}
-	case "help":
-		list := []any{}
-		for _, id := range b.commands() {
-			list = append(list, object{"id": id, "desc": id})
-		}
-		return object{"code": "SUCCESS", "data": list}
-	case "installBiz", "uninstallBiz", "switchBiz":
-		return b.operate(command, c)
-	case "queryBizOps":
-		return b.progress(c)
-	}
-	return object{"code": "CMD_NOT_FOUND", "message": "please follow the doc"}
-}
-
-func (b *Base) operate(command string, c Command) object {
-	do := map[string]func(Command) result{"installBiz": b.install, "uninstallBiz": b.uninstall, "switchBiz": b.switchTo}[command]
-	if !c.Async || command == "switchBiz" {
-		r := do(c)
-		if r.code == "" {
-			return nil
-		}
-		return r.write(b, b.spell, false)
-	}
-	b.mu.Lock()
-	if b.requests[c.RequestID] != nil {
-		b.mu.Unlock()
-		return object{"code": "FAILED", "message": fmt.Sprintf("The request corresponding to the requestId(%s) has been executed.", c.RequestID)}
-	}
-	o := &ops{status: "EXECUTING", started: b.now()}
-	b.requests[c.RequestID] = o
-	b.mu.Unlock()
-	go func() {
-		r := do(c)
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		o.status, o.ended = "SUCCEEDED", b.now()
-		if r.code != "SUCCESS" {
-			o.status, o.message = "FAILED", r.opText
-			if len(r.chain) > 0 {
-				o.message, o.throwable = r.chain[0], throwable(r.chain)
-			}
-		}
-	}()
-	return b.progress(c)
-}
-
-func (b *Base) progress(c Command) object {
+func (b *Base) listens(port int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	o := b.requests[c.RequestID]
-	if o == nil {
-		return object{"code": "FAILED", "message": "Not found the corresponding ops record."}
-	}
-	data := object{"requestId": c.RequestID, "status": o.status, "startTimestamp": o.started.UnixMilli(), "endTimestamp": 0, "elapsedTime": 0}
-	if !o.ended.IsZero() {
-		data["endTimestamp"], data["elapsedTime"] = o.ended.UnixMilli(), o.ended.Sub(o.started).Milliseconds()
-	}
-	if o.message != "" {
-		data["message"] = o.message
-	}
-	if o.throwable != nil {
-		data["throwable"] = o.throwable
-	}
-	return object{"code": "SUCCESS", "data": data}
+	b.log.port = port
 }
 
-// throwable writes exceptions as the runtime's JSON has them: each in the cause of
-// the one around it.
-func throwable(chain []string) object {
-	var cause object
-	for _, text := range slices.Backward(chain) {
-		kind, message, _ := strings.Cut(text, ": ")
-		o := object{"@type": kind, "localizedMessage": message, "message": message, "stackTrace": []any{}}
-		if cause != nil {
-			o["cause"] = cause
-		}
-		cause = o
+// server is a base that speaks HTTP.
+type server struct {
+	*Base
+	client   *http.Client
+	endpoint string
+	port     int
+	wake     chan struct{} // the process began or ended, or it wants to say something
+
+	mu sync.Mutex
+	// mu guards what follows
+	open int // the process that takes commands
+}
+
+func (s *server) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
 	}
-	return object{"@type": "com.alipay.sofa.koupleless.arklet.core.common.exception.ArkletRuntimeException", "message": chain[0], "cause": cause}
+}
+
+func (s *server) listening() bool {
+	l := s.process()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open == l.number && !s.Faults().Stopped
+}
+
+func (s *server) serve(ctx context.Context, l net.Listener, wg *sync.WaitGroup) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return // closed
+		}
+		if !s.listening() {
+			if tcp, ok := conn.(*net.TCPConn); ok {
+				_ = tcp.SetLinger(0) // reset
+			}
+			_ = conn.Close()
+			continue
+		}
+		wg.Go(func() {
+			defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+			defer conn.Close() //nolint:errcheck // nothing can be done
+			s.connection(ctx, conn, wg)
+		})
+	}
+}
+
+// maxBody is what arklet's server reads at the most, in bytes.
+const maxBody = 1 << 20
+
+// connection serves one request; the connection is closed behind the answer. It ends
+// with the process, too.
+func (s *server) connection(ctx context.Context, conn net.Conn, wg *sync.WaitGroup) {
+	l := s.process()
+	joined, done := l.join(ctx)
+	defer done()
+	defer context.AfterFunc(joined, func() { _ = conn.Close() })()
+	if s.Faults().Silent {
+		hang(conn)
+		return
+	}
+	req, err := http.ReadRequest(bufio.NewReader(conn))
+	if err != nil {
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, req.Body, maxBody))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		_, _ = io.WriteString(conn, "HTTP/1.1 413 Request Entity Too Large\r\ncontent-length: 0\r\n\r\n")
+		hang(conn)
+		return
+	case err != nil:
+		return
+	case req.Method != http.MethodPost:
+		const text = "POST http request only supported by arklet"
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 500 Internal Server Error\r\nContent_Length: %d\r\n\r\n%s", len(text), text)
+		return
+	}
+	later := func(task func(context.Context)) {
+		joined, done := l.join(ctx) // not only while this connection is there
+		work := func() { defer done(); task(joined) }
+		if !l.async.submit(wg.Go, work) {
+			work() // the pool has its callers run what it cannot take
+		}
+	}
+	s.respond(joined, l, conn, strings.TrimPrefix(req.URL.Path, "/"), body, later)
+}
+
+// hang says nothing until who asked goes, or the process ends.
+func hang(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+
+// respond does a command and answers it.
+func (s *server) respond(ctx context.Context, l *life, conn net.Conn, command string, body []byte, later later) {
+	var c Command
+	if text := bytes.TrimSpace(body); len(text) > 0 && json.Unmarshal(text, &c) != nil && s.has(command) {
+		hang(conn) // a body that is no object is never answered
+		return
+	}
+	s.hear(command, c, conn.RemoteAddr().String())
+	answer := s.onLoop(ctx, l, func() object { return s.execute(ctx, l, command, c, later) })
+	f := s.Faults()
+	switch {
+	case answer == nil, changes(command) && s.use(func(f *Faults) *int { return &f.LoseAnswers }):
+		return // the connection is closed without a word
+	case f.Mute, f.Silent:
+		hang(conn)
+		return
+	}
+	_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+	_, _ = conn.Write(encode(answer))
+}
+
+// onLoop does work on one of the event loops: a long one delays others.
+func (s *server) onLoop(ctx context.Context, l *life, work func() object) object {
+	s.Base.mu.Lock()
+	l.loop++
+	loop := l.loops[l.loop%eventLoops]
+	s.Base.mu.Unlock()
+	select {
+	case loop <- struct{}{}:
+		defer func() { <-loop }()
+	case <-ctx.Done():
+		return nil
+	}
+	if !pause(ctx, s.Faults().Slow) {
+		return nil
+	}
+	return work()
+}
+
+// post says something to the controller.
+func (s *server) post(ctx context.Context, path string, body []byte) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.endpoint+"/"+path, bytes.NewReader(body))
+	if err != nil {
+		return
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return // it tries again when the next heartbeat is due
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody))
+	_ = resp.Body.Close()
 }

@@ -4,73 +4,134 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 )
 
 // object is a JSON object.
 type object = map[string]any
 
-// metadata is how a base describes itself.
-func (b *Base) metadata() object {
-	return object{"identity": b.Identity, "name": b.Name, "version": b.Version, "clusterName": b.Cluster}
+func encode(v any) []byte {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("a fake base's own message: %v", err)) // it is made of maps, lists and texts
+	}
+	return body
 }
 
+// metadata is how a base describes itself. The caller holds mu.
+func (b *Base) metadata() object {
+	return object{"identity": b.options.Identity, "name": b.name, "version": b.version, "clusterName": b.cluster}
+}
+
+// heartbeat is how a base announces itself. It never says goodbye: its state is
+// always activated.
 func (b *Base) heartbeat(port int) object {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return object{"baseMetadata": b.metadata(), "localIP": b.IP, "localHostName": b.IP, "port": port, "state": activated}
+	return object{"baseMetadata": b.metadata(), "localIP": b.options.IP, "localHostName": b.options.IP, "port": port, "state": activated}
 }
 
-// health is the answer to health; over HTTP the whole body.
-func (b *Base) health() object {
+// envelope is around everything that is published over MQTT.
+func (b *Base) envelope(data any) []byte {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	used := int64(54 << 20)
-	list := []any{b.master()}
-	for _, m := range b.modules {
-		used += max(m.jar.Metaspace, 1<<20)
-		list = append(list, object{"bizName": m.Name, "bizState": b.spell(m.State), "bizVersion": m.Version, "webContextPath": m.Name})
+	at := b.now().UnixMilli()
+	b.mu.Unlock()
+	return encode(object{"publishTimestamp": at, "data": data})
+}
+
+// answer is the whole of an HTTP answer, with the base's identity where the runtime
+// tells it.
+func (b *Base) answer(o object) object {
+	if b.flavour.identity {
+		o["baseIdentity"] = b.options.Identity
 	}
-	jvm := object{"java version": "17.0.15", "run time(s)": time.Since(b.begun).Seconds() + 1, "max heap memory(M)": 512.0}
-	if !strings.HasPrefix(b.Runtime, "1.") {
-		jvm["java max metaspace"], jvm["java used metaspace"], jvm["java committed metaspace"] = b.MaxMetaspace, used, used+1<<19
+	return o
+}
+
+// write makes a result what HTTP carries: an exception is the whole answer.
+func (b *Base) write(r result) object {
+	if r.thrown != nil {
+		return object{"code": "CMD_PROCESS_INTERNAL_ERROR", "message": "Internal Error: " + r.message, "errorStackTrace": r.thrown.trace()}
 	}
-	return object{"code": "SUCCESS", "data": object{"healthData": object{
-		"jvm": jvm, "cpu": object{"count": 2, "type": "simulated", "free (%)": 98.2},
-		"masterBizInfo": b.master(), "bizListInfo": list, "pluginListInfo": []any{},
-	}}}
+	return b.answer(r.object(b.bizInfo))
 }
 
-func (b *Base) master() object {
-	return object{"bizName": "base", "bizState": b.spell(activated), "bizVersion": "1.0.0", "webContextPath": "/"}
-}
-
-// simpleList is the module list as MQTT has it.
-func (b *Base) simpleList() []any {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	list := []any{}
-	for _, m := range b.modules {
-		list = append(list, object{"name": m.Name, "version": m.Version, "state": m.State, "latestStateRecord": m.records[len(m.records)-1].write(strings.ToUpper)})
+// writeMQTT makes a result what MQTT carries: an exception is data.
+func (b *Base) writeMQTT(r result) object {
+	if r.thrown != nil {
+		return object{"code": "FAILED", "message": r.message, "data": object{"code": "FAILED", "message": r.thrown.trace()}}
 	}
-	return list
+	return r.object(bizInfoMQTT)
 }
 
-func (c change) write(spell func(string) string) object {
-	return object{"changeTime": c.at.UnixMilli(), "state": spell(c.state), "reason": c.reason, "message": c.message}
+func (r result) object(info func(Module) object) object {
+	o := object{"code": "FAILED"}
+	if r.ok {
+		o["code"] = "SUCCESS"
+	}
+	if r.message != "" {
+		o["message"] = r.message
+	}
+	if r.op != nil {
+		o["data"] = r.op.object(info)
+	}
+	return o
 }
 
-// records are a module's as HTTP has them: empty objects before 2.1.8.
-func (b *Base) records(m *Module, spell func(string) string) []any {
+func (op *operation) object(info func(Module) object) object {
+	o := object{"code": op.code, "message": op.text}
+	if op.space {
+		o["elapsedSpace"] = 31016
+	}
+	if op.modules != nil {
+		infos := []any{}
+		for _, m := range op.modules {
+			infos = append(infos, info(m))
+		}
+		o["bizInfos"] = infos
+	}
+	return o
+}
+
+// bizInfo is a module in an answer to an install over HTTP, and bizInfoMQTT over
+// MQTT, which writes all words of states in upper case.
+func (b *Base) bizInfo(m Module) object {
+	return m.info(b.flavour.spell(m.State), b.records(m))
+}
+
+func bizInfoMQTT(m Module) object {
+	records := []any{}
+	for _, r := range m.records {
+		records = append(records, r.upper())
+	}
+	return m.info(strings.ToUpper(m.State), records)
+}
+
+func (m Module) info(state string, records []any) object {
+	return object{
+		"attributes": object{}, "bizName": m.Name, "bizVersion": m.Version, "bizState": state, "bizStateRecords": records,
+		"bizTempWorkDir": m.dir, "bizUrl": "file:" + m.dir + "/", "classPath": []any{"file:" + m.dir + "/", "file:" + m.dir + "/lib"},
+		"declaredMode": true, "denyImportClasses": []any{}, "denyImportPackageNodes": []any{}, "denyImportPackageStems": []any{},
+		"denyImportPackages": []any{}, "denyImportResources": []any{}, "denyPrefixImportResourceStems": []any{},
+		"denySuffixImportResourceStems": []any{}, "identity": m.key(), "injectExportPackages": []any{}, "injectPluginDependencies": []any{},
+		"mainClass": m.jar.MainClass, "priority": 100, "webContextPath": m.Name,
+	}
+}
+
+// records are a module's changes as HTTP has them: empty objects in old runtimes.
+func (b *Base) records(m Module) []any {
 	list := []any{}
 	for _, r := range m.records {
-		if b.old() {
-			list = append(list, object{})
+		if b.flavour.records {
+			list = append(list, object{"changeTime": r.at.UnixMilli(), "state": r.state, "reason": r.reason, "message": r.message})
 		} else {
-			list = append(list, r.write(spell))
+			list = append(list, object{})
 		}
 	}
 	return list
+}
+
+func (c change) upper() object {
+	return object{"changeTime": c.at.UnixMilli(), "state": strings.ToUpper(c.state), "reason": strings.ToUpper(c.reason), "message": c.message}
 }
 
 // list is the module list as HTTP has it, without the base's own.
@@ -78,51 +139,26 @@ func (b *Base) list() []any {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	list := []any{}
-	for _, m := range b.modules {
-		list = append(list, object{"bizName": m.Name, "bizVersion": m.Version, "bizState": b.spell(m.State), "mainClass": "t.mod.Orders",
-			"webContextPath": m.Name, "bizStateRecords": b.records(m, b.spell)})
+	for _, m := range inOrder(b.life.modules) {
+		list = append(list, object{
+			"bizName": m.Name, "bizVersion": m.Version, "bizState": b.flavour.spell(m.State), "mainClass": m.jar.MainClass,
+			"webContextPath": m.Name, "bizStateRecords": b.records(*m),
+		})
 	}
 	return list
 }
 
-// write makes a result what a tunnel carries: over MQTT a thrown error is data, over
-// HTTP it is the whole answer.
-func (r result) write(b *Base, spell func(string) string, mqtt bool) object {
-	if r.trace != "" && mqtt {
-		return object{"code": "FAILED", "message": "install biz not success!", "data": object{"code": "FAILED", "message": r.trace}}
-	}
-	if r.trace != "" {
-		return object{"code": "CMD_PROCESS_INTERNAL_ERROR", "message": r.message, "errorStackTrace": r.trace}
-	}
-	o := object{"code": r.code}
-	if r.message != "" {
-		o["message"] = r.message
-	}
-	if !r.has {
-		return o
-	}
-	data := object{"code": r.opCode, "message": r.opText}
-	if r.space {
-		data["elapsedSpace"] = 1080
-	}
-	if r.modules != nil {
-		infos := []any{}
-		b.mu.Lock()
-		for _, m := range r.modules {
-			infos = append(infos, object{"bizName": m.Name, "bizVersion": m.Version, "bizState": spell(m.State), "identity": m.Name + ":" + m.Version,
-				"attributes": object{}, "mainClass": "t.mod.Orders", "priority": 100, "webContextPath": m.Name, "bizStateRecords": b.records(m, spell)})
+// simpleList is the module list as MQTT has it.
+func (b *Base) simpleList() []any {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := []any{}
+	for _, m := range inOrder(b.life.modules) {
+		var latest any // null in old runtimes
+		if b.flavour.records {
+			latest = m.records[len(m.records)-1].upper()
 		}
-		b.mu.Unlock()
-		data["bizInfos"] = infos
+		list = append(list, object{"name": m.Name, "version": m.Version, "state": m.State, "latestStateRecord": latest})
 	}
-	o["data"] = data
-	return o
-}
-
-func encode(v any) []byte {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		panic(fmt.Sprintf("a fake base's own message: %v", err))
-	}
-	return raw
+	return list
 }

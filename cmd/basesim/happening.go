@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"module-controller/tunnel/tunneltest"
+)
+
+// happening is what can happen to a base. Numbers n (default 1), durations d and
+// texts come in the query.
+type happening func(r *http.Request, b *tunneltest.Base, body []byte) error
+
+var happenings = map[string]happening{
+	// Its process.
+	"restart": always((*tunneltest.Base).Restart),
+	"stop":    always((*tunneltest.Base).Stop),
+	"start":   always((*tunneltest.Base).Restart),
+	// All faults but those of its process end.
+	"resume": always((*tunneltest.Base).Resume),
+	// Faults that last: see tunneltest.Faults.
+	"silence":        always(set(func(f *tunneltest.Faults) { f.Silent = true })),
+	"mute":           always(set(func(f *tunneltest.Faults) { f.Mute = true })),
+	"stop-heartbeat": always(set(func(f *tunneltest.Faults) { f.NoHeartbeat = true })),
+	"slow":           lasting(func(f *tunneltest.Faults, d time.Duration) { f.Slow = d }),
+	"late":           lasting(func(f *tunneltest.Faults, d time.Duration) { f.Late = d }),
+	// Faults of the next n commands or reports.
+	"lose-answers":      counted(func(f *tunneltest.Faults, n int) { f.LoseAnswers = n }),
+	"without-effect":    counted(func(f *tunneltest.Faults, n int) { f.WithoutEffect = n }),
+	"error-with-effect": counted(func(f *tunneltest.Faults, n int) { f.ErrorWithEffect = n }),
+	"duplicate":         counted(func(f *tunneltest.Faults, n int) { f.Duplicate = n }),
+	"reorder":           counted(func(f *tunneltest.Faults, n int) { f.Reorder = n }),
+	// The body says with what: exceptions, a line each, the outermost first.
+	"fail-installs": failInstalls,
+	// What it says of itself: name, version, cluster; and of the time: d.
+	"metadata": func(r *http.Request, b *tunneltest.Base, _ []byte) error {
+		q := r.URL.Query()
+		b.SetMetadata(q.Get("name"), q.Get("version"), q.Get("cluster"))
+		return nil
+	},
+	"clock": clock,
+	// The body is said as it is, at where.
+	"say": func(r *http.Request, b *tunneltest.Base, body []byte) error {
+		b.Say(r.URL.Query().Get("where"), body)
+		return nil
+	},
+	// Commands past the controller; the body is one as bases take it.
+	"install":   command((*tunneltest.Base).Install),
+	"uninstall": command((*tunneltest.Base).Uninstall),
+	"switch":    command((*tunneltest.Base).Switch),
+}
+
+func always(do func(*tunneltest.Base)) happening {
+	return func(_ *http.Request, b *tunneltest.Base, _ []byte) error {
+		do(b)
+		return nil
+	}
+}
+
+func set(change func(*tunneltest.Faults)) func(*tunneltest.Base) {
+	return func(b *tunneltest.Base) { b.Set(change) }
+}
+
+func lasting(change func(*tunneltest.Faults, time.Duration)) happening {
+	return func(r *http.Request, b *tunneltest.Base, _ []byte) error {
+		d, err := duration(r)
+		if err == nil {
+			b.Set(func(f *tunneltest.Faults) { change(f, d) })
+		}
+		return err
+	}
+}
+
+func counted(change func(*tunneltest.Faults, int)) happening {
+	return func(r *http.Request, b *tunneltest.Base, _ []byte) error {
+		n, err := number(r)
+		if err == nil {
+			b.Set(func(f *tunneltest.Faults) { change(f, n) })
+		}
+		return err
+	}
+}
+
+func failInstalls(r *http.Request, b *tunneltest.Base, body []byte) error {
+	n, err := number(r)
+	if err != nil {
+		return err
+	}
+	with := string(body)
+	if with == "null" { // a client that sends JSON and has nothing to say
+		with = ""
+	}
+	b.Set(func(f *tunneltest.Faults) { f.FailInstalls, f.FailWith = n, with })
+	return nil
+}
+
+func clock(r *http.Request, b *tunneltest.Base, _ []byte) error {
+	d, err := duration(r)
+	if err == nil {
+		b.SetClock(d)
+	}
+	return err
+}
+
+func command(do func(*tunneltest.Base, context.Context, tunneltest.Command)) happening {
+	return func(r *http.Request, b *tunneltest.Base, body []byte) error {
+		var c tunneltest.Command
+		if err := json.Unmarshal(body, &c); err != nil {
+			return fmt.Errorf("read command: %w", err)
+		}
+		do(b, r.Context(), c)
+		return nil
+	}
+}
+
+func number(r *http.Request) (int, error) {
+	text := r.URL.Query().Get("n")
+	if text == "" {
+		return 1, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("n is %q, want a number that is not negative", text)
+	}
+	return n, nil
+}
+
+func duration(r *http.Request) (time.Duration, error) {
+	text := r.URL.Query().Get("d")
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("d is %q, want a duration such as 5s", text)
+	}
+	return d, nil
+}

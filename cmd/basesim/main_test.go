@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"module-controller/tunnel/tunneltest"
+)
+
+const patience = 20 * time.Second
+
+// asProgram makes the test's binary be the program.
+const asProgram = "BASESIM_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// sim is a running program.
+type sim struct {
+	*testing.T
+	control string
+}
+
+// start runs the program until the test ends.
+func start(t *testing.T, args ...string) *sim {
+	t.Helper()
+	o, err := parse(append([]string{"--control", "127.0.0.1:0"}, args...), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r, w := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, o, w) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return &sim{t, endpoint(t, r)}
+}
+
+// endpoint reads where the control endpoint is.
+func endpoint(t *testing.T, out io.Reader) string {
+	t.Helper()
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if url, ok := strings.CutPrefix(lines.Text(), "control endpoint on "); ok {
+			return url
+		}
+	}
+	t.Fatalf("no control endpoint was printed: %v", lines.Err())
+	return ""
+}
+
+func (s *sim) get(path string, into any) {
+	s.Helper()
+	resp, err := http.Get(s.control + path)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil || resp.StatusCode != http.StatusOK {
+		s.Fatalf("GET %s: %s, %v", path, resp.Status, err)
+	}
+}
+
+func (s *sim) post(path, body string) int {
+	s.Helper()
+	resp, err := http.Post(s.control+path, "application/json", strings.NewReader(body))
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode
+}
+
+func (s *sim) base(id string) (r tunneltest.Report) {
+	s.Helper()
+	s.get("/bases/"+id, &r)
+	return r
+}
+
+const orders = `{"bizName":"orders","bizVersion":"1.0.0","bizUrl":"file:///orders-1.0.0-ark-biz.jar"}`
+
+func TestControlShowsAndBreaksBases(t *testing.T) {
+	s := start(t, "--broker", "127.0.0.1:0", "--bases", "3")
+	if code := s.post("/bases/base-0002/install", orders); code != http.StatusOK {
+		t.Fatalf("install: status %d", code)
+	}
+	b := s.base("base-0002")
+	if len(b.Modules) != 1 || b.Modules[0].State != "activated" || b.Installs["orders:1.0.0"] != 1 {
+		t.Errorf("after an install: %+v", b)
+	}
+	var c counts
+	if s.get("/counts", &c); c.Bases != 3 || c.Installs != 1 || c.Serving != 1 {
+		t.Errorf("counts %+v", c)
+	}
+	s.post("/bases/base-0002/restart", "")
+	b = s.base("base-0002")
+	if len(b.Modules) != 0 || b.Life != 2 || b.Installs["orders:1.0.0"] != 1 {
+		t.Errorf("after a restart: %+v", b)
+	}
+	served := []string{}
+	for _, moment := range b.Serving {
+		served = append(served, strings.Join(moment.Modules, " "))
+	}
+	if !slices.Equal(served, []string{"", "orders:1.0.0", ""}) {
+		t.Errorf("history %q", served)
+	}
+	s.post("/bases/*/fail-installs?n=1", "java.lang.IllegalStateException: no stock today")
+	s.post("/bases/base-0003/install", orders)
+	if b := s.base("base-0003"); len(b.Modules) != 0 || b.Failures["orders:1.0.0"] != 1 {
+		t.Errorf("after a failure: %+v", b)
+	}
+}
+
+func TestJarsDecide(t *testing.T) {
+	s := start(t, "--broker", "127.0.0.1:0", "--bases", "1")
+	if code := s.post("/jars", `{"url":"file:///orders-1.0.0-ark-biz.jar","name":"stock","version":"7"}`); code != http.StatusOK {
+		t.Fatalf("status %d", code)
+	}
+	s.post("/bases/base-0001/install", orders)
+	if b := s.base("base-0001"); len(b.Modules) != 1 || b.Modules[0].Name != "stock" || b.Modules[0].Version != "7" {
+		t.Errorf("modules %+v", b.Modules)
+	}
+}
+
+func TestControlRefuses(t *testing.T) {
+	s := start(t, "--broker", "127.0.0.1:0", "--bases", "1")
+	for path, want := range map[string]int{
+		"/bases/nobody/restart":              http.StatusNotFound,
+		"/bases/base-0001/nonsense":          http.StatusNotFound,
+		"/bases/base-0001/slow":              http.StatusBadRequest,
+		"/bases/base-0001/slow?d=x":          http.StatusBadRequest,
+		"/bases/base-0001/lose-answers?n=-1": http.StatusBadRequest,
+		"/bases/base-0001/install":           http.StatusBadRequest,
+		"/jars":                              http.StatusBadRequest,
+		"/broker/nonsense":                   http.StatusNotFound,
+		"/broker/start":                      http.StatusConflict, // it runs
+	} {
+		if got := s.post(path, "no json"); got != want {
+			t.Errorf("POST %s: status %d, want %d", path, got, want)
+		}
+	}
+}
+
+func TestHTTPBasesAnnounceThemselves(t *testing.T) {
+	heard := make(chan string, 100)
+	controller := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		heard <- r.URL.Path + string(body)
+	}))
+	defer controller.Close()
+	start(t, "--bases", "1", "--heartbeat-endpoint", controller.URL, "--name", "shop")
+	select {
+	case beat := <-heard:
+		if !strings.HasPrefix(beat, "/heartbeat{") || !strings.Contains(beat, `"identity":"base-0001"`) || !strings.Contains(beat, `"name":"shop"`) {
+			t.Errorf("heartbeat %s", beat)
+		}
+	case <-time.After(patience):
+		t.Error("no heartbeat")
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for _, args := range []string{"", "--bases -1 --mqtt x", "--mqtt a --heartbeat-endpoint b", "--bases 0", "--mqtt a --metaspace x", "--nonsense"} {
+		if _, err := parse(strings.Fields(args), io.Discard); err == nil {
+			t.Errorf("%q was taken", args)
+		}
+	}
+	o, err := parse(strings.Fields("--mqtt a --runtime 9"), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run(t.Context(), o, io.Discard); err == nil {
+		t.Error("runtime 9 was taken")
+	}
+}
+
+// The program ends by itself, and well, when it is told to.
+func TestTermEndsTheProgram(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "--control", "127.0.0.1:0", "--broker", "127.0.0.1:0", "--bases", "5")
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	endpoint(t, out)
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	stuck := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer stuck.Stop()
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}
