@@ -165,7 +165,7 @@ type podInformer struct{ *facade }
 var _ corev1informers.PodInformer = podInformer{}
 
 func (i podInformer) Informer() cache.SharedIndexInformer {
-	return shownInformer{i.facade.informer, i.facade}
+	return shownInformer{i.informer, i.facade}
 }
 func (i podInformer) Lister() corev1listers.PodLister { return podLister{i.facade} }
 

@@ -77,6 +77,8 @@ func serve(ctx context.Context, address string, h http.Handler) error {
 	if err := server.Shutdown(closing); errors.Is(err, context.DeadlineExceeded) {
 		_ = server.Close() // scrapers that do not end in time are cut off
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve on %s: %w", address, err)
+	}
 	return nil
 }

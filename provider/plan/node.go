@@ -268,6 +268,7 @@ func Adopt(node *corev1.Node) (tunnel.Heartbeat, map[tunnel.ModuleKey]bool, erro
 			beat.IP = a.Address
 		case corev1.NodeHostName:
 			beat.Hostname = a.Address
+		default: // not ours
 		}
 	}
 	return beat, installedKeys(node.Annotations[annotationInst]), nil

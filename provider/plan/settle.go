@@ -67,8 +67,9 @@ func (p *planner) shown(a Attempt) bool {
 		return !there && !p.Inert
 	case tunnel.SwitchModule:
 		return there && m.State == tunnel.Activated
+	default: // the others change nothing
+		return true
 	}
-	return true
 }
 
 func starting(m tunnel.Module) bool {

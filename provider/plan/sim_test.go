@@ -166,6 +166,7 @@ func (s *sim) obey(c tunnel.Command) tunnel.Answer {
 		s.modules[at].State = tunnel.Activated
 	case tunnel.InstallModule:
 		s.install(c, &a)
+	default: // the others change nothing
 	}
 	return a
 }

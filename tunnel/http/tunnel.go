@@ -103,7 +103,9 @@ func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = server.Close()
 	}
-	<-failed
+	if served := <-failed; err == nil && !errors.Is(served, http.ErrServerClosed) {
+		err = fmt.Errorf("serve heartbeats: %w", served)
+	}
 	return err
 }
 
@@ -158,7 +160,8 @@ func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) error 
 	case r.beat.Port == 0 || r.beat.IP == "":
 		return fmt.Errorf("command base %s: %w: it told no address", b, tunnel.ErrUnsupported)
 	}
-	if !t.start(r, func() { t.command(r, b, c) }) {
+	if !t.start(r, func() { t.command(r, b, c) }) { //nolint:contextcheck // a command outlives the call that hands it over
+
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrBusy)
 	}
 	if !r.helped && !r.asks {

@@ -70,30 +70,41 @@ const (
 
 // Run implements tunnel.Tunnel.
 func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
-	ceiling, short := backOffFirst, 0
+	again := retry{ceiling: backOffFirst}
 	for ctx.Err() == nil {
-		began := time.Now()
-		connected, err := t.connection(ctx, sink)
-		if ctx.Err() != nil {
-			break
-		}
-		short++
-		if connected && time.Since(began) >= goodSession {
-			ceiling, short = backOffFirst, 0
-		}
-		pause := rand.N(ceiling)
-		t.log.Warn("broker connection ended", zap.String("broker", t.cfg.address()), zap.Bool("wasConnected", connected),
-			zap.Error(err), zap.Duration("retryIn", pause))
-		if connected && short >= suspicious {
-			t.log.Warn("connections do not last: another client may use the same client id", zap.String("clientID", t.cfg.ClientID))
-		}
-		ceiling = min(2*ceiling, backOffMax)
 		select {
+		case <-time.After(t.once(ctx, sink, &again)):
 		case <-ctx.Done():
-		case <-time.After(pause):
 		}
 	}
 	return nil
+}
+
+// retry is what is known of the connections before.
+type retry struct {
+	ceiling time.Duration // of the next pause
+	short   int           // how many in a row did not last
+}
+
+// once makes and serves one connection, and gives the pause before the next.
+func (t *Tunnel) once(ctx context.Context, sink tunnel.Sink, again *retry) time.Duration {
+	began := time.Now()
+	connected, err := t.connection(ctx, sink)
+	if ctx.Err() != nil {
+		return 0
+	}
+	again.short++
+	if connected && time.Since(began) >= goodSession {
+		*again = retry{ceiling: backOffFirst}
+	}
+	pause := rand.N(again.ceiling)
+	again.ceiling = min(2*again.ceiling, backOffMax)
+	t.log.Warn("broker connection ended", zap.String("broker", t.cfg.address()), zap.Bool("wasConnected", connected),
+		zap.Error(err), zap.Duration("retryIn", pause))
+	if connected && again.short >= suspicious {
+		t.log.Warn("connections do not last: another client may use the same client id", zap.String("clientID", t.cfg.ClientID))
+	}
+	return pause
 }
 
 // connection makes one connection and serves it until it is lost or ctx ends.

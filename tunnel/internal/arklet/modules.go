@@ -62,8 +62,9 @@ func stateOf(word string) tunnel.State {
 	switch s := tunnel.State(strings.ToLower(word)); s {
 	case tunnel.Unresolved, tunnel.Resolved, tunnel.Activated, tunnel.Deactivated, tunnel.Broken, tunnel.Stopped:
 		return s
+	default:
+		return tunnel.UnknownState
 	}
-	return tunnel.UnknownState
 }
 
 // modulesOf reads a list. What cannot be read is left out, and the list is then

@@ -78,6 +78,7 @@ func fill(r *tunnel.Report, k Kind, data json.RawMessage) (err error) {
 		r.Health, err = healthOf(resp.Data)
 	case KindAnswer:
 		r.Answer, err = operationOf(data)
+	default: // a sign of life
 	}
 	return err
 }
