@@ -1,0 +1,119 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"module-controller/provider"
+	"module-controller/provider/plan"
+	"module-controller/tunnel"
+)
+
+func from(env map[string]string) func(string) (string, bool) {
+	return func(k string) (string, bool) { v, ok := env[k]; return v, ok }
+}
+
+func TestConfigFromEnvironmentAndFlags(t *testing.T) {
+	cfg, err := readConfig([]string{"--stale-after=50s", "--env", "Dev,prod"}, from(map[string]string{
+		"ENABLE_MQTT_TUNNEL": "true", "MQTT_BROKER": "broker", "POD_NAME": "mc-0", "STALE_AFTER": "70s", "ENV": "default",
+		"DEFAULT_METASPACE": "512Mi", "UNWANTED_MODULES": "uninstall", "IS_CLUSTER": "true", "KUBELET_PROXY_ENABLED": "false",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.provider.StaleAfter != 50*time.Second {
+		t.Errorf("the flag does not win: %s", cfg.provider.StaleAfter)
+	}
+	if strings.Join(cfg.envs, ",") != "dev,prod" || strings.Join(cfg.mqtt.Environments, ",") != "dev,prod" {
+		t.Errorf("environments %v, %v", cfg.envs, cfg.mqtt.Environments)
+	}
+	if cfg.provider.Node.DefaultMetaspace != 512<<20 || cfg.provider.Plan.Policy != plan.PolicyUninstall {
+		t.Errorf("metaspace %d, policy %s", cfg.provider.Node.DefaultMetaspace, cfg.provider.Plan.Policy)
+	}
+	if !strings.HasPrefix(cfg.mqtt.ClientID, "module-controller-mc-0_") || !strings.HasPrefix(cfg.election.Holder, "mc-0_") {
+		t.Errorf("client id %s, holder %s", cfg.mqtt.ClientID, cfg.election.Holder)
+	}
+	if strings.Join(cfg.ignored, ",") != "IS_CLUSTER" {
+		t.Errorf("ignored %v", cfg.ignored)
+	}
+}
+
+// A configuration that cannot work names all its faults at once, and no secret.
+func TestConfigNamesEveryFault(t *testing.T) {
+	_, err := readConfig([]string{"--vnode-worker-num=-3", "stray"}, from(map[string]string{
+		"ENABLE_MQTT_TUNNEL": "maybe", "STALE_AFTER": "-5s", "GONE_AFTER": "soon", "ENV": "a,,b", "MQTT_PORT": "x",
+		"DEFAULT_METASPACE": "much", "LOG_LEVEL": "loud", "LOG_FORMAT": "xml", "HTTP_TUNNEL_ALLOWED_CIDRS": "10.0.0.0",
+		"UNWANTED_MODULES": "burn", "LEASE_RENEW_INTERVAL": "60s", "MQTT_PASSWORD": "hidden", "KUBE_API_QPS": "0",
+	}))
+	if err == nil {
+		t.Fatal("it was accepted")
+	}
+	for _, want := range []string{"stray", "--vnode-worker-num=-3", "ENABLE_MQTT_TUNNEL=maybe", "STALE_AFTER=-5s", "GONE_AFTER=soon", "ENV=a,,b",
+		"MQTT_PORT=x", "DEFAULT_METASPACE=much", "LOG_LEVEL=loud", "LOG_FORMAT=xml", "HTTP_TUNNEL_ALLOWED_CIDRS=10.0.0.0", "UNWANTED_MODULES=burn",
+		"renew", "KUBE_API_QPS=0", "no tunnel is enabled"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not named in:\n%v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "hidden") {
+		t.Error("the password is shown")
+	}
+	if _, err := readConfig([]string{"--no-such-flag"}, from(nil)); err == nil || !strings.Contains(err.Error(), "no-such-flag") {
+		t.Errorf("unknown flag: %v", err)
+	}
+	if _, err := readConfig(nil, from(map[string]string{"ENABLE_MQTT_TUNNEL": "true", "MQTT_CA_PATH": "/no/such/file", "MQTT_BROKER": "b"})); err == nil || !strings.Contains(err.Error(), "/no/such/file") {
+		t.Errorf("missing file: %v", err)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	failing := true
+	h := healthHandler([]check{{"caches-synced", func() error { return nil }}, {"tunnel", func() error {
+		if failing {
+			return http.ErrServerClosed
+		}
+		return nil
+	}}})
+	get := func(path string) (int, string) {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		return w.Code, w.Body.String()
+	}
+	if code, body := get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "[-]tunnel failed") {
+		t.Errorf("readyz while failing: %d %s", code, body)
+	}
+	if code, _ := get("/livez"); code != http.StatusOK {
+		t.Errorf("livez while a tunnel fails: %d", code)
+	}
+	failing = false
+	if code, body := get("/readyz?verbose"); code != http.StatusOK || !strings.Contains(body, "[+]caches-synced ok") || !strings.Contains(body, "[+]tunnel ok") {
+		t.Errorf("readyz: %d %s", code, body)
+	}
+}
+
+func TestMetricsCount(t *testing.T) {
+	m := newMetrics()
+	m.watch(func() provider.Census { return provider.Census{Ready: 3, NotReady: 1, Modules: 2} })
+	m.Dropped("t", "not_json")
+	m.Command("t", tunnel.InstallModule, "done", time.Second)
+	m.Wrote("node", nil)
+	m.Wrote("node", http.ErrServerClosed)
+	m.Link("t", true)
+	m.Conflict()
+	if n := testutil.ToFloat64(m.writes.WithLabelValues("node", "error")); n != 1 {
+		t.Errorf("%v failed writes, want 1", n)
+	}
+	w := httptest.NewRecorder()
+	m.handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for _, want := range []string{`module_controller_bases{ready="true"} 3`, `module_controller_modules_serving 2`, `module_controller_link_up{tunnel="t"} 1`,
+		`module_controller_messages_dropped_total{reason="not_json",tunnel="t"} 1`, "module_controller_identity_conflicts_total 1", "go_goroutines"} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%q is not served", want)
+		}
+	}
+}

@@ -1,0 +1,252 @@
+package httptunnel
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap/zaptest"
+
+	"module-controller/tunnel"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// sink collects what a tunnel hears.
+type sink struct {
+	mu      sync.Mutex
+	beats   []tunnel.Heartbeat
+	reports []tunnel.Report
+	up      bool
+}
+
+func (s *sink) Heartbeat(h tunnel.Heartbeat) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.beats = append(s.beats, h)
+}
+func (s *sink) Report(r tunnel.Report) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reports = append(s.reports, r)
+}
+func (s *sink) Link(l tunnel.Link) { s.mu.Lock(); defer s.mu.Unlock(); s.up = l.Up }
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 10 s: %s", what)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+func start(t *testing.T, change func(*Config)) (*Tunnel, *sink, string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Listen: address, Env: "dev", Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: time.Second, InstallTimeout: 5 * time.Second}
+	if change != nil {
+		change(&cfg)
+	}
+	tun, err := New(cfg, zaptest.NewLogger(t), tunnel.NoMeter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &sink{}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- tun.Run(ctx, s) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	})
+	eventually(t, "listening", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.up })
+	return tun, s, "http://" + address
+}
+
+func beat(identity, ip string, port int) string {
+	return fmt.Sprintf(`{"baseMetadata":{"identity":%q,"name":"n","version":"1","clusterName":"c"},"localIP":%q,"localHostName":"h","port":%d,"state":"activated"}`, identity, ip, port)
+}
+
+func TestHeartbeatsAreTakenOrRefused(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, s, url := start(t, func(c *Config) {
+		c.TokenFile = token
+		c.Denied = []netip.Addr{netip.MustParseAddr("127.0.0.9")}
+	})
+	for name, c := range map[string]struct {
+		token, body string
+		want        int
+	}{
+		"good":            {"secret", beat("b", "127.0.0.1", 1238), http.StatusOK},
+		"no token":        {"", beat("b", "127.0.0.1", 1238), http.StatusUnauthorized},
+		"wrong token":     {"wrong", beat("b", "127.0.0.1", 1238), http.StatusUnauthorized},
+		"huge":            {"secret", strings.Repeat("x", maxHeartbeat+1), http.StatusRequestEntityTooLarge},
+		"not JSON":        {"secret", "hello", http.StatusBadRequest},
+		"no identity":     {"secret", beat("", "127.0.0.1", 1238), http.StatusBadRequest},
+		"evil identity":   {"secret", beat("../+/#", "127.0.0.1", 1238), http.StatusBadRequest},
+		"no address":      {"secret", beat("b", "nowhere", 1238), http.StatusForbidden},
+		"link-local":      {"secret", beat("b", "169.254.169.254", 80), http.StatusForbidden},
+		"unspecified":     {"secret", beat("b", "0.0.0.0", 80), http.StatusForbidden},
+		"loopback of v6":  {"secret", beat("b", "::1", 80), http.StatusForbidden},
+		"denied":          {"secret", beat("b", "127.0.0.9", 6443), http.StatusForbidden},
+		"no port":         {"secret", beat("b", "127.0.0.1", 0), http.StatusBadRequest},
+		"port beyond all": {"secret", beat("b", "127.0.0.1", 70000), http.StatusBadRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/heartbeat", strings.NewReader(c.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.token != "" {
+				req.Header.Set("Authorization", "Bearer "+c.token)
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if resp.StatusCode != c.want || c.want == http.StatusOK && string(body) != "SUCCESS" {
+				t.Errorf("%d %s, want %d", resp.StatusCode, body, c.want)
+			}
+		})
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.beats) != 1 || s.beats[0].Base != (tunnel.BaseID{Env: "dev", Identity: "b"}) || s.beats[0].Port != 1238 || s.beats[0].Tunnel != Name {
+		t.Errorf("heard %+v", s.beats)
+	}
+}
+
+func TestASlowSenderIsCutOff(t *testing.T) {
+	_, _, url := start(t, nil)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST /heartbeat HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(conn); err != nil {
+		t.Errorf("the connection was not closed: %v", err)
+	}
+}
+
+// server is a base's HTTP server that answers as handle does.
+func server(t *testing.T, handle http.HandlerFunc) tunnel.Heartbeat {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: handle, ReadHeaderTimeout: time.Second}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.Serve(l) }()
+	t.Cleanup(func() { _ = s.Close(); <-done })
+	return tunnel.Heartbeat{Base: tunnel.BaseID{Env: "dev", Identity: l.Addr().String()}, IP: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port}
+}
+
+func (s *sink) lists(b tunnel.BaseID) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, r := range s.reports {
+		if r.Base == b && r.Listed {
+			n++
+		}
+	}
+	return n
+}
+
+func TestHostileAnswersAreDropped(t *testing.T) {
+	tun, s, _ := start(t, nil)
+	moved := server(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"code":"SUCCESS","data":[]}`) })
+	for name, handle := range map[string]http.HandlerFunc{
+		"endless": func(w http.ResponseWriter, _ *http.Request) {
+			for range 40 {
+				if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+					return
+				}
+			}
+		},
+		"not JSON": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") },
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, fmt.Sprintf("http://127.0.0.1:%d/", moved.Port), http.StatusTemporaryRedirect)
+		},
+		"another's identity": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"code":"SUCCESS","data":[],"baseIdentity":"other"}`)
+		},
+		"an error": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := server(t, handle)
+			tun.Follow(h)
+			if err := tun.Do(t.Context(), h.Base, tunnel.Command{Verb: tunnel.ListModules}); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the request ended", func() bool { tun.mu.Lock(); defer tun.mu.Unlock(); return tun.bases[h.Base].busy == 0 })
+			if n := s.lists(h.Base); n != 0 {
+				t.Errorf("%d lists were believed", n)
+			}
+			tun.Unfollow(h.Base)
+		})
+	}
+}
+
+// A base that never answers keeps only its own requests waiting.
+func TestABaseThatNeverAnswersDelaysNoOther(t *testing.T) {
+	tun, s, _ := start(t, func(c *Config) { c.Timeout = 5 * time.Second })
+	dead := server(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // until then an end of the connection goes unseen
+		<-r.Context().Done()
+	})
+	good := server(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"code":"SUCCESS","data":[]}`) })
+	tun.Follow(dead)
+	tun.Follow(good)
+	var refused error
+	for range 100 {
+		if err := tun.Do(t.Context(), dead.Base, tunnel.Command{Verb: tunnel.ListModules}); err != nil {
+			refused = err
+		}
+	}
+	if refused == nil {
+		t.Error("100 requests were started on a base that does not answer")
+	}
+	for n := range 20 {
+		if err := tun.Do(t.Context(), good.Base, tunnel.Command{Verb: tunnel.ListModules}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "a list", func() bool { return s.lists(good.Base) > n })
+	}
+	tun.Unfollow(dead.Base)
+}
