@@ -187,3 +187,73 @@ func TestRollingUpdateOverHTTPHasNoGap(t *testing.T) {
 		}
 	}
 }
+
+// Leases that were deleted or edited by hand are put right, and the modules never
+// notice.
+func TestALeaseChangedByHandIsPutRight(t *testing.T) {
+	w := newWorld(t).withBroker().withFleet(1).withController("LEASE_RENEW_INTERVAL=1s", "LEASE_DURATION=2s")
+	w.nodesReady(1)
+	w.pod("stock", "base-0001", "stock", "1.0.0", jar("stock", "1.0.0"))
+	w.ready("stock")
+	leases := client.CoordinationV1().Leases("kube-node-lease")
+	name := w.nodeOf("base-0001")
+	lease, err := leases.Get(t.Context(), name, metav1.GetOptions{})
+	w.must(err)
+	holder, epoch := *lease.Spec.HolderIdentity, *lease.Spec.LeaseTransitions
+
+	w.must(leases.Delete(t.Context(), name, metav1.DeleteOptions{}))
+	w.eventually(patience, func() error {
+		again, err := leases.Get(t.Context(), name, metav1.GetOptions{})
+		if err == nil && (again.UID == lease.UID || *again.Spec.HolderIdentity != holder) {
+			err = fmt.Errorf("lease %+v", again.Spec)
+		}
+		return err
+	})
+
+	// Another controller takes it and falls silent: it is served again after the
+	// Lease stayed unchanged for its duration and a grace.
+	w.eventually(patience, func() error {
+		lease, err := leases.Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		other := "another-controller"
+		lease.Spec.HolderIdentity = &other
+		_, err = leases.Update(t.Context(), lease, metav1.UpdateOptions{})
+		return err
+	})
+	w.eventually(patience, func() error {
+		lease, err := leases.Get(t.Context(), name, metav1.GetOptions{})
+		if err == nil && (*lease.Spec.HolderIdentity != holder || *lease.Spec.LeaseTransitions <= epoch) {
+			err = fmt.Errorf("lease %+v", lease.Spec)
+		}
+		return err
+	})
+	w.pod("after", "base-0001", "orders", "1.0.0", jar("orders", "1.0.0"))
+	w.ready("after")
+	if c := w.counts(); c.Installs != 2 || c.Uninstalls != 0 {
+		t.Errorf("installs %d, uninstalls %d; want 2 and none", c.Installs, c.Uninstalls)
+	}
+}
+
+// A base that is heard and never answers turns NotReady, and the others work.
+func TestADeadHTTPBaseHurtsNoOther(t *testing.T) {
+	const bases = 20
+	w := newWorld(t).withHTTP().withController("STALE_AFTER=12s", "ANSWER_AFTER=3s", "LIST_INTERVAL=1s").withHTTPFleet(bases)
+	w.nodesReady(bases)
+	w.must(w.fleet.Do("base-0001", "mute"))
+	w.eventually(patience, func() error {
+		for _, n := range w.nodes() {
+			for _, c := range n.Status.Conditions {
+				if n.Name == w.nodeOf("base-0001") && c.Type == corev1.NodeReady && c.Reason == "BaseNotAnswering" {
+					return nil
+				}
+			}
+		}
+		return fmt.Errorf("the node of the base that does not answer is ready")
+	})
+	w.deployment("stock", "1.0.0", jar("stock", "1.0.0"), bases-1, spread)
+	w.podsReady("app=stock", bases-1)
+	w.must(w.fleet.Do("base-0001", "resume"))
+	w.nodesReady(bases)
+}

@@ -22,6 +22,7 @@ type session struct {
 	lost   chan error // gets why the connection was lost, once
 	heard  atomic.Int64
 	probes string // the topic of messages to ourselves
+	proves bool   // it may be subscribed; only Run's goroutine uses it
 
 	// Tunnel.mu guards what follows; only serve's goroutine writes it.
 	subscribed map[tunnel.BaseID]bool
@@ -112,9 +113,8 @@ func (s *session) discover(ctx context.Context) error {
 	if refused, err = s.subscribe(ctx, []string{s.probes}); err != nil {
 		return err
 	}
-	if len(refused) > 0 {
+	if s.proves = len(refused) == 0; !s.proves {
 		s.log.Warn("broker refused the probe topic: a broker that delivers nothing is not noticed", zap.String("topic", s.probes))
-		s.probes = ""
 	}
 	return nil
 }
@@ -150,7 +150,7 @@ const deafAfter = 3
 // prove sends a message to ourselves when nothing was heard for a while.
 func (s *session) prove() error {
 	silent := time.Since(time.Unix(0, s.heard.Load()))
-	if s.probes == "" || silent < s.cfg.ProbeEvery {
+	if !s.proves || silent < s.cfg.ProbeEvery {
 		return nil
 	}
 	if silent > deafAfter*s.cfg.ProbeEvery {

@@ -1,7 +1,9 @@
 package mqtttunnel
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -18,6 +20,9 @@ const batch = 200
 // refusedQoS is the code of a filter that the broker did not accept.
 const refusedQoS = 0x80
 
+// errNoResult: the connection is of no use when it cannot be told what is heard.
+var errNoResult = errors.New("subscribe: the acknowledgement has no result")
+
 // subscribe subscribes filters and gives the ones that the broker refused.
 func (s *session) subscribe(ctx context.Context, filters []string) (refused []string, err error) {
 	for some := range slices.Chunk(filters, batch) {
@@ -33,8 +38,8 @@ func (s *session) subscribe(ctx context.Context, filters []string) (refused []st
 			return nil, fmt.Errorf("subscribe: token is a %T", token)
 		}
 		granted := sub.Result()
-		if waited != nil && len(granted) == 0 {
-			return nil, waited
+		if len(granted) == 0 {
+			return nil, cmp.Or(waited, errNoResult)
 		}
 		for _, f := range some {
 			if code, told := granted[f]; !told || code >= refusedQoS {
