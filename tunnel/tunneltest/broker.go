@@ -199,12 +199,19 @@ func (h *hook) OnPublish(c *mochi.Client, pk packets.Packet) (packets.Packet, er
 	return pk, nil
 }
 
-func (h *hook) OnPacketRead(_ *mochi.Client, pk packets.Packet) (packets.Packet, error) {
+// OnPacketRead also mends what this library does wrong: it refuses a subscription
+// whose packet id is that of a message on its way to the client, although the two
+// sides choose their ids without each other.
+func (h *hook) OnPacketRead(c *mochi.Client, pk packets.Packet) (packets.Packet, error) {
 	h.broker.mu.Lock()
 	thaw := h.broker.thaw
 	h.broker.mu.Unlock()
 	if thaw != nil {
 		<-thaw
+	}
+	subscribes := pk.FixedHeader.Type == packets.Subscribe || pk.FixedHeader.Type == packets.Unsubscribe
+	if subscribes && c.State.Inflight.Delete(pk.PacketID) { // it was sent, and sessions do not outlive connections
+		c.State.Inflight.IncreaseSendQuota()
 	}
 	return pk, nil
 }

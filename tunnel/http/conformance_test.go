@@ -1,0 +1,42 @@
+package httptunnel
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"testing"
+
+	"go.uber.org/zap/zaptest"
+
+	"module-controller/tunnel"
+	"module-controller/tunnel/tunneltest"
+)
+
+func TestConformance(t *testing.T) {
+	tunneltest.RunConformance(t, func(t *testing.T) tunneltest.Kit {
+		address := freeAddress(t)
+		tun, err := New(Config{
+			Listen: address, Env: "default", Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		}, zaptest.NewLogger(t), tunnel.NoMeter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tunneltest.Kit{
+			Tunnel: tun, Switches: true,
+			Play: func(ctx context.Context, bases []*tunneltest.Base) error {
+				return (&tunneltest.HTTPFleet{Endpoint: "http://" + address, Bases: bases}).Run(ctx)
+			},
+		}
+	})
+}
+
+// freeAddress finds a port that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}

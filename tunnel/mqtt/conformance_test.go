@@ -1,0 +1,89 @@
+package mqtttunnel
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"testing"
+	"time"
+
+	"go.uber.org/zap/zaptest"
+
+	"module-controller/tunnel"
+	"module-controller/tunnel/tunneltest"
+)
+
+// The suite runs on every kind of broker that there is here, and in both ways of
+// subscribing.
+func TestConformance(t *testing.T) {
+	for _, kind := range []string{"embedded", "mosquitto"} {
+		for name, wildcards := range map[string]bool{"a filter a base": false, "wildcards": true} {
+			brokers, err := tunneltest.Brokers(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, here := brokers[kind]
+			for _, b := range brokers {
+				if err := b.Stop(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !here {
+				continue
+			}
+			t.Run(kind+"/"+name, func(t *testing.T) {
+				tunneltest.RunConformance(t, func(t *testing.T) tunneltest.Kit { return kitOn(t, kind, wildcards) })
+			})
+		}
+	}
+}
+
+func kitOn(t *testing.T, kind string, wildcards bool) tunneltest.Kit {
+	t.Helper()
+	brokers, err := tunneltest.Brokers(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, b := range brokers {
+			if err := b.Stop(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	broker := brokers[kind]
+	if b, ok := broker.(*tunneltest.Broker); ok {
+		b.Observe(func(m tunneltest.Published) {
+			if m.Retain {
+				t.Errorf("%s retained a message on %s", m.Client, m.Topic)
+			}
+		})
+	}
+	return tunneltest.Kit{
+		Tunnel: newTunnel(t, broker.Address(), func(c *Config) { c.Wildcards = wildcards }),
+		Play: func(ctx context.Context, bases []*tunneltest.Base) error {
+			(&tunneltest.MQTTFleet{Broker: broker.Address(), Bases: bases, Reconnect: 200 * time.Millisecond}).Run(ctx)
+			return nil
+		},
+		Cut: broker.Stop, Mend: broker.Start,
+	}
+}
+
+func newTunnel(t *testing.T, broker string, change func(*Config)) *Tunnel {
+	t.Helper()
+	host, port, err := net.SplitHostPort(broker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Config{Broker: host, Port: n, ClientID: "test", Environments: []string{"default"}}
+	change(&c)
+	tun, err := New(c, zaptest.NewLogger(t), tunnel.NoMeter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tun
+}

@@ -1,0 +1,255 @@
+package tunneltest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"module-controller/tunnel"
+)
+
+// Kit is a tunnel to be tested and what it needs.
+type Kit struct {
+	// Tunnel is new and serves the environment "default".
+	Tunnel tunnel.Tunnel
+	// Play has bases speak to the tunnel until ctx ends.
+	Play func(ctx context.Context, bases []*Base) error
+	// Switches: the tunnel can have a listed version serve.
+	Switches bool
+	// Cut takes away what the tunnel's own link needs, and Mend gives it back; nil where
+	// a tunnel has no link that can be lost.
+	Cut, Mend func() error
+}
+
+// RunConformance tests what every tunnel must do, through the interfaces of package
+// tunnel alone. kit makes a tunnel for one test; what it starts ends with the test.
+func RunConformance(t *testing.T, kit func(t *testing.T) Kit) {
+	for _, test := range []struct {
+		name string
+		run  func(*scene)
+	}{
+		{"a heartbeat is heard as it was said", heartbeatIsHeard},
+		{"health is read", healthIsRead},
+		{"a list is read", listIsRead},
+		{"an install is answered, done once, and listed", installIsDone},
+		{"an install of what is there is answered so", installRepeats},
+		{"the jar decides, not the command", jarDecides},
+		{"a failure names its root cause first", failureIsExplained},
+		{"a replacement leaves one version", replacementReplaces},
+		{"an uninstall is answered, and again", uninstallIsDone},
+		{"an error answer may hide a success", errorHidesSuccess},
+		{"a version is switched, or that is refused", switchOrRefusal},
+		{"commands that meet are told so", commandsMeet},
+		{"a request id is used once", requestIDIsUsedOnce},
+		{"arguments and variables arrive", settingsArrive},
+		{"a restarted base is seen", restartIsSeen},
+		{"a base without a heartbeat answers", deadHeartbeatAnswers},
+		{"a slow base delays no other", slowDelaysNoOther},
+		{"a mute base is heard, not answered for", muteIsHeard},
+		{"a base that is gone answers nothing", goneIsSilent},
+		{"an unfollowed base is not reported", unfollowedIsSilent},
+		{"garbage hurts nobody", garbageHurtsNobody},
+		{"a wrong clock changes no receive time", wrongClock},
+		{"commands come from many goroutines", manyAtOnce},
+		{"nothing is sent without a link", notLinked},
+		{"a lost link is reported and mended", linkIsMended},
+		{"the end cuts what is under way", endCutsOff},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(newScene(t, kit)) })
+	}
+}
+
+// scene is a tunnel that runs, who listens to it, and bases.
+type scene struct {
+	*testing.T
+	Kit
+	again  func(*testing.T) *scene // makes another one
+	ears   *Ears
+	jars   *Jars
+	stop   context.CancelFunc // ends Run
+	ended  chan error         // what Run returned
+	before time.Time
+}
+
+func newScene(t *testing.T, kit func(t *testing.T) Kit) *scene {
+	t.Helper()
+	leaks := goleak.IgnoreCurrent()
+	t.Cleanup(func() {
+		if !t.Failed() {
+			goleak.VerifyNone(t, leaks)
+		}
+	})
+	return &scene{
+		T: t, Kit: kit(t), ears: &Ears{}, jars: &Jars{}, before: time.Now(),
+		again: func(t *testing.T) *scene { return newScene(t, kit) },
+	}
+}
+
+// start runs the tunnel and has it hear bases, until the test ends.
+func (s *scene) start(bases ...*Base) {
+	s.Helper()
+	s.run()
+	ctx, cancel := context.WithCancel(context.Background())
+	played := make(chan error, 1)
+	go func() { played <- s.Play(ctx, bases) }()
+	s.Cleanup(func() {
+		cancel()
+		if err := <-played; err != nil {
+			s.Errorf("play: %v", err)
+		}
+	})
+}
+
+func (s *scene) run() {
+	s.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop, s.ended = cancel, make(chan error, 1)
+	go func() { s.ended <- s.Tunnel.Run(ctx, s.ears) }()
+	s.Cleanup(s.end)
+	up := func(l tunnel.Link) bool { return l.Up && l.Tunnel == s.Tunnel.Name() && !l.Since.IsZero() }
+	if _, ok := s.ears.link(within(s.T, enough), mark{}, up); !ok {
+		s.Fatal("the link did not come up")
+	}
+}
+
+// end ends Run, which must return soon and without an error.
+func (s *scene) end() {
+	s.Helper()
+	if s.stop == nil {
+		return
+	}
+	s.stop()
+	s.stop = nil
+	select {
+	case err := <-s.ended:
+		if err != nil {
+			s.Errorf("Run returned %v", err)
+		}
+	case <-time.After(enough):
+		s.Fatal("Run did not return")
+	}
+}
+
+// base makes a base that finds the scene's jars and beats often.
+func (s *scene) base(o Options) *Base {
+	s.Helper()
+	o.Jars = s.jars
+	if o.Heartbeat == 0 {
+		o.Heartbeat = 100 * time.Millisecond
+	}
+	b, err := New(o)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return b
+}
+
+// one starts a base and follows it.
+func (s *scene) one(o Options) *Base {
+	s.Helper()
+	b := s.base(o)
+	s.start(b)
+	s.follow(b)
+	return b
+}
+
+func idOf(b *Base) tunnel.BaseID {
+	return tunnel.BaseID{Env: b.Env(), Identity: b.Identity()}
+}
+
+// follow waits for a base's heartbeat, follows it, and waits until it is heard.
+func (s *scene) follow(b *Base) tunnel.Heartbeat {
+	s.Helper()
+	h, ok := s.ears.beat(within(s.T, enough), mark{}, func(h tunnel.Heartbeat) bool { return h.Base == idOf(b) })
+	if !ok {
+		s.Fatalf("no heartbeat of %s", b.Identity())
+	}
+	s.Tunnel.Follow(h)
+	s.list(b)
+	return h
+}
+
+// question asks until a report answers. One may be lost while a base comes up, and
+// nothing is sent to a base that the tunnel does not hear yet.
+func (s *scene) question(b *Base, verb tunnel.Verb, fits func(tunnel.Report) bool) tunnel.Report {
+	s.Helper()
+	deadline := time.Now().Add(enough)
+	for time.Now().Before(deadline) {
+		since := s.ears.now()
+		wait := soon
+		switch err := s.Tunnel.Do(s.Context(), idOf(b), tunnel.Command{Verb: verb}); {
+		case errors.Is(err, tunnel.ErrNotFollowed):
+			wait = time.Millisecond
+		case err != nil:
+			s.Fatalf("Do %s: %v", verb, err)
+		}
+		if r, ok := s.ears.report(within(s.T, wait), since, func(r tunnel.Report) bool { return r.Base == idOf(b) && fits(r) }); ok {
+			s.checkReport(r)
+			return r
+		}
+	}
+	s.Fatalf("%s answered no %s", b.Identity(), verb)
+	return tunnel.Report{}
+}
+
+// checkReport checks what is true of every report.
+func (s *scene) checkReport(r tunnel.Report) {
+	s.Helper()
+	if r.Tunnel != s.Tunnel.Name() || r.Received.Before(s.before) || r.Received.After(time.Now()) {
+		s.Errorf("report of tunnel %q, received %s", r.Tunnel, r.Received)
+	}
+	if !r.Asked.IsZero() && (r.Asked.Before(s.before) || r.Asked.After(r.Received)) {
+		s.Errorf("report asked for at %s and received at %s", r.Asked, r.Received)
+	}
+}
+
+// list asks for a base's modules.
+func (s *scene) list(b *Base) map[tunnel.ModuleKey]tunnel.State {
+	s.Helper()
+	r := s.question(b, tunnel.ListModules, func(r tunnel.Report) bool { return r.Listed })
+	if r.Inert {
+		s.Errorf("the list of %s has entries that could not be read", b.Identity())
+	}
+	states := map[tunnel.ModuleKey]tunnel.State{}
+	for _, m := range r.Modules {
+		states[m.ModuleKey] = m.State
+	}
+	return states
+}
+
+func (s *scene) health(b *Base) tunnel.Health {
+	s.Helper()
+	return *s.question(b, tunnel.ReadHealth, func(r tunnel.Report) bool { return r.Health != nil }).Health
+}
+
+// do sends one command, which must be answered once.
+func (s *scene) do(b *Base, c tunnel.Command) tunnel.Answer {
+	s.Helper()
+	since := s.ears.now()
+	if err := s.Tunnel.Do(s.Context(), idOf(b), c); err != nil {
+		s.Fatalf("Do %s %s: %v", c.Verb, c.Module, err)
+	}
+	r, ok := s.ears.report(within(s.T, enough), since, func(r tunnel.Report) bool {
+		return r.Base == idOf(b) && r.Answer != nil && r.Answer.Verb == c.Verb && r.Answer.Module == c.Module
+	})
+	if !ok {
+		s.Fatalf("no answer to %s %s", c.Verb, c.Module)
+	}
+	s.checkReport(r)
+	if id := r.Answer.RequestID; id != "" && id != c.RequestID {
+		s.Errorf("answer to request %q, want %q", id, c.RequestID)
+	}
+	return *r.Answer
+}
+
+func key(name, version string) tunnel.ModuleKey {
+	return tunnel.ModuleKey{Name: name, Version: version}
+}
+
+// install is the command that installs a module from a jar that is what it is called.
+func install(name, version string) tunnel.Command {
+	return tunnel.Command{Verb: tunnel.InstallModule, Module: key(name, version), URL: "file:///opt/" + name + "-" + version + "-ark-biz.jar"}
+}

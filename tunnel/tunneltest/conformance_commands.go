@@ -1,0 +1,247 @@
+package tunneltest
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"module-controller/tunnel"
+)
+
+func heartbeatIsHeard(s *scene) {
+	b := s.base(Options{Identity: "10.1.2.3", Name: "shop", Version: "2.0", Cluster: "east"})
+	s.start(b)
+	got := s.follow(b)
+	if got.Tunnel != s.Tunnel.Name() || got.Received.Before(s.before) || got.Received.After(time.Now()) {
+		s.Errorf("heartbeat of tunnel %q, received %s", got.Tunnel, got.Received)
+	}
+	if port := b.Look().Port; got.Port != port {
+		s.Errorf("port %d, want %d", got.Port, port)
+	}
+	got.Tunnel, got.Received, got.Stamp, got.Port, got.First = "", time.Time{}, time.Time{}, 0, false
+	want := tunnel.Heartbeat{Base: idOf(b), Name: "shop", Version: "2.0", Cluster: "east", IP: "127.0.0.1", Hostname: "127.0.0.1"}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		s.Errorf("heartbeat (-want +got):\n%s", diff)
+	}
+}
+
+func healthIsRead(s *scene) {
+	usual, old := s.base(Options{Identity: "usual"}), s.base(Options{Identity: "old", Runtime: "1.2.2"})
+	unlimited := s.base(Options{Identity: "unlimited", MaxMetaspace: -1})
+	s.start(usual, old, unlimited)
+	for b, limit := range map[*Base]int64{usual: 256 << 20, old: -1, unlimited: -1} {
+		s.follow(b)
+		h := s.health(b)
+		if h.MaxMetaspace != limit || h.CPUs != 2 || h.Uptime <= 0 || (h.UsedMetaspace > 0) == (b == old) || h.UsedMetaspace < -1 {
+			s.Errorf("health of %s: %+v", b.Identity(), h)
+		}
+	}
+}
+
+func listIsRead(s *scene) {
+	for _, runtime := range Runtimes() {
+		s.Run(runtime, func(t *testing.T) {
+			s := s.again(t)
+			b := s.one(Options{Runtime: runtime})
+			if got := s.list(b); len(got) != 0 {
+				s.Errorf("an empty base lists %v", got)
+			}
+			b.Install(s.Context(), Command{Name: "orders", Version: "1.0.0", URL: "file:///orders-1.0.0-ark-biz.jar"})
+			b.Install(s.Context(), Command{Name: "orders", Version: "2.0.0", URL: "file:///orders-2.0.0-ark-biz.jar"})
+			s.lists(b, map[tunnel.ModuleKey]tunnel.State{key("orders", "1.0.0"): tunnel.Activated, key("orders", "2.0.0"): tunnel.Deactivated})
+		})
+	}
+}
+
+// lists checks what a base lists.
+func (s *scene) lists(b *Base, want map[tunnel.ModuleKey]tunnel.State) {
+	s.Helper()
+	if diff := gocmp.Diff(want, s.list(b)); diff != "" {
+		s.Errorf("list (-want +got):\n%s", diff)
+	}
+}
+
+func (s *scene) answers(b *Base, c tunnel.Command, want tunnel.Outcome) tunnel.Answer {
+	s.Helper()
+	a := s.do(b, c)
+	if a.Outcome != want {
+		s.Errorf("%s %s is answered %s %q, want %s", c.Verb, c.Module, a.Outcome, a.Message, want)
+	}
+	if (a.Message == "") != (a.Outcome == tunnel.Done) {
+		s.Errorf("%s %s is answered %s with message %q", c.Verb, c.Module, a.Outcome, a.Message)
+	}
+	return a
+}
+
+func installIsDone(s *scene) {
+	b := s.one(Options{})
+	for _, id := range []string{"", "r-1"} {
+		c := install("orders"+id, "1.0.0")
+		c.RequestID = id
+		a := s.answers(b, c, tunnel.Done)
+		if none := (tunnel.ModuleKey{}); a.Installed != none && a.Installed != c.Module {
+			s.Errorf("it says that it installed %s", a.Installed)
+		}
+		if got := s.list(b)[c.Module]; got != tunnel.Activated {
+			s.Errorf("%s is %q", c.Module, got)
+		}
+		if n := b.Look().Installs[c.Module.String()]; n != 1 {
+			s.Errorf("%s was installed %d times", c.Module, n)
+		}
+	}
+}
+
+func installRepeats(s *scene) {
+	b := s.one(Options{})
+	c := install("orders", "1.0.0")
+	s.answers(b, c, tunnel.Done)
+	if a := s.answers(b, c, tunnel.Repeated); a.Installed != c.Module {
+		s.Errorf("it says that %s was there", a.Installed)
+	}
+	s.lists(b, map[tunnel.ModuleKey]tunnel.State{c.Module: tunnel.Activated})
+}
+
+func jarDecides(s *scene) {
+	b := s.one(Options{})
+	c := install("orders", "1.0.0")
+	c.Module = key("bills", "9.9.9")
+	if a := s.answers(b, c, tunnel.Done); a.Installed != key("orders", "1.0.0") {
+		s.Errorf("it says that it installed %s", a.Installed)
+	}
+	if a := s.answers(b, c, tunnel.Repeated); a.Installed != key("orders", "1.0.0") {
+		s.Errorf("it says that %s was there", a.Installed)
+	}
+	s.lists(b, map[tunnel.ModuleKey]tunnel.State{key("orders", "1.0.0"): tunnel.Activated})
+}
+
+func failureIsExplained(s *scene) {
+	b := s.one(Options{})
+	first, second := install("stock", "1.0.0"), install("stock", "2.0.0")
+	for _, c := range []tunnel.Command{first, second} {
+		s.jars.Add(Jar{URL: c.URL, Name: c.Module.Name, Version: c.Module.Version, Port: 8080})
+	}
+	broken, missing := install("orders", "3.0.0"), install("none", "1.0.0")
+	s.jars.Add(Jar{URL: broken.URL, Name: "orders", Version: "3.0.0", FailWith: "no stock today"})
+	s.jars.Add(Jar{URL: missing.URL, Missing: true})
+	s.answers(b, first, tunnel.Done)
+	for _, id := range []string{"", "r-"} {
+		for _, failing := range []struct {
+			command    tunnel.Command
+			root, also string // the innermost cause, and another one that its owner must see
+		}{
+			{second, "Address already in use", "Port 8080 is already in use"}, {broken, "no stock today", ""}, {missing, "No such file or directory", ""},
+		} {
+			c := failing.command
+			if id != "" {
+				c.RequestID = id + c.Module.String()
+			}
+			a := s.answers(b, c, tunnel.Failed)
+			if at := strings.Index(a.Message, failing.root); at < 0 || at > 100 || !strings.Contains(a.Message, failing.also) {
+				s.Errorf("install of %s, request %q: want %q near the begin of %q, and %q", c.Module, c.RequestID, failing.root, a.Message, failing.also)
+			}
+			if strings.ContainsAny(a.Message, "\n\t") || len(a.Message) > tunnel.MaxText {
+				s.Errorf("install of %s: message %q is no line of at most %d bytes", c.Module, a.Message, tunnel.MaxText)
+			}
+		}
+	}
+	s.lists(b, map[tunnel.ModuleKey]tunnel.State{first.Module: tunnel.Activated})
+}
+
+func replacementReplaces(s *scene) {
+	b := s.one(Options{})
+	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
+	s.answers(b, install("stock", "1.0.0"), tunnel.Done)
+	c := install("orders", "2.0.0")
+	c.Replace = true
+	s.answers(b, c, tunnel.Done)
+	s.lists(b, map[tunnel.ModuleKey]tunnel.State{c.Module: tunnel.Activated, key("stock", "1.0.0"): tunnel.Activated})
+}
+
+func uninstallIsDone(s *scene) {
+	b := s.one(Options{})
+	c := tunnel.Command{Verb: tunnel.UninstallModule, Module: key("orders", "1.0.0")}
+	s.answers(b, c, tunnel.NotFound)
+	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
+	s.answers(b, c, tunnel.Done)
+	s.lists(b, map[tunnel.ModuleKey]tunnel.State{})
+	s.answers(b, c, tunnel.NotFound)
+	if n := b.Look().Uninstalls["orders:1.0.0"]; n != 1 {
+		s.Errorf("it was uninstalled %d times", n)
+	}
+}
+
+func errorHidesSuccess(s *scene) {
+	b := s.one(Options{Runtime: "2.1.6"})
+	c := install("hello", "1.0.0")
+	s.jars.Add(Jar{URL: c.URL, Name: "hello", Version: "1.0.0", Plain: true})
+	s.answers(b, c, tunnel.Done)
+	a := s.answers(b, tunnel.Command{Verb: tunnel.UninstallModule, Module: c.Module}, tunnel.Failed)
+	if !strings.Contains(a.Message, "NullPointerException") {
+		s.Errorf("message %q", a.Message)
+	}
+	s.lists(b, map[tunnel.ModuleKey]tunnel.State{})
+}
+
+func switchOrRefusal(s *scene) {
+	b := s.one(Options{})
+	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
+	s.answers(b, install("orders", "2.0.0"), tunnel.Done)
+	c := tunnel.Command{Verb: tunnel.SwitchModule, Module: key("orders", "2.0.0")}
+	if !s.Switches {
+		if err := s.Tunnel.Do(s.Context(), idOf(b), c); !errors.Is(err, tunnel.ErrUnsupported) {
+			s.Errorf("Do switch: %v, want ErrUnsupported", err)
+		}
+		return
+	}
+	s.answers(b, c, tunnel.Done)
+	s.lists(b, map[tunnel.ModuleKey]tunnel.State{key("orders", "1.0.0"): tunnel.Deactivated, key("orders", "2.0.0"): tunnel.Activated})
+	c.Module.Version = "7"
+	s.answers(b, c, tunnel.NotFound)
+	can := func(r tunnel.Report) bool { return r.Features != nil && r.Features.Switch }
+	if _, ok := s.ears.report(within(s.T, enough), mark{}, can); !ok {
+		s.Error("it was not reported that the base can switch")
+	}
+}
+
+func commandsMeet(s *scene) {
+	b := s.one(Options{})
+	slow := install("orders", "1.0.0")
+	s.jars.Add(Jar{URL: slow.URL, Name: "orders", Version: "1.0.0", Start: enough})
+	if err := s.Tunnel.Do(s.Context(), idOf(b), slow); err != nil {
+		s.Fatal(err)
+	}
+	s.question(b, tunnel.ListModules, func(r tunnel.Report) bool { return slices.ContainsFunc(r.Modules, isResolved) })
+	s.answers(b, tunnel.Command{Verb: tunnel.UninstallModule, Module: slow.Module}, tunnel.Busy)
+}
+
+func isResolved(m tunnel.Module) bool { return m.State == tunnel.Resolved }
+
+// requestIDIsUsedOnce: where a tunnel passes request ids on, the base refuses one that
+// it has seen; elsewhere the module is there already.
+func requestIDIsUsedOnce(s *scene) {
+	b := s.one(Options{})
+	c := install("orders", "1.0.0")
+	c.RequestID = "epoch-1/pod/1"
+	s.answers(b, c, tunnel.Done)
+	if a := s.do(b, c); a.Outcome != tunnel.Busy && a.Outcome != tunnel.Repeated {
+		s.Errorf("it is answered %s %q", a.Outcome, a.Message)
+	}
+	if n := b.Look().Installs["orders:1.0.0"]; n != 1 {
+		s.Errorf("it was installed %d times", n)
+	}
+}
+
+func settingsArrive(s *scene) {
+	b := s.one(Options{})
+	c := install("orders", "1.0.0")
+	c.Args, c.Env = []string{"--a=b", "c"}, map[string]string{"REGION": "east"}
+	s.answers(b, c, tunnel.Done)
+	got := b.Look().Commands[0]
+	if !slices.Equal(got.Args, c.Args) || got.Env["REGION"] != "east" {
+		s.Errorf("the base got %q and %v", got.Args, got.Env)
+	}
+}

@@ -1,0 +1,234 @@
+package tunneltest
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"module-controller/tunnel"
+)
+
+func restartIsSeen(s *scene) {
+	b := s.one(Options{})
+	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
+	await := within(s.T, enough)
+	older := s.health(b).Uptime
+	for s.health(b).Uptime <= older && await.Err() == nil {
+		older = min(older, s.health(b).Uptime)
+	}
+	before, since := s.health(b).Uptime, s.ears.now()
+	b.Restart()
+	if _, ok := s.ears.beat(await, since, func(h tunnel.Heartbeat) bool { return h.Base == idOf(b) }); !ok {
+		s.Error("no heartbeat after a restart")
+	}
+	if after := s.health(b).Uptime; after >= before {
+		s.Errorf("uptime %s before a restart and %s after it", before, after)
+	}
+	s.lists(b, map[tunnel.ModuleKey]tunnel.State{})
+}
+
+func deadHeartbeatAnswers(s *scene) {
+	b := s.one(Options{})
+	b.Set(func(f *Faults) { f.NoHeartbeat = true })
+	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
+	s.lists(b, map[tunnel.ModuleKey]tunnel.State{key("orders", "1.0.0"): tunnel.Activated})
+}
+
+// pair starts two bases, follows them, and does something to the first.
+func (s *scene) pair(change func(*Faults)) (hurt, well *Base) {
+	s.Helper()
+	hurt, well = s.base(Options{Identity: "hurt"}), s.base(Options{Identity: "well"})
+	s.start(hurt, well)
+	s.follow(hurt)
+	s.follow(well)
+	hurt.Set(change)
+	return hurt, well
+}
+
+func slowDelaysNoOther(s *scene) {
+	slow, quick := s.pair(func(f *Faults) { f.Slow = time.Hour })
+	for range 20 {
+		err := s.Tunnel.Do(s.Context(), idOf(slow), tunnel.Command{Verb: tunnel.ListModules})
+		if err != nil && !errors.Is(err, tunnel.ErrBusy) {
+			s.Fatal(err)
+		}
+	}
+	began := time.Now()
+	const questions = 20
+	for range questions {
+		s.list(quick)
+	}
+	if took := time.Since(began); took > questions*soon/4 {
+		s.Errorf("%d questions to another base took %s", questions, took)
+	}
+}
+
+// silent checks that a base is not reported while another one is.
+func (s *scene) silent(hurt, well *Base) {
+	s.Helper()
+	since := s.ears.now()
+	for range 3 {
+		err := s.Tunnel.Do(s.Context(), idOf(hurt), tunnel.Command{Verb: tunnel.ListModules})
+		if err != nil && !errors.Is(err, tunnel.ErrNotFollowed) && !errors.Is(err, tunnel.ErrBusy) {
+			s.Errorf("Do: %v", err)
+		}
+		s.list(well)
+	}
+	s.ears.mu.Lock()
+	defer s.ears.mu.Unlock()
+	if r, reported := first(s.ears.reports[since.reports:], func(r tunnel.Report) bool { return r.Base == idOf(hurt) }); reported {
+		s.Errorf("a silent base is reported: %+v", r)
+	}
+}
+
+func muteIsHeard(s *scene) {
+	mute, well := s.pair(func(f *Faults) { f.Mute = true })
+	s.silent(mute, well)
+	since := s.ears.now()
+	if _, ok := s.ears.beat(within(s.T, enough), since, func(h tunnel.Heartbeat) bool { return h.Base == idOf(mute) }); !ok {
+		s.Error("its heartbeat is not heard")
+	}
+}
+
+func goneIsSilent(s *scene) {
+	gone, well := s.pair(func(*Faults) {})
+	gone.Stop()
+	s.silent(gone, well)
+}
+
+func unfollowedIsSilent(s *scene) {
+	left, well := s.pair(func(*Faults) {})
+	s.Tunnel.Unfollow(idOf(left))
+	s.silent(left, well)
+	err := s.Tunnel.Do(s.Context(), idOf(left), install("orders", "1.0.0"))
+	if !errors.Is(err, tunnel.ErrNotFollowed) {
+		s.Errorf("Do: %v, want ErrNotFollowed", err)
+	}
+	if err := s.Tunnel.Do(s.Context(), tunnel.BaseID{Env: "default", Identity: "nobody"}, install("orders", "1.0.0")); !errors.Is(err, tunnel.ErrNotFollowed) {
+		s.Errorf("Do to a base that never was: %v, want ErrNotFollowed", err)
+	}
+	s.follow(left) // it can be followed again
+}
+
+func garbageHurtsNobody(s *scene) {
+	b := s.one(Options{})
+	for _, text := range []string{
+		"", "not json", "null", "[]", "{", `{"data":`, "\x00", "\xff\xfe", "7", `"text"`, `{"data":null}`, `{"data":[null,7,{}]}`,
+		`{"publishTimestamp":"x","data":{"baseMetadata":{"identity":7}}}`, `{"data":{"baseMetadata":{"identity":"somebody else"}}}`,
+		`{"baseMetadata":{"identity":"a/b"},"localIP":"x","port":"y"}`, `{"baseMetadata":{"identity":""},"port":-1}`,
+		strings.Repeat("[", 10_000), `{"data":` + strings.Repeat(`{"a":`, 10_000), strings.Repeat("x", 2<<20),
+	} {
+		for _, where := range []string{"base/heart", "base/queryBaseline", "base/simpleBiz", "base/health", "base/bizOperation", "base/nonsense", "heartbeat", "queryBaseline"} {
+			b.Say(where, []byte(text))
+		}
+	}
+	since := s.ears.now()
+	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
+	s.lists(b, map[tunnel.ModuleKey]tunnel.State{key("orders", "1.0.0"): tunnel.Activated})
+	if _, ok := s.ears.beat(within(s.T, enough), since, func(tunnel.Heartbeat) bool { return true }); !ok {
+		s.Error("no heartbeat is heard any more")
+	}
+	s.ears.mu.Lock()
+	defer s.ears.mu.Unlock()
+	for _, h := range s.ears.beats {
+		if h.Base != idOf(b) {
+			s.Errorf("garbage is heard as a heartbeat of %q", h.Base)
+		}
+	}
+}
+
+func wrongClock(s *scene) {
+	const wrong = -time.Hour
+	b := s.one(Options{Clock: wrong})
+	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
+	r := s.question(b, tunnel.ListModules, func(r tunnel.Report) bool { return r.Listed })
+	since := r.Modules[0].Since
+	if off := since.Sub(s.before); off < wrong-enough || off > wrong+enough {
+		s.Errorf("the module serves since %s by the base's clock, want about %s", since, s.before.Add(wrong))
+	}
+	if off := r.Stamp.Sub(r.Received); !r.Stamp.IsZero() && (off < wrong-enough || off > wrong+enough) {
+		s.Errorf("stamped %s, received %s", r.Stamp, r.Received)
+	}
+}
+
+func manyAtOnce(s *scene) {
+	b := s.one(Options{})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 8 {
+				err := s.Tunnel.Do(s.Context(), idOf(b), tunnel.Command{Verb: tunnel.ListModules})
+				if err != nil && !errors.Is(err, tunnel.ErrBusy) {
+					s.Errorf("Do: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	s.settle(b)
+	s.lists(b, map[tunnel.ModuleKey]tunnel.State{})
+}
+
+// settle waits until a base has work to spare again.
+func (s *scene) settle(b *Base) {
+	s.Helper()
+	ctx := within(s.T, enough)
+	for errors.Is(s.Tunnel.Do(ctx, idOf(b), tunnel.Command{Verb: tunnel.ListModules}), tunnel.ErrBusy) {
+		if !pause(ctx, time.Millisecond) {
+			s.Fatal("the base stays busy")
+		}
+	}
+}
+
+func notLinked(s *scene) {
+	b := s.base(Options{})
+	s.Tunnel.Follow(tunnel.Heartbeat{Base: idOf(b), Tunnel: s.Tunnel.Name(), IP: "127.0.0.1", Port: 1})
+	if err := s.Tunnel.Do(s.Context(), idOf(b), install("orders", "1.0.0")); !errors.Is(err, tunnel.ErrNotLinked) {
+		s.Errorf("Do before Run: %v, want ErrNotLinked", err)
+	}
+	s.run()
+	s.end()
+	if err := s.Tunnel.Do(s.Context(), idOf(b), install("orders", "1.0.0")); !errors.Is(err, tunnel.ErrNotLinked) {
+		s.Errorf("Do after Run: %v, want ErrNotLinked", err)
+	}
+}
+
+func linkIsMended(s *scene) {
+	b := s.one(Options{})
+	if s.Cut == nil {
+		return // NB: its link is its own listener, which is there while Run runs
+	}
+	since := s.ears.now()
+	if err := s.Cut(); err != nil {
+		s.Fatal(err)
+	}
+	if _, ok := s.ears.link(within(s.T, enough), since, func(l tunnel.Link) bool { return !l.Up && !l.Since.Before(s.before) }); !ok {
+		s.Fatal("it is not reported that the link is lost")
+	}
+	if err := s.Tunnel.Do(s.Context(), idOf(b), install("orders", "1.0.0")); !errors.Is(err, tunnel.ErrNotLinked) {
+		s.Errorf("Do without a link: %v, want ErrNotLinked", err)
+	}
+	if err := s.Mend(); err != nil {
+		s.Fatal(err)
+	}
+	if _, ok := s.ears.link(within(s.T, enough), since, func(l tunnel.Link) bool { return l.Up }); !ok {
+		s.Fatal("it is not reported that the link is back")
+	}
+	s.lists(b, map[tunnel.ModuleKey]tunnel.State{}) // nothing was sent, or sent later
+}
+
+func endCutsOff(s *scene) {
+	b := s.one(Options{})
+	b.Set(func(f *Faults) { f.Slow = time.Hour })
+	for _, c := range []tunnel.Command{install("orders", "1.0.0"), {Verb: tunnel.ListModules}, {Verb: tunnel.ReadHealth}} {
+		if err := s.Tunnel.Do(s.Context(), idOf(b), c); err != nil {
+			s.Error(err)
+		}
+	}
+	began := time.Now()
+	s.end()
+	if took := time.Since(began); took > 4*soon {
+		s.Errorf("Run took %s to end", took)
+	}
+}
