@@ -23,7 +23,7 @@ func (t *Tunnel) command(r *remote, b tunnel.BaseID, c tunnel.Command) {
 	began := time.Now()
 	var outcome string
 	var err error
-	if c.Verb == tunnel.InstallModule && c.RequestID != "" && t.canAsync(r) {
+	if c.Verb == tunnel.InstallModule && c.RequestID != "" && t.canAsync(r, b) {
 		outcome, err = t.install(r, b, c)
 	} else {
 		outcome, err = t.direct(r, b, c)
@@ -35,7 +35,16 @@ func (t *Tunnel) command(r *remote, b tunnel.BaseID, c tunnel.Command) {
 	t.meter.Command(Name, c.Verb, outcome, time.Since(began))
 }
 
-func (t *Tunnel) canAsync(r *remote) bool {
+// canAsync says whether a base tells how an asynchronous install goes. It asks the
+// base what it can do where that is not known yet: only an asynchronous install
+// makes the base refuse a request id that it has seen.
+func (t *Tunnel) canAsync(r *remote, b tunnel.BaseID) bool {
+	t.mu.Lock()
+	helped := r.helped
+	t.mu.Unlock()
+	if !helped {
+		t.help(r, b)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return r.async
