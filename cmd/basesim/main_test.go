@@ -202,6 +202,7 @@ func TestOptionsAreChecked(t *testing.T) {
 func TestTermEndsTheProgram(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "--control", "127.0.0.1:0", "--broker", "127.0.0.1:0", "--bases", "5")
 	cmd.Env = append(os.Environ(), asProgram+"=1")
+	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

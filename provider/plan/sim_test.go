@@ -56,6 +56,7 @@ func (s *sim) pod(name, module, version, url string) *corev1.Pod {
 	if _, ok := s.jars[url]; !ok {
 		s.jar(url, module, version, "")
 	}
+	s.now = s.now.Add(time.Second)
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default", UID: types.UID("uid-" + name), CreationTimestamp: metav1.NewTime(s.now.Truncate(time.Second))},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: module, Image: url,

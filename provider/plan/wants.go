@@ -123,17 +123,16 @@ func statusOf(pod *corev1.Pod, container string) *corev1.ContainerStatus {
 // workload.
 func (n *name) choose() {
 	slices.SortStableFunc(n.wants, compareWants)
-	for _, w := range n.wants {
-		switch {
-		case n.target == nil:
-		case w.key != n.target.key:
-			n.supersede()
-		case laterRevision(n.target.pod.Pod, w.pod.Pod):
-			n.supersede()
+	for i, w := range n.wants {
+		if n.target != nil && w.key == n.target.key {
+			if !laterRevision(n.target.pod.Pod, w.pod.Pod) {
+				w.duplicate = true
+				continue
+			}
 			w.fresh = w.running == ""
-		default:
-			w.duplicate = true
-			continue
+		}
+		for _, older := range n.wants[:i] {
+			older.superseded, older.duplicate = true, false
 		}
 		n.target = w
 	}
@@ -160,18 +159,6 @@ func seniority(w *want) int {
 		return 1
 	}
 	return 2
-}
-
-// supersede marks all wants up to the target as superseded.
-func (n *name) supersede() {
-	for _, w := range n.wants {
-		if !w.duplicate {
-			w.superseded = true
-		}
-		if w == n.target {
-			return
-		}
-	}
 }
 
 // laterRevision says whether two pods are of different revisions of one workload.

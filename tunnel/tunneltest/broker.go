@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ type Broker struct {
 	mu sync.Mutex
 	// mu guards what follows
 	server   *mochi.Server // nil while stopped
+	gate     *gate
 	address  string
 	retained []packets.Packet // while stopped
 	deny     func(topic string) bool
@@ -64,8 +66,12 @@ func (b *Broker) Start() error {
 	if err := s.AddHook(&hook{broker: b}, nil); err != nil {
 		return fmt.Errorf("start broker: %w", err)
 	}
-	tcp := listeners.NewTCP(listeners.Config{ID: "tcp", Address: b.address})
-	if err := s.AddListener(tcp); err != nil {
+	l, err := net.Listen("tcp", b.address) //nolint:noctx // it is there at once
+	if err != nil {
+		return fmt.Errorf("start broker on %s: %w", b.address, err)
+	}
+	b.gate = newGate(l)
+	if err := s.AddListener(listeners.NewNet("tcp", b.gate)); err != nil {
 		return fmt.Errorf("start broker on %s: %w", b.address, err)
 	}
 	for _, pk := range b.retained {
@@ -74,7 +80,7 @@ func (b *Broker) Start() error {
 	if err := s.Serve(); err != nil {
 		return fmt.Errorf("start broker on %s: %w", b.address, err)
 	}
-	b.server, b.address, b.retained = s, tcp.Address(), nil
+	b.server, b.address, b.retained = s, l.Addr().String(), nil
 	return nil
 }
 
@@ -82,7 +88,7 @@ func (b *Broker) Start() error {
 func (b *Broker) Stop() error {
 	b.Freeze(false)
 	b.mu.Lock()
-	s := b.server
+	s, g := b.server, b.gate
 	if s != nil {
 		b.retained = s.Topics.Messages("#")
 	}
@@ -91,7 +97,7 @@ func (b *Broker) Stop() error {
 	if s == nil {
 		return nil
 	}
-	return s.Close()
+	return errors.Join(g.shut(), s.Close())
 }
 
 // Restart stops the broker and starts it again.
