@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"module-controller/e2e/controlplane"
 	"module-controller/e2e/harness"
 )
 
@@ -184,6 +185,48 @@ func TestRollingUpdateOverHTTPHasNoGap(t *testing.T) {
 	for i, s := range b.Serving {
 		if len(s.Modules) == 0 && i > 0 {
 			t.Errorf("nothing served at %s: %v", s.At.Format(time.StampMilli), b.Serving)
+		}
+	}
+}
+
+// While the API server is away nothing happens to modules, and afterwards all goes
+// on as before.
+func TestAnAPIOutageChangesNothing(t *testing.T) {
+	const bases, outage = 5, 10 * time.Second
+	w := newWorld(t).withBroker().withFleet(bases).withController()
+	w.nodesReady(bases)
+	w.deployment("stock", "1.0.0", jar("stock", "1.0.0"), bases, spread)
+	w.podsReady("app=stock", bases)
+	ready := readySince(w.pods("app=stock"))
+	w.must(plane.Kill(controlplane.APIServer))
+	over := time.Now().Add(outage)
+	w.eventually(patience, func() error {
+		if _, err := w.controller.Health("/livez"); err != nil {
+			return harness.Final(err)
+		}
+		if left := time.Until(over); left > 0 {
+			return fmt.Errorf("the outage lasts %s more", left)
+		}
+		return nil
+	})
+	w.must(plane.Restart(t.Context(), controlplane.APIServer))
+	w.eventually(patience, func() error {
+		_, err := client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{Limit: 1})
+		return err
+	})
+	w.pod("after", "base-0002", "orders", "1.0.0", jar("orders", "1.0.0"))
+	w.ready("after")
+	if c := w.counts(); c.Installs != bases+1 || c.Uninstalls != 0 {
+		t.Errorf("installs %d, uninstalls %d; want %d and none", c.Installs, c.Uninstalls, bases+1)
+	}
+	for uid, since := range readySince(w.pods("app=stock")) {
+		if ready[uid] != since {
+			t.Errorf("pod %s: ready since %s, was %s", uid, since, ready[uid])
+		}
+	}
+	for _, n := range w.nodes() {
+		if !nodeReady(n) {
+			t.Errorf("node %s is not ready", n.Name)
 		}
 	}
 }

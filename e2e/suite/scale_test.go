@@ -5,7 +5,9 @@ package suite
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -18,10 +20,16 @@ import (
 // concurrency is the controller's own number of workers.
 const concurrency = 16
 
-// TestScale measures what 200 bases cost, against bare client-go calls where that
+// TestScale measures what 200 bases cost, or as many as SCALE_BASES says, against bare client-go calls where that
 // makes sense, and prints a report.
 func TestScale(t *testing.T) {
-	const bases = 200
+	bases := 200
+	if v := os.Getenv("SCALE_BASES"); v != "" {
+		var err error
+		if bases, err = strconv.Atoi(v); err != nil || bases < 1 {
+			t.Fatalf("SCALE_BASES=%q: want a number of bases", v)
+		}
+	}
 	w := newWorld(t).withBroker().withFleet(bases)
 	bare := w.bareCreates(bases)
 
