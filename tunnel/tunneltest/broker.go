@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
-	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
@@ -21,7 +19,6 @@ type Broker struct {
 	mu sync.Mutex
 	// mu guards what follows
 	server   *mochi.Server // nil while stopped
-	gate     *gate
 	address  string
 	retained []packets.Packet // while stopped
 	deny     func(topic string) bool
@@ -66,12 +63,8 @@ func (b *Broker) Start() error {
 	if err := s.AddHook(&hook{broker: b}, nil); err != nil {
 		return fmt.Errorf("start broker: %w", err)
 	}
-	l, err := net.Listen("tcp", b.address) //nolint:noctx // it is there at once
-	if err != nil {
-		return fmt.Errorf("start broker on %s: %w", b.address, err)
-	}
-	b.gate = newGate(l)
-	if err := s.AddListener(listeners.NewNet("tcp", b.gate)); err != nil {
+	door := &door{address: b.address}
+	if err := s.AddListener(door); err != nil {
 		return fmt.Errorf("start broker on %s: %w", b.address, err)
 	}
 	for _, pk := range b.retained {
@@ -80,7 +73,7 @@ func (b *Broker) Start() error {
 	if err := s.Serve(); err != nil {
 		return fmt.Errorf("start broker on %s: %w", b.address, err)
 	}
-	b.server, b.address, b.retained = s, l.Addr().String(), nil
+	b.server, b.address, b.retained = s, door.Address(), nil
 	return nil
 }
 
@@ -88,7 +81,7 @@ func (b *Broker) Start() error {
 func (b *Broker) Stop() error {
 	b.Freeze(false)
 	b.mu.Lock()
-	s, g := b.server, b.gate
+	s := b.server
 	if s != nil {
 		b.retained = s.Topics.Messages("#")
 	}
@@ -97,7 +90,7 @@ func (b *Broker) Stop() error {
 	if s == nil {
 		return nil
 	}
-	return errors.Join(g.shut(), s.Close())
+	return s.Close()
 }
 
 // Restart stops the broker and starts it again.

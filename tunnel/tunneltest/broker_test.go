@@ -2,8 +2,10 @@ package tunneltest
 
 import (
 	"bufio"
+	"fmt"
 	"net"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -177,5 +179,21 @@ func TestBrokerFrozenAnswersNothing(t *testing.T) {
 	b.Freeze(false)
 	if _, ok := p.read().(*packets.PingrespPacket); !ok {
 		t.Error("no answer after it thawed")
+	}
+}
+
+// The library's own listener waits for ever here.
+func TestBrokerStopsWhileClientsLeave(t *testing.T) {
+	b := newBroker(t)
+	for range 30 {
+		var leaving sync.WaitGroup
+		for i := range 20 {
+			p := dial(t, b, fmt.Sprintf("peer-%d", i))
+			leaving.Go(func() { _ = p.conn.Close() })
+		}
+		if err := b.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		leaving.Wait()
 	}
 }

@@ -173,7 +173,7 @@ func (s *scene) follow(b *Base) tunnel.Heartbeat {
 }
 
 // question asks until a report answers. One may be lost while a base comes up, and
-// nothing is sent to a base that the tunnel does not hear yet.
+// nothing is sent to a base that the tunnel does not hear yet or that has much to do.
 func (s *scene) question(b *Base, verb tunnel.Verb, fits func(tunnel.Report) bool) tunnel.Report {
 	s.Helper()
 	deadline := time.Now().Add(enough)
@@ -181,7 +181,7 @@ func (s *scene) question(b *Base, verb tunnel.Verb, fits func(tunnel.Report) boo
 		since := s.ears.now()
 		wait := soon
 		switch err := s.Tunnel.Do(s.Context(), idOf(b), tunnel.Command{Verb: verb}); {
-		case errors.Is(err, tunnel.ErrNotFollowed):
+		case errors.Is(err, tunnel.ErrNotFollowed), errors.Is(err, tunnel.ErrBusy):
 			wait = time.Millisecond
 		case err != nil:
 			s.Fatalf("Do %s: %v", verb, err)

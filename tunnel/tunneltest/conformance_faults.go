@@ -166,19 +166,7 @@ func manyAtOnce(s *scene) {
 		})
 	}
 	wg.Wait()
-	s.settle(b)
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{})
-}
-
-// settle waits until a base has work to spare again.
-func (s *scene) settle(b *Base) {
-	s.Helper()
-	ctx := within(s.T, enough)
-	for errors.Is(s.Tunnel.Do(ctx, idOf(b), tunnel.Command{Verb: tunnel.ListModules}), tunnel.ErrBusy) {
-		if !pause(ctx, time.Millisecond) {
-			s.Fatal("the base stays busy")
-		}
-	}
 }
 
 func notLinked(s *scene) {

@@ -90,10 +90,11 @@ func (m *Mosquitto) Stop() error {
 	}
 	cmd := m.cmd
 	m.cmd = nil
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+	if err := cmd.Process.Kill(); err != nil { // it has nothing to save, and may not hear a signal before it serves
 		return fmt.Errorf("stop mosquitto: %w", err)
 	}
-	if err := cmd.Wait(); err != nil {
+	var killed *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &killed) {
 		return fmt.Errorf("stop mosquitto: %w", err)
 	}
 	return nil
