@@ -198,6 +198,7 @@ func TestAnAPIOutageChangesNothing(t *testing.T) {
 	w.deployment("stock", "1.0.0", jar("stock", "1.0.0"), bases, spread)
 	w.podsReady("app=stock", bases)
 	ready := readySince(w.pods("app=stock"))
+	w.apiAway = true
 	w.must(plane.Kill(controlplane.APIServer))
 	over := time.Now().Add(outage)
 	w.eventually(patience, func() error {
