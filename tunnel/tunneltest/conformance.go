@@ -43,6 +43,8 @@ func RunConformance(t *testing.T, kit func(t *testing.T) Kit) {
 		{"an error answer may hide a success", errorHidesSuccess},
 		{"a version is switched, or that is refused", switchOrRefusal},
 		{"commands that meet are told so", commandsMeet},
+		{"a request that repeats is answered so", repeatsWithRequest},
+		{"requests that meet are told so", meetsWithRequest},
 		{"a request id is used once", requestIDIsUsedOnce},
 		{"arguments and variables arrive", settingsArrive},
 		{"a restarted base is seen", restartIsSeen},

@@ -2,6 +2,7 @@ package tunneltest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -219,6 +220,35 @@ func commandsMeet(s *scene) {
 }
 
 func isResolved(m tunnel.Module) bool { return m.State == tunnel.Resolved }
+
+// repeatsWithRequest: an install with a request id that finds its module is answered as
+// one without.
+func repeatsWithRequest(s *scene) {
+	b := s.one(Options{})
+	for i := range 3 {
+		c := install("orders", "1.0.0")
+		c.RequestID = fmt.Sprintf("r-%d", i)
+		want := tunnel.Repeated
+		if i == 0 {
+			want = tunnel.Done
+		}
+		s.answers(b, c, want)
+	}
+}
+
+// meetsWithRequest: an asynchronous command that meets another is told so.
+func meetsWithRequest(s *scene) {
+	b := s.one(Options{})
+	slow := install("orders", "1.0.0")
+	slow.RequestID = "r-1"
+	s.jars.Add(Jar{URL: slow.URL, Name: "orders", Version: "1.0.0", Start: enough})
+	if err := s.Tunnel.Do(s.Context(), idOf(b), slow); err != nil {
+		s.Fatal(err)
+	}
+	s.question(b, tunnel.ListModules, func(r tunnel.Report) bool { return slices.ContainsFunc(r.Modules, isResolved) })
+	slow.RequestID = "r-2"
+	s.answers(b, slow, tunnel.Busy)
+}
 
 // requestIDIsUsedOnce: where a tunnel passes request ids on, the base refuses one that
 // it has seen; elsewhere the module is there already.

@@ -79,30 +79,51 @@ func DecodeAsync(b tunnel.BaseID, c tunnel.Command, body []byte) (Progress, *tun
 	if err != nil {
 		return "", nil, err
 	}
-	var ops struct {
-		Status    string     `json:"status"`
-		Message   string     `json:"message"`
-		Throwable *throwable `json:"throwable"`
-	}
+	var o ops
 	if len(resp.Data) > 0 {
-		_ = json.Unmarshal(resp.Data, &ops) // data of another shape has no status
+		_ = json.Unmarshal(resp.Data, &o) // data of another shape has no status
 	}
-	a := &tunnel.Answer{Verb: c.Verb, Module: c.Module, RequestID: c.RequestID, Outcome: tunnel.Done}
+	a := &tunnel.Answer{Verb: c.Verb, Module: c.Module, Outcome: tunnel.Done}
+	progress := Refused
 	switch {
-	case resp.Code == codeSuccess && ops.Status == "SUCCEEDED":
-		return Succeeded, a, nil
-	case resp.Code == codeSuccess && ops.Status == "FAILED":
-		a.Outcome, a.Message = tunnel.Failed, rootCause(ops.Message+ops.Throwable.trace())
-		if a.Message == "" {
-			a.Message = "the base gave no reason"
-		}
-		return Refused, a, nil
-	case resp.Code == codeSuccess && (ops.Status == "INITIALIZED" || ops.Status == "EXECUTING"):
+	case resp.Code == codeSuccess && o.Status == "SUCCEEDED":
+		progress = Succeeded
+	case resp.Code == codeSuccess && o.Status == "FAILED":
+		a.Outcome, a.Message = o.failure(c.Verb), o.explain()
+	case resp.Code == codeSuccess && o.Status == "INITIALIZED" && o.Ended.value > 0:
+		a.Outcome, a.Message = tunnel.Busy, o.explain()
+	case resp.Code == codeSuccess && (o.Status == "INITIALIZED" || o.Status == "EXECUTING"):
 		return Accepted, nil, nil
+	default:
+		a = answerOf(c.Verb, c.Module, resp)
 	}
-	a = answerOf(c.Verb, c.Module, resp)
 	a.RequestID = c.RequestID
-	return Refused, a, nil
+	return progress, a, nil
+}
+
+// ops is a base's record of an asynchronous command. One that met another command of
+// its module ends without ever leaving the status INITIALIZED.
+type ops struct {
+	Status    string     `json:"status"`
+	Message   string     `json:"message"`
+	Throwable *throwable `json:"throwable"`
+	Ended     number     `json:"endTimestamp"`
+}
+
+// failure judges a command that failed. An install that throws nothing found a module
+// of the jar's identity; the record does not say which.
+func (o ops) failure(v tunnel.Verb) tunnel.Outcome {
+	if v == tunnel.InstallModule && o.Throwable == nil && o.Message == "install biz not success!" {
+		return tunnel.Repeated
+	}
+	return tunnel.Failed
+}
+
+func (o ops) explain() string {
+	if cause := rootCause(o.Message + o.Throwable.trace()); cause != "" {
+		return cause
+	}
+	return "the base gave no reason"
 }
 
 // throwable is a Java exception as an asynchronous command's record has it: its
