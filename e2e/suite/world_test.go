@@ -49,6 +49,10 @@ func newWorld(t *testing.T) *world {
 	_, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.env}}, metav1.CreateOptions{})
 	w.must(err)
 	t.Cleanup(w.cleanUp)
+	w.eventually(patience, func() error { // without it the API server refuses pods
+		_, err := client.CoreV1().ServiceAccounts(w.env).Get(t.Context(), "default", metav1.GetOptions{})
+		return err
+	})
 	return w
 }
 
