@@ -4,56 +4,99 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
+	"module-controller/shard"
 	"module-controller/tunnel"
 )
 
-// Config are the settings of a Solo. Holder and Name are needed; the zero value of
-// the others means their default.
+// Config are the settings of a Replica. Incarnation, Namespace, Envs and Name are
+// needed; the zero value of the others means their default.
 type Config struct {
-	// Holder is this life of this replica, "<pod>_<8 hex digits>".
-	Holder string
+	// Incarnation is this life of this replica, "<pod>_<8 hex digits>", never used
+	// before.
+	Incarnation string
+	// PodUID says that an earlier life of the same pod is over: its container was
+	// started again. Empty: an earlier life is waited for like a stranger's.
+	PodUID string
+	// Namespace has the membership Leases.
+	Namespace string
+	// BaseNamespace has the Leases of bases. Default kube-node-lease.
+	BaseNamespace string
+	// Envs are the environments whose bases are owned. All members have the same.
+	Envs []string
 	// Name gives the name of a base's Lease, which is its Node's.
 	Name func(tunnel.BaseID) (string, error)
-	// Namespace of the Leases. Default kube-node-lease.
-	Namespace string
-	// Duration is written into Leases, Renew is how often they are renewed.
-	// Defaults 40 s, 20 s.
-	Duration, Renew time.Duration
-	// ForeignGrace is how much longer than its duration another controller's Lease
-	// must stay unchanged before it is taken over. Default 10 s.
-	ForeignGrace time.Duration
-	// Workers is how many Leases are written at a time. Default 16.
+	// Exists says whether a base has a Node. Default: it has none.
+	Exists func(tunnel.BaseID) bool
+	// Address is where this replica takes what members pass on; Version is shown.
+	Address, Version string
+
+	shard.Timing
+	// MemberDuration is written into the membership Lease, MemberRenew is how often
+	// it is renewed, MemberTimeout bounds one such request. Defaults 10 s, 1 s, 2 s.
+	MemberDuration, MemberRenew, MemberTimeout time.Duration
+	// Duration is written into a base's Lease. Default 40 s.
+	Duration time.Duration
+	// Drain bounds the handing over of all bases at the end. Default 25 s.
+	Drain time.Duration
+	// Workers is how many Leases of bases are written at a time. Default 16.
 	Workers int
+	// Grace is how long the cluster lets a Node be silent before it is NotReady;
+	// 50 s from Kubernetes 1.32 on, 40 s before. Bases is the number of bases of one
+	// replica for which failover must fit into it. Defaults 50 s, 1,000.
+	Grace time.Duration
+	Bases int
 }
 
 // Complete fills in the defaults.
 func (c Config) Complete() Config {
-	c.Namespace = cmp.Or(c.Namespace, "kube-node-lease")
+	c.BaseNamespace = cmp.Or(c.BaseNamespace, "kube-node-lease")
+	c.MemberDuration = cmp.Or(c.MemberDuration, 10*time.Second)
+	c.MemberRenew = cmp.Or(c.MemberRenew, time.Second)
+	c.MemberTimeout = cmp.Or(c.MemberTimeout, 2*time.Second)
+	c.Patience = cmp.Or(c.Patience, c.MemberDuration+time.Second)
+	c.Timing = c.Timing.Complete()
 	c.Duration = cmp.Or(c.Duration, 40*time.Second)
-	c.Renew = cmp.Or(c.Renew, 20*time.Second)
-	c.ForeignGrace = cmp.Or(c.ForeignGrace, 10*time.Second)
+	c.Drain = cmp.Or(c.Drain, 25*time.Second)
 	c.Workers = cmp.Or(c.Workers, 16)
+	c.Grace = cmp.Or(c.Grace, 50*time.Second)
+	c.Bases = cmp.Or(c.Bases, 1000)
+	if c.Exists == nil {
+		c.Exists = func(tunnel.BaseID) bool { return false }
+	}
 	return c
 }
 
+// claimRate is how many Leases a second the survivors of a replica are expected to
+// claim at least, together.
+const claimRate = 100.0
+
 // Validate reports every fault of a completed configuration at once.
 func (c Config) Validate() error {
-	var errs []error
-	if pod, life, ok := strings.Cut(c.Holder, "_"); !ok || pod == "" || len(life) != 8 {
-		errs = append(errs, fmt.Errorf("holder %q is not <pod>_<8 hex digits>", c.Holder))
+	errs := []error{c.Timing.Validate()}
+	if _, ok := shard.PodOf(c.Incarnation); !ok {
+		errs = append(errs, fmt.Errorf("incarnation %q is not <pod>_<8 hex digits>", c.Incarnation))
 	}
-	if c.Name == nil {
-		errs = append(errs, errors.New("a function that names Leases is needed"))
+	if c.Name == nil || c.Namespace == "" || len(c.Envs) == 0 {
+		errs = append(errs, errors.New("a namespace, an environment and a function that names Leases are needed"))
 	}
-	if c.Renew <= 0 || c.Duration < time.Second || c.ForeignGrace < 0 || c.Workers < 0 {
-		errs = append(errs, fmt.Errorf("renew (%s), duration (%s), foreign grace (%s) and workers (%d) must be positive, the duration a second at least",
-			c.Renew, c.Duration, c.ForeignGrace, c.Workers))
+	if c.Renew <= 0 || c.Duration < time.Second || c.MemberDuration < time.Second || c.MemberRenew <= 0 || c.MemberTimeout <= 0 || c.Drain < 0 || c.Workers < 1 || c.Bases < 1 {
+		errs = append(errs, fmt.Errorf("durations and counts must be positive, lease durations a second at least: renew %s, duration %s, member renew %s, member duration %s, drain %s, workers %d",
+			c.Renew, c.Duration, c.MemberRenew, c.MemberDuration, c.Drain, c.Workers))
 	}
 	if c.Renew >= c.Duration {
-		errs = append(errs, fmt.Errorf("renew (%s) must be shorter than the lease duration (%s)", c.Renew, c.Duration))
+		errs = append(errs, fmt.Errorf("lease renew interval (%s) must be shorter than the lease duration (%s)", c.Renew, c.Duration))
+	}
+	if c.MemberRenew >= c.Act {
+		errs = append(errs, fmt.Errorf("member renew interval (%s) must be shorter than what one membership write permits (%s)", c.MemberRenew, c.Act))
+	}
+	if c.Patience <= c.MemberDuration {
+		errs = append(errs, fmt.Errorf("patience (%s) must be longer than the member lease duration (%s)", c.Patience, c.MemberDuration))
+	}
+	if left := c.Slack(c.Grace, c.Bases, claimRate); left < 0 {
+		errs = append(errs, fmt.Errorf("nodes would turn NotReady in a failover: renew (%s) + patience (%s) + claiming %d bases + 5s is %s more than the node grace (%s)",
+			c.Renew, c.Patience, c.Bases, -left, c.Grace))
 	}
 	return errors.Join(errs...)
 }

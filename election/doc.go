@@ -1,10 +1,18 @@
-// Package election reads and writes the Leases that say which replica owns which
-// base. No other package does.
+// Package election reads and writes the Leases that say which replicas live and
+// which of them owns which base. No other package does.
 //
-// Today it serves one replica: Solo claims every base that it is asked about and
-// renews its Lease, which is also the Node's heartbeat. It takes a Lease only from
-// nobody, from an earlier life of the same pod, or from a foreign holder that it
-// watched unchanged for the Lease's duration and a grace, always with the resource
-// version that it looked at. It does not protect two replicas from each other
-// where one is frozen: run one.
+// Two kinds of Lease: each replica has a membership Lease, renewed every second,
+// which alone says whether it lives; each base has one in kube-node-lease, whose
+// holder alone says who owns it, and which is the Node's heartbeat too. What may
+// be done about them is decided by package shard; this package performs it.
+//
+// Guaranteed: a replica acts only until Timing.Act after it sent its last
+// successful membership write; a member is killed, in its membership Lease, before
+// its bases are claimed; every write of an ownership is a compare-and-swap. So no
+// two replicas act for a base at a time, whatever is delayed, frozen or cut off,
+// provided that the monotonic clocks of two machines run equally fast within a few
+// percent.
+//
+// Not guaranteed: that a base is owned at every instant. And a person who writes a
+// holder by hand can have two replicas act for the time that a watch takes.
 package election

@@ -2,80 +2,167 @@ package election
 
 import (
 	"cmp"
-	"strings"
+	"strconv"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"module-controller/shard"
 	"module-controller/tunnel"
 )
 
-// Labels of a base's Lease. They change only with its ownership.
+const prefix = "virtual-kubelet.koupleless.io/"
+
+// Labels and annotations of a base's Lease. The labels change only with its
+// ownership.
 const (
-	labelComponent = "virtual-kubelet.koupleless.io/component"
-	componentLease = "vnode-lease"
-	labelEnv       = "virtual-kubelet.koupleless.io/env"
-	labelOwner     = "virtual-kubelet.koupleless.io/owner"
-	labelState     = "virtual-kubelet.koupleless.io/state"
+	labelComponent = prefix + "component"
+	componentBase  = "vnode-lease"
+	labelEnv       = prefix + "env"
+	labelOwner     = prefix + "owner"
+	labelState     = prefix + "state"
 	stateOwned     = "owned"
+	stateHandover  = "handover" // given, and not acknowledged yet
+	stateOrphaned  = "orphaned" // released to nobody
+	noteIdentity   = prefix + "base-identity"
 )
 
-// verdict is what may be done about a Lease as it is.
-type verdict int
-
-const (
-	ours    verdict = iota // it names this very life
-	free                   // nobody's, or an earlier life's of this pod
-	foreign                // somebody else's
-)
-
-// judge looks at a Lease from the point of view of a holder.
-func judge(lease *coordinationv1.Lease, holder string) verdict {
-	other := deref(lease.Spec.HolderIdentity)
-	pod, _, _ := strings.Cut(holder, "_")
-	switch {
-	case other == holder:
-		return ours
-	case other == "", strings.HasPrefix(other, pod+"_"):
-		return free
+// parse gives a base's Lease in shard's words, and whose it is; ok is false where
+// the Lease does not say that.
+func parse(l *coordinationv1.Lease) (seen shard.Lease, id tunnel.BaseID, ok bool) {
+	seen = shard.Lease{
+		Holder: deref(l.Spec.HolderIdentity), Epoch: deref(l.Spec.LeaseTransitions), Revision: revision(l.ResourceVersion),
+		Given:    l.Labels[labelState] == stateHandover,
+		Duration: time.Duration(deref(l.Spec.LeaseDurationSeconds)) * time.Second,
 	}
-	return foreign
+	if l.Spec.RenewTime != nil {
+		seen.Renewed = l.Spec.RenewTime.Time
+	}
+	id = tunnel.BaseID{Env: l.Labels[labelEnv], Identity: l.Annotations[noteIdentity]}
+	return seen, id, id.Env != "" && id.Identity != ""
 }
 
-// takeAfter is how long a foreign holder's Lease must stay unchanged before it is
-// taken.
-func takeAfter(lease *coordinationv1.Lease, cfg Config) time.Duration {
-	seconds := cmp.Or(deref(lease.Spec.LeaseDurationSeconds), int32(cfg.Duration/time.Second))
-	return time.Duration(seconds)*time.Second + cfg.ForeignGrace
-}
-
-// claimed is the Lease as it is to be written to claim it.
-func claimed(lease *coordinationv1.Lease, id tunnel.BaseID, cfg Config, now time.Time) *coordinationv1.Lease {
-	next := renewed(lease, cfg, now)
-	at := *next.Spec.RenewTime
-	holder, transitions := cfg.Holder, deref(lease.Spec.LeaseTransitions)+1
-	next.Spec.HolderIdentity, next.Spec.LeaseTransitions, next.Spec.AcquireTime = &holder, &transitions, &at
-	next.Spec.PreferredHolder, next.Spec.Strategy = nil, nil
-	if next.Labels == nil {
-		next.Labels = map[string]string{}
+// revision reads a resource version. The API has them grow as numbers.
+func revision(version string) uint64 {
+	n, err := strconv.ParseUint(version, 10, 64)
+	if err != nil {
+		return 0
 	}
-	pod, _, _ := strings.Cut(cfg.Holder, "_")
-	next.Labels[labelComponent], next.Labels[labelEnv] = componentLease, id.Env
-	next.Labels[labelOwner], next.Labels[labelState] = pod, stateOwned
-	return next
+	return n
 }
 
 // renewed is the Lease as it is to be written to renew it. Renew times only grow,
 // across owners too: the node controller ignores others.
-func renewed(lease *coordinationv1.Lease, cfg Config, now time.Time) *coordinationv1.Lease {
+func renewed(lease *coordinationv1.Lease, duration time.Duration, now time.Time) *coordinationv1.Lease {
 	next := lease.DeepCopy()
 	at := metav1.NewMicroTime(now)
 	if was := lease.Spec.RenewTime; was != nil && !at.After(was.Time) {
 		at = metav1.NewMicroTime(was.Add(time.Microsecond))
 	}
-	seconds := int32(cfg.Duration / time.Second)
+	seconds := int32(duration / time.Second)
 	next.Spec.RenewTime, next.Spec.LeaseDurationSeconds = &at, &seconds
+	return next
+}
+
+// held is the Lease as it is to be written with a holder; "" for none.
+func held(lease *coordinationv1.Lease, id tunnel.BaseID, step shard.Step, holder string, duration time.Duration, now time.Time) *coordinationv1.Lease {
+	next := renewed(lease, duration, now)
+	if deref(next.Spec.HolderIdentity) != holder || next.Spec.AcquireTime == nil {
+		acquired := *next.Spec.RenewTime
+		next.Spec.AcquireTime = &acquired
+	}
+	epoch := step.Epoch
+	next.Spec.HolderIdentity, next.Spec.LeaseTransitions = &holder, &epoch
+	next.Spec.PreferredHolder, next.Spec.Strategy = nil, nil
+	state := stateOwned
+	switch step.Kind {
+	case shard.GiveBase:
+		state = stateHandover
+	case shard.ReleaseBase:
+		state = stateOrphaned
+	}
+	pod, _ := shard.PodOf(holder)
+	put(&next.Labels, labelComponent, componentBase, labelEnv, id.Env, labelOwner, pod, labelState, state)
+	put(&next.Annotations, noteIdentity, id.Identity)
+	return next
+}
+
+func put(m *map[string]string, pairs ...string) {
+	if *m == nil {
+		*m = map[string]string{}
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		(*m)[pairs[i]] = pairs[i+1]
+	}
+}
+
+// Labels and annotations of a membership Lease.
+const (
+	componentMember = "module-controller"
+	notePodUID      = prefix + "pod-uid"
+	noteAddress     = prefix + "address"
+	noteVersion     = prefix + "version"
+	noteState       = prefix + "state" // serving, draining, released, killed
+	noteLinks       = prefix + "tunnels"
+	noteOwned       = prefix + "bases-owned"
+	noteWanted      = prefix + "bases-wanted"
+	noteKilledBy    = prefix + "killed-by"
+
+	serving  = "serving"
+	draining = "draining"
+	released = "released"
+	killed   = "killed"
+	linksUp  = "up"
+	linksOff = "down"
+)
+
+// parseMember gives a membership Lease in shard's words.
+func parseMember(l *coordinationv1.Lease) shard.Member {
+	return shard.Member{
+		Name: l.Name, Holder: deref(l.Spec.HolderIdentity), Revision: revision(l.ResourceVersion),
+		Address: l.Annotations[noteAddress], Released: l.Annotations[noteState] == released,
+		Draining: l.Annotations[noteState] == draining, Linked: l.Annotations[noteLinks] == linksUp,
+	}
+}
+
+// member is what a membership Lease tells beside its holder.
+type member struct {
+	state         string
+	linked        bool
+	owned, wanted int
+}
+
+// joined is a membership Lease as it is to be written to join with it or to renew
+// it.
+func joined(lease *coordinationv1.Lease, cfg Config, m member, now time.Time) *coordinationv1.Lease {
+	next := renewed(lease, cfg.MemberDuration, now)
+	if deref(next.Spec.HolderIdentity) != cfg.Incarnation {
+		holder, transitions, acquired := cfg.Incarnation, deref(next.Spec.LeaseTransitions)+1, *next.Spec.RenewTime
+		next.Spec.HolderIdentity, next.Spec.LeaseTransitions, next.Spec.AcquireTime = &holder, &transitions, &acquired
+		delete(next.Annotations, noteKilledBy)
+	}
+	links := linksOff
+	if m.linked {
+		links = linksUp
+	}
+	put(&next.Labels, labelComponent, componentMember)
+	put(&next.Annotations, noteState, cmp.Or(m.state, serving), noteLinks, links, notePodUID, cfg.PodUID,
+		noteAddress, cfg.Address, noteVersion, cfg.Version,
+		noteOwned, strconv.Itoa(m.owned), noteWanted, strconv.Itoa(m.wanted))
+	return next
+}
+
+// ended is a membership Lease as it is to be written when nobody holds it any
+// more, by its holder (by is empty) or by who kills it.
+func ended(lease *coordinationv1.Lease, by string) *coordinationv1.Lease {
+	next := lease.DeepCopy()
+	nobody := ""
+	next.Spec.HolderIdentity = &nobody
+	put(&next.Annotations, noteState, released)
+	if by != "" {
+		put(&next.Annotations, noteState, killed, noteKilledBy, by)
+	}
 	return next
 }
 

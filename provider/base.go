@@ -15,14 +15,21 @@ import (
 type base struct {
 	inbox
 
-	id   tunnel.BaseID
-	node string // the name of its Node and Lease
+	id    tunnel.BaseID
+	node  string // the name of its Node and Lease
+	owned bool   // this replica serves it
 
+	heardAt time.Time
+	heardBy map[string]time.Time // by tunnel
+
+	served
+}
+
+// served is what is known of a base while it is served.
+type served struct {
 	beat tunnel.Heartbeat
-	// adopted is when this process first knew the base.
+	// adopted is when this process first knew the base, or began to serve it.
 	adopted  time.Time
-	heardAt  time.Time
-	heardBy  map[string]time.Time // by tunnel
 	followed tunnel.Heartbeat     // as the tunnel knows it; zero Base when it does not
 
 	modules  []tunnel.Module
@@ -54,11 +61,11 @@ func newBase(id tunnel.BaseID, node string, beat tunnel.Heartbeat, installed map
 	if installed == nil {
 		installed = map[tunnel.ModuleKey]bool{}
 	}
-	return &base{
-		id: id, node: node, beat: beat, adopted: time.Now(), installed: installed, noted: maps.Clone(installed),
+	return &base{id: id, node: node, served: served{
+		beat: beat, adopted: time.Now(), installed: installed, noted: maps.Clone(installed),
 		attempts: map[string]plan.Attempt{}, failures: map[tunnel.ModuleKey]plan.Failure{},
 		unwanted: map[tunnel.ModuleKey]time.Time{},
-	}
+	}}
 }
 
 // absorb takes in what the base said since the last look.
@@ -159,14 +166,15 @@ const noteAfter = 5 * time.Second
 
 // noteInstalled decides what the Node tells of the modules that this controller
 // installed, and gives when that changes; the zero time means not by itself. Changes
-// are gathered, for the write is in nobody's way then.
-func (b *base) noteInstalled(now time.Time) time.Time {
+// are gathered, for the write is in nobody's way then; a base that leaves is told
+// of at once.
+func (b *base) noteInstalled(now time.Time, leaving bool) time.Time {
 	switch {
 	case maps.Equal(b.noted, b.installed):
 		b.noteDue = time.Time{}
-	case b.noteDue.IsZero():
+	case b.noteDue.IsZero() && !leaving:
 		b.noteDue = now.Add(noteAfter)
-	case !now.Before(b.noteDue):
+	case leaving || !now.Before(b.noteDue):
 		b.noted, b.noteDue = maps.Clone(b.installed), time.Time{}
 	}
 	return b.noteDue

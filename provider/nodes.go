@@ -224,9 +224,7 @@ func (p *Provider) retire(ctx context.Context, b *base, why string) error {
 		p.installed.Add(b.id, b.installed)
 	}
 	p.bases.remove(b)
-	if p.deps.Retired != nil {
-		p.deps.Retired(b.id)
-	}
+	p.deps.Retired(b.id)
 	return nil
 }
 

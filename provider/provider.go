@@ -20,11 +20,14 @@ import (
 	"module-controller/tunnel"
 )
 
-// Owner says whether this replica may act for a base. Claim returns at once; ok
-// is false while the claim is not held, and asking is how the claim is wished
-// for: the owner calls Provider.Changed when it gains or loses one.
+// Owner says whether this replica may act for a base. Both return at once.
 type Owner interface {
+	// Claim: ok is false while the claim is not held, and asking is how the claim is
+	// wished for. The owner calls Provider.Changed when it gains or loses one, or is
+	// about to hand it over.
 	Claim(tunnel.BaseID) (c shard.Claim, ok bool)
+	// Yielded says that nothing is under way on a base whose claim is Leaving.
+	Yielded(tunnel.BaseID)
 }
 
 // Deps are what the provider works with. All but Retired and Meter are needed.
@@ -40,7 +43,7 @@ type Deps struct {
 	// Envs are the environments whose Nodes are this program's.
 	Envs []string
 	// Retired is told of each base whose Node was deleted because the base is no
-	// more. It returns at once.
+	// more. It returns at once. Default: nobody is told.
 	Retired func(tunnel.BaseID)
 }
 
@@ -63,6 +66,7 @@ type Provider struct {
 	failures  *lru.Cache[failureKey, plan.Failure]
 	installed *lru.Cache[tunnel.BaseID, map[tunnel.ModuleKey]bool]
 	refused   *lru.Cache[tunnel.BaseID, struct{}]
+	unheard   *lru.Cache[tunnel.BaseID, time.Time] // claimed, without a Node, and since when
 
 	ready chan struct{}
 }
@@ -90,6 +94,9 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	if p.meter == nil {
 		p.meter = NoMeter
 	}
+	if p.deps.Retired == nil {
+		p.deps.Retired = func(tunnel.BaseID) {}
+	}
 	for _, t := range deps.Tunnels {
 		p.tunnels[t.Name()] = t
 	}
@@ -109,6 +116,8 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	p.installed, err = lru.New[tunnel.BaseID, map[tunnel.ModuleKey]bool](cfg.Remembered)
 	errs = append(errs, err)
 	p.refused, err = lru.New[tunnel.BaseID, struct{}](cfg.Remembered)
+	errs = append(errs, err)
+	p.unheard, err = lru.New[tunnel.BaseID, time.Time](cfg.Remembered)
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("make provider: %w", err)
@@ -170,7 +179,8 @@ func (p *Provider) Run(ctx context.Context) error {
 // adopted.
 func (p *Provider) Ready() <-chan struct{} { return p.ready }
 
-// Changed is to be called when a claim was gained or lost. It returns at once.
+// Changed is to be called when a claim was gained or lost or is about to be handed
+// over. It returns at once.
 func (p *Provider) Changed(id tunnel.BaseID) { p.queue.Add(id) }
 
 // Heartbeat implements tunnel.Sink.

@@ -79,16 +79,7 @@ func (r *registry) link(name string) tunnel.Link {
 type inbox struct {
 	mu sync.Mutex
 	// mu guards what follows
-	beat     *tunnel.Heartbeat
-	restart  bool // a First heartbeat is among what came
-	heard    time.Time
-	heardBy  map[string]time.Time // by tunnel
-	answered bool
-	list     *tunnel.Report
-	health   *tunnel.Health
-	features *tunnel.Features
-	answers  map[string]tunnel.Report
-	origins  origins
+	mail mail
 
 	// asks are when the lists were asked for that have not come, oldest first:
 	// over MQTT nothing else tells which request a list answers.
@@ -104,26 +95,27 @@ type inbox struct {
 	summary summary
 }
 
-// mail is what a worker took out of an inbox.
+// mail is what came. When it was heard and from where stays when it is taken out.
 type mail struct {
+	heard   time.Time
+	heardBy map[string]time.Time // by tunnel
+	origins origins
+
 	beat     *tunnel.Heartbeat
-	restart  bool
-	heard    time.Time
-	heardBy  map[string]time.Time
+	restart  bool // a First heartbeat is among what came
 	answered bool
 	list     *tunnel.Report
 	health   *tunnel.Health
 	features *tunnel.Features
 	answers  map[string]tunnel.Report
-	origins  origins
 }
 
 // take empties the inbox.
 func (i *inbox) take() mail {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	m := mail{i.beat, i.restart, i.heard, maps.Clone(i.heardBy), i.answered, i.list, i.health, i.features, i.answers, i.origins}
-	i.beat, i.restart, i.answered, i.list, i.health, i.features, i.answers = nil, false, false, nil, nil, nil, nil
+	m := i.mail
+	i.mail = mail{heard: m.heard, heardBy: maps.Clone(m.heardBy), origins: m.origins}
 	i.settled.ok = false
 	return m
 }
@@ -140,11 +132,11 @@ func (i *inbox) heartbeat(h tunnel.Heartbeat) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.hear(h.Tunnel, h.Received)
-	changed := i.origins.hear(h)
+	changed := i.mail.origins.hear(h)
 	same := i.last.Name == h.Name && i.last.Version == h.Version && i.last.Cluster == h.Cluster &&
 		i.last.IP == h.IP && i.last.Hostname == h.Hostname && i.last.Port == h.Port && i.last.Tunnel == h.Tunnel
-	i.last, i.beat = h, &h
-	i.restart = i.restart || h.First
+	i.last, i.mail.beat = h, &h
+	i.mail.restart = i.mail.restart || h.First
 	return !same || changed || h.First || !i.settled.ok
 }
 
@@ -153,7 +145,7 @@ func (i *inbox) report(r tunnel.Report) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.hear(r.Tunnel, r.Received)
-	i.answered = true
+	i.mail.answered = true
 	switch {
 	case r.Listed:
 		if r.Asked.IsZero() {
@@ -161,30 +153,30 @@ func (i *inbox) report(r tunnel.Report) bool {
 		} else {
 			i.asks = slices.DeleteFunc(i.asks, func(t time.Time) bool { return !t.After(r.Asked) })
 		}
-		if i.list != nil && i.list.Asked.After(r.Asked) {
+		if i.mail.list != nil && i.mail.list.Asked.After(r.Asked) {
 			return true // an older list came late
 		}
-		i.list = &r
+		i.mail.list = &r
 		return !i.settled.ok || !slices.Equal(i.settled.modules, r.Modules)
 	case r.Health != nil:
-		i.health = r.Health
+		i.mail.health = r.Health
 	case r.Features != nil:
-		i.features = r.Features
+		i.mail.features = r.Features
 	case r.Answer != nil:
-		if i.answers == nil {
-			i.answers = map[string]tunnel.Report{}
+		if i.mail.answers == nil {
+			i.mail.answers = map[string]tunnel.Report{}
 		}
-		i.answers[r.Answer.Module.Name] = r
+		i.mail.answers[r.Answer.Module.Name] = r
 	}
 	return true
 }
 
 // hear records a sign of life. The caller holds mu.
 func (i *inbox) hear(tunnelName string, at time.Time) {
-	if i.heardBy == nil {
-		i.heardBy = map[string]time.Time{}
+	if i.mail.heardBy == nil {
+		i.mail.heardBy = map[string]time.Time{}
 	}
-	i.heard, i.heardBy[tunnelName] = at, at
+	i.mail.heard, i.mail.heardBy[tunnelName] = at, at
 }
 
 // asked records that a list was asked for now.

@@ -18,16 +18,25 @@ import (
 func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, error) {
 	b := p.bases.get(id)
 	if b == nil {
-		return 0, nil
+		if b = p.adoptClaimed(id); b == nil {
+			return 0, nil
+		}
 	}
 	m := b.take()
 	b.absorb(m)
+	now := time.Now()
+	if !b.owned && p.vanished(b, now) {
+		p.bases.remove(b)
+		return 0, nil
+	}
 	claim, held := p.deps.Owner.Claim(id)
 	if !held {
 		p.letGo(b)
-		return 0, nil // the owner says when that changes
+		return p.cfg.GoneAfter, nil // the owner says when that changes
 	}
-	now := time.Now()
+	if !b.owned {
+		b.begin(p.nodes.get(b.node), now, p.cfg.StaleAfter)
+	}
 	if b.takenOver != nil {
 		return 0, p.replaceApplication(ctx, b)
 	}
@@ -47,13 +56,19 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 	p.remember(b, out)
 	commands := p.affordable(b, claim, now, out.Commands)
 	b.installed = b.withInstalled(commands)
-	noteDue := b.noteInstalled(now)
+	noteDue := b.noteInstalled(now, claim.Leaving)
 	if err := p.ensureNode(ctx, b, age, now, pods); err != nil {
 		return 0, err
 	}
 	p.shown.claim(b.node)
 	p.send(ctx, b, claim, commands)
 	p.show(ctx, b, out)
+	if claim.Leaving {
+		if b.underWay() == 0 {
+			p.deps.Owner.Yielded(id)
+		}
+		return p.cfg.ListEvery, nil // answers wake the base before that
+	}
 	needed := out.Ask || !p.heardOverThisLink(b)
 	p.poll(ctx, b, now, needed)
 	b.summarize(out)
@@ -63,9 +78,69 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 	return p.nextLook(b, now, needed, out.Next, age.Next, conflictEnds, noteDue), nil
 }
 
+// adoptClaimed makes a record of a base that was claimed although it was not heard
+// here: its Node tells of it. A claim without a Node is given up unless the base is
+// heard soon.
+func (p *Provider) adoptClaimed(id tunnel.BaseID) *base {
+	name, err := plan.NodeName(id)
+	if err != nil {
+		return nil
+	}
+	node := p.nodes.get(name)
+	if node == nil {
+		if _, held := p.deps.Owner.Claim(id); !held {
+			return nil
+		}
+		since, _, _ := p.unheard.PeekOrAdd(id, time.Now())
+		if !since.IsZero() && time.Since(since) >= p.cfg.StaleAfter {
+			p.unheard.Remove(id)
+			p.deps.Retired(id)
+			return nil
+		}
+		p.queue.AddAfter(id, time.Second) // our view of Nodes may lag
+		return nil
+	}
+	beat, _, err := plan.Adopt(node)
+	if err != nil || !p.envs[beat.Base.Env] || p.tunnels[beat.Tunnel] == nil {
+		return nil
+	}
+	return p.bases.add(id, func() *base { return newBase(id, name, beat, nil) })
+}
+
+// vanished says of a base that is not ours that it is neither heard nor a Node.
+func (p *Provider) vanished(b *base, now time.Time) bool {
+	heard := b.heardAt
+	if heard.IsZero() {
+		heard = b.adopted
+	}
+	return now.Sub(heard) >= p.cfg.StaleAfter && p.nodes.get(b.node) == nil
+}
+
+// begin starts to serve a base as it is. What this process knew of it from before
+// may be wrong: somebody else served it.
+func (b *base) begin(node *corev1.Node, now time.Time, stale time.Duration) {
+	if now.Sub(b.heardAt) >= stale {
+		b.heardAt = time.Time{} // whoever served it knows better
+	}
+	was := b.beat
+	b.served = newBase(b.id, b.node, was, b.installed).served
+	b.owned = true
+	if node == nil {
+		return
+	}
+	b.notReady = plan.NotReadyOf(node)
+	if beat, installed, err := plan.Adopt(node); err == nil {
+		b.beat, b.installed, b.noted = beat, installed, maps.Clone(installed)
+	}
+	if !b.heardAt.IsZero() {
+		b.absorbBeat(was)
+	}
+}
+
 // letGo stops serving a base whose claim is not held: its pods vanish from the
 // pod controller's sight after its record was emptied, so nothing is uninstalled.
 func (p *Provider) letGo(b *base) {
+	b.owned = false
 	if b.followed.Base == b.id {
 		p.tunnels[b.followed.Tunnel].Unfollow(b.id)
 		b.followed = tunnel.Heartbeat{}
@@ -165,8 +240,8 @@ func (p *Provider) remember(b *base, out plan.Output) {
 // affordable gives the commands that may be sent now: the base's cap is kept, and
 // the claim outlives the time in which they act.
 func (p *Provider) affordable(b *base, claim shard.Claim, now time.Time, commands []plan.Planned) []plan.Planned {
-	if !claim.Outlives(now.Add(sendTimeout)) {
-		return nil
+	if claim.Leaving || !claim.Outlives(now) {
+		return nil // what leaves later than that is refused where it leaves
 	}
 	room := max(p.cfg.CommandsPerBase-b.underWay(), 0)
 	return commands[:min(room, len(commands))]

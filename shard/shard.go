@@ -1,8 +1,15 @@
-// Package shard says who should own a base and what an ownership may do. It is
-// pure: no clock, context, client or goroutine; time is an argument.
+// Package shard says who should own a base and what an ownership may do next. It
+// is pure: no clock, context, client or goroutine; time is an argument, and what
+// is to be done comes back as a value.
 //
-// Today it holds the words that the other rooms share. The assignment of bases
-// to many replicas comes with them.
+// Assign is the wish: which member should serve which base. State is the right:
+// it takes in what was seen of Leases and gives the one step that a base or a
+// member needs now. Every step that changes an ownership is a compare-and-swap on
+// the resource version that was seen, so a stale view costs a conflict, never a
+// second owner.
+//
+// Not guaranteed: that members see the same world at the same time. Two of them
+// may wish for the same base; only one gets it.
 package shard
 
 import "time"
@@ -14,12 +21,12 @@ type Claim struct {
 	Holder string
 	// Epoch is the Lease's leaseTransitions. It only grows.
 	Epoch int32
-	// Deadline ends the claim; it carries a monotonic reading. The zero time means
-	// that the claim has no end of its own, as that of a lone replica.
+	// Deadline ends the claim unless it is renewed; it carries a monotonic reading.
 	Deadline time.Time
+	// Leaving says that the base is about to be handed over: what is under way may
+	// end, nothing new begins.
+	Leaving bool
 }
 
 // Outlives says whether the claim still holds at t.
-func (c Claim) Outlives(t time.Time) bool {
-	return c.Deadline.IsZero() || t.Before(c.Deadline)
-}
+func (c Claim) Outlives(t time.Time) bool { return t.Before(c.Deadline) }

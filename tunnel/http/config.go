@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"module-controller/tunnel"
 )
 
 // Config are the settings of a Tunnel. Env is needed; the zero value of the others
@@ -29,6 +31,10 @@ type Config struct {
 	// Timeout bounds a request; InstallTimeout is how long an install may take
 	// before it is no longer asked about. Defaults 10 s, 10 min.
 	Timeout, InstallTimeout time.Duration
+	// Gate says whether bytes may leave for bases. Default: always.
+	Gate tunnel.Gate
+	// Peers are the other replicas; nil for none.
+	Peers Peers
 	// PerBase and Total bound the requests under way. Defaults 8, 512.
 	PerBase, Total int
 }
@@ -40,6 +46,9 @@ func (c Config) Complete() Config {
 	c.InstallTimeout = cmp.Or(c.InstallTimeout, 10*time.Minute)
 	c.PerBase = cmp.Or(c.PerBase, 8)
 	c.Total = cmp.Or(c.Total, 512)
+	if c.Gate == nil {
+		c.Gate = tunnel.Open
+	}
 	return c
 }
 

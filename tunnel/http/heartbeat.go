@@ -29,6 +29,11 @@ func (t *Tunnel) handler(sink tunnel.Sink) http.Handler {
 		}
 		_, _ = io.WriteString(w, "SUCCESS") // the base takes no notice of a failure
 	})
+	mux.HandleFunc("POST "+peerPath, func(w http.ResponseWriter, r *http.Request) {
+		if status, err := t.fromPeer(r, sink); err != nil {
+			http.Error(w, err.Error(), status)
+		}
+	})
 	mux.HandleFunc("POST /queryBaseline", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, "[]")
@@ -42,33 +47,44 @@ func (t *Tunnel) heartbeat(r *http.Request, sink tunnel.Sink) (int, error) {
 		t.meter.Dropped(Name, "unauthorized")
 		return http.StatusUnauthorized, err
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxHeartbeat))
+	h, body, status, err := t.read(r)
+	if err != nil {
+		return status, err
+	}
+	sink.Heartbeat(*h)
+	t.forward(h.Base, body)
+	return http.StatusOK, nil
+}
+
+// read reads a heartbeat and checks it, or says with which status and why it is
+// refused.
+func (t *Tunnel) read(r *http.Request) (h *tunnel.Heartbeat, body []byte, status int, err error) {
+	body, err = io.ReadAll(http.MaxBytesReader(nil, r.Body, maxHeartbeat))
 	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLong):
 		t.meter.Dropped(Name, string(arklet.TooLarge))
-		return http.StatusRequestEntityTooLarge, err
+		return nil, nil, http.StatusRequestEntityTooLarge, err
 	case err != nil:
 		t.meter.Dropped(Name, "cut_off")
-		return http.StatusBadRequest, err
+		return nil, nil, http.StatusBadRequest, err
 	}
-	h, err := arklet.DecodeHeartbeat(t.cfg.Env, body)
+	h, err = arklet.DecodeHeartbeat(t.cfg.Env, body)
 	if err != nil {
 		t.meter.Dropped(Name, arklet.ReasonOf(err))
-		return http.StatusBadRequest, err
+		return nil, nil, http.StatusBadRequest, err
 	}
 	if err := t.cfg.permits(h.IP, ownAddress); err != nil {
 		t.meter.Dropped(Name, "address_refused")
 		t.log.Debug("heartbeat refused", zap.Stringer("base", h.Base), zap.Error(err))
-		return http.StatusForbidden, err
+		return nil, nil, http.StatusForbidden, err
 	}
 	if h.Port == 0 {
 		t.meter.Dropped(Name, "no_port")
-		return http.StatusBadRequest, errors.New("the heartbeat tells no port")
+		return nil, nil, http.StatusBadRequest, errors.New("the heartbeat tells no port")
 	}
 	h.Tunnel, h.Received = Name, time.Now()
-	sink.Heartbeat(*h)
-	return http.StatusOK, nil
+	return h, body, http.StatusOK, nil
 }
 
 func (t *Tunnel) authorize(r *http.Request) error {

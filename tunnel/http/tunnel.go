@@ -19,12 +19,14 @@ const Name = "http_tunnel_provider"
 
 // Tunnel listens for heartbeats and commands bases.
 type Tunnel struct {
-	cfg    Config
-	log    *zap.Logger
-	meter  tunnel.Meter
-	client *http.Client
-	slots  chan struct{} // bounds the requests under way
-	work   sync.WaitGroup
+	cfg     Config
+	log     *zap.Logger
+	meter   tunnel.Meter
+	client  *http.Client // for bases
+	peers   *http.Client
+	slots   chan struct{} // bounds the requests under way
+	letters chan letter   // heartbeats to be passed on to peers
+	work    sync.WaitGroup
 
 	mu sync.Mutex
 	// mu guards what follows
@@ -52,14 +54,19 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 	}
 	transport := &http.Transport{
 		Proxy: nil, DisableKeepAlives: true, // arklet closes each connection
-		DialContext:           (&net.Dialer{Timeout: cfg.Timeout}).DialContext,
+		DialContext:           cfg.dial,
 		ResponseHeaderTimeout: cfg.Timeout, MaxResponseHeaderBytes: maxHeader,
 	}
+	noRedirect := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Tunnel{
-		cfg: cfg, log: log, meter: meter, slots: make(chan struct{}, cfg.Total), bases: map[tunnel.BaseID]*remote{},
+		cfg: cfg, log: log, meter: meter, slots: make(chan struct{}, cfg.Total), letters: make(chan letter, maxLetters), bases: map[tunnel.BaseID]*remote{},
 		client: &http.Client{
 			Transport: transport, Timeout: cfg.Timeout,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			CheckRedirect: noRedirect,
+		},
+		peers: &http.Client{
+			Transport: &http.Transport{Proxy: nil, MaxIdleConnsPerHost: postmen, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: maxHeader},
+			Timeout:   peerTimeout, CheckRedirect: noRedirect,
 		},
 	}, nil
 }
@@ -87,13 +94,21 @@ func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
+	passing, stopPassing := context.WithCancel(ctx)
+	defer t.work.Wait()
+	defer stopPassing()
+	for range postmen {
+		t.work.Go(func() { t.passOn(passing) })
+	}
 	sink.Link(tunnel.Link{Tunnel: Name, Up: true, Since: time.Now()})
 	t.log.Info("listening for heartbeats", zap.Stringer("address", l.Addr()))
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	stopPassing()
 	t.stop()
+	t.work.Wait()
 	if err != nil {
 		return fmt.Errorf("serve heartbeats: %w", err)
 	}
@@ -117,8 +132,8 @@ func (t *Tunnel) stop() {
 		r.cancel()
 	}
 	t.mu.Unlock()
-	t.work.Wait()
 	t.client.CloseIdleConnections()
+	t.peers.CloseIdleConnections()
 }
 
 // Follow implements tunnel.Tunnel. A base that moved, or began anew, is asked
@@ -153,6 +168,8 @@ func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) error 
 	defer t.mu.Unlock()
 	r := t.bases[b]
 	switch {
+	case !t.cfg.Gate.Valid():
+		return fmt.Errorf("command base %s: %w", b, tunnel.ErrShut)
 	case t.sink == nil:
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotLinked)
 	case r == nil:

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"module-controller/tunnel"
 )
 
 // Config are the settings of a Tunnel. Broker, ClientID and Environments are
@@ -45,6 +47,12 @@ type Config struct {
 	Wildcards bool
 	// ClearRetained deletes commands that other controllers left retained.
 	ClearRetained bool
+	// Gate says whether commands may be sent; a connection is made only once the
+	// right to speak was proved anew since the last one was lost. Default: always.
+	Gate tunnel.Gate
+	// Gone is told, at once, of a client id whose connection the broker lost. It is
+	// a hint, never a proof. Default: nobody is told.
+	Gone func(clientID string)
 	// Remembered bounds what is remembered of bases that began anew. Default 4096.
 	Remembered int
 }
@@ -64,6 +72,12 @@ func (c Config) Complete() Config {
 	c.ProbeEvery = cmp.Or(c.ProbeEvery, 5*time.Second)
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
 	c.Remembered = cmp.Or(c.Remembered, 4096)
+	if c.Gate == nil {
+		c.Gate = tunnel.Open
+	}
+	if c.Gone == nil {
+		c.Gone = func(string) {}
+	}
 	return c
 }
 
@@ -108,8 +122,10 @@ func (c Config) address() string {
 	if c.TLS {
 		scheme = "ssl"
 	}
-	return scheme + "://" + net.JoinHostPort(c.Broker, strconv.Itoa(c.Port))
+	return scheme + "://" + c.hostPort()
 }
+
+func (c Config) hostPort() string { return net.JoinHostPort(c.Broker, strconv.Itoa(c.Port)) }
 
 func (c Config) password() (string, error) {
 	if c.PasswordFile == "" {

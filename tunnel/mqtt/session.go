@@ -18,6 +18,7 @@ import (
 type session struct {
 	*Tunnel
 	client paho.Client
+	hangUp context.CancelFunc // closes the connection, whatever it does
 	sink   tunnel.Sink
 	lost   chan error // gets why the connection was lost, once
 	heard  atomic.Int64
@@ -32,63 +33,6 @@ type session struct {
 const qos = 1
 
 var errDeaf = errors.New("the broker delivers nothing")
-
-// dial connects. A connection that fails leaves nothing behind.
-func (t *Tunnel) dial(ctx context.Context, sink tunnel.Sink) (*session, error) {
-	password, err := t.cfg.password()
-	if err != nil {
-		return nil, err
-	}
-	secure, err := t.cfg.tls()
-	if err != nil {
-		return nil, err
-	}
-	s := &session{
-		Tunnel: t, sink: sink, lost: make(chan error, 1), subscribed: map[tunnel.BaseID]bool{},
-		probes: "module-controller/" + t.cfg.ClientID + "/probe",
-	}
-	o := paho.NewClientOptions().AddBroker(t.cfg.address()).SetClientID(t.cfg.ClientID).
-		SetUsername(t.cfg.Username).SetPassword(password).SetTLSConfig(secure).
-		SetProtocolVersion(4).SetCleanSession(true).SetStore(paho.NewMemoryStore()).
-		SetAutoReconnect(false).SetConnectRetry(false).SetResumeSubs(false).SetOrderMatters(true).
-		SetKeepAlive(t.cfg.KeepAlive).SetPingTimeout(t.cfg.PingTimeout).
-		SetConnectTimeout(t.cfg.Timeout).SetWriteTimeout(t.cfg.Timeout).
-		SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { s.hear(m) }).
-		SetConnectionLostHandler(func(_ paho.Client, err error) { s.lost <- err })
-	s.client = paho.NewClient(o)
-	if err := s.wait(ctx, s.client.Connect(), "connect to broker"); err != nil {
-		s.close()
-		return nil, err
-	}
-	s.heard.Store(time.Now().UnixNano())
-	return s, nil
-}
-
-// wait waits until the broker acknowledged.
-func (s *session) wait(ctx context.Context, token paho.Token, what string) error {
-	timer := time.NewTimer(2 * s.cfg.Timeout)
-	defer timer.Stop()
-	select {
-	case <-token.Done():
-		if err := token.Error(); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
-		}
-		return nil
-	case err := <-s.lost:
-		s.lost <- err
-		return fmt.Errorf("%s: connection lost: %w", what, err)
-	case <-timer.C:
-		return fmt.Errorf("%s: no answer within %s", what, 2*s.cfg.Timeout)
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// close ends the connection and waits until what it started has ended.
-func (s *session) close() {
-	const quiesce = 50 // ms, for what is being written
-	s.client.Disconnect(quiesce)
-}
 
 // discover subscribes what every connection needs. Without discovery it is of no
 // use.
@@ -111,6 +55,9 @@ func (s *session) discover(ctx context.Context) error {
 		return fmt.Errorf("subscribe: the broker refused %q; allow this user to read them", refused)
 	}
 	if refused, err = s.subscribe(ctx, []string{s.probes}); err != nil {
+		return err
+	}
+	if _, err = s.subscribe(ctx, []string{goneTopic("+")}); err != nil { // a refusal costs a hint
 		return err
 	}
 	if s.proves = len(refused) == 0; !s.proves {
@@ -175,6 +122,10 @@ func (s *session) hear(m paho.Message) {
 	now := time.Now()
 	s.heard.Store(now.UnixNano())
 	if m.Topic() == s.probes {
+		return
+	}
+	if client, ok := goneClient(m.Topic()); ok {
+		s.cfg.Gone(client)
 		return
 	}
 	if m.Retained() {

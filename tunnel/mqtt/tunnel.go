@@ -71,9 +71,15 @@ const (
 // Run implements tunnel.Tunnel.
 func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
 	again := retry{ceiling: backOffFirst}
+	var cut time.Time
 	for ctx.Err() == nil {
+		if err := t.cfg.Gate.Fresh(ctx, cut); err != nil {
+			return nil //nolint:nilerr // ctx ended
+		}
+		pause := t.once(ctx, sink, &again)
+		cut = time.Now()
 		select {
-		case <-time.After(t.once(ctx, sink, &again)):
+		case <-time.After(pause):
 		case <-ctx.Done():
 		}
 	}
@@ -180,6 +186,8 @@ func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) (err e
 	heard := s != nil && (t.cfg.Wildcards || s.subscribed[b])
 	t.mu.RUnlock()
 	switch {
+	case !t.cfg.Gate.Valid():
+		return fmt.Errorf("command base %s: %w", b, tunnel.ErrShut)
 	case !followed, s != nil && !heard:
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotFollowed)
 	case s == nil:

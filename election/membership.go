@@ -1,0 +1,259 @@
+package election
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"module-controller/shard"
+)
+
+// join becomes a member. An earlier life of this name is waited for, until it has
+// been silent for Patience, unless it left by itself or was of the same pod.
+func (r *Replica) join(ctx context.Context) error {
+	var seen uint64
+	var since time.Time
+	for {
+		lease, err := r.readMember(ctx, r.state.Name)
+		now := time.Now()
+		switch {
+		case err != nil:
+			r.log.Warn("membership lease not read", zap.Error(err))
+		case lease == nil:
+			lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: r.state.Name, Namespace: r.cfg.Namespace}}
+			if err = r.writeMembership(ctx, lease); err == nil {
+				return nil
+			}
+		default:
+			if rev := revision(lease.ResourceVersion); rev != seen {
+				seen, since = rev, now
+			}
+			samePod := r.cfg.PodUID != "" && lease.Annotations[notePodUID] == r.cfg.PodUID
+			if deref(lease.Spec.HolderIdentity) == "" || samePod || now.Sub(since) >= r.cfg.Patience {
+				if err = r.writeMembership(ctx, lease); err == nil {
+					return nil
+				}
+			} else if now == since {
+				r.log.Info("waiting for an earlier life of this replica to fall silent", zap.String("holder", deref(lease.Spec.HolderIdentity)))
+			}
+		}
+		if !pause(ctx, r.cfg.MemberRenew/4) {
+			return fmt.Errorf("join as member %s: %w", r.state.Name, ctx.Err())
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// keep renews the membership until ctx ends or somebody else ended it.
+func (r *Replica) keep(ctx context.Context) error {
+	tick := time.NewTicker(r.cfg.MemberRenew)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-r.poke:
+		}
+		if err := r.renewMembership(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// renewMembership writes until it succeeds, ctx ends or this incarnation was
+// ended. A conflict proves nothing while our name stands there: an answer may have
+// been lost.
+func (r *Replica) renewMembership(ctx context.Context) error {
+	for ctx.Err() == nil {
+		r.mu.Lock()
+		lease := r.peers[r.state.Name]
+		r.mu.Unlock()
+		err := r.writeMembership(ctx, lease)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+			r.log.Warn("membership not renewed", zap.Error(err))
+			r.mu.Lock()
+			r.state.Interrupted()
+			r.mu.Unlock()
+			if !pause(ctx, r.cfg.MemberRenew/4) {
+				return nil
+			}
+			continue
+		}
+		found, err := r.readMember(ctx, r.state.Name)
+		if err == nil && (found == nil || deref(found.Spec.HolderIdentity) != r.cfg.Incarnation) {
+			r.log.Warn("membership ended by somebody else", zap.String("by", memberNote(found, noteKilledBy)))
+			r.mu.Lock()
+			r.state.Silence()
+			r.mu.Unlock()
+			return ErrReplaced
+		}
+		if err == nil {
+			r.seeMember(found)
+		}
+	}
+	return nil
+}
+
+func memberNote(l *coordinationv1.Lease, note string) string {
+	if l == nil {
+		return "who deleted it"
+	}
+	return l.Annotations[note]
+}
+
+// writeMembership writes our membership Lease over the one given, whatever of it
+// others may have written since being a conflict.
+func (r *Replica) writeMembership(ctx context.Context, lease *coordinationv1.Lease) error {
+	r.mu.Lock()
+	tell := r.self
+	tell.owned, tell.wanted = r.state.Held(time.Now())
+	r.mu.Unlock()
+	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
+	defer cancel()
+	next := joined(lease, r.cfg, tell, time.Now())
+	sent := time.Now()
+	var written *coordinationv1.Lease
+	var err error
+	if lease.ResourceVersion == "" {
+		written, err = r.members.Create(limited, next, metav1.CreateOptions{})
+	} else {
+		written, err = r.members.Update(limited, next, metav1.UpdateOptions{})
+	}
+	r.hooks.Wrote(err)
+	if err != nil {
+		return fmt.Errorf("write membership lease %s: %w", lease.Name, err)
+	}
+	r.seeMember(written)
+	r.mu.Lock()
+	again := r.state.Renewed(sent, time.Now())
+	r.sent = sent
+	close(r.renewed)
+	r.renewed = make(chan struct{})
+	r.mu.Unlock()
+	if again {
+		r.log.Info("member", zap.String("incarnation", r.cfg.Incarnation))
+		r.lookAtAll()
+	}
+	return nil
+}
+
+// readMember reads a membership Lease; nil where there is none.
+func (r *Replica) readMember(ctx context.Context, name string) (*coordinationv1.Lease, error) {
+	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
+	defer cancel()
+	lease, err := r.members.Get(limited, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read membership lease %s: %w", name, err)
+	}
+	return lease, nil
+}
+
+// leave gives the membership up. Nothing is held any more.
+func (r *Replica) leave(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
+	defer cancel()
+	for limited.Err() == nil {
+		r.mu.Lock()
+		lease := r.peers[r.state.Name]
+		r.mu.Unlock()
+		left, err := r.members.Update(limited, ended(lease, ""), metav1.UpdateOptions{})
+		switch {
+		case err == nil:
+			r.seeMember(left)
+			return nil
+		case !apierrors.IsConflict(err):
+			return fmt.Errorf("leave: %w", err)
+		}
+		// Our own renewal came in between: it is seen in a moment.
+		pause(limited, 10*time.Millisecond)
+	}
+	return nil
+}
+
+// judgeEvery is how often members are judged.
+const judgeEvery = 100 * time.Millisecond
+
+// judge kills members that are silent for too long.
+func (r *Replica) judge(ctx context.Context) {
+	tick := time.NewTicker(judgeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		r.mu.Lock()
+		var steps []shard.Step
+		for name := range r.peers {
+			if step, _ := r.state.MemberTurn(name, time.Now()); step.Kind != shard.Nothing {
+				steps = append(steps, step)
+			}
+		}
+		r.mu.Unlock()
+		for _, step := range steps {
+			if err := r.end(ctx, step); err != nil {
+				r.log.Warn("member not ended", zap.String("member", step.Member.Name), zap.Error(err))
+			}
+		}
+	}
+}
+
+// end kills a member, or deletes the Lease of one that left long ago. A conflict
+// means that it lives: the watch shows it.
+func (r *Replica) end(ctx context.Context, step shard.Step) error {
+	r.mu.Lock()
+	lease := r.peers[step.Member.Name]
+	r.mu.Unlock()
+	if lease == nil || revision(lease.ResourceVersion) != step.Member.Revision {
+		return nil
+	}
+	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
+	defer cancel()
+	if step.Kind == shard.ForgetMember {
+		options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &lease.ResourceVersion}}
+		err := r.members.Delete(limited, lease.Name, options)
+		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+			err = nil
+		}
+		return err
+	}
+	if err := r.hooks.Evict(limited, step.Member.Holder); err != nil {
+		r.log.Info("incarnation not evicted from the broker", zap.String("incarnation", step.Member.Holder), zap.Error(err))
+	}
+	writing, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
+	defer cancel()
+	dead, err := r.members.Update(writing, ended(lease, r.cfg.Incarnation), metav1.UpdateOptions{})
+	switch {
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("kill member %s: %w", lease.Name, err)
+	}
+	r.log.Warn("member killed", zap.String("incarnation", step.Member.Holder), zap.String("member", lease.Name))
+	r.hooks.Killed()
+	r.seeMember(dead)
+	return nil
+}

@@ -1,0 +1,333 @@
+package election
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/client-go/util/workqueue"
+
+	"module-controller/shard"
+	"module-controller/tunnel"
+)
+
+// Hooks are what a Replica tells and asks of others. All return at once but Evict.
+// Changed is needed.
+type Hooks struct {
+	// Changed is called when the claim of a base was gained or lost, or when it is
+	// about to be handed over.
+	Changed func(tunnel.BaseID)
+	// Evict has the broker end what an incarnation that is to be killed still has
+	// open there. It is called before the kill and may take MemberTimeout.
+	Evict func(ctx context.Context, incarnation string) error
+	// Wrote is told of each write to the API server.
+	Wrote func(error)
+	// Moved is told of each change of an ownership, by a word: claimed, restored,
+	// adopted, given, released, lost. Killed is told of each member that was killed.
+	Moved  func(how string)
+	Killed func()
+}
+
+// Replica is one life of a replica: it keeps its membership, watches the others,
+// and claims, renews and hands over bases.
+type Replica struct {
+	cfg     Config
+	hooks   Hooks
+	log     *zap.Logger
+	members coordinationclient.LeaseInterface // by a transport of its own
+	bases   coordinationclient.LeaseInterface
+	queue   workqueue.TypedRateLimitingInterface[string]
+	poke    chan struct{} // the membership Lease should be written now
+	drained chan struct{} // closed when nothing is held any more
+
+	mu sync.Mutex
+	// mu guards what follows
+	state   *shard.State
+	ids     map[string]tunnel.BaseID
+	leases  map[string]*coordinationv1.Lease // bases', as seen last
+	peers   map[string]*coordinationv1.Lease // members', as seen last
+	self    member
+	sent    time.Time     // when the last successful membership write was sent
+	renewed chan struct{} // closed at the next successful membership write
+	leaving bool
+}
+
+// ErrReplaced is returned by Run when this incarnation lives no more: somebody
+// else took it for dead, or its Lease was taken away. What it owned is others'.
+// The process may go on as a new incarnation.
+var ErrReplaced = errors.New("this incarnation was ended by somebody else")
+
+// New makes a Replica; it starts nothing. Members is used for membership Leases
+// alone and should have a connection of its own; bases should refuse to write
+// while Valid says no.
+func New(members, bases coordinationclient.LeasesGetter, cfg Config, hooks Hooks, log *zap.Logger) (*Replica, error) {
+	cfg = cfg.Complete()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure election: %w", err)
+	}
+	if hooks.Evict == nil {
+		hooks.Evict = func(context.Context, string) error { return nil }
+	}
+	if hooks.Wrote == nil {
+		hooks.Wrote = func(error) {}
+	}
+	if hooks.Moved == nil {
+		hooks.Moved = func(string) {}
+	}
+	if hooks.Killed == nil {
+		hooks.Killed = func() {}
+	}
+	return &Replica{
+		cfg: cfg, hooks: hooks, log: log, members: members.Leases(cfg.Namespace), bases: bases.Leases(cfg.BaseNamespace),
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 5*time.Second)),
+		poke: make(chan struct{}, 1), drained: make(chan struct{}),
+		state: shard.NewState(cfg.Incarnation, cfg.Timing), ids: map[string]tunnel.BaseID{},
+		leases: map[string]*coordinationv1.Lease{}, peers: map[string]*coordinationv1.Lease{}, renewed: make(chan struct{}),
+	}, nil
+}
+
+// Run joins, serves until ctx ends, hands every base over, leaves, and returns
+// when all that it started has ended; nil then. It returns ErrReplaced when this
+// incarnation was ended by others.
+func (r *Replica) Run(ctx context.Context) error {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer r.queue.ShutDown()
+	defer end()
+
+	if err := r.join(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	synced, err := r.watch(life, &wg)
+	if err != nil {
+		return err
+	}
+	keeping, stop := context.WithCancel(life)
+	defer stop()
+	replaced := make(chan error, 1)
+	wg.Go(func() { replaced <- r.keep(keeping) })
+	wg.Go(func() {
+		if synced(ctx) {
+			r.serve(life, &wg)
+		}
+	})
+	select {
+	case err := <-replaced:
+		return err
+	case <-ctx.Done():
+	}
+	if done, err := r.drain(replaced); !done {
+		return err
+	}
+	stop()
+	if err := <-replaced; err != nil {
+		return err
+	}
+	return r.leave(life)
+}
+
+// serve starts those who work on bases and judge members.
+func (r *Replica) serve(ctx context.Context, wg *sync.WaitGroup) {
+	for range r.cfg.Workers {
+		wg.Go(func() {
+			for r.work(ctx) {
+			}
+		})
+	}
+	wg.Go(func() { r.judge(ctx) })
+	r.lookAtAll()
+}
+
+// drain hands every base over, and says whether nothing is held any more.
+func (r *Replica) drain(replaced <-chan error) (done bool, err error) {
+	began := time.Now()
+	r.mu.Lock()
+	r.leaving, r.self.state = true, draining
+	r.state.Drain(began)
+	held, _ := r.state.Held(began)
+	r.mu.Unlock()
+	r.log.Info("draining", zap.Int("bases", held))
+	r.writeNow()
+	r.lookAtAll()
+	r.noteDrained()
+	patience := time.NewTimer(r.cfg.Drain)
+	defer patience.Stop()
+	select {
+	case err := <-replaced:
+		return false, err
+	case <-r.drained:
+		r.log.Info("drained", zap.Int("bases", held), zap.Duration("took", time.Since(began)))
+		return true, nil
+	case <-patience.C:
+		r.mu.Lock()
+		left, _ := r.state.Held(time.Now())
+		r.mu.Unlock()
+		// Our name stays, so that nobody acts before our time is over.
+		r.log.Warn("not all bases were handed over in time; others take them when this member is forgotten", zap.Int("bases", left))
+		return false, nil
+	}
+}
+
+// noteDrained closes drained once a draining replica holds nothing.
+func (r *Replica) noteDrained() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.leaving {
+		return
+	}
+	if held, _ := r.state.Held(time.Now()); held > 0 {
+		return
+	}
+	select {
+	case <-r.drained:
+	default:
+		close(r.drained)
+	}
+}
+
+// lookAtAll has every base looked at, those renewed longest ago first.
+func (r *Replica) lookAtAll() {
+	r.mu.Lock()
+	keys := r.state.Bases()
+	r.mu.Unlock()
+	for _, key := range keys {
+		r.queue.Add(key)
+	}
+}
+
+// Claim says whether this replica may act for a base. Asking is wishing: a base
+// that was not asked about before is claimed when it should be ours, and Changed is
+// called then.
+func (r *Replica) Claim(id tunnel.BaseID) (shard.Claim, bool) {
+	key, err := r.cfg.Name(id)
+	if err != nil {
+		return shard.Claim{}, false
+	}
+	now := time.Now()
+	r.mu.Lock()
+	claim, held := r.state.Claim(key, now)
+	r.mu.Unlock()
+	if held {
+		return claim, true
+	}
+	known := r.cfg.Exists(id)
+	r.mu.Lock()
+	r.ids[key] = id
+	fresh := r.state.Wish(key, known, now)
+	r.mu.Unlock()
+	if fresh {
+		r.queue.Add(key)
+	}
+	return shard.Claim{}, false
+}
+
+// Yielded says that nothing is under way on a base that is to be handed over. It
+// returns at once.
+func (r *Replica) Yielded(id tunnel.BaseID) { r.told(id, r.state.Yielded) }
+
+// Retire gives up a base that is no more; its Lease is deleted if it is ours. It
+// returns at once. A claim that is wished for after that begins anew.
+func (r *Replica) Retire(id tunnel.BaseID) {
+	r.told(id, func(key string) bool { r.state.Retire(key); return true })
+}
+
+func (r *Replica) told(id tunnel.BaseID, tell func(key string) bool) {
+	key, err := r.cfg.Name(id)
+	if err != nil {
+		return
+	}
+	r.mu.Lock()
+	look := tell(key)
+	r.mu.Unlock()
+	if look {
+		r.queue.Add(key)
+	}
+}
+
+// Linked tells whether all tunnels are up; others are preferred while they are
+// not. It returns at once.
+func (r *Replica) Linked(up bool) {
+	r.mu.Lock()
+	changed := r.self.linked != up
+	r.self.linked = up
+	r.mu.Unlock()
+	if changed {
+		r.writeNow()
+	}
+}
+
+func (r *Replica) writeNow() {
+	select {
+	case r.poke <- struct{}{}:
+	default:
+	}
+}
+
+// Hint tells that somebody says an incarnation is gone: its Lease is judged with
+// less patience. It returns at once.
+func (r *Replica) Hint(incarnation string) {
+	r.mu.Lock()
+	name, ok := r.state.Hint(incarnation)
+	r.mu.Unlock()
+	if ok {
+		r.log.Info("member said to be gone", zap.String("member", name), zap.String("incarnation", incarnation))
+	}
+}
+
+// Valid says whether this replica may act at all now. What leaves the process for
+// a base or for the API server is to be asked about here at the last moment.
+func (r *Replica) Valid() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Valid(time.Now())
+}
+
+// Fresh waits until a membership write succeeded that was sent after a time. It
+// returns ctx's error when that ends first.
+func (r *Replica) Fresh(ctx context.Context, since time.Time) error {
+	for {
+		r.mu.Lock()
+		sent, next := r.sent, r.renewed
+		r.mu.Unlock()
+		if sent.After(since) {
+			return nil
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Census counts what this replica holds and should hold, and the members that
+// live.
+func (r *Replica) Census() (held, wanted, members int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	held, wanted = r.state.Held(time.Now())
+	return held, wanted, len(r.state.Members())
+}
+
+// Owner gives where a base's heartbeat should be passed on to, and whether that is
+// this replica. Ok is false where nobody is known.
+func (r *Replica) Owner(id tunnel.BaseID) (address string, ours, ok bool) {
+	key, err := r.cfg.Name(id)
+	if err != nil {
+		return "", false, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, ok := r.state.Owner(key, time.Now())
+	return m.Address, m.Holder == r.cfg.Incarnation, ok
+}

@@ -1,0 +1,134 @@
+package election
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/client-go/tools/cache"
+)
+
+// watch follows the Leases of members and bases until ctx ends. Synced waits until
+// all that was there is known.
+func (r *Replica) watch(ctx context.Context, wg *sync.WaitGroup) (synced func(context.Context) bool, err error) {
+	members := informer(r.members, labelComponent+"="+componentMember)
+	bases := informer(r.bases, labelComponent+"="+componentBase+","+labelEnv+" in ("+strings.Join(r.cfg.Envs, ",")+")")
+	memberEvents, err := members.AddEventHandler(handler(r.seeMember, r.memberGone))
+	if err != nil {
+		return nil, fmt.Errorf("watch members: %w", err)
+	}
+	baseEvents, err := bases.AddEventHandler(handler(func(l *coordinationv1.Lease) { r.seeBase(l) }, r.baseGone))
+	if err != nil {
+		return nil, fmt.Errorf("watch bases: %w", err)
+	}
+	wg.Go(func() { members.RunWithContext(ctx) })
+	wg.Go(func() { bases.RunWithContext(ctx) })
+	return func(waiting context.Context) bool {
+		return cache.WaitForCacheSync(waiting.Done(), memberEvents.HasSynced, baseEvents.HasSynced)
+	}, nil
+}
+
+func informer(leases coordinationclient.LeaseInterface, selector string) cache.SharedIndexInformer {
+	lw := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			o.LabelSelector = selector
+			return leases.List(ctx, o)
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			o.LabelSelector = selector
+			return leases.Watch(ctx, o)
+		},
+	}
+	i := cache.NewSharedIndexInformer(lw, &coordinationv1.Lease{}, 0, cache.Indexers{})
+	// It can only be refused after the informer was started.
+	if err := i.SetTransform(func(obj any) (any, error) {
+		if l, ok := obj.(*coordinationv1.Lease); ok {
+			l.ManagedFields = nil
+		}
+		return obj, nil
+	}); err != nil {
+		panic(err)
+	}
+	return i
+}
+
+func handler(see, gone func(*coordinationv1.Lease)) cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { see(obj.(*coordinationv1.Lease)) },
+		UpdateFunc: func(_, obj any) { see(obj.(*coordinationv1.Lease)) },
+		DeleteFunc: func(obj any) {
+			if missed, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = missed.Obj
+			}
+			if l, ok := obj.(*coordinationv1.Lease); ok {
+				gone(l)
+			}
+		},
+	}
+}
+
+func (r *Replica) seeMember(l *coordinationv1.Lease) {
+	now := time.Now()
+	r.mu.Lock()
+	if known := r.peers[l.Name]; known == nil || revision(known.ResourceVersion) < revision(l.ResourceVersion) {
+		r.peers[l.Name] = l
+	}
+	changed := r.state.SeeMember(parseMember(l), now)
+	r.mu.Unlock()
+	if changed {
+		r.lookAtAll()
+	}
+}
+
+func (r *Replica) memberGone(l *coordinationv1.Lease) {
+	r.mu.Lock()
+	if known := r.peers[l.Name]; known != nil && revision(known.ResourceVersion) <= revision(l.ResourceVersion) && l.Name != r.state.Name {
+		delete(r.peers, l.Name)
+	}
+	changed := r.state.MemberGone(l.Name, revision(l.ResourceVersion), time.Now())
+	r.mu.Unlock()
+	if changed {
+		r.lookAtAll()
+	}
+}
+
+// seeBase takes in a base's Lease and has the base looked at. It says whether the
+// base is one of ours to know.
+func (r *Replica) seeBase(l *coordinationv1.Lease) {
+	now := time.Now()
+	seen, id, ok := parse(l)
+	r.mu.Lock()
+	if !ok {
+		if id, ok = r.ids[l.Name]; !ok {
+			r.mu.Unlock()
+			return // nobody knows whose it is
+		}
+	}
+	r.ids[l.Name] = id
+	if known := r.leases[l.Name]; known == nil || revision(known.ResourceVersion) <= seen.Revision {
+		r.leases[l.Name] = l
+	}
+	lost := r.state.SeeBase(l.Name, seen, now)
+	r.mu.Unlock()
+	if lost {
+		r.lost(l.Name, id, seen.Holder)
+	}
+	r.queue.Add(l.Name)
+}
+
+func (r *Replica) baseGone(l *coordinationv1.Lease) {
+	r.mu.Lock()
+	if known := r.leases[l.Name]; known != nil && revision(known.ResourceVersion) <= revision(l.ResourceVersion) {
+		delete(r.leases, l.Name)
+	}
+	r.state.BaseGone(l.Name, revision(l.ResourceVersion), time.Now())
+	r.mu.Unlock()
+	r.queue.Add(l.Name)
+}

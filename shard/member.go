@@ -1,0 +1,174 @@
+package shard
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Member is a replica as its membership Lease tells of it.
+type Member struct {
+	// Name is the Lease's name, which is the pod's and what bases are assigned to.
+	Name string
+	// Holder is the incarnation that lives, empty for none.
+	Holder string
+	// Revision is the Lease's resource version; it only grows.
+	Revision uint64
+	// Address is where the member takes what peers pass on, host:port.
+	Address string
+	// Released says of an empty Holder that the last one left by itself.
+	Released bool
+	// Draining says that it hands its bases over, Linked that its tunnels are up.
+	Draining, Linked bool
+}
+
+// member is a Member and what this replica makes of it.
+type member struct {
+	Member
+	seen    time.Time // when it was first seen as it is, by our own clock
+	renewed bool      // it was seen otherwise before
+	hinted  bool      // somebody said that it is gone
+}
+
+// PodOf gives the member's name in an incarnation, "<pod>_<8 hex digits>".
+func PodOf(incarnation string) (pod string, ok bool) {
+	pod, life, found := strings.Cut(incarnation, "_")
+	if !found || pod == "" || len(life) != 8 || strings.Trim(life, "0123456789abcdef") != "" {
+		return "", false
+	}
+	return pod, true
+}
+
+// SeeMember takes in a membership Lease. It says whether the team changed, so that
+// every base deserves a look.
+func (s *State) SeeMember(m Member, now time.Time) (changed bool) {
+	was, known := s.members[m.Name]
+	if known && m.Revision <= was.Revision {
+		return false
+	}
+	if known && was.Holder != "" && was.Holder != m.Holder {
+		s.end(was.Holder, was.seen.Add(s.Act))
+		if m.Released {
+			s.end(was.Holder, now)
+		}
+	}
+	s.members[m.Name] = &member{Member: m, seen: now, renewed: known}
+	return s.regroup(now) || known && was.Holder != m.Holder
+}
+
+// MemberGone takes in that a membership Lease was deleted, which proves nothing of
+// the member: who holds a base in its name is asked about.
+func (s *State) MemberGone(name string, revision uint64, now time.Time) (changed bool) {
+	if was := s.members[name]; was == nil || was.Revision > revision {
+		return false
+	}
+	delete(s.members, name)
+	return s.regroup(now)
+}
+
+// Asked takes in what a live read of the membership Lease of an unknown
+// incarnation showed; m is nil where there is no such Lease.
+func (s *State) Asked(incarnation string, m *Member, now time.Time) (changed bool) {
+	switch {
+	case m == nil:
+		s.end(incarnation, now.Add(s.Patience))
+	case m.Holder != incarnation:
+		s.end(incarnation, now.Add(s.Act))
+	}
+	return m != nil && s.SeeMember(*m, now)
+}
+
+// end notes that an incarnation lives no more and acts no more from a time on.
+func (s *State) end(incarnation string, silent time.Time) {
+	if at, ok := s.ended[incarnation]; !ok || silent.Before(at) {
+		s.ended[incarnation] = silent
+	}
+}
+
+// Hint takes in that somebody says an incarnation is gone.
+func (s *State) Hint(incarnation string) (name string, ok bool) {
+	pod, _ := PodOf(incarnation)
+	m := s.members[pod]
+	if m == nil || m.Holder != incarnation || incarnation == s.Self {
+		return "", false
+	}
+	m.hinted = true
+	return pod, true
+}
+
+// forgetAfter is how long the Lease of a member that left is kept.
+const forgetAfter = 10 * time.Minute
+
+// MemberTurn gives what a member needs now, and how long until it needs a look; 0
+// means not by itself.
+func (s *State) MemberTurn(name string, now time.Time) (Step, time.Duration) {
+	m := s.members[name]
+	if m == nil || m.Holder == s.Self || !s.Valid(now) {
+		return Step{}, 0
+	}
+	if m.Holder == "" {
+		if left := m.seen.Add(forgetAfter).Sub(now); left > 0 {
+			return Step{}, left
+		}
+		return Step{Kind: ForgetMember, Member: m.Member}, 0
+	}
+	patience := s.Patience
+	if m.hinted {
+		patience = s.Hinted
+	}
+	// Time in which our own link was down is no proof of another's silence.
+	since := m.seen
+	if s.clear.After(since) {
+		since = s.clear
+	}
+	if left := since.Add(patience).Sub(now); left > 0 {
+		return Step{}, left
+	}
+	return Step{Kind: KillMember, Member: m.Member}, 0
+}
+
+// regroup works out who may be given bases, and says whether that changed.
+func (s *State) regroup(now time.Time) bool {
+	var able, linked []string
+	for name, m := range s.members {
+		if m.Holder == "" || m.Draining {
+			continue
+		}
+		able = append(able, name)
+		if m.Linked {
+			linked = append(linked, name)
+		}
+	}
+	if len(linked) > 0 {
+		able = linked // where nobody is linked, nobody is better than another
+	}
+	slices.Sort(able)
+	if slices.Equal(able, s.team) {
+		return false
+	}
+	s.team, s.teamSince, s.stale = able, now, true
+	return true
+}
+
+// peersPending says whether members that were there before us have not shown yet
+// that they live.
+func (s *State) peersPending(now time.Time) bool {
+	for _, m := range s.members {
+		if m.Holder != "" && m.Holder != s.Self && !m.renewed && now.Before(s.joined.Add(s.ColdStart)) {
+			return true
+		}
+	}
+	return false
+}
+
+// Members gives the members that live, as seen last, by name.
+func (s *State) Members() []Member {
+	var all []Member
+	for _, m := range s.members {
+		if m.Holder != "" {
+			all = append(all, m.Member)
+		}
+	}
+	slices.SortFunc(all, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}

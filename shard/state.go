@@ -1,0 +1,264 @@
+package shard
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Lease is a base's Lease as it was seen.
+type Lease struct {
+	// Holder is the incarnation that owns the base, or what somebody else wrote.
+	Holder string
+	// Epoch is leaseTransitions.
+	Epoch int32
+	// Revision is the resource version; it only grows.
+	Revision uint64
+	// Given says that the holder was named by the one before, and has not acted yet.
+	Given bool
+	// Renewed is renewTime, by the clock of who wrote it: compared, never
+	// subtracted from our own.
+	Renewed time.Time
+	// Duration is what the holder promises to renew within.
+	Duration time.Duration
+}
+
+// State is what one replica knows of members and bases. It is not safe for
+// concurrent use. Bases are named by their Lease's name.
+type State struct {
+	Timing
+	// Self is this replica's incarnation, Name its pod.
+	Self, Name string
+
+	until  time.Time // what our own last membership write permits
+	joined time.Time // when we became a member
+	clear  time.Time // since when our own writes succeed without a break
+	broken bool      // the last membership write failed
+
+	members   map[string]*member
+	ended     map[string]time.Time // incarnations that live no more: silent since or from then on
+	team      []string             // who may be given bases, in order
+	teamSince time.Time
+
+	draining bool
+	bases    map[string]*base
+	wish     map[string]string // the Assignment; valid unless stale
+	stale    bool
+	wishedAt time.Time
+	nextMove time.Time // when the next base may be moved to a live member
+}
+
+// base is what is known of one base.
+type base struct {
+	lease  *Lease    // nil where there is none
+	since  time.Time // it was first seen as it is
+	epoch  int32     // the highest that was seen
+	wished bool      // somebody here asked for it
+	known  bool      // it has a Node
+	retire bool      // it is no more
+
+	held    bool
+	tried   int32     // the epoch that our own claim in doubt would give
+	doubt   bool      // a write of ours may or may not have happened
+	proof   bool      // it would give the base away: ours again after another write
+	edited  bool      // somebody took our name out without moving the renew time
+	due     time.Time // of the renewal
+	leaving time.Time // since when it is being handed over; zero for not
+	yielded bool      // nothing is under way on it
+}
+
+// NewState makes the state of a replica that is not a member yet.
+func NewState(self string, t Timing) *State {
+	name, _ := PodOf(self)
+	return &State{
+		Timing: t.Complete(), Self: self, Name: name, members: map[string]*member{}, ended: map[string]time.Time{},
+		bases: map[string]*base{}, wish: map[string]string{},
+	}
+}
+
+// Valid says whether this replica may act at all.
+func (s *State) Valid(now time.Time) bool { return now.Before(s.until) }
+
+// Until is when this replica's right to act ends.
+func (s *State) Until() time.Time { return s.until }
+
+// Renewed takes in that a membership write succeeded that was sent at a time. It
+// says whether the replica may act again that could not.
+func (s *State) Renewed(sent, now time.Time) (again bool) {
+	again = !s.Valid(now)
+	s.until = sent.Add(s.Act)
+	if s.joined.IsZero() {
+		s.joined = now
+	}
+	if s.broken || s.clear.IsZero() {
+		s.broken, s.clear = false, now
+	}
+	return again && s.Valid(now)
+}
+
+// Interrupted takes in that a membership write failed.
+func (s *State) Interrupted() { s.broken = true }
+
+// Silence ends the right to act: this incarnation lives no more.
+func (s *State) Silence() { s.until = time.Time{} }
+
+// Drain has every base handed over.
+func (s *State) Drain(now time.Time) {
+	s.draining = true
+	if m := s.members[s.Name]; m != nil {
+		m.Draining = true
+		s.regroup(now)
+	}
+}
+
+// Wish takes in that somebody here asks for a base. It says whether that is new.
+// Known says that the base has a Node.
+func (s *State) Wish(key string, known bool, now time.Time) (fresh bool) {
+	b := s.base(key, now)
+	fresh = !b.wished
+	b.wished, b.known, b.retire = true, known, false
+	return fresh
+}
+
+func (s *State) base(key string, now time.Time) *base {
+	b := s.bases[key]
+	if b == nil {
+		b = &base{since: now}
+		s.bases[key], s.stale = b, true
+	}
+	return b
+}
+
+// Retire takes in that a base is no more.
+func (s *State) Retire(key string) {
+	if b := s.bases[key]; b != nil {
+		b.retire, b.wished = true, false
+	}
+}
+
+// Yielded takes in that nothing is under way on a base that is being handed over.
+func (s *State) Yielded(key string) (fresh bool) {
+	b := s.bases[key]
+	if b == nil || b.leaving.IsZero() || b.yielded {
+		return false
+	}
+	b.yielded = true
+	return true
+}
+
+// Claim gives the right to act for a base, where it is held.
+func (s *State) Claim(key string, now time.Time) (Claim, bool) {
+	b := s.bases[key]
+	if b == nil || !b.held || b.retire || !s.Valid(now) {
+		return Claim{}, false
+	}
+	return Claim{Holder: s.Self, Epoch: b.epoch, Deadline: s.until, Leaving: !b.leaving.IsZero()}, true
+}
+
+// SeeBase takes in a base's Lease, from a watch, a read or the answer to a write.
+// It says whether a claim was lost by it.
+func (s *State) SeeBase(key string, l Lease, now time.Time) (lost bool) {
+	b := s.base(key, now)
+	if b.lease != nil && l.Revision < b.lease.Revision {
+		return false
+	}
+	if b.lease == nil || l.Revision != b.lease.Revision {
+		b.since = now
+	}
+	if l.Holder != s.Self && b.held {
+		b.edited = b.lease != nil && l.Renewed.Equal(b.lease.Renewed) && !l.Given
+		lost = true
+		b.drop()
+	}
+	if l.Holder == s.Self && b.held && l.Epoch < b.epoch {
+		l.Epoch = b.epoch // edited by hand; the next renewal puts it right
+	}
+	b.lease, b.epoch = &l, max(b.epoch, l.Epoch)
+	return lost
+}
+
+func (b *base) drop() { b.held, b.leaving, b.yielded = false, time.Time{}, false }
+
+// BaseGone takes in that a base has no Lease. Revision is that of the deletion, 0
+// where a read found none.
+func (s *State) BaseGone(key string, revision uint64, now time.Time) {
+	b := s.bases[key]
+	if b == nil || revision != 0 && b.lease != nil && revision < b.lease.Revision {
+		return
+	}
+	if b.lease != nil {
+		b.since = now
+		if !b.held {
+			b.wished = false // whoever retired it knows best; a sign of life wishes again
+		}
+	}
+	b.lease, b.doubt, b.tried = nil, false, 0
+	if !b.wished && !b.held {
+		s.forget(key)
+	}
+}
+
+func (s *State) forget(key string) {
+	delete(s.bases, key)
+	s.stale = true
+}
+
+// Bases gives the names of all bases that are known, those renewed longest ago
+// first.
+func (s *State) Bases() []string {
+	return slices.SortedFunc(maps.Keys(s.bases), func(a, b string) int {
+		return s.bases[a].due.Compare(s.bases[b].due)
+	})
+}
+
+// Held counts the bases that are held and those that should be.
+func (s *State) Held(now time.Time) (held, wanted int) {
+	s.rewish(now)
+	for _, b := range s.bases {
+		if b.held {
+			held++
+		}
+	}
+	for _, m := range s.wish {
+		if m == s.Name {
+			wanted++
+		}
+	}
+	return held, wanted
+}
+
+// Owner gives the member that a base's heartbeat should be passed on to: the one
+// that holds it, or that should where nobody does.
+func (s *State) Owner(key string, now time.Time) (Member, bool) {
+	name := s.wanted(key, now)
+	if b := s.bases[key]; b != nil && b.lease != nil {
+		if pod, ok := PodOf(b.lease.Holder); ok && s.members[pod] != nil && s.members[pod].Holder == b.lease.Holder {
+			name = pod
+		}
+	}
+	m := s.members[name]
+	if m == nil || m.Holder == "" {
+		return Member{}, false
+	}
+	return m.Member, true
+}
+
+// rewishEvery bounds how often the assignment is worked out while bases come and
+// go. Until then a new base is wished for by its first choice.
+const rewishEvery = 200 * time.Millisecond
+
+func (s *State) rewish(now time.Time) {
+	if s.stale && (now.Sub(s.wishedAt) >= rewishEvery || !s.teamSince.Before(s.wishedAt)) {
+		s.wish = Assign(slices.Collect(maps.Keys(s.bases)), s.team)
+		s.wishedAt, s.stale = now, false
+	}
+}
+
+// wanted is the member that should own a base; "" for nobody.
+func (s *State) wanted(key string, now time.Time) string {
+	s.rewish(now)
+	if name, ok := s.wish[key]; ok {
+		return name
+	}
+	return First(key, s.team)
+}

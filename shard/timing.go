@@ -1,0 +1,78 @@
+package shard
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Timing are the durations of the rules. Zero values mean the defaults.
+type Timing struct {
+	// Act is how long one successful membership write lets a replica act, from the
+	// moment the write was sent. Default 3.5 s.
+	Act time.Duration
+	// Patience is how long a member's Lease must stay unchanged before the member
+	// is killed. Default 11 s, a second more than the Lease's duration.
+	Patience time.Duration
+	// Hinted is Patience for a member that is said to be gone. Default 2.5 s.
+	Hinted time.Duration
+	// Renew is how often a base's Lease is renewed. Default 20 s.
+	Renew time.Duration
+	// Missing is how long the Lease of a base that has a Node must be missing
+	// before it is made anew by somebody who did not hold it. Default 30 s.
+	Missing time.Duration
+	// ForeignGrace is how much longer than its duration another controller's Lease
+	// must stay unchanged before it is taken. Default 10 s.
+	ForeignGrace time.Duration
+	// Settle is how long the set of members must be unchanged before bases are
+	// moved from one live member to another. Default 10 s.
+	Settle time.Duration
+	// ColdStart bounds how long a replica that has just joined waits for peers that
+	// its predecessors had. Default 5 s.
+	ColdStart time.Duration
+	// Handover bounds how long a base that is to be handed over may take to finish
+	// what is under way on it. Default 5 s.
+	Handover time.Duration
+	// Pace is the pause between two moves from one live member to another. It does
+	// not hold back a drain. Default 20 ms.
+	Pace time.Duration
+}
+
+// Complete fills in the defaults.
+func (t Timing) Complete() Timing {
+	for _, d := range []struct {
+		at  *time.Duration
+		def time.Duration
+	}{
+		{&t.Act, 3500 * time.Millisecond}, {&t.Patience, 11 * time.Second}, {&t.Hinted, 2500 * time.Millisecond},
+		{&t.Renew, 20 * time.Second}, {&t.ForeignGrace, 10 * time.Second}, {&t.Settle, 10 * time.Second},
+		{&t.ColdStart, 5 * time.Second}, {&t.Handover, 5 * time.Second}, {&t.Pace, 20 * time.Millisecond},
+	} {
+		*d.at = cmp.Or(*d.at, d.def)
+	}
+	t.Missing = cmp.Or(t.Missing, t.Renew+10*time.Second)
+	return t
+}
+
+// Validate reports every fault of completed durations at once.
+func (t Timing) Validate() error {
+	var errs []error
+	for _, d := range []time.Duration{t.Act, t.Patience, t.Hinted, t.Renew, t.Missing, t.ForeignGrace, t.Settle, t.ColdStart, t.Handover, t.Pace} {
+		if d < 0 {
+			errs = append(errs, fmt.Errorf("a duration is negative: %s", d))
+		}
+	}
+	if t.Patience <= t.Act {
+		errs = append(errs, fmt.Errorf("patience (%s) must be longer than what one membership write permits (%s)", t.Patience, t.Act))
+	}
+	return errors.Join(errs...)
+}
+
+// Slack is how much of a Node's grace is left when a replica has died and its
+// bases have been claimed by others at a rate of claims a second. Below zero,
+// Nodes turn NotReady in a failover.
+func (t Timing) Slack(grace time.Duration, bases int, rate float64) time.Duration {
+	claiming := time.Duration(float64(bases) / rate * float64(time.Second))
+	return grace - (t.Renew + t.Patience + claiming + 5*time.Second)
+}

@@ -1,0 +1,197 @@
+package mqtttunnel
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"go.uber.org/zap"
+
+	"module-controller/tunnel"
+)
+
+// dial connects. A connection that fails leaves nothing behind.
+func (t *Tunnel) dial(ctx context.Context, sink tunnel.Sink) (*session, error) {
+	s := &session{
+		Tunnel: t, sink: sink, lost: make(chan error, 1), subscribed: map[tunnel.BaseID]bool{},
+		probes: probeTopic(t.cfg.ClientID),
+	}
+	// The connection outlives ctx by the moment in which it is closed properly.
+	open, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	s.hangUp = hangUp
+	o, err := t.options(open, t.cfg.ClientID)
+	if err != nil {
+		hangUp()
+		return nil, err
+	}
+	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { s.hear(m) }).
+		SetConnectionLostHandler(func(_ paho.Client, err error) { s.lost <- err }).
+		SetBinaryWill(goneTopic(t.cfg.ClientID), []byte("gone"), qos, false) // some brokers refuse an empty one
+	s.client = paho.NewClient(o)
+	keep := context.AfterFunc(ctx, hangUp)
+	err = s.wait(ctx, s.client.Connect(), "connect to broker")
+	keep()
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	s.heard.Store(time.Now().UnixNano())
+	return s, nil
+}
+
+// Evict has the broker end the connection of a client id, by connecting in its name
+// once. It returns ctx's error when that ends first.
+func (t *Tunnel) Evict(ctx context.Context, clientID string) error {
+	open, hangUp := context.WithCancel(ctx)
+	defer hangUp()
+	o, err := t.options(open, clientID)
+	if err != nil {
+		return err
+	}
+	s := &session{Tunnel: t, lost: make(chan error, 1), client: paho.NewClient(o), hangUp: hangUp}
+	defer s.close()
+	if err := s.wait(ctx, s.client.Connect(), "evict "+clientID); err != nil {
+		return err
+	}
+	t.log.Info("client evicted from the broker", zap.String("clientID", clientID))
+	return nil
+}
+
+// options are those of a client that lives for one connection, which ends with
+// open: it never connects again, keeps nothing and repeats nothing. What the
+// configuration names files for is read now.
+func (t *Tunnel) options(open context.Context, clientID string) (*paho.ClientOptions, error) {
+	password, err := t.cfg.password()
+	if err != nil {
+		return nil, err
+	}
+	secure, err := t.cfg.tls()
+	if err != nil {
+		return nil, err
+	}
+	return paho.NewClientOptions().AddBroker(t.cfg.address()).SetClientID(clientID).
+		SetUsername(t.cfg.Username).SetPassword(password).
+		SetProtocolVersion(4).SetCleanSession(true).SetStore(paho.NewMemoryStore()).
+		SetAutoReconnect(false).SetConnectRetry(false).SetResumeSubs(false).SetOrderMatters(true).
+		SetKeepAlive(t.cfg.KeepAlive).SetPingTimeout(t.cfg.PingTimeout).
+		SetConnectTimeout(t.cfg.Timeout).SetWriteTimeout(t.cfg.Timeout).
+		SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) {
+			return t.open(open, secure, clientID)
+		}), nil
+}
+
+// open opens a connection that is closed when ctx ends.
+func (t *Tunnel) open(ctx context.Context, secure *tls.Config, clientID string) (net.Conn, error) {
+	limited, cancel := context.WithTimeout(ctx, t.cfg.Timeout)
+	defer cancel()
+	dial := (&net.Dialer{}).DialContext
+	if secure != nil {
+		dial = (&tls.Dialer{Config: secure}).DialContext
+	}
+	conn, err := dial(limited, "tcp", t.cfg.hostPort())
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { _ = conn.Close() })
+	return &wire{
+		Conn: conn, in: bufio.NewReaderSize(conn, wireBuffer), timeout: t.cfg.Timeout,
+		gate: t.cfg.Gate, free: []byte(probeTopic(clientID)), log: t.log,
+	}, nil
+}
+
+const wireBuffer = 64 << 10 // bytes
+
+// wire is the connection to the broker, where bytes leave. The library bounds only
+// some of its writes and reads a byte at a time.
+type wire struct {
+	net.Conn
+	in      *bufio.Reader
+	timeout time.Duration // of one write
+	gate    tunnel.Gate
+	free    []byte // the topic that is always open: messages to ourselves
+	log     *zap.Logger
+}
+
+func (w *wire) Read(p []byte) (int, error) { return w.in.Read(p) }
+
+// Write writes one packet; the library writes each at once. What is said to a base
+// while the gate is shut is swallowed: the connection stays, so that listening goes
+// on, and what was said is lost, as messages may be.
+func (w *wire) Write(p []byte) (int, error) {
+	if topic, ok := published(p); ok && !bytes.Equal(topic, w.free) && !w.gate.Valid() {
+		w.log.Warn("message to a base held back", zap.Error(tunnel.ErrShut), zap.ByteString("topic", topic))
+		return len(p), nil
+	}
+	if err := w.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil {
+		return 0, err
+	}
+	return w.Conn.Write(p)
+}
+
+// published gives the topic of a packet that publishes a message; MQTT 3.1.1,
+// sections 2.2 and 3.3.
+func published(packet []byte) (topic []byte, ok bool) {
+	const publish = 3
+	if len(packet) < 2 || packet[0]>>4 != publish {
+		return nil, false
+	}
+	_, n := binary.Uvarint(packet[1:]) // the remaining length is written as a varint
+	if rest := packet[1+max(n, 0):]; n > 0 && len(rest) >= 2 {
+		if size := int(binary.BigEndian.Uint16(rest)); len(rest) >= 2+size {
+			return rest[2 : 2+size], true
+		}
+	}
+	return nil, true
+}
+
+const ownTopics = "module-controller/"
+
+func probeTopic(clientID string) string { return ownTopics + clientID + "/probe" }
+
+// goneTopic is where the broker tells of a client whose connection it lost.
+func goneTopic(clientID string) string { return ownTopics + clientID + "/gone" }
+
+func goneClient(topic string) (clientID string, ok bool) {
+	rest, ok := strings.CutPrefix(topic, ownTopics)
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(rest, "/gone")
+}
+
+// wait waits until the broker acknowledged.
+func (s *session) wait(ctx context.Context, token paho.Token, what string) error {
+	timer := time.NewTimer(2 * s.cfg.Timeout)
+	defer timer.Stop()
+	select {
+	case <-token.Done():
+		if err := token.Error(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		return nil
+	case err := <-s.lost:
+		s.lost <- err
+		return fmt.Errorf("%s: connection lost: %w", what, err)
+	case <-timer.C:
+		return fmt.Errorf("%s: no answer within %s", what, 2*s.cfg.Timeout)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// goodbye is how long, in ms, what is being written may take at the end.
+const goodbye = 50
+
+// close ends the connection and waits until what it started has ended.
+func (s *session) close() {
+	s.client.Disconnect(goodbye)
+	s.hangUp()
+}
