@@ -90,7 +90,7 @@ func (r *Replica) write(ctx context.Context, key string, id tunnel.BaseID, step 
 		return r.failed(key, id, step, err)
 	}
 	written.ManagedFields = nil
-	seen, _, _ := parse(written)
+	seen := parse(written)
 	r.mu.Lock()
 	if known := r.leases[key]; known == nil || revision(known.ResourceVersion) <= seen.Revision {
 		r.leases[key] = written

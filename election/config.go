@@ -10,8 +10,8 @@ import (
 	"module-controller/tunnel"
 )
 
-// Config are the settings of a Replica. Incarnation, Namespace, Envs and Name are
-// needed; the zero value of the others means their default.
+// Config are the settings of a Replica. Incarnation, Namespace, Envs, Name
+// and Base are needed; the zero value of the others means their default.
 type Config struct {
 	// Incarnation is this life of this replica, "<pod>_<8 hex digits>", never used
 	// before.
@@ -27,6 +27,8 @@ type Config struct {
 	Envs []string
 	// Name gives the name of a base's Lease, which is its Node's.
 	Name func(tunnel.BaseID) (string, error)
+	// Base gives the base of a Lease's name, the reverse of Name.
+	Base func(name string) (tunnel.BaseID, bool)
 	// Exists says whether a base has a Node. Default: it has none.
 	Exists func(tunnel.BaseID) bool
 	// Address is where this replica takes what members pass on; Version is shown.
@@ -78,8 +80,8 @@ func (c Config) Validate() error {
 	if _, ok := shard.PodOf(c.Incarnation); !ok {
 		errs = append(errs, fmt.Errorf("incarnation %q is not <pod>_<8 hex digits>", c.Incarnation))
 	}
-	if c.Name == nil || c.Namespace == "" || len(c.Envs) == 0 {
-		errs = append(errs, errors.New("a namespace, an environment and a function that names Leases are needed"))
+	if c.Name == nil || c.Base == nil || c.Namespace == "" || len(c.Envs) == 0 {
+		errs = append(errs, errors.New("a namespace, an environment and functions that name Leases are needed"))
 	}
 	if c.Renew <= 0 || c.Duration < time.Second || c.MemberDuration < time.Second || c.MemberRenew <= 0 || c.MemberTimeout <= 0 || c.Drain < 0 || c.Workers < 1 || c.Bases < 1 {
 		errs = append(errs, fmt.Errorf("durations and counts must be positive, lease durations a second at least: renew %s, duration %s, member renew %s, member duration %s, drain %s, workers %d",

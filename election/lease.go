@@ -14,8 +14,7 @@ import (
 
 const prefix = "virtual-kubelet.koupleless.io/"
 
-// Labels and annotations of a base's Lease. The labels change only with its
-// ownership.
+// Labels of a base's Lease. They change only with its ownership.
 const (
 	labelComponent = prefix + "component"
 	componentBase  = "vnode-lease"
@@ -25,13 +24,11 @@ const (
 	stateOwned     = "owned"
 	stateHandover  = "handover" // given, and not acknowledged yet
 	stateOrphaned  = "orphaned" // released to nobody
-	noteIdentity   = prefix + "base-identity"
 )
 
-// parse gives a base's Lease in shard's words, and whose it is; ok is false where
-// the Lease does not say that.
-func parse(l *coordinationv1.Lease) (seen shard.Lease, id tunnel.BaseID, ok bool) {
-	seen = shard.Lease{
+// parse gives a base's Lease in shard's words.
+func parse(l *coordinationv1.Lease) shard.Lease {
+	seen := shard.Lease{
 		Holder: deref(l.Spec.HolderIdentity), Epoch: deref(l.Spec.LeaseTransitions), Revision: revision(l.ResourceVersion),
 		Given:    l.Labels[labelState] == stateHandover,
 		Duration: time.Duration(deref(l.Spec.LeaseDurationSeconds)) * time.Second,
@@ -39,8 +36,7 @@ func parse(l *coordinationv1.Lease) (seen shard.Lease, id tunnel.BaseID, ok bool
 	if l.Spec.RenewTime != nil {
 		seen.Renewed = l.Spec.RenewTime.Time
 	}
-	id = tunnel.BaseID{Env: l.Labels[labelEnv], Identity: l.Annotations[noteIdentity]}
-	return seen, id, id.Env != "" && id.Identity != ""
+	return seen
 }
 
 // revision reads a resource version. The API has them grow as numbers.
@@ -84,7 +80,6 @@ func held(lease *coordinationv1.Lease, id tunnel.BaseID, step shard.Step, holder
 	}
 	pod, _ := shard.PodOf(holder)
 	put(&next.Labels, labelComponent, componentBase, labelEnv, id.Env, labelOwner, pod, labelState, state)
-	put(&next.Annotations, noteIdentity, id.Identity)
 	return next
 }
 

@@ -24,7 +24,7 @@ func (r *Replica) watch(ctx context.Context, wg *sync.WaitGroup) (synced func(co
 	if err != nil {
 		return nil, fmt.Errorf("watch members: %w", err)
 	}
-	baseEvents, err := bases.AddEventHandler(handler(func(l *coordinationv1.Lease) { r.seeBase(l) }, r.baseGone))
+	baseEvents, err := bases.AddEventHandler(handler(r.seeBase, r.baseGone))
 	if err != nil {
 		return nil, fmt.Errorf("watch bases: %w", err)
 	}
@@ -99,18 +99,15 @@ func (r *Replica) memberGone(l *coordinationv1.Lease) {
 	}
 }
 
-// seeBase takes in a base's Lease and has the base looked at. It says whether the
-// base is one of ours to know.
+// seeBase takes in a base's Lease and has the base looked at.
 func (r *Replica) seeBase(l *coordinationv1.Lease) {
 	now := time.Now()
-	seen, id, ok := parse(l)
-	r.mu.Lock()
+	id, ok := r.cfg.Base(l.Name)
 	if !ok {
-		if id, ok = r.ids[l.Name]; !ok {
-			r.mu.Unlock()
-			return // nobody knows whose it is
-		}
+		return // not a base's
 	}
+	seen := parse(l)
+	r.mu.Lock()
 	r.ids[l.Name] = id
 	if known := r.leases[l.Name]; known == nil || revision(known.ResourceVersion) <= seen.Revision {
 		r.leases[l.Name] = l

@@ -30,7 +30,7 @@ type served struct {
 	beat tunnel.Heartbeat
 	// adopted is when this process first knew the base, or began to serve it.
 	adopted  time.Time
-	followed tunnel.Heartbeat     // as the tunnel knows it; zero Base when it does not
+	followed tunnel.Heartbeat // as the tunnel knows it; zero Base when it does not
 
 	modules  []tunnel.Module
 	listed   time.Time

@@ -179,6 +179,12 @@ func (p *Provider) Run(ctx context.Context) error {
 // adopted.
 func (p *Provider) Ready() <-chan struct{} { return p.ready }
 
+// HasNode says whether a base has a Node.
+func (p *Provider) HasNode(id tunnel.BaseID) bool {
+	name, err := plan.NodeName(id)
+	return err == nil && p.nodes.get(name) != nil
+}
+
 // Changed is to be called when a claim was gained or lost or is about to be handed
 // over. It returns at once.
 func (p *Provider) Changed(id tunnel.BaseID) { p.queue.Add(id) }
@@ -294,9 +300,12 @@ func (p *Provider) Census() Census {
 	c := Census{Queued: p.queue.Len()}
 	for _, b := range p.bases.all() {
 		s := b.lastSummary()
-		if s.ready {
+		switch {
+		case !s.owned:
+			continue
+		case s.ready:
 			c.Ready++
-		} else {
+		default:
 			c.NotReady++
 		}
 		c.Modules += s.modules

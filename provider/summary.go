@@ -7,12 +7,13 @@ import (
 
 // summary is what the last look at a base found, for gauges.
 type summary struct {
+	owned              bool
 	ready              bool
 	modules, strangers int
 }
 
 func (b *base) summarize(out plan.Output) {
-	s := summary{ready: b.notReady == "", strangers: len(out.Strangers)}
+	s := summary{owned: true, ready: b.notReady == "", strangers: len(out.Strangers)}
 	for _, m := range b.modules {
 		if m.State == tunnel.Activated {
 			s.modules++
@@ -21,6 +22,13 @@ func (b *base) summarize(out plan.Output) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.summary = s
+}
+
+// unsummarize says that the base is not this replica's.
+func (b *base) unsummarize() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.summary = summary{}
 }
 
 func (b *base) lastSummary() summary {

@@ -141,6 +141,7 @@ func (b *base) begin(node *corev1.Node, now time.Time, stale time.Duration) {
 // pod controller's sight after its record was emptied, so nothing is uninstalled.
 func (p *Provider) letGo(b *base) {
 	b.owned = false
+	b.unsummarize()
 	if b.followed.Base == b.id {
 		p.tunnels[b.followed.Tunnel].Unfollow(b.id)
 		b.followed = tunnel.Heartbeat{}

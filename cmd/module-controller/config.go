@@ -5,7 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"strconv"
 	"strings"
 
 	"module-controller/election"
@@ -19,6 +21,7 @@ import (
 type config struct {
 	envs                         []string
 	podName, podNamespace        string
+	podUID, podIP                string
 	kubeconfig                   string
 	qps                          float64
 	burst                        int
@@ -90,8 +93,13 @@ func (c *config) finish(env func(string) (string, bool)) []error {
 		}
 		c.podName = strings.ToLower(host)
 	}
-	c.election.Holder = holder(c.podName)
-	c.election.Name = plan.NodeName
+	c.election.Name, c.election.Base = plan.NodeName, plan.BaseOf
+	c.election.Namespace, c.election.PodUID = c.podNamespace, c.podUID
+	c.election.Envs, c.election.Version = c.envs, version
+	if c.useHTTP && c.podIP != "" {
+		c.election.Address = net.JoinHostPort(c.podIP, strconv.Itoa(c.httpPort))
+	}
+	c.begin(incarnation(c.podName))
 	errs = append(errs, c.election.Complete().Validate(), c.provider.Complete().Validate())
 	for _, e := range c.envs {
 		errs = append(errs, plan.CheckEnv(e))
@@ -101,10 +109,9 @@ func (c *config) finish(env func(string) (string, bool)) []error {
 	}
 	if c.useMQTT {
 		c.mqtt.Environments = c.envs
-		if c.mqtt.ClientID == "" {
-			c.mqtt.ClientID = strings.Trim(c.mqttPrefix+"-"+c.election.Holder, "-")
-		}
-		errs = append(errs, c.mqtt.Complete().Validate())
+		checked := c.mqtt.Complete()
+		checked.ClientID = c.clientID(c.election.Incarnation)
+		errs = append(errs, checked.Validate())
 	}
 	if c.useHTTP {
 		c.http.Env = c.envs[0]
@@ -112,4 +119,20 @@ func (c *config) finish(env func(string) (string, bool)) []error {
 		errs = append(errs, c.http.Complete().Validate())
 	}
 	return errs
+}
+
+// begin begins a new life.
+func (c *config) begin(incarnation string) { c.election.Incarnation = incarnation }
+
+// clientID is the name of an incarnation at the broker.
+func (c *config) clientID(incarnation string) string {
+	if c.mqtt.ClientID != "" {
+		return c.mqtt.ClientID
+	}
+	return strings.Trim(c.mqttPrefix+"-"+incarnation, "-")
+}
+
+// incarnationOf is the reverse of clientID.
+func (c *config) incarnationOf(clientID string) (string, bool) {
+	return strings.CutPrefix(clientID, strings.TrimSuffix(c.clientID("x"), "x"))
 }

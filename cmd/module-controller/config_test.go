@@ -35,8 +35,10 @@ func TestConfigFromEnvironmentAndFlags(t *testing.T) {
 	if cfg.provider.Node.DefaultMetaspace != 512<<20 || cfg.provider.Plan.Policy != plan.PolicyUninstall {
 		t.Errorf("metaspace %d, policy %s", cfg.provider.Node.DefaultMetaspace, cfg.provider.Plan.Policy)
 	}
-	if !strings.HasPrefix(cfg.mqtt.ClientID, "module-controller-mc-0_") || !strings.HasPrefix(cfg.election.Holder, "mc-0_") {
-		t.Errorf("client id %s, holder %s", cfg.mqtt.ClientID, cfg.election.Holder)
+	life := cfg.election.Incarnation
+	back, ok := cfg.incarnationOf(cfg.clientID(life))
+	if cfg.clientID(life) != "module-controller-"+life || !strings.HasPrefix(life, "mc-0_") || !ok || back != life {
+		t.Errorf("client id %s, incarnation %s, back %s", cfg.clientID(life), life, back)
 	}
 	if strings.Join(cfg.ignored, ",") != "IS_CLUSTER" {
 		t.Errorf("ignored %v", cfg.ignored)
@@ -98,7 +100,7 @@ func TestHealth(t *testing.T) {
 
 func TestMetricsCount(t *testing.T) {
 	m := newMetrics()
-	m.watch(func() provider.Census { return provider.Census{Ready: 3, NotReady: 1, Modules: 2} })
+	m.watch(func() provider.Census { return provider.Census{Ready: 3, NotReady: 1, Modules: 2} }, func() (held, wanted, members int) { return 1, 2, 3 })
 	m.Dropped("t", "not_json")
 	m.Command("t", tunnel.InstallModule, "done", time.Second)
 	m.Wrote("node", nil)

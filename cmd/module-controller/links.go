@@ -3,32 +3,56 @@ package main
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"module-controller/provider"
 	"module-controller/tunnel"
 )
 
-// linkWatch passes all that tunnels hear on to the provider, and remembers which
-// of them were connected once.
+// linkWatch passes all that tunnels hear on to the provider, remembers which of
+// them were connected once, and tells whether all are.
 type linkWatch struct {
 	tunnel.Sink
+	tunnels int
+	linked  func(up bool)
 
 	mu sync.Mutex
 	// mu guards what follows
 	connected map[string]bool
+	up        map[string]bool
 }
 
-func newLinkWatch(sink tunnel.Sink) *linkWatch {
-	return &linkWatch{Sink: sink, connected: map[string]bool{}}
+func newLinkWatch(sink tunnel.Sink, tunnels int, linked func(up bool)) *linkWatch {
+	return &linkWatch{Sink: sink, tunnels: tunnels, linked: linked, connected: map[string]bool{}, up: map[string]bool{}}
 }
+
+// cutFor is how long a link must be down before others are told. A broker that is
+// started again cuts all replicas off at once, and no base should move for that.
+const cutFor = 5 * time.Second
 
 func (w *linkWatch) Link(l tunnel.Link) {
+	w.mu.Lock()
+	w.connected[l.Tunnel] = w.connected[l.Tunnel] || l.Up
+	w.up[l.Tunnel] = l.Up
+	w.mu.Unlock()
 	if l.Up {
-		w.mu.Lock()
-		w.connected[l.Tunnel] = true
-		w.mu.Unlock()
+		w.tell()
+	} else {
+		time.AfterFunc(cutFor, w.tell)
 	}
 	w.Sink.Link(l)
+}
+
+func (w *linkWatch) tell() {
+	w.mu.Lock()
+	up := 0
+	for _, is := range w.up {
+		if is {
+			up++
+		}
+	}
+	w.mu.Unlock()
+	w.linked(up == w.tunnels)
 }
 
 func (w *linkWatch) once(name string) error {

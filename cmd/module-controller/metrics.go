@@ -29,6 +29,8 @@ type metrics struct {
 	boundToReady prometheus.Histogram
 	links        *prometheus.GaugeVec
 	conflicts    prometheus.Counter
+	moves        *prometheus.CounterVec
+	kills        prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -46,18 +48,27 @@ func newMetrics() *metrics {
 		syncs:     histogram("sync_seconds", "Time of one look at a base, by result.", prometheus.ExponentialBuckets(0.0001, 4, 8), "result"),
 		links:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "link_up", Help: "1 while this process's link of a tunnel is up."}, []string{"tunnel"}),
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "identity_conflicts_total", Help: "Bases found to share their identity with another live one."}),
+		moves:     counter("ownership_changes_total", "Changes of which replica owns a base, as this replica saw to them, by how: claimed, given, released, lost.", "how"),
+		kills:     prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "members_killed_total", Help: "Silent members whose Lease this replica emptied."}),
 		boundToReady: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: prefix + "bound_to_ready_seconds", Help: "Time from a pod's binding to its readiness; the API tells both in whole seconds.",
 			Buckets: []float64{1, 2, 5, 10, 30, 60, 120, 300},
 		}),
 	}
-	m.registry.MustRegister(m.dropped, m.commands, m.writes, m.syncs, m.links, m.conflicts, m.boundToReady,
+	m.registry.MustRegister(m.dropped, m.commands, m.writes, m.syncs, m.links, m.conflicts, m.boundToReady, m.moves, m.kills,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 // watch adds the gauges that are counted when they are asked for.
-func (m *metrics) watch(census func() provider.Census) {
+func (m *metrics) watch(census func() provider.Census, owned func() (held, wanted, members int)) {
+	count := func(name, help string, value func(held, wanted, members int) int) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help},
+			func() float64 { return float64(value(owned())) }))
+	}
+	count("bases_owned", "Bases whose Lease names this replica.", func(held, _, _ int) int { return held })
+	count("bases_assigned", "Bases that this replica should own.", func(_, wanted, _ int) int { return wanted })
+	count("members", "Replicas that live, as this one sees them.", func(_, _, members int) int { return members })
 	gauge := func(name, help string, labels prometheus.Labels, value func(provider.Census) int) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help, ConstLabels: labels},
 			func() float64 { return float64(value(census())) }))
@@ -108,10 +119,14 @@ func (m *metrics) Link(tunnel string, up bool) {
 
 func (m *metrics) Conflict() { m.conflicts.Inc() }
 
+// Moved and Killed are election's hooks.
+func (m *metrics) Moved(how string) { m.moves.WithLabelValues(how).Inc() }
+func (m *metrics) Killed()          { m.kills.Inc() }
+
 // printMetrics writes the reference of metrics as Markdown.
 func printMetrics(w io.Writer) error {
 	m := newMetrics()
-	m.watch(func() provider.Census { return provider.Census{} })
+	m.watch(func() provider.Census { return provider.Census{} }, func() (held, wanted, members int) { return 0, 0, 0 })
 	descs := make(chan *prometheus.Desc)
 	go func() {
 		defer close(descs)

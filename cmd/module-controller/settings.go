@@ -24,7 +24,7 @@ type setting struct {
 
 // settings are all settings, in the order of the reference.
 func settings(c *config) []setting {
-	return slices.Concat(general(c), mqttSettings(c), httpSettings(c), behaviour(c), accepted(c))
+	return slices.Concat(general(c), mqttSettings(c), httpSettings(c), ownership(c), behaviour(c), accepted(c))
 }
 
 func general(c *config) []setting {
@@ -32,6 +32,8 @@ func general(c *config) []setting {
 		{env: "ENV", flag: "env", def: "default", help: "environments whose bases are served, separated by commas; DNS labels", set: list(&c.envs)},
 		{env: "POD_NAME", flag: "pod-name", help: "this replica's name; default: the host's", set: text(&c.podName)},
 		{env: "POD_NAMESPACE", flag: "pod-namespace", def: "module-controller", help: "this replica's namespace", set: text(&c.podNamespace)},
+		{env: "POD_UID", flag: "pod-uid", help: "this pod's UID: a container that is started again need not wait for its own last life to be over", set: text(&c.podUID)},
+		{env: "POD_IP", flag: "pod-ip", help: "this pod's address, where members pass HTTP heartbeats on to; without it none are passed on to this replica", set: text(&c.podIP)},
 		{env: "KUBECONFIG", flag: "kubeconfig", help: "a kubeconfig file; default: the pod's service account", set: text(&c.kubeconfig)},
 		{env: "KUBE_API_QPS", flag: "kube-api-qps", def: "500", help: "requests a second to the API server", set: number(&c.qps)},
 		{env: "KUBE_API_BURST", flag: "kube-api-burst", def: "1000", help: "requests to the API server at once, above the rate", set: count(&c.burst)},
@@ -76,6 +78,22 @@ func httpSettings(c *config) []setting {
 	}
 }
 
+func ownership(c *config) []setting {
+	e := &c.election
+	return []setting{
+		{env: "LEASE_DURATION", flag: "lease-duration", def: "40s", help: "duration written into a base's Lease", set: duration(&e.Duration)},
+		{env: "LEASE_RENEW_INTERVAL", flag: "lease-renew-interval", def: "20s", help: "how often a base's Lease is renewed", set: duration(&e.Renew)},
+		{env: "LEASE_WORKERS", flag: "lease-workers", def: "16", help: "Leases of bases written at a time", set: count(&e.Workers)},
+		{env: "MEMBER_LEASE_DURATION", flag: "member-lease-duration", def: "10s", help: "how long a replica's own Lease may stay unchanged, and a second more, before others take its bases", set: duration(&e.MemberDuration)},
+		{env: "MEMBER_RENEW_INTERVAL", flag: "member-renew-interval", def: "1s", help: "how often a replica's own Lease is renewed", set: duration(&e.MemberRenew)},
+		{env: "ACT_WINDOW", flag: "act-window", def: "3500ms", help: "how long one renewal of its own Lease lets a replica act", set: duration(&e.Act)},
+		{env: "SETTLE_TIME", flag: "settle-time", def: "10s", help: "how long the members must be the same before bases move between live ones", set: duration(&e.Settle)},
+		{env: "DRAIN_TIMEOUT", flag: "drain-timeout", def: "25s", help: "how long the handing over of all bases may take at the end", set: duration(&e.Drain)},
+		{env: "NODE_MONITOR_GRACE", flag: "node-monitor-grace", def: "50s", help: "the cluster's node-monitor-grace-period, into which a failover must fit; 40s before Kubernetes 1.32", set: duration(&e.Grace)},
+		{env: "BASES_PER_REPLICA", flag: "bases-per-replica", def: "500", help: "bases of one replica for which a failover must fit into it", set: count(&e.Bases)},
+	}
+}
+
 func behaviour(c *config) []setting {
 	p := &c.provider
 	return []setting{
@@ -98,8 +116,6 @@ func behaviour(c *config) []setting {
 		{env: "BACKOFF_FIRST", flag: "backoff-first", def: "10s", help: "pause after a failed install, doubled with each failure", set: duration(&p.Plan.BackOffFirst)},
 		{env: "BACKOFF_MAX", flag: "backoff-max", def: "5m", help: "the longest such pause", set: duration(&p.Plan.BackOffMax)},
 		{env: "MAX_CONTAINERS", flag: "max-containers", def: "64", help: "modules in one pod", set: count(&p.Plan.MaxContainers)},
-		{env: "LEASE_DURATION", flag: "lease-duration", def: "40s", help: "duration written into a base's Lease", set: duration(&c.election.Duration)},
-		{env: "LEASE_RENEW_INTERVAL", flag: "lease-renew-interval", def: "20s", help: "how often a base's Lease is renewed", set: duration(&c.election.Renew)},
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/uuid"
+
 	"module-controller/e2e/process"
 )
 
@@ -47,7 +49,8 @@ func StartController(ctx context.Context, o ControllerOptions) (*Controller, err
 	}
 	c.env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
-		"KUBECONFIG=" + o.Kubeconfig, "POD_NAME=" + o.PodName, "POD_NAMESPACE=module-controller",
+		"KUBECONFIG=" + o.Kubeconfig, "POD_NAME=" + o.PodName, "POD_NAMESPACE=" + Namespace,
+		"POD_UID=" + string(uuid.NewUUID()), "POD_IP=127.0.0.1",
 		"HEALTH_PROBE_BIND_ADDRESS=127.0.0.1:" + strconv.Itoa(c.health),
 		"METRICS_BIND_ADDRESS=127.0.0.1:" + strconv.Itoa(c.metrics),
 	}, o.Env...)

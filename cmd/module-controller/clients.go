@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"module-controller/tunnel"
+)
+
+// clients are those of one life of a replica.
+type clients struct {
+	// work writes Nodes, Pods and bases' Leases, and nothing while this replica may
+	// not act.
+	work kubernetes.Interface
+	// member writes the membership, on a connection of its own.
+	member kubernetes.Interface
+	// token is what the API server knows this replica by; nil for a certificate.
+	token func() (string, error)
+}
+
+const (
+	memberTimeout = 2 * time.Second
+	dialTimeout   = 10 * time.Second
+	keepAlive     = 15 * time.Second
+)
+
+func newClients(cfg *config, gate tunnel.Gate) (*clients, error) {
+	base, err := restConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("find the API server: %w; set KUBECONFIG outside of a cluster", err)
+	}
+	base.UserAgent = "module-controller/" + version
+	base.ContentType = runtime.ContentTypeProtobuf
+	base.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	work, member := rest.CopyConfig(base), rest.CopyConfig(base)
+	work.QPS, work.Burst = float32(cfg.qps), cfg.burst
+	work.Wrap(func(rt http.RoundTripper) http.RoundTripper { return gatedWrites{rt, gate} })
+	member.QPS, member.Timeout = -1, memberTimeout
+	// A dialer of its own makes it a connection of its own: transports are shared.
+	member.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext
+	c := &clients{token: tokenOf(base)}
+	if c.work, err = kubernetes.NewForConfig(work); err != nil {
+		return nil, fmt.Errorf("make client: %w", err)
+	}
+	if c.member, err = kubernetes.NewForConfig(member); err != nil {
+		return nil, fmt.Errorf("make client: %w", err)
+	}
+	return c, nil
+}
+
+func restConfig(cfg *config) (*rest.Config, error) {
+	if cfg.kubeconfig == "" {
+		return rest.InClusterConfig()
+	}
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = cfg.kubeconfig
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+}
+
+func tokenOf(cfg *rest.Config) func() (string, error) {
+	switch {
+	case cfg.BearerTokenFile != "":
+		return func() (string, error) {
+			text, err := os.ReadFile(cfg.BearerTokenFile)
+			return strings.TrimSpace(string(text)), err
+		}
+	case cfg.BearerToken != "":
+		return func() (string, error) { return cfg.BearerToken, nil }
+	}
+	return nil
+}
+
+// gatedWrites refuses to write while the gate is shut: where bytes leave, so that
+// what began before cannot end after. Events change nothing and may always go.
+type gatedWrites struct {
+	http.RoundTripper
+	gate tunnel.Gate
+}
+
+func (g gatedWrites) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "/events") && !strings.Contains(r.URL.Path, "/events/") && !g.gate.Valid() {
+		return nil, fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, tunnel.ErrShut)
+	}
+	return g.RoundTripper.RoundTrip(r)
+}
