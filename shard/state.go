@@ -43,6 +43,7 @@ type State struct {
 	draining bool
 	bases    map[string]*base
 	wish     map[string]string // the Assignment; valid unless stale
+	home     map[string]string // while draining: the Assignment as it is when we are back
 	stale    bool
 	wishedAt time.Time
 	nextMove time.Time // when the next base may be moved to a live member
@@ -104,7 +105,7 @@ func (s *State) Silence() { s.until = time.Time{} }
 
 // Drain has every base handed over.
 func (s *State) Drain(now time.Time) {
-	s.draining = true
+	s.draining, s.stale = true, true
 	if m := s.members[s.Name]; m != nil {
 		m.Draining = true
 		s.regroup(now)
@@ -250,6 +251,9 @@ const rewishEvery = 200 * time.Millisecond
 func (s *State) rewish(now time.Time) {
 	if s.stale && (now.Sub(s.wishedAt) >= rewishEvery || !s.teamSince.Before(s.wishedAt)) {
 		s.wish = Assign(slices.Collect(maps.Keys(s.bases)), s.team)
+		if s.draining {
+			s.home = Assign(slices.Collect(maps.Keys(s.bases)), append(slices.Clone(s.team), s.Name))
+		}
 		s.wishedAt, s.stale = now, false
 	}
 }

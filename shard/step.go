@@ -185,6 +185,9 @@ func (s *State) turnLeaving(key string, b *base, step Step, now time.Time) (Step
 // must wait. A member without a name means nobody.
 func (s *State) successor(key string, b *base, now time.Time) (to Member, wait time.Duration, leaves bool) {
 	name := s.wanted(key, now)
+	if home := s.home[key]; s.draining && home != "" && home != s.Name {
+		name = home // a guest goes home, where it will belong when we are back too
+	}
 	m := s.members[name]
 	switch {
 	case s.draining && m == nil:

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"github.com/go-logr/zapr"
@@ -24,9 +26,33 @@ func newLog(level, format string) (*zap.Logger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make log: %w", err)
 	}
-	klog.SetLogger(zapr.NewLogger(log.Named("client-go")))
+	klog.SetLogger(zapr.NewLogger(log.Named("client-go").WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return unlessCanceled{c} }))))
 	vklog.L = vkLog{log.Named("virtual-kubelet").Sugar()}
 	return log, nil
+}
+
+// unlessCanceled drops what client-go says of requests that ended because this
+// process ends.
+type unlessCanceled struct{ zapcore.Core }
+
+func (c unlessCanceled) With(fields []zapcore.Field) zapcore.Core {
+	return unlessCanceled{c.Core.With(fields)}
+}
+
+func (c unlessCanceled) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(e.Level) {
+		return checked.AddCore(e, c)
+	}
+	return checked
+}
+
+func (c unlessCanceled) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	for _, f := range fields {
+		if err, ok := f.Interface.(error); ok && errors.Is(err, context.Canceled) {
+			return nil
+		}
+	}
+	return c.Core.Write(e, fields)
 }
 
 // vkLog is virtual-kubelet's log, one level lower: what it finds worth an

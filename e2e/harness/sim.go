@@ -47,6 +47,8 @@ type Counts struct {
 	Installs int `json:"installs"`
 	// Uninstalls counts those that took effect, as Installs does.
 	Uninstalls int `json:"uninstalls"`
+	// Questions counts what changes nothing: lists and health.
+	Questions int `json:"questions"`
 }
 
 // Counts asks what the fleet did.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,7 +31,8 @@ type world struct {
 	httpPort   int
 	broker     *harness.Sim
 	fleet      *harness.Sim
-	controller *harness.Controller
+	controller *harness.Controller   // the first of replicas
+	replicas   []*harness.Controller // in the order of their names
 	dir        string
 	// apiAway: the API server was cut off, of which client-go logs errors.
 	apiAway bool
@@ -121,33 +123,70 @@ func (w *world) startFleet(bases int, args []string) {
 // withController starts the product under the rights of the manifests.
 func (w *world) withController(env ...string) *world {
 	w.Helper()
+	return w.withReplicas(1, env...)
+}
+
+// withReplicas starts more replicas of the product, all at once.
+func (w *world) withReplicas(n int, env ...string) *world {
+	w.Helper()
+	started := make([]*harness.Controller, n)
+	var wait sync.WaitGroup
+	for i := range n {
+		name := "module-controller-" + strconv.Itoa(len(w.replicas)+i)
+		wait.Go(func() { started[i] = w.startReplica(name, env) })
+	}
+	wait.Wait()
+	if w.replicas = append(w.replicas, started...); slices.Contains(w.replicas, nil) {
+		w.FailNow()
+	}
+	w.controller = w.replicas[0]
+	return w
+}
+
+// startReplica starts one replica and returns when it is ready; nil where that
+// failed.
+func (w *world) startReplica(name string, env []string) *harness.Controller {
+	w.Helper()
 	ctx, cancel := context.WithTimeout(w.Context(), patience)
 	defer cancel()
 	kubeconfig, err := plane.KubeconfigFor(ctx, harness.Namespace, harness.ServiceAccount)
-	w.must(err)
+	if err != nil {
+		w.Error(err)
+		return nil
+	}
 	base := []string{"ENV=" + w.env, "LOG_LEVEL=debug"}
 	if w.brokerPort != 0 {
 		base = append(base, "ENABLE_MQTT_TUNNEL=true", "MQTT_BROKER=127.0.0.1", "MQTT_PORT="+strconv.Itoa(w.brokerPort))
 	}
 	if w.httpPort != 0 {
-		base = append(base, "ENABLE_HTTP_TUNNEL=true", "HTTP_TUNNEL_LISTEN_PORT="+strconv.Itoa(w.httpPort), "HTTP_TUNNEL_ALLOWED_CIDRS=127.0.0.0/8")
+		port := w.httpPort
+		if len(w.replicas) > 0 || !strings.HasSuffix(name, "-0") { // one host, so each has a port of its own
+			if port, err = process.FreePort(); err != nil {
+				w.Error(err)
+				return nil
+			}
+		}
+		base = append(base, "ENABLE_HTTP_TUNNEL=true", "HTTP_TUNNEL_LISTEN_PORT="+strconv.Itoa(port), "HTTP_TUNNEL_ALLOWED_CIDRS=127.0.0.0/8")
 	}
-	w.controller, err = harness.StartController(ctx, harness.ControllerOptions{
-		Binary: bin.Controller, Kubeconfig: kubeconfig, PodName: "module-controller-0",
-		Log: filepath.Join(w.dir, "controller.log"), Env: append(base, env...),
+	c, err := harness.StartController(ctx, harness.ControllerOptions{
+		Binary: bin.Controller, Kubeconfig: kubeconfig, PodName: name,
+		Log: filepath.Join(w.dir, name+".log"), Env: append(base, env...),
 	})
-	w.must(err)
-	return w
+	if err != nil {
+		w.Error(err)
+		return nil
+	}
+	return c
 }
 
 func (w *world) cleanUp() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if w.controller != nil {
-		if err := w.controller.Stop(20 * time.Second); err != nil {
+	for _, c := range w.replicas {
+		if err := c.Stop(40 * time.Second); err != nil {
 			w.Error(err)
 		}
-		lines, err := w.controller.ErrorLines()
+		lines, err := c.ErrorLines()
 		if w.apiAway {
 			lines = slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, `"logger":"client-go"`) })
 		}

@@ -1,0 +1,200 @@
+package suite
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"module-controller/e2e/harness"
+)
+
+// owner is what a base's Lease says.
+type owner struct {
+	holder string
+	epoch  int32
+}
+
+// owners gives what the Leases of the world's bases say, by Node.
+func (w *world) owners() map[string]owner {
+	w.Helper()
+	list, err := client.CoordinationV1().Leases("kube-node-lease").List(w.Context(),
+		metav1.ListOptions{LabelSelector: "virtual-kubelet.koupleless.io/env=" + w.env})
+	w.must(err)
+	owners := map[string]owner{}
+	for _, l := range list.Items {
+		owners[l.Name] = ownerOf(l)
+	}
+	return owners
+}
+
+func ownerOf(l coordinationv1.Lease) owner {
+	var o owner
+	if l.Spec.HolderIdentity != nil {
+		o.holder = *l.Spec.HolderIdentity
+	}
+	if l.Spec.LeaseTransitions != nil {
+		o.epoch = *l.Spec.LeaseTransitions
+	}
+	return o
+}
+
+// ownedBy waits until every base is owned by a replica whose incarnation is none of
+// gone, and gives how long that took.
+func (w *world) ownedBy(within time.Duration, bases int, gone ...string) time.Duration {
+	w.Helper()
+	began := time.Now()
+	w.eventually(within, func() error {
+		owners := w.owners()
+		if len(owners) != bases {
+			return fmt.Errorf("%d leases, want %d", len(owners), bases)
+		}
+		for node, o := range owners {
+			if o.holder == "" {
+				return fmt.Errorf("%s has no owner", node)
+			}
+			for _, g := range gone {
+				if o.holder == g {
+					return fmt.Errorf("%s is still owned by %s", node, g)
+				}
+			}
+		}
+		return nil
+	})
+	return time.Since(began)
+}
+
+// incarnation gives who holds a replica's membership Lease.
+func (w *world) incarnation(replica int) string {
+	w.Helper()
+	l, err := client.CoordinationV1().Leases(harness.Namespace).Get(w.Context(), fmt.Sprintf("module-controller-%d", replica), metav1.GetOptions{})
+	w.must(err)
+	return ownerOf(*l).holder
+}
+
+// shares counts the bases of each replica, by its pod's name.
+func (w *world) shares() map[string]int {
+	w.Helper()
+	shares := map[string]int{}
+	for _, o := range w.owners() {
+		pod, _, _ := strings.Cut(o.holder, "_")
+		shares[pod]++
+	}
+	return shares
+}
+
+// fleetOf starts replicas and bases, each base with a module that is Ready.
+func fleetOf(t *testing.T, replicas int32, bases int) *world {
+	t.Helper()
+	w := newWorld(t).withBroker().withFleet(bases).withReplicas(int(replicas), "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
+	w.nodesReady(bases)
+	w.deployment("stock", "1.0.0", jar("stock", "1.0.0"), int32(bases), spread)
+	w.podsReady("app=stock", bases)
+	return w
+}
+
+// undisturbed notes the world as it is, and gives the check that nobody noticed
+// what happened since: no Node turned NotReady, no module was installed or
+// uninstalled again, no pod's readiness changed.
+func (w *world) undisturbed(installs int) (check func()) {
+	w.Helper()
+	ready := readySince(w.pods("app=stock"))
+	stop := w.watchNodes()
+	return func() {
+		w.Helper()
+		w.eachListed()
+		if c := w.counts(); c.Installs != installs || c.Uninstalls != 0 {
+			w.Errorf("installs %d, uninstalls %d; want %d and none", c.Installs, c.Uninstalls, installs)
+		}
+		if bad := stop(); len(bad) > 0 {
+			w.Errorf("nodes turned not ready: %v", bad)
+		}
+		for uid, since := range readySince(w.pods("app=stock")) {
+			if ready[uid] != since {
+				w.Errorf("pod %s: ready since %s, was %s", uid, since, ready[uid])
+			}
+		}
+	}
+}
+
+// eachListed waits until every base's list was asked for twice more: whoever serves
+// it now has seen it and done what followed from it.
+func (w *world) eachListed() {
+	w.Helper()
+	before := w.counts()
+	w.eventually(patience, func() error {
+		if now := w.counts(); now.Questions < before.Questions+3*before.Bases {
+			return fmt.Errorf("%d questions were asked, were %d", now.Questions, before.Questions)
+		}
+		return nil
+	})
+}
+
+func TestAKilledReplicasBasesAreTakenOver(t *testing.T) {
+	const bases = 60
+	w := fleetOf(t, 3, bases)
+	check := w.undisturbed(bases)
+	if n := len(w.shares()); n != 3 {
+		t.Fatalf("%d replicas own bases: %v", n, w.shares())
+	}
+	victim := w.incarnation(1)
+	w.must(w.replicas[1].Kill())
+	took := w.ownedBy(12*time.Second, bases, victim)
+	t.Logf("all bases of %s were claimed %s after it was killed", victim, took.Round(time.Millisecond))
+	check()
+	w.must(w.replicas[1].Start(t.Context()))
+	w.pod("after", "base-0007", "orders", "1.0.0", jar("orders", "1.0.0"))
+	w.ready("after")
+}
+
+func TestARollingRestartIsNotFelt(t *testing.T) {
+	const bases = 60
+	w := fleetOf(t, 3, bases)
+	check := w.undisturbed(bases)
+	before := w.owners()
+	for i := 2; i >= 0; i-- {
+		gone := w.incarnation(i)
+		w.must(w.replicas[i].Stop(40 * time.Second))
+		w.ownedBy(time.Second, bases, gone)
+		w.must(w.replicas[i].Start(t.Context()))
+	}
+	// The bases settle where they belong.
+	w.eventually(patience, func() error {
+		for pod, n := range w.shares() {
+			if float64(n) > 1.15*bases/3 {
+				return fmt.Errorf("%s owns %d of %d", pod, n, bases)
+			}
+		}
+		return nil
+	})
+	for node, o := range w.owners() {
+		if moves := o.epoch - before[node].epoch; moves > 2 {
+			t.Errorf("%s moved %d times", node, moves)
+		}
+	}
+	check()
+}
+
+func TestAFrozenReplicaComesBackAsSomebodyNew(t *testing.T) {
+	const bases = 30
+	w := fleetOf(t, 3, bases)
+	check := w.undisturbed(bases)
+	victim := w.incarnation(0)
+	w.must(w.replicas[0].Signal(syscall.SIGSTOP))
+	w.ownedBy(20*time.Second, bases, victim)
+	w.must(w.replicas[0].Signal(syscall.SIGCONT))
+	w.eventually(patience, func() error {
+		if now := w.incarnation(0); now == victim || now == "" {
+			return fmt.Errorf("replica 0 is %q", now)
+		}
+		if w.shares()["module-controller-0"] == 0 {
+			return fmt.Errorf("replica 0 owns nothing: %v", w.shares())
+		}
+		return nil
+	})
+	check()
+}
