@@ -63,6 +63,7 @@ func (r *Replica) turn(ctx context.Context, key string) (time.Duration, error) {
 		return again, r.ask(ctx, step.Incarnation)
 	case shard.DeleteBase:
 		return 0, r.delete(ctx, key, id, lease)
+	default: // the steps that write
 	}
 	return again, r.write(ctx, key, id, step, lease)
 }
@@ -128,6 +129,7 @@ func (r *Replica) tell(id tunnel.BaseID, step shard.Step, lost bool) {
 	case shard.ReleaseBase:
 		r.log.Info("base released", zap.Stringer("base", id))
 		r.hooks.Moved("released")
+	default: // the owner stays
 	}
 	if lost {
 		r.hooks.Changed(id)

@@ -77,6 +77,7 @@ func held(lease *coordinationv1.Lease, id tunnel.BaseID, step shard.Step, holder
 		state = stateHandover
 	case shard.ReleaseBase:
 		state = stateOrphaned
+	default: // ours
 	}
 	pod, _ := shard.PodOf(holder)
 	put(&next.Labels, labelComponent, componentBase, labelEnv, id.Env, labelOwner, pod, labelState, state)

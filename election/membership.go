@@ -38,7 +38,7 @@ func (r *Replica) join(ctx context.Context) error {
 				if err = r.writeMembership(ctx, lease); err == nil {
 					return nil
 				}
-			} else if now == since {
+			} else if now.Equal(since) {
 				r.log.Info("waiting for an earlier life of this replica to fall silent", zap.String("holder", deref(lease.Spec.HolderIdentity)))
 			}
 		}
@@ -84,8 +84,11 @@ func (r *Replica) renewMembership(ctx context.Context) error {
 		r.mu.Lock()
 		lease := r.peers[r.state.Name]
 		r.mu.Unlock()
+		if deref(lease.Spec.HolderIdentity) != r.cfg.Incarnation { // the watch was faster than our write
+			return r.replaced(lease)
+		}
 		err := r.writeMembership(ctx, lease)
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
 			return nil
 		}
 		if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
@@ -93,18 +96,12 @@ func (r *Replica) renewMembership(ctx context.Context) error {
 			r.mu.Lock()
 			r.state.Interrupted()
 			r.mu.Unlock()
-			if !pause(ctx, r.cfg.MemberRenew/4) {
-				return nil
-			}
+			pause(ctx, r.cfg.MemberRenew/4)
 			continue
 		}
 		found, err := r.readMember(ctx, r.state.Name)
 		if err == nil && (found == nil || deref(found.Spec.HolderIdentity) != r.cfg.Incarnation) {
-			r.log.Warn("membership ended by somebody else", zap.String("by", memberNote(found, noteKilledBy)))
-			r.mu.Lock()
-			r.state.Silence()
-			r.mu.Unlock()
-			return ErrReplaced
+			return r.replaced(found)
 		}
 		if err == nil {
 			r.seeMember(found)
@@ -113,11 +110,17 @@ func (r *Replica) renewMembership(ctx context.Context) error {
 	return nil
 }
 
-func memberNote(l *coordinationv1.Lease, note string) string {
-	if l == nil {
-		return "who deleted it"
+// replaced ends the right to act: the Lease, nil for none, names us no more.
+func (r *Replica) replaced(lease *coordinationv1.Lease) error {
+	by, holder := "who deleted it", ""
+	if lease != nil {
+		by, holder = lease.Annotations[noteKilledBy], deref(lease.Spec.HolderIdentity)
 	}
-	return l.Annotations[note]
+	r.log.Warn("membership ended by somebody else", zap.String("by", by), zap.String("holder", holder))
+	r.mu.Lock()
+	r.state.Silence()
+	r.mu.Unlock()
+	return ErrReplaced
 }
 
 // writeMembership writes our membership Lease over the one given, whatever of it
@@ -178,6 +181,9 @@ func (r *Replica) leave(ctx context.Context) error {
 		r.mu.Lock()
 		lease := r.peers[r.state.Name]
 		r.mu.Unlock()
+		if deref(lease.Spec.HolderIdentity) != r.cfg.Incarnation {
+			return nil
+		}
 		left, err := r.members.Update(limited, ended(lease, ""), metav1.UpdateOptions{})
 		switch {
 		case err == nil:

@@ -117,7 +117,7 @@ func (r *Replica) Run(ctx context.Context) error {
 	replaced := make(chan error, 1)
 	wg.Go(func() { replaced <- r.keep(keeping) })
 	wg.Go(func() {
-		if synced(ctx) {
+		if synced(life) {
 			r.serve(life, &wg)
 		}
 	})
@@ -277,9 +277,9 @@ func (r *Replica) writeNow() {
 // less patience. It returns at once.
 func (r *Replica) Hint(incarnation string) {
 	r.mu.Lock()
-	name, ok := r.state.Hint(incarnation)
+	name, fresh := r.state.Hint(incarnation)
 	r.mu.Unlock()
-	if ok {
+	if fresh {
 		r.log.Info("member said to be gone", zap.String("member", name), zap.String("incarnation", incarnation))
 	}
 }
@@ -319,15 +319,15 @@ func (r *Replica) Census() (held, wanted, members int) {
 	return held, wanted, len(r.state.Members())
 }
 
-// Owner gives where a base's heartbeat should be passed on to, and whether that is
-// this replica. Ok is false where nobody is known.
-func (r *Replica) Owner(id tunnel.BaseID) (address string, ours, ok bool) {
+// Owner gives the member that a base's heartbeat should be passed on to, and
+// whether that is this replica. Ok is false where nobody is known.
+func (r *Replica) Owner(id tunnel.BaseID) (m shard.Member, ours, ok bool) {
 	key, err := r.cfg.Name(id)
 	if err != nil {
-		return "", false, false
+		return shard.Member{}, false, false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m, ok := r.state.Owner(key, time.Now())
-	return m.Address, m.Holder == r.cfg.Incarnation, ok
+	m, ok = r.state.Owner(key, time.Now())
+	return m, m.Holder == r.cfg.Incarnation, ok
 }

@@ -85,11 +85,12 @@ func (s *State) end(incarnation string, silent time.Time) {
 	}
 }
 
-// Hint takes in that somebody says an incarnation is gone.
-func (s *State) Hint(incarnation string) (name string, ok bool) {
+// Hint takes in that somebody says an incarnation is gone. Fresh says that it was
+// not said since it was seen to live.
+func (s *State) Hint(incarnation string) (name string, fresh bool) {
 	pod, _ := PodOf(incarnation)
 	m := s.members[pod]
-	if m == nil || m.Holder != incarnation || incarnation == s.Self {
+	if m == nil || m.Holder != incarnation || incarnation == s.Self || m.hinted {
 		return "", false
 	}
 	m.hinted = true

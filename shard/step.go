@@ -264,6 +264,7 @@ func (s *State) Wrote(key string, step Step, l Lease, now time.Time) (lost bool)
 	case GiveBase, ReleaseBase:
 		b.drop()
 		lost = true
+	default: // nothing else writes
 	}
 	s.SeeBase(key, l, now)
 	return lost

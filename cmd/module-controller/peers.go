@@ -45,11 +45,18 @@ func newPeers(owner *election.Replica, c *clients) *peers {
 
 // Owner implements httptunnel.Peers.
 func (p *peers) Owner(b tunnel.BaseID) string {
-	address, ours, ok := p.owner.Owner(b)
+	m, ours, ok := p.owner.Owner(b)
 	if !ok || ours || p.token == nil {
 		return ""
 	}
-	return address
+	return m.Address
+}
+
+// Refused implements httptunnel.Peers: it is a hint that the member is gone.
+func (p *peers) Refused(b tunnel.BaseID) {
+	if m, ours, ok := p.owner.Owner(b); ok && !ours {
+		p.owner.Hint(m.Holder)
+	}
 }
 
 // Token implements httptunnel.Peers.

@@ -10,6 +10,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"module-controller/e2e/controlplane"
 	"module-controller/e2e/harness"
 )
 
@@ -197,4 +198,88 @@ func TestAFrozenReplicaComesBackAsSomebodyNew(t *testing.T) {
 		return nil
 	})
 	check()
+}
+
+// Heartbeats over HTTP reach any replica; each base has one owner all the same.
+func TestHTTPBasesAmongReplicas(t *testing.T) {
+	const bases = 60
+	w := newWorld(t).withService().withReplicas(3, "SETTLE_TIME=3s", "LIST_INTERVAL=2s").withHTTPFleet(bases)
+	w.nodesReady(bases)
+	w.deployment("stock", "1.0.0", jar("stock", "1.0.0"), bases, spread)
+	w.podsReady("app=stock", bases)
+	check := w.undisturbed(bases)
+	victim := w.incarnation(2)
+	w.must(w.replicas[2].Kill())
+	took := w.ownedBy(12*time.Second, bases, victim)
+	t.Logf("all bases of %s were claimed %s after it was killed", victim, took.Round(time.Millisecond))
+	check()
+}
+
+// The whole procedure to scale is to start and to stop replicas.
+func TestScalingSharesTheBases(t *testing.T) {
+	const bases = 100
+	w := fleetOf(t, 1, bases)
+	check := w.undisturbed(bases)
+	first := w.owners()
+	balanced := func(replicas int) {
+		t.Helper()
+		w.eventually(patience, func() error {
+			shares := w.shares()
+			for pod, n := range shares {
+				if len(shares) != replicas || float64(n) > 1.15*bases/float64(replicas) {
+					return fmt.Errorf("%s owns %d: %v", pod, n, shares)
+				}
+			}
+			return nil
+		})
+	}
+	w.withReplicas(2, "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
+	balanced(3)
+	w.withReplicas(2, "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
+	balanced(5)
+	for _, c := range w.replicas[2:] {
+		w.must(c.Stop(40 * time.Second))
+	}
+	balanced(2)
+	moves := 0
+	for node, o := range w.owners() {
+		moves += int(o.epoch - first[node].epoch)
+	}
+	const least = bases*2/3 + bases*2/5 + bases*3/5
+	t.Logf("%d moves, %.2f times the least possible", moves, float64(moves)/least)
+	if moves > least*5/4 {
+		t.Errorf("%d moves, more than 1.25 times the least possible, %d", moves, least)
+	}
+	check()
+}
+
+// In an outage of the API everybody falls silent and no base changes hands.
+func TestAnAPIOutageMovesNothing(t *testing.T) {
+	const bases = 30
+	w := fleetOf(t, 3, bases)
+	w.apiAway = true
+	ready := readySince(w.pods("app=stock"))
+	installs := w.counts().Installs
+	before := w.owners()
+	w.must(plane.Freeze(controlplane.APIServer))
+	w.liveFor(30 * time.Second)
+	w.must(plane.Thaw(controlplane.APIServer))
+	w.eventually(patience, func() error {
+		_, err := client.CoreV1().Namespaces().Get(t.Context(), w.env, metav1.GetOptions{})
+		return err
+	})
+	w.eachListed()
+	for node, o := range w.owners() {
+		if o != before[node] {
+			t.Errorf("%s moved from %v to %v", node, before[node], o)
+		}
+	}
+	if c := w.counts(); c.Installs != installs || c.Uninstalls != 0 {
+		t.Errorf("installs %d, uninstalls %d; want %d and none", c.Installs, c.Uninstalls, installs)
+	}
+	for uid, since := range readySince(w.pods("app=stock")) {
+		if ready[uid] != since {
+			t.Errorf("pod %s: ready since %s, was %s", uid, since, ready[uid])
+		}
+	}
 }

@@ -29,6 +29,7 @@ type world struct {
 	env        string
 	brokerPort int
 	httpPort   int
+	service    *service // before several replicas that speak HTTP
 	broker     *harness.Sim
 	fleet      *harness.Sim
 	controller *harness.Controller   // the first of replicas
@@ -160,8 +161,8 @@ func (w *world) startReplica(name string, env []string) *harness.Controller {
 	}
 	if w.httpPort != 0 {
 		port := w.httpPort
-		if len(w.replicas) > 0 || !strings.HasSuffix(name, "-0") { // one host, so each has a port of its own
-			if port, err = process.FreePort(); err != nil {
+		if w.service != nil { // behind it each has a port of its own
+			if port, err = w.service.backend(); err != nil {
 				w.Error(err)
 				return nil
 			}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,6 +23,9 @@ type Peers interface {
 	// on to, host:port; empty where that is this one or where nobody is known. It
 	// returns at once.
 	Owner(tunnel.BaseID) string
+	// Refused is told that nobody listens where that replica did. It returns at
+	// once.
+	Refused(tunnel.BaseID)
 	// Token proves to a peer who this replica is.
 	Token() (string, error)
 	// Admit says why a token is not a peer's, nil where it is.
@@ -68,6 +72,9 @@ func (t *Tunnel) passOn(ctx context.Context) {
 		case l := <-t.letters:
 			if err := t.pass(ctx, l); err != nil && ctx.Err() == nil {
 				t.meter.Dropped(Name, "peer_unreachable")
+				if errors.Is(err, syscall.ECONNREFUSED) {
+					t.cfg.Peers.Refused(l.base)
+				}
 				t.log.Debug("heartbeat not passed on", zap.Stringer("base", l.base), zap.String("to", l.to), zap.Error(err))
 			}
 		case <-ctx.Done():

@@ -1,0 +1,329 @@
+package election
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/klog/v2"
+
+	"module-controller/tunnel"
+)
+
+var (
+	schedules = flag.Int("schedules", 200, "schedules of faults to simulate")
+	seed      = flag.Uint64("seed", 0, "the only schedule to simulate; 0 for all")
+)
+
+const (
+	simBases    = 12
+	simReplicas = 3
+	simFaults   = 6
+)
+
+// act is something that a replica did for a base, by the one clock of the bubble.
+type act struct {
+	at          time.Time
+	base        string
+	incarnation string
+	epoch       int32
+}
+
+// world is a simulated cluster.
+type world struct {
+	store *store
+	rng   *rand.Rand
+
+	mu sync.Mutex
+	// mu guards what follows
+	acts  []act
+	story []string // the faults
+}
+
+func (w *world) tell(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.story = append(w.story, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
+}
+
+// process is one life of a replica as the simulation runs it.
+type process struct {
+	world        *world
+	pod, uid     string
+	incarnation  string
+	work, member *link
+	replica      *Replica
+	stop, crash  context.CancelFunc
+	crashed      context.Context //nolint:containedctx // the life of what it stands for
+	ended        chan error
+}
+
+func (w *world) start(pod, uid string) *process {
+	p := &process{world: w, pod: pod, uid: uid, incarnation: fmt.Sprintf("%s_%08x", pod, w.rng.Uint32()), ended: make(chan error, 1)}
+	p.member = &link{store: w.store, rng: rand.New(rand.NewPCG(w.rng.Uint64(), 1)), latency: 5 * time.Millisecond, lag: 10 * time.Millisecond}
+	p.work = &link{store: w.store, rng: rand.New(rand.NewPCG(w.rng.Uint64(), 2)), latency: 5 * time.Millisecond, lag: 10 * time.Millisecond,
+		valid: func() bool { return p.crashed.Err() == nil && p.replica.Valid() }}
+	changed := make(chan tunnel.BaseID, 1000)
+	var err error
+	p.replica, err = New(p.member, p.work, Config{
+		Incarnation: p.incarnation, PodUID: uid, Namespace: "mc", Envs: []string{"dev"}, Workers: 4,
+		Name:   func(b tunnel.BaseID) (string, error) { return b.Identity, nil },
+		Base:   func(name string) (tunnel.BaseID, bool) { return tunnel.BaseID{Env: "dev", Identity: name}, true },
+		Exists: func(tunnel.BaseID) bool { return true },
+	}, Hooks{Changed: func(b tunnel.BaseID) {
+		select {
+		case changed <- b:
+		default:
+		}
+	}}, simLog(p.incarnation))
+	if err != nil {
+		panic(err)
+	}
+	var ctx context.Context
+	ctx, p.stop = context.WithCancel(context.Background())
+	p.crashed, p.crash = context.WithCancel(context.Background())
+	p.replica.Linked(true)
+	go func() {
+		p.ended <- p.replica.Run(ctx)
+		p.crash()
+	}()
+	for b := range simBases {
+		go p.serve(fmt.Sprintf("base-%02d", b))
+	}
+	return p
+}
+
+// serve acts for a base as the provider does: while the claim is held, and not for
+// long once it is to be handed over.
+func (p *process) serve(base string) {
+	id := tunnel.BaseID{Env: "dev", Identity: base}
+	rng := rand.New(rand.NewPCG(uint64(len(base)), uint64(base[len(base)-1])))
+	for pause(p.crashed, time.Duration(50+rng.IntN(200))*time.Millisecond) {
+		claim, held := p.replica.Claim(id)
+		switch {
+		case !held || !claim.Outlives(time.Now()):
+		case claim.Leaving:
+			p.replica.Yielded(id)
+		default:
+			w := p.world
+			w.mu.Lock()
+			w.acts = append(w.acts, act{time.Now(), base, claim.Holder, claim.Epoch})
+			w.mu.Unlock()
+		}
+	}
+}
+
+// kill ends a process as kill -9 does: nothing leaves it any more.
+func (p *process) kill() {
+	p.crash()
+	for _, l := range []*link{p.work, p.member} {
+		l.set(func(l *link) { l.cut = true })
+	}
+	p.stop()
+}
+
+// happen has one fault happen to a replica, and gives the process that is its life
+// afterwards.
+func (w *world) happen(p *process) *process {
+	long := time.Duration(w.rng.Int64N(int64(25 * time.Second)))
+	links := []*link{p.work, p.member}
+	switch kind := w.rng.IntN(9); kind {
+	case 0, 1:
+		uid := p.uid
+		if kind == 1 {
+			uid += "+" // a new pod of that name
+		}
+		w.tell("%s is killed; its next life is of pod %s", p.incarnation, uid)
+		p.kill()
+		pause(context.Background(), long/4)
+		return w.start(p.pod, uid)
+	case 2:
+		w.tell("%s is stopped", p.incarnation)
+		p.stop()
+		<-p.crashed.Done()
+		return w.start(p.pod, p.uid+"+")
+	case 3, 4:
+		w.tell("%s is cut off for %s", p.incarnation, long)
+		w.during(links, long, func(l *link) { l.cut = true }, func(l *link) { l.cut = false })
+	case 5:
+		w.tell("%s is slow for %s", p.incarnation, long)
+		w.during(links, long, func(l *link) { l.latency = 3 * time.Second }, func(l *link) { l.latency = 5 * time.Millisecond })
+	case 6:
+		w.tell("%s sees late and loses answers for %s", p.incarnation, long)
+		w.during(links, long, func(l *link) { l.lag, l.lose = 8*time.Second, 0.3 }, func(l *link) { l.lag, l.lose = 10*time.Millisecond, 0 })
+	case 7:
+		key := fmt.Sprintf("kube-node-lease/base-%02d", w.rng.IntN(simBases))
+		w.tell("%s is deleted", key)
+		w.store.remove(key)
+	case 8:
+		w.tell("the membership Lease of %s is deleted", p.pod)
+		w.store.remove("mc/" + p.pod)
+	}
+	return p
+}
+
+// during changes links for a while, without waiting for its end.
+func (w *world) during(links []*link, long time.Duration, begin, end func(*link)) {
+	for _, l := range links {
+		l.set(begin)
+	}
+	time.AfterFunc(long, func() {
+		for _, l := range links {
+			l.set(end)
+		}
+	})
+}
+
+// simulate runs one schedule and says what was violated.
+func simulate(seed uint64) (w *world, err error) {
+	w = &world{store: newStore(), rng: rand.New(rand.NewPCG(seed, seed))}
+	processes := make([]*process, simReplicas)
+	for i := range processes {
+		processes[i] = w.start(fmt.Sprintf("mc-%d", i), fmt.Sprintf("uid-%d", i))
+	}
+	pause(context.Background(), 5*time.Second)
+	for range simFaults {
+		i := w.rng.IntN(simReplicas)
+		processes[i] = w.happen(processes[i])
+		for j, p := range processes { // who was ended by others goes on as somebody new
+			select {
+			case ended := <-p.ended:
+				if errors.Is(ended, ErrReplaced) {
+					w.tell("%s was ended by others", p.incarnation)
+				}
+				p.kill()
+				processes[j] = w.start(p.pod, p.uid)
+			default:
+			}
+		}
+		pause(context.Background(), time.Duration(w.rng.Int64N(int64(8*time.Second))))
+	}
+	w.tell("the faults end")
+	pause(context.Background(), time.Minute+10*time.Second)
+	for j, p := range processes {
+		select {
+		case ended := <-p.ended:
+			w.tell("%s has ended: %v", p.incarnation, ended)
+			p.kill()
+			processes[j] = w.start(p.pod, p.uid)
+		default:
+		}
+	}
+	pause(context.Background(), time.Minute)
+	for _, p := range processes {
+		held, wanted, members := p.replica.Census()
+		w.tell("%s holds %d, should hold %d, sees %d members, may act: %v", p.incarnation, held, wanted, members, p.replica.Valid())
+	}
+	err = errors.Join(w.checkActs(), w.checkOwned(processes))
+	for _, p := range processes {
+		p.kill()
+	}
+	pause(context.Background(), 2*time.Minute)
+	return w, err
+}
+
+// checkActs says where two incarnations acted for one base at a time, or an epoch
+// fell.
+func (w *world) checkActs() error {
+	var errs []error
+	last, over := map[string]act{}, map[string]map[string]bool{}
+	slices.SortStableFunc(w.acts, func(a, b act) int { return a.at.Compare(b.at) })
+	for _, a := range w.acts {
+		was, known := last[a.base]
+		if known && was.incarnation != a.incarnation {
+			if over[a.base] == nil {
+				over[a.base] = map[string]bool{}
+			}
+			over[a.base][was.incarnation] = true
+		}
+		if over[a.base][a.incarnation] && known && was.incarnation != a.incarnation && was.epoch >= a.epoch {
+			errs = append(errs, fmt.Errorf("%s: %s acts at %s with epoch %d after %s did with epoch %d",
+				a.base, a.incarnation, a.at.Format("15:04:05.000"), a.epoch, was.incarnation, was.epoch))
+		}
+		if known && a.epoch < was.epoch {
+			errs = append(errs, fmt.Errorf("%s: epoch falls from %d (%s) to %d (%s) at %s",
+				a.base, was.epoch, was.incarnation, a.epoch, a.incarnation, a.at.Format("15:04:05.000")))
+		}
+		if known && a.epoch == was.epoch && a.incarnation != was.incarnation {
+			errs = append(errs, fmt.Errorf("%s: %s and %s act with one epoch, %d", a.base, was.incarnation, a.incarnation, a.epoch))
+		}
+		last[a.base] = a
+	}
+	return errors.Join(errs...)
+}
+
+// checkOwned says which bases are not served at the end although nothing is wrong.
+func (w *world) checkOwned(processes []*process) error {
+	var errs []error
+	recent := map[string]string{}
+	for _, a := range w.acts {
+		if time.Since(a.at) < 2*time.Second {
+			recent[a.base] = a.incarnation
+		}
+	}
+	for b := range simBases {
+		base := fmt.Sprintf("base-%02d", b)
+		if recent[base] == "" {
+			errs = append(errs, fmt.Errorf("%s is not served", base))
+		}
+	}
+	load := map[string]int{}
+	for _, l := range w.store.snapshot("kube-node-lease") {
+		load[deref(l.Spec.HolderIdentity)]++
+	}
+	most := 0
+	for _, n := range load {
+		most = max(most, n)
+	}
+	if most > (simBases+simReplicas-1)/simReplicas+1 {
+		errs = append(errs, fmt.Errorf("not balanced: %v", load))
+	}
+	return errors.Join(errs...)
+}
+
+// Whatever happens to replicas and links, no two of them act for a base at a time,
+// epochs never fall, and in the end every base is served and the load is shared.
+func TestOwnershipUnderFaults(t *testing.T) {
+	klog.SetOutput(io.Discard)
+	klog.LogToStderr(false)
+	utilruntime.ErrorHandlers = nil // one of them sleeps by a clock that all bubbles share
+	first, last := uint64(1), uint64(*schedules)
+	if *seed != 0 {
+		first, last = *seed, *seed
+	}
+	var acts int
+	for s := first; s <= last; s++ {
+		synctest.Test(t, func(t *testing.T) {
+			w, err := simulate(s)
+			acts += len(w.acts)
+			if err != nil {
+				t.Errorf("schedule %d (go test -run %s ./election -args -seed=%d): %v\n%s", s, t.Name(), s, err, strings.Join(w.story, "\n"))
+			}
+		})
+		if t.Failed() {
+			break
+		}
+	}
+	t.Logf("%d schedules, %d faults, %d acts", last-first+1, (last-first+1)*simFaults, acts)
+}
+
+
+var verbose = flag.Bool("verbose", false, "print the replicas' logs")
+
+func simLog(incarnation string) *zap.Logger {
+	if !*verbose {
+		return zap.NewNop()
+	}
+	return zap.Must(zap.NewDevelopment()).Named(incarnation)
+}
