@@ -13,6 +13,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"module-controller/e2e/process"
 )
 
 // sources is the Maven project. It names its folders one by one, so that what
@@ -73,7 +75,7 @@ func buildIn(ctx context.Context, root string, r Runtime, log io.Writer) (Artifa
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return Artifacts{}, fmt.Errorf("make the cache directory: %w", err)
 	}
-	unlock, err := lock(ctx, a.dir+".lock")
+	unlock, err := process.Lock(ctx, a.dir+".lock", func() {})
 	if err != nil {
 		return Artifacts{}, err
 	}
@@ -136,14 +138,11 @@ func (a Artifacts) collect(work string) error {
 }
 
 func maven(ctx context.Context, dir string, r Runtime, log io.Writer) error {
-	var out bytes.Buffer // the packer of modules is not quiet
-	cmd := exec.CommandContext(ctx, "mvn", append([]string{"-q", "-B", "package"}, r.mavenArgs()...)...)
+	var out bytes.Buffer                                                                     // the packer of modules is not quiet
+	cmd := exec.Command("mvn", append([]string{"-q", "-B", "package"}, r.mavenArgs()...)...) //nolint:noctx // Run ends it, and its children
 	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = ownGroup()
-	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
-	cmd.WaitDelay = 5 * time.Second
-	if err := cmd.Run(); err != nil {
+	if err := process.Run(ctx, cmd); err != nil {
 		_, _ = log.Write(out.Bytes())
 		return fmt.Errorf("run maven: %w", err)
 	}
