@@ -85,7 +85,7 @@ func (b builder) make(ctx context.Context, p program, file string) error {
 		p.name, p.version, p.takes.Minutes(), filepath.Dir(file))
 	began := time.Now()
 	partial := file + ".partial" // the lock is ours, so nobody else writes it
-	defer os.Remove(partial)
+	defer func() { _ = os.Remove(partial) }()
 	if err := b.goTool(ctx, p, partial); err != nil {
 		return fmt.Errorf("build %s %s: %w", p.name, p.version, err)
 	}

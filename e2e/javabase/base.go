@@ -108,7 +108,7 @@ func (b *Base) Restart(ctx context.Context) error {
 	if b.process != nil && !b.process.Ended() {
 		return fmt.Errorf("restart base %s: it still runs", b.o.Identity)
 	}
-	cmd := exec.Command(javaTool("java"), args(b.o)...) //nolint:noctx // it outlives ctx; Kill and Stop end it
+	cmd := exec.Command(javaTool("java"), args(b.o)...) // it outlives ctx
 	cmd.Dir = b.o.Dir
 	began := time.Now()
 	p, err := process.Start(cmd, b.Log())

@@ -106,12 +106,12 @@ func (a Artifacts) build(ctx context.Context, log io.Writer) error {
 	if err := os.CopyFS(filepath.Join(work, "src"), sources); err != nil {
 		return err
 	}
-	fmt.Fprintf(log, "building a java base and its modules for %s with maven (about a minute, more if it must download)\n", a.Runtime)
+	_, _ = fmt.Fprintf(log, "building a java base and its modules for %s with maven (about a minute, more if it must download)\n", a.Runtime)
 	began := time.Now()
 	if err := maven(ctx, filepath.Join(work, "src"), a.Runtime, log); err != nil {
 		return err
 	}
-	fmt.Fprintf(log, "built in %s\n", time.Since(began).Round(time.Second))
+	_, _ = fmt.Fprintf(log, "built in %s\n", time.Since(began).Round(time.Second))
 	return a.collect(work)
 }
 
@@ -138,8 +138,8 @@ func (a Artifacts) collect(work string) error {
 }
 
 func maven(ctx context.Context, dir string, r Runtime, log io.Writer) error {
-	var out bytes.Buffer                                                                     // the packer of modules is not quiet
-	cmd := exec.Command("mvn", append([]string{"-q", "-B", "package"}, r.mavenArgs()...)...) //nolint:noctx // Run ends it, and its children
+	var out bytes.Buffer // the packer of modules is not quiet
+	cmd := exec.Command("mvn", append([]string{"-q", "-B", "package"}, r.mavenArgs()...)...)
 	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := process.Run(ctx, cmd); err != nil {
@@ -152,13 +152,13 @@ func maven(ctx context.Context, dir string, r Runtime, log io.Writer) error {
 // fingerprint names the sources and the versions they are built with, in 12 digits.
 func fingerprint(src fs.FS, r Runtime) (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, r.mavenArgs())
+	_, _ = fmt.Fprintln(h, r.mavenArgs())
 	err := fs.WalkDir(src, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		b, err := fs.ReadFile(src, path)
-		fmt.Fprintln(h, path, len(b))
+		_, _ = fmt.Fprintln(h, path, len(b))
 		h.Write(b)
 		return err
 	})

@@ -29,7 +29,7 @@ func Start(cmd *exec.Cmd, log string) (*Process, error) {
 		if err != nil {
 			return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }() // the process has a descriptor of its own
 		cmd.Stdout, cmd.Stderr = f, f
 	}
 	cmd.SysProcAttr = ownGroup()

@@ -37,7 +37,10 @@ func (w *world) gone(name string, within time.Duration) {
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
-		return fmt.Errorf("pod %s is still there (%v)", name, err)
+		if err == nil {
+			err = fmt.Errorf("pod %s is still there", name)
+		}
+		return err
 	})
 }
 
