@@ -2,6 +2,7 @@ package httptunnel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -34,9 +35,16 @@ func start(t *testing.T, change func(*Config)) (*Tunnel, *tunneltest.Ears, strin
 		t.Fatal(err)
 	}
 	s := &tunneltest.Ears{}
+	run(t, tun, s)
+	return tun, s, "http://" + address
+}
+
+// run runs a tunnel until the test ends, and returns when it listens.
+func run(t testing.TB, tun *Tunnel, sink tunnel.Sink) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- tun.Run(ctx, s) }()
+	go func() { done <- tun.Run(ctx, sink) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -44,8 +52,9 @@ func start(t *testing.T, change func(*Config)) (*Tunnel, *tunneltest.Ears, strin
 		}
 		http.DefaultClient.CloseIdleConnections()
 	})
-	tunneltest.Await(t, "listening", func() bool { return s.Heard().Up() })
-	return tun, s, "http://" + address
+	tunneltest.Await(t, "listening", func() bool {
+		return errors.Is(tun.Do(t.Context(), tunnel.BaseID{}, tunnel.Command{}), tunnel.ErrNotFollowed)
+	})
 }
 
 func beat(identity, ip string, port int) string {
@@ -123,7 +132,7 @@ func TestASlowSenderIsCutOff(t *testing.T) {
 }
 
 // server is a base's HTTP server that answers as handle does.
-func server(t *testing.T, handle http.HandlerFunc) tunnel.Heartbeat {
+func server(t testing.TB, handle http.HandlerFunc) tunnel.Heartbeat {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -171,14 +180,21 @@ func TestHostileAnswersAreDropped(t *testing.T) {
 	}
 }
 
+// never accepts a request and answers nothing.
+func never(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // until then an end of the connection goes unseen
+	<-r.Context().Done()
+}
+
+// atOnce answers a list with nothing in it.
+func atOnce(w http.ResponseWriter, _ *http.Request) {
+	_, _ = io.WriteString(w, `{"code":"SUCCESS","data":[]}`)
+}
+
 // A base that never answers keeps only its own requests waiting.
 func TestABaseThatNeverAnswersDelaysNoOther(t *testing.T) {
 	tun, s, _ := start(t, func(c *Config) { c.Timeout = 5 * time.Second })
-	dead := server(t, func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // until then an end of the connection goes unseen
-		<-r.Context().Done()
-	})
-	good := server(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"code":"SUCCESS","data":[]}`) })
+	dead, good := server(t, never), server(t, atOnce)
 	tun.Follow(dead)
 	tun.Follow(good)
 	var refused error
