@@ -3,7 +3,6 @@ package controlplane
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -67,7 +66,7 @@ func (b builder) path(ctx context.Context, p program) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("make the cache directory: %w", err)
 	}
-	unlock, err := lock(ctx, dir+".lock", func() {
+	unlock, err := process.Lock(ctx, dir+".lock", func() {
 		_, _ = fmt.Fprintf(b.log, "waiting for another process that builds %s %s\n", p.product, p.version)
 	})
 	if err != nil {
@@ -86,7 +85,7 @@ func (b builder) make(ctx context.Context, p program, file string) error {
 		p.name, p.version, p.takes.Minutes(), filepath.Dir(file))
 	began := time.Now()
 	partial := file + ".partial" // the lock is ours, so nobody else writes it
-	defer os.Remove(partial)
+	defer func() { _ = os.Remove(partial) }()
 	if err := b.goTool(ctx, p, partial); err != nil {
 		return fmt.Errorf("build %s %s: %w", p.name, p.version, err)
 	}
@@ -110,16 +109,7 @@ func goBuild(ctx context.Context, p program, file string) error {
 	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off", "GOOS=", "GOARCH=")
 	cmd.Stdout, cmd.Stderr = &output, &output
 	// As a process of ours it ends when we are killed, and keeps no cores busy.
-	build, err := process.Start(cmd, "")
-	if err != nil {
-		return err
-	}
-	select {
-	case <-build.Done():
-	case <-ctx.Done():
-		return errors.Join(context.Cause(ctx), build.Kill())
-	}
-	if err := build.Err(); err != nil {
+	if err := process.Run(ctx, cmd); err != nil {
 		return fmt.Errorf("go build %s: %w\n%s", p.pkg, err, output.Bytes())
 	}
 	return nil

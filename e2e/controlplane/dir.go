@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"module-controller/e2e/process"
 )
 
 // dirPrefix begins the names of control planes' folders in the folder for temporary
@@ -25,7 +27,7 @@ func newDir(parent string) (dir string, release func() error, err error) {
 	// without it.
 	owner, err := os.CreateTemp(dir, "unlocked-")
 	if err == nil {
-		_, err = tryLock(owner)
+		_, err = process.TryLock(owner)
 	}
 	if err == nil {
 		err = os.Rename(owner.Name(), filepath.Join(dir, ownerFile))
@@ -47,7 +49,7 @@ func sweep(parent string) error {
 		if err != nil {
 			continue // being made, being removed, or another user's
 		}
-		if orphaned, err := tryLock(owner); err == nil && orphaned {
+		if orphaned, err := process.TryLock(owner); err == nil && orphaned {
 			err = os.RemoveAll(dir)
 			if err != nil {
 				return errors.Join(fmt.Errorf("remove a left folder: %w", err), owner.Close())

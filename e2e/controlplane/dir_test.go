@@ -1,8 +1,6 @@
 package controlplane
 
 import (
-	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -37,24 +35,4 @@ func TestSweep(t *testing.T) {
 	if _, err := os.Stat(stranger); err != nil {
 		t.Errorf("sweep took a folder that nobody owns yet: %v", err)
 	}
-}
-
-func TestLockWaits(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "lock")
-	never := func() { t.Error("a free lock made its taker wait") }
-	unlock, err := lock(t.Context(), path, never)
-	if err != nil {
-		t.Fatal(err)
-	}
-	enough := errors.New("enough")
-	ctx, cancel := context.WithCancelCause(t.Context())
-	if _, err := lock(ctx, path, func() { cancel(enough) }); !errors.Is(err, enough) {
-		t.Errorf("a taken lock: %v, want a wait until %v", err, enough)
-	}
-	unlock()
-	unlock, err = lock(t.Context(), path, never)
-	if err != nil {
-		t.Fatal(err)
-	}
-	unlock()
 }

@@ -1,8 +1,6 @@
 package javabase
 
 import (
-	"context"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -127,26 +125,6 @@ func TestBuildCached(t *testing.T) {
 	}
 }
 
-// TestLock sees that a lock keeps a second one out until it is given back.
-func TestLock(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "l")
-	unlock, err := lock(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := lock(ctx, path); !errors.Is(err, context.Canceled) {
-		t.Fatalf("second lock: %v", err)
-	}
-	unlock()
-	unlock, err = lock(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	unlock()
-}
-
 func TestStartRefuses(t *testing.T) {
 	built := Artifacts{Runtime: Boot3, dir: t.TempDir()}
 	for name, o := range map[string]Options{
@@ -158,5 +136,15 @@ func TestStartRefuses(t *testing.T) {
 			t.Errorf("%s: started", name)
 			_ = b.Close()
 		}
+	}
+}
+
+// TestStartEnds sees that a base that ends at once is an error with its reason.
+func TestStartEnds(t *testing.T) {
+	t.Setenv("JAVA_HOME", "")
+	t.Setenv("PATH", t.TempDir())
+	o := Options{Artifacts: Artifacts{Runtime: Boot3, dir: t.TempDir()}, Identity: "b"}
+	if b, err := Start(t.Context(), o); err == nil || !strings.Contains(err.Error(), "start base b") {
+		t.Fatalf("started %v, %v", b, err)
 	}
 }

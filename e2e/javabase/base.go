@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"module-controller/e2e/process"
 )
 
 // Options say how a base runs. Artifacts and Identity are needed, the zero value
@@ -55,7 +57,7 @@ type Base struct {
 	o       Options
 	ownDir  bool
 	http    *http.Client
-	process *process // its current or last life
+	process *process.Process // its current or last life
 	took    time.Duration
 }
 
@@ -73,7 +75,7 @@ func Start(ctx context.Context, o Options) (*Base, error) {
 	}
 	b := &Base{o: o, ownDir: o.Dir == ""}
 	b.http = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	if err := b.prepare(ctx); err != nil {
+	if err := b.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start base %s: %w", o.Identity, err), b.Close())
 	}
 	if err := b.Restart(ctx); err != nil {
@@ -83,7 +85,7 @@ func Start(ctx context.Context, o Options) (*Base, error) {
 }
 
 // prepare chooses what the options left open, for all lives of the base.
-func (b *Base) prepare(ctx context.Context) (err error) {
+func (b *Base) prepare() (err error) {
 	if b.ownDir {
 		if b.o.Dir, err = os.MkdirTemp("", "javabase-"); err != nil {
 			return err
@@ -91,7 +93,7 @@ func (b *Base) prepare(ctx context.Context) (err error) {
 	}
 	for _, port := range []*int{&b.o.ArkletPort, &b.o.StockPort} {
 		if *port == 0 {
-			if *port, err = freePort(ctx); err != nil {
+			if *port, err = process.FreePort(); err != nil {
 				return err
 			}
 		}
@@ -103,20 +105,13 @@ func (b *Base) prepare(ctx context.Context) (err error) {
 // and returns when it answers commands. It has no modules then. It fails if the
 // base still runs; a base that does not come up is ended.
 func (b *Base) Restart(ctx context.Context) error {
-	if b.process != nil && !b.process.ended() {
+	if b.process != nil && !b.process.Ended() {
 		return fmt.Errorf("restart base %s: it still runs", b.o.Identity)
 	}
-	log, err := os.OpenFile(b.Log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	if err != nil {
-		return fmt.Errorf("open log of base %s: %w", b.o.Identity, err)
-	}
-	defer log.Close()                                   // the process has a descriptor of its own
-	cmd := exec.Command(javaTool("java"), args(b.o)...) //nolint:noctx // it outlives ctx; Kill and Stop end it
+	cmd := exec.Command(javaTool("java"), args(b.o)...) // it outlives ctx
 	cmd.Dir = b.o.Dir
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = ownGroup()
 	began := time.Now()
-	p, err := begin(cmd)
+	p, err := process.Start(cmd, b.Log())
 	if err != nil {
 		return fmt.Errorf("start base %s: %w", b.o.Identity, err)
 	}
@@ -139,8 +134,8 @@ func (b *Base) wait(ctx context.Context) error {
 			if _, err := b.Command(ctx, "queryAllBiz", nil); err == nil {
 				return nil
 			}
-		case <-b.process.done:
-			return errors.Join(errors.New("the process ended"), b.process.err)
+		case <-b.process.Done():
+			return errors.Join(errors.New("the process ended"), b.process.Err())
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -152,16 +147,16 @@ func (b *Base) Kill() error {
 	if b.process == nil {
 		return nil
 	}
-	return b.process.kill()
+	return b.process.Kill()
 }
 
-// Stop ends the base as SIGTERM does, by SIGKILL if it takes longer than 10 s,
-// and returns when it has ended.
+// Stop ends the base as SIGTERM does, and returns when it has ended. A base that
+// takes longer than 10 s is killed, which is an error.
 func (b *Base) Stop() error {
 	if b.process == nil {
 		return nil
 	}
-	return b.process.stop(stopPatience)
+	return b.process.Stop(stopPatience)
 }
 
 // Close kills the base and removes its directory, unless the options named one.
@@ -183,7 +178,7 @@ func (b *Base) ArkletPort() int { return b.o.ArkletPort }
 func (b *Base) StockPort() int { return b.o.StockPort }
 
 // PID is the process of the current or last life.
-func (b *Base) PID() int { return b.process.pid }
+func (b *Base) PID() int { return b.process.PID() }
 
 // Took is how long the current or last life needed until it answered.
 func (b *Base) Took() time.Duration { return b.took }

@@ -13,6 +13,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"module-controller/e2e/process"
 )
 
 // sources is the Maven project. It names its folders one by one, so that what
@@ -73,7 +75,7 @@ func buildIn(ctx context.Context, root string, r Runtime, log io.Writer) (Artifa
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return Artifacts{}, fmt.Errorf("make the cache directory: %w", err)
 	}
-	unlock, err := lock(ctx, a.dir+".lock")
+	unlock, err := process.Lock(ctx, a.dir+".lock", func() {})
 	if err != nil {
 		return Artifacts{}, err
 	}
@@ -104,12 +106,12 @@ func (a Artifacts) build(ctx context.Context, log io.Writer) error {
 	if err := os.CopyFS(filepath.Join(work, "src"), sources); err != nil {
 		return err
 	}
-	fmt.Fprintf(log, "building a java base and its modules for %s with maven (about a minute, more if it must download)\n", a.Runtime)
+	_, _ = fmt.Fprintf(log, "building a java base and its modules for %s with maven (about a minute, more if it must download)\n", a.Runtime)
 	began := time.Now()
 	if err := maven(ctx, filepath.Join(work, "src"), a.Runtime, log); err != nil {
 		return err
 	}
-	fmt.Fprintf(log, "built in %s\n", time.Since(began).Round(time.Second))
+	_, _ = fmt.Fprintf(log, "built in %s\n", time.Since(began).Round(time.Second))
 	return a.collect(work)
 }
 
@@ -137,13 +139,10 @@ func (a Artifacts) collect(work string) error {
 
 func maven(ctx context.Context, dir string, r Runtime, log io.Writer) error {
 	var out bytes.Buffer // the packer of modules is not quiet
-	cmd := exec.CommandContext(ctx, "mvn", append([]string{"-q", "-B", "package"}, r.mavenArgs()...)...)
+	cmd := exec.Command("mvn", append([]string{"-q", "-B", "package"}, r.mavenArgs()...)...)
 	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = ownGroup()
-	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
-	cmd.WaitDelay = 5 * time.Second
-	if err := cmd.Run(); err != nil {
+	if err := process.Run(ctx, cmd); err != nil {
 		_, _ = log.Write(out.Bytes())
 		return fmt.Errorf("run maven: %w", err)
 	}
@@ -153,13 +152,13 @@ func maven(ctx context.Context, dir string, r Runtime, log io.Writer) error {
 // fingerprint names the sources and the versions they are built with, in 12 digits.
 func fingerprint(src fs.FS, r Runtime) (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, r.mavenArgs())
+	_, _ = fmt.Fprintln(h, r.mavenArgs())
 	err := fs.WalkDir(src, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		b, err := fs.ReadFile(src, path)
-		fmt.Fprintln(h, path, len(b))
+		_, _ = fmt.Fprintln(h, path, len(b))
 		h.Write(b)
 		return err
 	})

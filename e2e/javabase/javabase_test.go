@@ -45,7 +45,7 @@ func TestRealBase(t *testing.T) {
 			checkFailures(ctx, t, b)
 			checkHello(ctx, t, b)
 			checkRestart(ctx, t, beats, b)
-			checkEnd(t, b)
+			checkEnd(ctx, t, b)
 		})
 	}
 }
@@ -175,7 +175,7 @@ func checkRestart(ctx context.Context, t *testing.T, beats <-chan beat, b *Base)
 	if err := b.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	wantSilent(t, b)
+	wantSilent(ctx, t, b)
 	select {
 	case <-beats: // of the life that ended
 	default:
@@ -192,7 +192,7 @@ func checkRestart(ctx context.Context, t *testing.T, beats <-chan beat, b *Base)
 }
 
 // checkEnd stops the base and sees that all it wrote was in its own directory.
-func checkEnd(t *testing.T, b *Base) {
+func checkEnd(ctx context.Context, t *testing.T, b *Base) {
 	t.Helper()
 	unpacked, err := filepath.Glob(filepath.Join(b.o.Dir, "tmp", "sofa-ark", "orders-1.0.0-*"))
 	if err != nil || len(unpacked) == 0 {
@@ -204,7 +204,7 @@ func checkEnd(t *testing.T, b *Base) {
 	if err := b.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	wantSilent(t, b)
+	wantSilent(ctx, t, b)
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -213,9 +213,9 @@ func checkEnd(t *testing.T, b *Base) {
 	}
 }
 
-func wantSilent(t *testing.T, b *Base) {
+func wantSilent(ctx context.Context, t *testing.T, b *Base) {
 	t.Helper()
-	c, err := (&net.Dialer{Timeout: time.Second}).DialContext(t.Context(), "tcp", strings.TrimPrefix(b.URL(), "http://"))
+	c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", strings.TrimPrefix(b.URL(), "http://"))
 	if err == nil {
 		_ = c.Close()
 		t.Fatal("a base that was ended still listens")

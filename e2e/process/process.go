@@ -4,6 +4,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -28,7 +29,7 @@ func Start(cmd *exec.Cmd, log string) (*Process, error) {
 		if err != nil {
 			return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }() // the process has a descriptor of its own
 		cmd.Stdout, cmd.Stderr = f, f
 	}
 	cmd.SysProcAttr = ownGroup()
@@ -51,6 +52,20 @@ func Start(cmd *exec.Cmd, log string) (*Process, error) {
 	}
 	p.pid = cmd.Process.Pid
 	return p, nil
+}
+
+// Run runs cmd to its end, and ends it and its children with ctx.
+func Run(ctx context.Context, cmd *exec.Cmd) error {
+	p, err := Start(cmd, "")
+	if err != nil {
+		return err
+	}
+	select {
+	case <-p.Done():
+		return p.Err()
+	case <-ctx.Done():
+		return errors.Join(context.Cause(ctx), p.Kill())
+	}
 }
 
 // PID is the process's id.

@@ -101,32 +101,34 @@ func readySince(pods []corev1.Pod) map[string]string {
 }
 
 func TestABrokerRestartedHurtsNobody(t *testing.T) {
-	const bases = 10
-	w := newWorld(t).withBroker().withFleet(bases).withController()
-	w.nodesReady(bases)
-	stop := w.watchNodes()
-	w.must(w.broker.Signal(syscall.SIGKILL))
-	<-w.broker.Done()
-	if _, err := w.controller.Health("/livez"); err != nil {
-		t.Errorf("not live without a broker: %v", err)
-	}
-	w.eventually(patience, func() error {
-		up, err := w.controller.Metric("module_controller_link_up")
-		if err == nil && up != 0 {
-			err = fmt.Errorf("the link is up")
+	onEachBroker(t, func(t *testing.T, broker string) {
+		const bases = 10
+		w := newWorld(t).withBrokerOf(broker).withFleet(bases).withController()
+		w.nodesReady(bases)
+		stop := w.watchNodes()
+		w.must(w.broker.Signal(syscall.SIGKILL))
+		<-w.broker.Done()
+		if _, err := w.controller.Health("/livez"); err != nil {
+			t.Errorf("not live without a broker: %v", err)
 		}
-		return err
+		w.eventually(patience, func() error {
+			up, err := w.controller.Metric("module_controller_link_up")
+			if err == nil && up != 0 {
+				err = fmt.Errorf("the link is up")
+			}
+			return err
+		})
+		w.startBroker()
+		// Every heartbeat died for good with the outage: the bases are polled.
+		w.pod("after", "base-0007", "stock", "1.0.0", jar("stock", "1.0.0"))
+		w.ready("after")
+		if bad := stop(); len(bad) > 0 {
+			t.Errorf("nodes turned not ready: %v", bad)
+		}
+		if _, err := w.controller.Health("/readyz"); err != nil {
+			t.Errorf("not ready: %v", err)
+		}
 	})
-	w.startBroker()
-	// Every heartbeat died for good with the outage: the bases are polled.
-	w.pod("after", "base-0007", "stock", "1.0.0", jar("stock", "1.0.0"))
-	w.ready("after")
-	if bad := stop(); len(bad) > 0 {
-		t.Errorf("nodes turned not ready: %v", bad)
-	}
-	if _, err := w.controller.Health("/readyz"); err != nil {
-		t.Errorf("not ready: %v", err)
-	}
 }
 
 func TestABaseThatIsSilentTurnsNotReadyAndIsGone(t *testing.T) {

@@ -60,8 +60,8 @@ func newJVM(t *testing.T, r javabase.Runtime) *jvm {
 }
 
 // activated asks the base itself which versions of a module serve.
-func (w *jvm) activated(name string) ([]string, error) {
-	modules, err := w.base.Modules(w.Context())
+func (w *jvm) activated(ctx context.Context, name string) ([]string, error) {
+	modules, err := w.base.Modules(ctx)
 	var serving []string
 	for _, m := range modules {
 		if m.Name == name && m.State == "activated" {
@@ -74,7 +74,7 @@ func (w *jvm) activated(name string) ([]string, error) {
 func (w *jvm) servesOnly(name string, want ...string) {
 	w.Helper()
 	w.eventually(patience, func() error {
-		got, err := w.activated(name)
+		got, err := w.activated(w.Context(), name)
 		if err == nil && !slices.Equal(got, want) {
 			err = fmt.Errorf("the base serves %s %v, want %v", name, got, want)
 		}
@@ -90,7 +90,7 @@ func (w *jvm) watchGaps(name string) (stop func() (asked, gaps int)) {
 	asked, gaps := 0, 0
 	wg.Go(func() {
 		for ctx.Err() == nil {
-			serving, err := w.activated(name)
+			serving, err := w.activated(ctx, name)
 			if err != nil {
 				continue
 			}

@@ -37,7 +37,10 @@ func (w *world) gone(name string, within time.Duration) {
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
-		return fmt.Errorf("pod %s is still there (%v)", name, err)
+		if err == nil {
+			err = fmt.Errorf("pod %s is still there", name)
+		}
+		return err
 	})
 }
 
@@ -96,6 +99,27 @@ func TestAModulePodFromBindingToDeletion(t *testing.T) {
 	w.gone("stock", 5*time.Second)
 	t.Logf("gone %s after its deletion", time.Since(start).Round(time.Millisecond))
 	w.serves("base-0001")
+}
+
+func TestADeploymentFromNodesToDeletion(t *testing.T) {
+	onEachBroker(t, func(t *testing.T, broker string) {
+		const bases = 5
+		w := newWorld(t).withBrokerOf(broker).withFleet(bases).withController()
+		w.nodesReady(bases)
+		w.deployment("stock", "1.0.0", jar("stock", "1.0.0"), bases, spread)
+		w.podsReady("app=stock", bases)
+		for n := range bases {
+			w.serves(fmt.Sprintf("base-%04d", n+1), "stock:1.0.0")
+		}
+		w.must(client.AppsV1().Deployments(w.env).Delete(t.Context(), "stock", metav1.DeleteOptions{}))
+		w.podsReady("app=stock", 0)
+		for n := range bases {
+			w.serves(fmt.Sprintf("base-%04d", n+1))
+		}
+		if c := w.counts(); c.Installs != bases || c.Uninstalls != bases {
+			t.Errorf("%d installs and %d uninstalls, want %d of each", c.Installs, c.Uninstalls, bases)
+		}
+	})
 }
 
 func TestFailuresShowTheirReason(t *testing.T) {

@@ -30,7 +30,8 @@ type world struct {
 	brokerPort int
 	httpPort   int
 	service    *service // before several replicas that speak HTTP
-	broker     *harness.Sim
+	brokerKind string
+	broker     *process.Process
 	fleet      *harness.Sim
 	controller *harness.Controller   // the first of replicas
 	replicas   []*harness.Controller // in the order of their names
@@ -66,9 +67,22 @@ func (w *world) must(err error) {
 	}
 }
 
-// withBroker starts a broker as a process, on a port of its own.
+// onEachBroker runs a test on every kind of broker that there is here.
+func onEachBroker(t *testing.T, test func(t *testing.T, broker string)) {
+	for _, kind := range harness.Brokers() {
+		t.Run(kind, func(t *testing.T) { test(t, kind) })
+	}
+}
+
+// withBroker starts the embedded broker as a process, on a port of its own.
 func (w *world) withBroker() *world {
 	w.Helper()
+	return w.withBrokerOf(harness.Embedded)
+}
+
+func (w *world) withBrokerOf(kind string) *world {
+	w.Helper()
+	w.brokerKind = kind
 	var err error
 	w.brokerPort, err = process.FreePort()
 	w.must(err)
@@ -99,8 +113,7 @@ func (w *world) startBroker() {
 	ctx, cancel := context.WithTimeout(w.Context(), patience)
 	defer cancel()
 	var err error
-	w.broker, err = harness.StartSim(ctx, bin.Sim, filepath.Join(w.dir, "broker.log"),
-		"--bases", "0", "--broker", "127.0.0.1:"+strconv.Itoa(w.brokerPort))
+	w.broker, err = harness.StartBroker(ctx, w.brokerKind, bin.Sim, w.brokerPort, w.dir)
 	w.must(err)
 }
 
@@ -195,11 +208,14 @@ func (w *world) cleanUp() {
 			w.Errorf("errors in the controller's log (%v): %s", err, strings.Join(lines[:min(len(lines), 10)], ""))
 		}
 	}
-	for _, sim := range []*harness.Sim{w.fleet, w.broker} {
-		if sim != nil {
-			if err := sim.Kill(); err != nil {
-				w.Error(err)
-			}
+	if w.fleet != nil {
+		if err := w.fleet.Kill(); err != nil {
+			w.Error(err)
+		}
+	}
+	if w.broker != nil {
+		if err := w.broker.Kill(); err != nil {
+			w.Error(err)
 		}
 	}
 	now := metav1.DeleteOptions{GracePeriodSeconds: new(int64)}

@@ -31,7 +31,7 @@ func TestConformance(t *testing.T) {
 }
 
 // freeAddress finds a port that nobody listens on.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -2,6 +2,7 @@ package httptunnel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,51 +18,14 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"module-controller/tunnel"
+	"module-controller/tunnel/tunneltest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// sink collects what a tunnel hears.
-type sink struct {
-	mu      sync.Mutex
-	beats   []tunnel.Heartbeat
-	reports []tunnel.Report
-	up      bool
-}
-
-func (s *sink) Heartbeat(h tunnel.Heartbeat) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.beats = append(s.beats, h)
-}
-func (s *sink) Report(r tunnel.Report) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reports = append(s.reports, r)
-}
-func (s *sink) Link(l tunnel.Link) { s.mu.Lock(); defer s.mu.Unlock(); s.up = l.Up }
-
-func eventually(t *testing.T, what string, ok func() bool) {
+func start(t *testing.T, change func(*Config)) (*Tunnel, *tunneltest.Ears, string) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
-		}
-		<-time.After(5 * time.Millisecond)
-	}
-}
-
-func start(t *testing.T, change func(*Config)) (*Tunnel, *sink, string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := freeAddress(t)
 	cfg := Config{Listen: address, Env: "dev", Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: time.Second, InstallTimeout: 5 * time.Second}
 	if change != nil {
 		change(&cfg)
@@ -71,10 +34,17 @@ func start(t *testing.T, change func(*Config)) (*Tunnel, *sink, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sink{}
+	s := &tunneltest.Ears{}
+	run(t, tun, s)
+	return tun, s, "http://" + address
+}
+
+// run runs a tunnel until the test ends, and returns when it listens.
+func run(t testing.TB, tun *Tunnel, sink tunnel.Sink) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- tun.Run(ctx, s) }()
+	go func() { done <- tun.Run(ctx, sink) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -82,8 +52,9 @@ func start(t *testing.T, change func(*Config)) (*Tunnel, *sink, string) {
 		}
 		http.DefaultClient.CloseIdleConnections()
 	})
-	eventually(t, "listening", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.up })
-	return tun, s, "http://" + address
+	tunneltest.Await(t, "listening", func() bool {
+		return errors.Is(tun.Do(t.Context(), tunnel.BaseID{}, tunnel.Command{}), tunnel.ErrNotFollowed)
+	})
 }
 
 func beat(identity, ip string, port int) string {
@@ -137,10 +108,8 @@ func TestHeartbeatsAreTakenOrRefused(t *testing.T) {
 			}
 		})
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.beats) != 1 || s.beats[0].Base != (tunnel.BaseID{Env: "dev", Identity: "b"}) || s.beats[0].Port != 1238 || s.beats[0].Tunnel != Name {
-		t.Errorf("heard %+v", s.beats)
+	if beats := s.Heard().Beats; len(beats) != 1 || beats[0].Base != (tunnel.BaseID{Env: "dev", Identity: "b"}) || beats[0].Port != 1238 || beats[0].Tunnel != Name {
+		t.Errorf("heard %+v", beats)
 	}
 }
 
@@ -163,7 +132,7 @@ func TestASlowSenderIsCutOff(t *testing.T) {
 }
 
 // server is a base's HTTP server that answers as handle does.
-func server(t *testing.T, handle http.HandlerFunc) tunnel.Heartbeat {
+func server(t testing.TB, handle http.HandlerFunc) tunnel.Heartbeat {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -174,18 +143,6 @@ func server(t *testing.T, handle http.HandlerFunc) tunnel.Heartbeat {
 	go func() { defer close(done); _ = s.Serve(l) }()
 	t.Cleanup(func() { _ = s.Close(); <-done })
 	return tunnel.Heartbeat{Base: tunnel.BaseID{Env: "dev", Identity: l.Addr().String()}, IP: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port}
-}
-
-func (s *sink) lists(b tunnel.BaseID) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for _, r := range s.reports {
-		if r.Base == b && r.Listed {
-			n++
-		}
-	}
-	return n
 }
 
 func TestHostileAnswersAreDropped(t *testing.T) {
@@ -214,8 +171,8 @@ func TestHostileAnswersAreDropped(t *testing.T) {
 			if err := tun.Do(t.Context(), h.Base, tunnel.Command{Verb: tunnel.ListModules}); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "the request ended", func() bool { tun.mu.Lock(); defer tun.mu.Unlock(); return tun.bases[h.Base].busy == 0 })
-			if n := s.lists(h.Base); n != 0 {
+			tunneltest.Await(t, "the request ended", func() bool { tun.mu.Lock(); defer tun.mu.Unlock(); return tun.bases[h.Base].busy == 0 })
+			if n := s.Heard().Lists(h.Base); n != 0 {
 				t.Errorf("%d lists were believed", n)
 			}
 			tun.Unfollow(h.Base)
@@ -223,14 +180,21 @@ func TestHostileAnswersAreDropped(t *testing.T) {
 	}
 }
 
+// never accepts a request and answers nothing.
+func never(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // until then an end of the connection goes unseen
+	<-r.Context().Done()
+}
+
+// atOnce answers a list with nothing in it.
+func atOnce(w http.ResponseWriter, _ *http.Request) {
+	_, _ = io.WriteString(w, `{"code":"SUCCESS","data":[]}`)
+}
+
 // A base that never answers keeps only its own requests waiting.
 func TestABaseThatNeverAnswersDelaysNoOther(t *testing.T) {
 	tun, s, _ := start(t, func(c *Config) { c.Timeout = 5 * time.Second })
-	dead := server(t, func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // until then an end of the connection goes unseen
-		<-r.Context().Done()
-	})
-	good := server(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"code":"SUCCESS","data":[]}`) })
+	dead, good := server(t, never), server(t, atOnce)
 	tun.Follow(dead)
 	tun.Follow(good)
 	var refused error
@@ -246,7 +210,7 @@ func TestABaseThatNeverAnswersDelaysNoOther(t *testing.T) {
 		if err := tun.Do(t.Context(), good.Base, tunnel.Command{Verb: tunnel.ListModules}); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "a list", func() bool { return s.lists(good.Base) > n })
+		tunneltest.Await(t, "a list", func() bool { return s.Heard().Lists(good.Base) > n })
 	}
 	tun.Unfollow(dead.Base)
 }

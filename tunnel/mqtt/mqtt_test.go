@@ -17,58 +17,7 @@ import (
 	"module-controller/tunnel/tunneltest"
 )
 
-// sink collects what a tunnel hears.
-type sink struct {
-	mu      sync.Mutex
-	beats   []tunnel.Heartbeat
-	reports map[tunnel.BaseID]int
-	ups     int
-	up      bool
-}
-
-func (s *sink) Heartbeat(h tunnel.Heartbeat) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.beats = append(s.beats, h)
-}
-
-func (s *sink) Report(r tunnel.Report) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reports[r.Base]++
-}
-
-func (s *sink) Link(l tunnel.Link) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.up = l.Up; l.Up {
-		s.ups++
-	}
-}
-
-func (s *sink) see(look func() bool) func() bool {
-	return func() bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return look()
-	}
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
-}
-
-func startOn(t *testing.T, address string, change func(*Config)) (*Tunnel, *sink) {
+func startOn(t *testing.T, address string, change func(*Config)) (*Tunnel, *tunneltest.Ears) {
 	t.Helper()
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -83,7 +32,7 @@ func startOn(t *testing.T, address string, change func(*Config)) (*Tunnel, *sink
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sink{reports: map[tunnel.BaseID]int{}}
+	s := &tunneltest.Ears{}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- tun.Run(ctx, s) }()
@@ -131,22 +80,22 @@ func TestFollowedBasesAreHeardAgainAfterAnOutage(t *testing.T) {
 	for n := range bases {
 		tun.Follow(tunnel.Heartbeat{Base: id(n)})
 	}
-	eventually(t, "all followed", tun.hears(bases))
+	tunneltest.Await(t, "all followed", tun.hears(bases))
 	if err := broker.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "link down", s.see(func() bool { return !s.up }))
+	tunneltest.Await(t, "link down", func() bool { return !s.Heard().Up() })
 	if err := tun.Do(t.Context(), id(1), tunnel.Command{Verb: tunnel.ListModules}); err == nil {
 		t.Error("a command was taken while the broker is away")
 	}
 	if err := broker.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "all followed again", tun.hears(bases))
+	tunneltest.Await(t, "all followed again", tun.hears(bases))
 	say(t, broker, id(999))
-	eventually(t, "a report", s.see(func() bool { return s.reports[id(999)] > 0 }))
+	tunneltest.Await(t, "a report", func() bool { return s.Heard().Lists(id(999)) > 0 })
 	tun.Unfollow(id(999))
-	eventually(t, "one less", tun.hears(bases-1))
+	tunneltest.Await(t, "one less", tun.hears(bases-1))
 	if err := tun.Do(t.Context(), id(999), tunnel.Command{Verb: tunnel.ListModules}); err == nil {
 		t.Error("a command to a base that is not followed was taken")
 	}
@@ -164,24 +113,24 @@ func TestARefusedFilterIsTriedAgain(t *testing.T) {
 	tun, _ := startOn(t, broker.Address(), nil)
 	tun.Follow(tunnel.Heartbeat{Base: id(0)})
 	tun.Follow(tunnel.Heartbeat{Base: id(1)})
-	eventually(t, "the other is followed", tun.hears(1))
+	tunneltest.Await(t, "the other is followed", tun.hears(1))
 	if err := tun.Do(t.Context(), id(1), tunnel.Command{Verb: tunnel.ListModules}); err == nil {
 		t.Error("a command was sent whose answer cannot be heard")
 	}
 	mu.Lock()
 	refuse = false
 	mu.Unlock()
-	eventually(t, "both are followed", tun.hears(2))
+	tunneltest.Await(t, "both are followed", tun.hears(2))
 }
 
 func TestADeafBrokerIsLeft(t *testing.T) {
 	broker := newBroker(t)
 	_, s := startOn(t, broker.Address(), nil)
-	eventually(t, "link up", s.see(func() bool { return s.up }))
+	tunneltest.Await(t, "link up", func() bool { return s.Heard().Up() })
 	broker.Deafen(true)
-	eventually(t, "link down", s.see(func() bool { return !s.up }))
+	tunneltest.Await(t, "link down", func() bool { return !s.Heard().Up() })
 	broker.Deafen(false)
-	eventually(t, "link up again", s.see(func() bool { return s.up }))
+	tunneltest.Await(t, "link up again", func() bool { return s.Heard().Up() })
 }
 
 // Two processes with one client id throw each other out; each waits longer and
@@ -192,15 +141,12 @@ func TestTwoWithOneClientIDDoNotLoop(t *testing.T) {
 	_, a := startOn(t, broker.Address(), same)
 	_, b := startOn(t, broker.Address(), same)
 	began := time.Now()
-	eventually(t, "three exchanges", func() bool {
-		return a.see(func() bool { return a.ups >= 2 })() && b.see(func() bool { return b.ups >= 2 })()
+	tunneltest.Await(t, "three exchanges", func() bool {
+		return a.Heard().Ups() >= 2 && b.Heard().Ups() >= 2
 	})
-	a.mu.Lock()
-	b.mu.Lock()
-	defer a.mu.Unlock()
-	defer b.mu.Unlock()
-	if most := 8 + 4*int(time.Since(began)/time.Second); a.ups+b.ups > most {
-		t.Errorf("%d connections in %s", a.ups+b.ups, time.Since(began))
+	ups := a.Heard().Ups() + b.Heard().Ups()
+	if most := 8 + 4*int(time.Since(began)/time.Second); ups > most {
+		t.Errorf("%d connections in %s", ups, time.Since(began))
 	}
 }
 
@@ -213,20 +159,18 @@ func TestNothingIsRetainedAndLeftoversAreCleared(t *testing.T) {
 	}
 	tun, s := startOn(t, broker.Address(), func(c *Config) { c.ClearRetained = true })
 	tun.Follow(tunnel.Heartbeat{Base: id(0)})
-	eventually(t, "followed", tun.hears(1))
+	tunneltest.Await(t, "followed", tun.hears(1))
 	for _, v := range []tunnel.Verb{tunnel.InstallModule, tunnel.UninstallModule, tunnel.ListModules, tunnel.ReadHealth} {
 		if err := tun.Do(t.Context(), id(0), tunnel.Command{Verb: v, Module: tunnel.ModuleKey{Name: "m", Version: "1"}, URL: "file:///m.jar"}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "the command is cleared", func() bool {
+	tunneltest.Await(t, "the command is cleared", func() bool {
 		left := broker.Retained()
 		return len(left) == 1 && left[0] == "koupleless_dev/b0/base/heart"
 	})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.beats) != 0 {
-		t.Errorf("a retained heartbeat was believed: %+v", s.beats)
+	if beats := s.Heard().Beats; len(beats) != 0 {
+		t.Errorf("a retained heartbeat was believed: %+v", beats)
 	}
 }
 
@@ -249,7 +193,7 @@ func BenchmarkInbound(b *testing.B) {
 			for n := range bases {
 				tun.followed[id(n)] = struct{}{}
 			}
-			s := &session{Tunnel: tun, sink: &sink{reports: map[tunnel.BaseID]int{}}}
+			s := &session{Tunnel: tun, sink: nobody{}}
 			m := message{"koupleless_dev/b0/base/simpleBiz", []byte(`{"publishTimestamp":1,"data":[{"name":"orders","version":"1.0.0","state":"activated","latestStateRecord":{"changeTime":1,"state":"ACTIVATED","reason":"STARTED","message":""}}]}`)}
 			for b.Loop() {
 				s.hear(m)
@@ -257,6 +201,13 @@ func BenchmarkInbound(b *testing.B) {
 		})
 	}
 }
+
+// nobody listens.
+type nobody struct{}
+
+func (nobody) Heartbeat(tunnel.Heartbeat) {}
+func (nobody) Report(tunnel.Report)       {}
+func (nobody) Link(tunnel.Link)           {}
 
 type message struct {
 	topic   string

@@ -26,7 +26,7 @@ func dial(t *testing.T, b *Broker, id string) *peer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(enough)); err != nil {
 		t.Fatal(err)
 	}
 	p := &peer{t, conn, bufio.NewReader(conn)}
@@ -173,7 +173,7 @@ func TestBrokerFrozenAnswersNothing(t *testing.T) {
 	if packet, err := packets.ReadPacket(p.in); err == nil {
 		t.Errorf("a frozen broker said %v", packet)
 	}
-	if err := p.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := p.conn.SetReadDeadline(time.Now().Add(enough)); err != nil {
 		t.Fatal(err)
 	}
 	b.Freeze(false)

@@ -2,6 +2,7 @@ package tunneltest
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,54 @@ func (e *Ears) Report(r tunnel.Report) {
 // Link implements tunnel.Sink.
 func (e *Ears) Link(l tunnel.Link) {
 	e.hear(func() { e.links = append(e.links, l) })
+}
+
+// Heard gives all that was heard so far.
+func (e *Ears) Heard() Said {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return Said{slices.Clone(e.beats), slices.Clone(e.reports), slices.Clone(e.links)}
+}
+
+// Said is what a tunnel said, each kind with the oldest first.
+type Said struct {
+	Beats   []tunnel.Heartbeat
+	Reports []tunnel.Report
+	Links   []tunnel.Link
+}
+
+// Up says whether the link was up at last.
+func (s Said) Up() bool { return len(s.Links) > 0 && s.Links[len(s.Links)-1].Up }
+
+// Ups is how often the link came up.
+func (s Said) Ups() int {
+	return count(s.Links, func(l tunnel.Link) bool { return l.Up })
+}
+
+// Lists is how many lists a base gave.
+func (s Said) Lists(b tunnel.BaseID) int {
+	return count(s.Reports, func(r tunnel.Report) bool { return r.Base == b && r.Listed })
+}
+
+func count[T any](all []T, fits func(T) bool) (n int) {
+	for _, one := range all {
+		if fits(one) {
+			n++
+		}
+	}
+	return n
+}
+
+// Await waits for a condition that is looked at every 5 ms.
+func Await(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), enough)
+	defer cancel()
+	for !holds() {
+		if !pause(ctx, 5*time.Millisecond) {
+			t.Fatalf("waited %s for %s", enough, what)
+		}
+	}
 }
 
 func (e *Ears) hear(record func()) {

@@ -19,7 +19,7 @@ type TestBroker interface {
 }
 
 // Brokers makes one of each kind of broker that there is on this machine, running on
-// free ports of 127.0.0.1: the embedded one, and Mosquitto where it is on the PATH.
+// free ports of 127.0.0.1: the embedded one, and Mosquitto where it is installed.
 // Stop them. dir is for their files.
 func Brokers(dir string) (map[string]TestBroker, error) {
 	embedded, err := StartBroker("127.0.0.1:0")
@@ -28,6 +28,9 @@ func Brokers(dir string) (map[string]TestBroker, error) {
 	}
 	all := map[string]TestBroker{"embedded": embedded}
 	path, err := exec.LookPath("mosquitto")
+	if err != nil { // not everybody's PATH leads there
+		path, err = exec.LookPath("/usr/sbin/mosquitto")
+	}
 	if err != nil {
 		return all, nil //nolint:nilerr // then there is one broker
 	}

@@ -111,7 +111,7 @@ func replay(t *testing.T, b *Base, url string, lines []exchange) {
 		if line.Behind > 0 {
 			answered := make(chan string, 1)
 			go func() { answered <- ask(t, url, line) }()
-			await(t, "the install to begin", func() bool { return starting(b) })
+			Await(t, "the install to begin", func() bool { return starting(b) })
 			late, lateLine, wait = answered, line, line.Behind
 			continue
 		}
@@ -161,7 +161,7 @@ func progress(t *testing.T, b *Base, line exchange, enough func(*ops) bool) {
 	if err := json.Unmarshal(line.Request, &request); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "an asynchronous command to go on", func() bool {
+	Await(t, "an asynchronous command to go on", func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		o := b.life.requests[request.RequestID]
@@ -179,7 +179,7 @@ func ask(t *testing.T, url string, line exchange) string {
 	if text := ""; json.Unmarshal(body, &text) == nil {
 		body = []byte(text) // a body that was no JSON was recorded as a text
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), enough)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, url+"/"+line.Command, bytes.NewReader(body))
 	if err != nil {
@@ -235,7 +235,7 @@ func serveHTTP(t *testing.T, b *Base) string {
 		return (&HTTPFleet{Endpoint: heartbeats.URL, Bases: []*Base{b}}).Run(ctx)
 	})
 	url := ""
-	await(t, "the base to listen", func() bool {
+	Await(t, "the base to listen", func() bool {
 		port := b.Look().Port
 		url = fmt.Sprintf("http://127.0.0.1:%d", port)
 		resp, err := http.Post(url+"/help", "application/json", strings.NewReader("{}"))

@@ -43,10 +43,10 @@ func listen(t *testing.T, broker, filter string) *listener {
 			l.heard = append(l.heard, message{m.Topic(), m.Payload()})
 		})
 	l.client = paho.NewClient(o)
-	if token := l.client.Connect(); !token.WaitTimeout(patience) || token.Error() != nil {
+	if token := l.client.Connect(); !token.WaitTimeout(enough) || token.Error() != nil {
 		t.Fatal(token.Error())
 	}
-	if token := l.client.Subscribe(filter, 1, nil); !token.WaitTimeout(patience) || token.Error() != nil {
+	if token := l.client.Subscribe(filter, 1, nil); !token.WaitTimeout(enough) || token.Error() != nil {
 		t.Fatal(token.Error())
 	}
 	t.Cleanup(func() { l.client.Disconnect(0) })
@@ -173,7 +173,7 @@ func (s *stage) outage() {
 	if err := s.broker.Stop(); err != nil {
 		s.Fatal(err)
 	}
-	await(s.T, "the heartbeat to die", func() bool { return s.base.mourned(s.base.process(), false) })
+	Await(s.T, "the heartbeat to die", func() bool { return s.base.mourned(s.base.process(), false) })
 	if err := s.broker.Start(); err != nil {
 		s.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func (s *stage) outage() {
 // subscribed waits until the bases' connection hears what was published up to now.
 func (s *stage) subscribed() {
 	before := s.witness.Look().Questions["nothing"]
-	await(s.T, "the witness to hear", func() bool {
+	Await(s.T, "the witness to hear", func() bool {
 		_ = s.broker.Publish("koupleless_default/witness/nothing", nil, false)
 		return s.witness.Look().Questions["nothing"] > before
 	})
@@ -209,10 +209,10 @@ func (s *stage) send(line message, number int) {
 	}
 	if changes(strings.TrimPrefix(line.Topic, recordedRoot)) {
 		s.sent++
-		await(s.T, "the command to arrive", func() bool { return len(s.base.Look().Commands) >= s.sent })
+		Await(s.T, "the command to arrive", func() bool { return len(s.base.Look().Commands) >= s.sent })
 	}
 	if strings.HasSuffix(line.Topic, "/"+installBiz) && strings.Contains(string(payload), "stock") {
-		await(s.T, "the module to start", func() bool { return starting(s.base) })
+		Await(s.T, "the module to start", func() bool { return starting(s.base) })
 	}
 }
 
@@ -220,7 +220,7 @@ func (s *stage) send(line message, number int) {
 func (s *stage) expect(number int, line message) {
 	s.Helper()
 	var got message
-	await(s.T, fmt.Sprintf("line %d: %s", number, about(line)), func() (ok bool) {
+	Await(s.T, fmt.Sprintf("line %d: %s", number, about(line)), func() (ok bool) {
 		got, ok = s.ears.take(func(m message) bool { return about(m) == about(line) })
 		return ok
 	})

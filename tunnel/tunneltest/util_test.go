@@ -3,27 +3,11 @@ package tunneltest
 import (
 	"context"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 )
 
-// patience is how long a condition may take to hold.
-const patience = 20 * time.Second
-
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// await waits for a condition.
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for !holds() {
-		if !pause(ctx, 5*time.Millisecond) {
-			t.Fatalf("waited %s for %s", patience, what)
-		}
-	}
-}
 
 func mustNew(t *testing.T, o Options) *Base {
 	t.Helper()

@@ -1,18 +1,18 @@
-package javabase
+package process
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 )
 
 // sh begins a shell in a group of its own and returns when it has said a line,
 // with what it and its children will say.
-func sh(t *testing.T, script string) (*process, *os.File) {
+func sh(t *testing.T, script string) (*Process, *os.File) {
 	t.Helper()
 	out, in, err := os.Pipe()
 	if err != nil {
@@ -20,13 +20,12 @@ func sh(t *testing.T, script string) (*process, *os.File) {
 	}
 	t.Cleanup(func() { _ = out.Close() })
 	cmd := exec.Command("sh", "-c", script)
-	cmd.SysProcAttr = ownGroup()
 	cmd.Stdout = in
-	p, err := begin(cmd)
+	p, err := Start(cmd, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.kill() })
+	t.Cleanup(func() { _ = p.Kill() })
 	_ = in.Close() // the shell has its own
 	if _, err := out.Read(make([]byte, 16)); err != nil {
 		t.Fatal(err)
@@ -47,13 +46,13 @@ func TestStop(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, _ := sh(t, c.script)
 			if name == "has ended" {
-				<-p.done
+				<-p.Done()
 			}
-			if err := p.stop(c.patience); err != nil {
+			if err := p.Stop(c.patience); (err != nil) != (name == "does not") {
 				t.Fatal(err)
 			}
-			if p.err == nil || p.err.Error() != c.want {
-				t.Fatalf("ended with %v, want %s", p.err, c.want)
+			if err := p.Err(); err == nil || err.Error() != c.want {
+				t.Fatalf("ended with %v, want %s", err, c.want)
 			}
 		})
 	}
@@ -63,7 +62,7 @@ func TestStop(t *testing.T) {
 func TestKill(t *testing.T) {
 	p, out := sh(t, "sleep 1000 & echo up; wait")
 	for range 2 { // again does no harm
-		if err := p.kill(); err != nil {
+		if err := p.Kill(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -75,18 +74,31 @@ func TestKill(t *testing.T) {
 	}
 }
 
-func TestBeginFails(t *testing.T) {
-	if p, err := begin(exec.Command("/no/such/program")); err == nil || p != nil {
-		t.Fatalf("began %v, %v", p, err)
+func TestStartFails(t *testing.T) {
+	if p, err := Start(exec.Command("/no/such/program"), ""); err == nil || p != nil {
+		t.Fatalf("started %v, %v", p, err)
 	}
 }
 
-// TestStartEnds sees that a base that ends at once is an error with its reason.
-func TestStartEnds(t *testing.T) {
-	t.Setenv("JAVA_HOME", "")
-	t.Setenv("PATH", t.TempDir())
-	o := Options{Artifacts: Artifacts{Runtime: Boot3, dir: t.TempDir()}, Identity: "b"}
-	if b, err := Start(t.Context(), o); err == nil || !strings.Contains(err.Error(), "start base b") {
-		t.Fatalf("started %v, %v", b, err)
+func TestRunEndsWithItsContext(t *testing.T) {
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd := exec.Command("sh", "-c", "echo up; sleep 1000")
+	cmd.Stdout = in
+	enough := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		_, _ = out.Read(make([]byte, 16))
+		cancel(enough)
+	}()
+	if err := Run(ctx, cmd); !errors.Is(err, enough) {
+		t.Errorf("ran and ended with %v, want %v", err, enough)
+	}
+	_ = in.Close()
+	if err := Run(t.Context(), exec.Command("sh", "-c", "exit 3")); err == nil || err.Error() != "exit status 3" {
+		t.Errorf("ended with %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package controlplane
+package process
 
 import (
 	"context"
@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// lock takes the lock of a file, which ends with the process that holds it. Where
+// Lock takes the lock of a file, which ends with the process that holds it. Where
 // another holds it, it calls waiting once and waits until ctx ends.
-func lock(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
+func Lock(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
@@ -19,7 +19,7 @@ func lock(ctx context.Context, path string, waiting func()) (unlock func(), err 
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for first := true; ; first = false {
-		free, err := tryLock(f)
+		free, err := TryLock(f)
 		if err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
@@ -37,8 +37,8 @@ func lock(ctx context.Context, path string, waiting func()) (unlock func(), err 
 	}
 }
 
-// tryLock takes the lock of an open file, until that is closed, unless another has it.
-func tryLock(f *os.File) (bool, error) {
+// TryLock takes the lock of an open file, until that is closed, unless another has it.
+func TryLock(f *os.File) (bool, error) {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return false, nil

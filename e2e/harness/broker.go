@@ -1,0 +1,74 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+
+	"module-controller/e2e/process"
+)
+
+// The kinds of broker. Embedded is the one in basesim.
+const (
+	Embedded  = "embedded"
+	Mosquitto = "mosquitto"
+)
+
+// Brokers are the kinds of broker that there are on this machine.
+func Brokers() []string {
+	kinds := []string{Embedded}
+	if _, err := mosquitto(); err == nil {
+		kinds = append(kinds, Mosquitto)
+	}
+	return kinds
+}
+
+// mosquitto finds the program, which is installed where not everybody's PATH leads.
+func mosquitto() (string, error) {
+	path, err := exec.LookPath("mosquitto")
+	if err != nil {
+		path, err = exec.LookPath("/usr/sbin/mosquitto")
+	}
+	return path, err
+}
+
+// StartBroker starts a broker on a port of 127.0.0.1 and returns when it takes
+// connections. sim is the path of basesim; dir gets the log and the configuration.
+func StartBroker(ctx context.Context, kind, sim string, port int, dir string) (*process.Process, error) {
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	log := filepath.Join(dir, "broker.log")
+	if kind == Embedded {
+		s, err := StartSim(ctx, sim, log, "--bases", "0", "--broker", address)
+		if err != nil {
+			return nil, err
+		}
+		return s.Process, nil
+	}
+	path, err := mosquitto()
+	if err != nil {
+		return nil, fmt.Errorf("find mosquitto: %w", err)
+	}
+	config := filepath.Join(dir, "mosquitto.conf")
+	text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\npersistence false\nmax_inflight_messages 0\nmax_queued_messages 0\n", port)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, fmt.Errorf("configure mosquitto: %w", err)
+	}
+	p, err := process.Start(exec.Command(path, "-c", config), log)
+	if err != nil {
+		return nil, err
+	}
+	return p, Until(ctx, func() error {
+		if p.Ended() {
+			return Final(fmt.Errorf("mosquitto ended: %w; its log is %s", p.Err(), log))
+		}
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	})
+}
