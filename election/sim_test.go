@@ -80,7 +80,7 @@ func (w *world) start(pod, uid string) *process {
 		Incarnation: p.incarnation, PodUID: uid, Namespace: "mc", Envs: []string{"dev"}, Workers: 4,
 		Name:   func(b tunnel.BaseID) (string, error) { return b.Identity, nil },
 		Base:   func(name string) (tunnel.BaseID, bool) { return tunnel.BaseID{Env: "dev", Identity: name}, true },
-		Exists: func(tunnel.BaseID) bool { return true },
+		Exists: func(b tunnel.BaseID) bool { return w.store.had("kube-node-lease/" + b.Identity) }, // its Node comes right after
 	}, Hooks{Changed: func(b tunnel.BaseID) {
 		select {
 		case changed <- b:

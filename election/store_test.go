@@ -26,12 +26,13 @@ type store struct {
 	mu sync.Mutex
 	// mu guards what follows
 	leases   map[string]*coordinationv1.Lease // by namespace/name
+	ever     map[string]bool                  // what was there once
 	version  int
 	watchers map[*watcher]bool
 }
 
 func newStore() *store {
-	return &store{leases: map[string]*coordinationv1.Lease{}, version: 100, watchers: map[*watcher]bool{}}
+	return &store{leases: map[string]*coordinationv1.Lease{}, ever: map[string]bool{}, version: 100, watchers: map[*watcher]bool{}}
 }
 
 var resource = coordinationv1.Resource("leases")
@@ -42,6 +43,7 @@ func (s *store) put(l *coordinationv1.Lease, kind watch.EventType) *coordination
 	l = l.DeepCopy()
 	l.ResourceVersion = strconv.Itoa(s.version)
 	key := l.Namespace + "/" + l.Name
+	s.ever[key] = true
 	if kind == watch.Deleted {
 		delete(s.leases, key)
 	} else {
@@ -62,6 +64,13 @@ func (s *store) remove(key string) {
 	if l := s.leases[key]; l != nil {
 		s.put(l, watch.Deleted)
 	}
+}
+
+// had says whether there was such a Lease once.
+func (s *store) had(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ever[key]
 }
 
 func (s *store) snapshot(namespace string) []*coordinationv1.Lease {

@@ -87,6 +87,10 @@ func (s *State) turnMissing(key string, b *base, now time.Time) (Step, time.Dura
 		return Step{}, left
 	}
 	b.tried = b.epoch + 1
+	if b.known {
+		// Whoever owned it had an epoch that went with the Lease.
+		b.tried = max(b.tried, int32(now.Unix()/60)) //nolint:gosec // minutes fit until the year 6053
+	}
 	return Step{Kind: CreateBase, Epoch: b.tried}, 0
 }
 

@@ -1,8 +1,10 @@
 // Command demo shows the product's main job, on nothing but Go: a real control
 // plane, a broker, a fleet of simulated bases and, where Java and Maven are found,
-// a real one; the controller; and a Deployment of modules that becomes Ready.
+// a real one; three replicas of the controller; and a Deployment of modules that
+// becomes Ready. Then one replica is killed and all are started again in turn.
 //
-// It exits 0 only if all pods became Ready. With DEMO_KEEP=1 it leaves everything
+// It exits 0 only if all pods became Ready, all bases were taken over, no Node
+// turned NotReady and no module was installed again. With DEMO_KEEP=1 it leaves everything
 // up until it is interrupted, and prints how to look at it.
 package main
 
@@ -29,7 +31,8 @@ func run(ctx context.Context, keep bool) (err error) {
 	s := &show{started: now()}
 	defer func() { err = errors.Join(err, s.tearDown()) }()
 	for _, step := range []func(context.Context) error{
-		s.startPlane, s.startFleet, s.startRealBase, s.startController, s.awaitNodes, s.deploy, s.awaitPods,
+		s.startPlane, s.startFleet, s.startRealBase, s.startReplicas, s.awaitNodes, s.deploy, s.awaitPods,
+		s.killOne, s.restartAll,
 	} {
 		if err := step(ctx); err != nil {
 			return err

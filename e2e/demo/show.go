@@ -19,7 +19,8 @@ import (
 
 const (
 	simulated = 30
-	replicas  = 30
+	instances = 30 // of the module
+	replicas  = 3  // of the controller
 	env       = "demo"
 )
 
@@ -33,9 +34,11 @@ type show struct {
 	fleet      *harness.Sim
 	artifacts  javabase.Artifacts
 	real       *javabase.Base
-	controller *harness.Controller
+	service    *harness.Service
+	replicas   []*harness.Controller
 	brokerPort int
 	httpPort   int
+	takenOver  time.Duration
 	nodesReady time.Duration
 	podsReady  time.Duration
 }
@@ -80,6 +83,9 @@ func (s *show) startRealBase(ctx context.Context) (err error) {
 	if s.httpPort, err = process.FreePort(); err != nil {
 		return err
 	}
+	if s.service, err = harness.StartService(s.httpPort); err != nil {
+		return err
+	}
 	if err := javabase.Available(ctx); err != nil {
 		s.say("no real base: %v", err)
 		return nil
@@ -95,23 +101,6 @@ func (s *show) startRealBase(ctx context.Context) (err error) {
 	return err
 }
 
-func (s *show) startController(ctx context.Context) error {
-	kubeconfig, err := s.plane.KubeconfigFor(ctx, harness.Namespace, harness.ServiceAccount)
-	if err != nil {
-		return err
-	}
-	s.say("starting module-controller")
-	s.controller, err = harness.StartController(ctx, harness.ControllerOptions{
-		Binary: s.bin.Controller, Kubeconfig: kubeconfig, PodName: "module-controller-0",
-		Log: filepath.Join(s.dir, "controller.log"),
-		Env: []string{
-			"ENV=" + env, "ENABLE_MQTT_TUNNEL=true", "MQTT_BROKER=127.0.0.1", "MQTT_PORT=" + strconv.Itoa(s.brokerPort),
-			"ENABLE_HTTP_TUNNEL=true", "HTTP_TUNNEL_LISTEN_PORT=" + strconv.Itoa(s.httpPort), "HTTP_TUNNEL_ALLOWED_CIDRS=127.0.0.0/8",
-		},
-	})
-	return err
-}
-
 func (s *show) bases() int {
 	if s.real != nil {
 		return simulated + 1
@@ -122,8 +111,11 @@ func (s *show) bases() int {
 // tearDown ends what was started, the last first.
 func (s *show) tearDown() error {
 	var errs []error
-	if s.controller != nil {
-		errs = append(errs, s.controller.Stop(20*time.Second))
+	for _, c := range s.replicas {
+		errs = append(errs, c.Stop(stopPatience))
+	}
+	if s.service != nil {
+		errs = append(errs, s.service.Close())
 	}
 	if s.real != nil {
 		errs = append(errs, s.real.Close())

@@ -30,6 +30,7 @@ func (s *show) sumUp(ctx context.Context) {
 	}
 	fmt.Printf("; all Nodes Ready %s after the controller was\n", s.nodesReady.Round(time.Millisecond))
 	fmt.Printf("  modules  %d pods Ready %s after their Deployments were created\n", s.pods(), s.podsReady.Round(time.Millisecond))
+	fmt.Printf("  failover %s from kill -9 of a replica until the last of its bases had another owner\n", s.takenOver.Round(time.Millisecond))
 	if counts, err := s.fleet.Counts(); err == nil {
 		fmt.Printf("  commands %d installs and %d uninstalls done by the simulated bases\n", counts.Installs, counts.Uninstalls)
 	}
@@ -53,18 +54,22 @@ func (s *show) table(ctx context.Context) error {
 		return cmp.Or(cmp.Compare(b.Labels["vnode.koupleless.io/name"], a.Labels["vnode.koupleless.io/name"]), cmp.Compare(a.Name, b.Name))
 	})
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "  NODE\tTUNNEL\tMEMORY\tPOD\tSTATUS")
+	leases, err := s.leases(ctx)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintln(w, "  NODE\tOWNER\tTUNNEL\tMEMORY\tPOD\tSTATUS")
 	for _, n := range nodes.Items[:min(rows, len(nodes.Items))] {
 		p := onNode[n.Name]
 		status := string(p.Status.Phase)
 		if podReady(p) {
 			status += ", Ready"
 		}
-		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s of %s\t%s\t%s\n", n.Name, n.Labels["vnode.koupleless.io/tunnel"],
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s of %s\t%s\t%s\n", n.Name, podOf(leases[n.Name]), n.Labels["vnode.koupleless.io/tunnel"],
 			n.Status.Allocatable.Memory(), n.Status.Capacity.Memory(), cmp.Or(p.Name, "-"), cmp.Or(status, "-"))
 	}
 	if more := len(nodes.Items) - rows; more > 0 {
-		_, _ = fmt.Fprintf(w, "  … %d more\t\t\t\t\n", more)
+		_, _ = fmt.Fprintf(w, "  … %d more\t\t\t\t\t\n", more)
 	}
 	return w.Flush()
 }
@@ -76,7 +81,8 @@ func (s *show) explain() {
 		"  alias k='%s'\n"+
 		"  k get nodes -L vnode.koupleless.io/name,vnode.koupleless.io/tunnel\n"+
 		"  k get pods -o wide\n"+
-		"  k get lease -n kube-node-lease -L virtual-kubelet.koupleless.io/owner\n"+
+		"  k get lease -n kube-node-lease -L virtual-kubelet.koupleless.io/owner,virtual-kubelet.koupleless.io/state\n"+
+		"  k get lease -n module-controller\n"+
 		"  k scale deployment orders --replicas 10\n\n"+
 		"Logs are in %s. Interrupt with Ctrl-C to end it all.\n", kubectl, s.dir)
 }

@@ -84,8 +84,8 @@ func podReady(p corev1.Pod) bool {
 // deploy creates a Deployment with one replica for each simulated base, and one
 // for the real base where there is one: their jars are not at the same place.
 func (s *show) deploy(ctx context.Context) error {
-	s.say("creating Deployment orders with %d replicas", replicas)
-	if err := s.create(ctx, deployment("orders", "demo-base", "file:///opt/modules/orders-1.0.0-ark-biz.jar", replicas)); err != nil {
+	s.say("creating Deployment orders with %d replicas", instances)
+	if err := s.create(ctx, deployment("orders", "demo-base", "file:///opt/modules/orders-1.0.0-ark-biz.jar", instances)); err != nil {
 		return err
 	}
 	if s.real == nil {
@@ -134,9 +134,9 @@ func deployment(name, base, url string, replicas int32) *appsv1.Deployment {
 
 func (s *show) pods() int {
 	if s.real != nil {
-		return replicas + 1
+		return instances + 1
 	}
-	return replicas
+	return instances
 }
 
 func (s *show) awaitPods(ctx context.Context) (err error) {

@@ -29,7 +29,7 @@ type world struct {
 	env        string
 	brokerPort int
 	httpPort   int
-	service    *service // before several replicas that speak HTTP
+	service    *harness.Service // before several replicas that speak HTTP
 	brokerKind string
 	broker     *process.Process
 	fleet      *harness.Sim
@@ -96,6 +96,21 @@ func (w *world) withHTTP() *world {
 	var err error
 	w.httpPort, err = process.FreePort()
 	w.must(err)
+	return w
+}
+
+// withService lets heartbeats reach any replica, over HTTP.
+func (w *world) withService() *world {
+	w.Helper()
+	w.withHTTP()
+	var err error
+	w.service, err = harness.StartService(w.httpPort)
+	w.must(err)
+	w.Cleanup(func() {
+		if err := w.service.Close(); err != nil {
+			w.Error(err)
+		}
+	})
 	return w
 }
 
@@ -175,7 +190,7 @@ func (w *world) startReplica(name string, env []string) *harness.Controller {
 	if w.httpPort != 0 {
 		port := w.httpPort
 		if w.service != nil { // behind it each has a port of its own
-			if port, err = w.service.backend(); err != nil {
+			if port, err = w.service.Backend(); err != nil {
 				w.Error(err)
 				return nil
 			}

@@ -65,9 +65,7 @@ func EncodeCommand(c tunnel.Command, async bool) ([]byte, error) {
 			body.Strategy = replace
 		}
 	}
-	if async {
-		body.Async, body.RequestID = true, c.RequestID
-	}
+	body.Async, body.RequestID = async, c.RequestID // bases check it with async only; their logs show it always
 	return encode(body)
 }
 
