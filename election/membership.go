@@ -34,12 +34,16 @@ func (r *Replica) join(ctx context.Context) error {
 				seen, since = rev, now
 			}
 			samePod := r.cfg.PodUID != "" && lease.Annotations[notePodUID] == r.cfg.PodUID
-			if deref(lease.Spec.HolderIdentity) == "" || samePod || now.Sub(since) >= r.cfg.Patience {
+			before := deref(lease.Spec.HolderIdentity)
+			if before == "" || samePod || now.Sub(since) >= r.cfg.Patience {
 				if err = r.writeMembership(ctx, lease); err == nil {
+					r.mu.Lock()
+					r.state.Succeeded(before, now)
+					r.mu.Unlock()
 					return nil
 				}
 			} else if now.Equal(since) {
-				r.log.Info("waiting for an earlier life of this replica to fall silent", zap.String("holder", deref(lease.Spec.HolderIdentity)))
+				r.log.Info("waiting for an earlier life of this replica to fall silent", zap.String("holder", before))
 			}
 		}
 		if !pause(ctx, r.cfg.MemberRenew/4) {

@@ -78,6 +78,10 @@ func (s *State) Asked(incarnation string, m *Member, now time.Time) (changed boo
 	return m != nil && s.SeeMember(*m, now)
 }
 
+// Succeeded takes in that we took our own membership Lease over from an earlier
+// life that is certainly over.
+func (s *State) Succeeded(incarnation string, now time.Time) { s.end(incarnation, now) }
+
 // end notes that an incarnation lives no more and acts no more from a time on.
 func (s *State) end(incarnation string, silent time.Time) {
 	if at, ok := s.ended[incarnation]; !ok || silent.Before(at) {

@@ -1,0 +1,224 @@
+package shard
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write what happens into the transcripts")
+
+// story plays a transcript: one event or question a line, after it, indented, what
+// follows from it. The replica that it is about is mc-0.
+type story struct {
+	*State
+	start time.Time
+	now   time.Time
+	last  Step // of the last turn of a base
+	key   string
+	rev   uint64
+}
+
+func TestStories(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := play(t, string(text))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if diff := cmp.Diff(string(text), got); diff != "" {
+				t.Errorf("it went otherwise (-told +happened):\n%s", diff)
+			}
+		})
+	}
+}
+
+func play(t *testing.T, text string) string {
+	t.Helper()
+	start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	s := &story{State: NewState("mc-0_00000000", Timing{}), start: start, now: start, rev: 100}
+	s.teamSince = start
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		if strings.HasPrefix(line, "  ") {
+			continue // what was told; what happens is written instead
+		}
+		out.WriteString(line + "\n")
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		result, err := s.do(strings.Fields(line))
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if result != "" {
+			out.WriteString("  " + result + "\n")
+		}
+	}
+	return out.String()
+}
+
+// do plays one line: a time, a verb and words. Words with = are options.
+func (s *story) do(words []string) (string, error) {
+	at, err := time.ParseDuration(words[0])
+	if err != nil {
+		return "", err
+	}
+	s.now = s.start.Add(at)
+	var args []string
+	opts := map[string]string{}
+	for _, w := range words[2:] {
+		if k, v, ok := strings.Cut(w, "="); ok {
+			opts[k] = v
+		} else {
+			args = append(args, w)
+		}
+	}
+	switch verb := words[1]; verb {
+	case "member", "nomember", "judge", "asked", "hint":
+		return s.doMember(verb, args, opts)
+	case "base", "nobase", "wish", "retire", "turn", "wrote", "failed", "read", "yielded", "claim":
+		return s.doBase(verb, args, opts)
+	case "renewed": // the membership write was sent now
+		if s.Renewed(s.now, s.now) {
+			return "may act", nil
+		}
+		return "", nil
+	case "interrupted":
+		s.Interrupted()
+		return "", nil
+	case "drain":
+		s.Drain(s.now)
+		return "", nil
+	}
+	return "", fmt.Errorf("unknown verb")
+}
+
+func (s *story) doMember(verb string, args []string, opts map[string]string) (string, error) {
+	s.rev++
+	seen := func() Member {
+		m := Member{Name: args[0], Revision: s.rev, Linked: opts["linked"] != "no", Draining: opts["draining"] == "yes", Released: opts["released"] == "yes"}
+		if len(args) > 1 {
+			m.Holder = args[1]
+		}
+		return m
+	}
+	switch verb {
+	case "member":
+		return when(s.SeeMember(seen(), s.now), "every base deserves a look"), nil
+	case "nomember":
+		return when(s.MemberGone(args[0], s.rev, s.now), "every base deserves a look"), nil
+	case "asked": // incarnation, and who the Lease names, if there is one
+		var m *Member
+		if holder, ok := opts["holder"]; ok {
+			pod, _ := PodOf(args[0])
+			m = &Member{Name: pod, Holder: holder, Revision: s.rev, Linked: true}
+		}
+		s.Asked(args[0], m, s.now)
+		return "", nil
+	case "hint":
+		name, fresh := s.Hint(args[0])
+		return when(fresh, name+" is judged with less patience"), nil
+	}
+	step, wait := s.MemberTurn(args[0], s.now)
+	return tell(step, wait), nil
+}
+
+func when(yes bool, text string) string {
+	if yes {
+		return text
+	}
+	return ""
+}
+
+func (s *story) doBase(verb string, args []string, opts map[string]string) (string, error) {
+	key := args[0]
+	switch verb {
+	case "base", "read":
+		s.rev++
+		l := Lease{Holder: opts["holder"], Revision: s.rev, Given: opts["given"] == "yes", Duration: 40 * time.Second, Renewed: s.now}
+		epoch, err := strconv.Atoi(opts["epoch"])
+		if err != nil {
+			return "", err
+		}
+		l.Epoch = int32(epoch)
+		if opts["renewed"] == "no" {
+			l.Renewed = s.bases[key].lease.Renewed
+		}
+		lost := s.SeeBase(key, l, s.now)
+		if verb == "read" {
+			s.Resolved(key)
+		}
+		return when(lost, "the claim is lost"), nil
+	case "nobase":
+		s.rev++
+		s.BaseGone(key, s.rev, s.now)
+	case "wish":
+		s.Wish(key, opts["node"] == "yes", s.now)
+	case "retire":
+		s.Retire(key)
+	case "yielded":
+		s.Yielded(key)
+	case "turn":
+		var wait time.Duration
+		s.last, wait = s.Turn(key, s.now)
+		return tell(s.last, wait), nil
+	case "wrote": // what the last turn asked for
+		s.rev++
+		l := Lease{Holder: s.Self, Epoch: s.last.Epoch, Revision: s.rev, Duration: 40 * time.Second, Renewed: s.now}
+		if s.last.Kind == GiveBase || s.last.Kind == ReleaseBase {
+			l.Holder, l.Given = s.last.To.Holder, s.last.Kind == GiveBase
+		}
+		return when(s.Wrote(key, s.last, l, s.now), "the claim is lost"), nil
+	case "failed":
+		return when(s.Doubted(key, s.last), "the claim is lost"), nil
+	case "claim":
+		c, ok := s.Claim(key, s.now)
+		if !ok {
+			return "no", nil
+		}
+		return fmt.Sprintf("yes, epoch %d, for %s%s", c.Epoch, c.Deadline.Sub(s.now), when(c.Leaving, ", leaving")), nil
+	}
+	return "", nil
+}
+
+var kinds = map[Kind]string{
+	Nothing: "nothing", ReadBase: "read its Lease", CreateBase: "create its Lease", ClaimBase: "claim it", RenewBase: "renew it",
+	GiveBase: "give it", ReleaseBase: "release it", DeleteBase: "delete its Lease", AskMember: "ask about", KillMember: "kill it", ForgetMember: "forget it",
+}
+
+func tell(step Step, wait time.Duration) string {
+	text := kinds[step.Kind]
+	switch step.Kind {
+	case CreateBase, ClaimBase, RenewBase, ReleaseBase:
+		text += fmt.Sprintf(", epoch %d", step.Epoch)
+	case GiveBase:
+		text += fmt.Sprintf(" to %s, epoch %d", step.To.Holder, step.Epoch)
+	case AskMember:
+		text += " " + step.Incarnation
+	default:
+	}
+	text = when(step.Gained, "it is ours; ") + when(step.Leaving, "it leaves; ") + when(step.Stays, "it stays; ") + text
+	if wait > 0 {
+		text += fmt.Sprintf(", look again in %s", wait.Round(100*time.Millisecond))
+	}
+	return text
+}
