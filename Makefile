@@ -8,7 +8,7 @@ IMAGE ?= module-controller:$(VERSION)
 FUZZTIME ?= 5m
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-unit e2e e2e-java verify demo bench scale fuzz generate image control-plane
+.PHONY: help build test test-unit e2e e2e-java verify demo bench scale mutants fuzz generate image control-plane
 
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -49,6 +49,11 @@ generate: ## write docs/configuration.md and docs/metrics.md from the code
 
 bench: ## benchmarks; each compares two things in one run
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./...
+
+mutants: ## take one guard after the other out, and see the simulation notice
+	@for m in check-before-write deadline-from-send kill-before-claim missing-waits release-compares; do \
+	  if $(GO) test -tags mutant -ldflags "-X module-controller/shard.mutant=$$m" -run TestOwnershipUnderFaults ./election -args -schedules=3000 > /tmp/mutant.$$m 2>&1; \
+	  then echo "$$m: NOT noticed"; exit 1; else grep -m1 -o 'schedule [0-9]*' /tmp/mutant.$$m | sed "s/^/$$m: noticed in /"; rm /tmp/mutant.$$m; fi; done
 
 scale: control-plane ## measure 200 bases: cold start, pods, steady state; prints a report
 	cd e2e && $(GO) test -tags scale -v -timeout 30m -run TestScale ./suite

@@ -83,6 +83,10 @@ func (r *Replica) write(ctx context.Context, key string, id tunnel.BaseID, step 
 	default:
 		if step.Kind == shard.GiveBase || step.Kind == shard.ReleaseBase {
 			holder = step.To.Holder
+			if shard.Without("release-compares") {
+				lease = lease.DeepCopy()
+				lease.ResourceVersion = ""
+			}
 		}
 		written, err = r.bases.Update(ctx, held(lease, id, step, holder, r.cfg.Duration, now), metav1.UpdateOptions{})
 	}

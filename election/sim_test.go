@@ -42,8 +42,9 @@ type act struct {
 
 // world is a simulated cluster.
 type world struct {
-	store *store
-	rng   *rand.Rand
+	store     *store
+	rng       *rand.Rand
+	processes []*process
 
 	mu sync.Mutex
 	// mu guards what follows
@@ -138,7 +139,7 @@ func (p *process) kill() {
 func (w *world) happen(p *process) *process {
 	long := time.Duration(w.rng.Int64N(int64(25 * time.Second)))
 	links := []*link{p.work, p.member}
-	switch kind := w.rng.IntN(9); kind {
+	switch kind := w.rng.IntN(10); kind {
 	case 0, 1:
 		uid := p.uid
 		if kind == 1 {
@@ -146,6 +147,7 @@ func (w *world) happen(p *process) *process {
 		}
 		w.tell("%s is killed; its next life is of pod %s", p.incarnation, uid)
 		p.kill()
+		w.hint(p.incarnation)
 		pause(context.Background(), long/4)
 		return w.start(p.pod, uid)
 	case 2:
@@ -156,9 +158,11 @@ func (w *world) happen(p *process) *process {
 	case 3, 4:
 		w.tell("%s is cut off for %s", p.incarnation, long)
 		w.during(links, long, func(l *link) { l.cut = true }, func(l *link) { l.cut = false })
+		w.hint(p.incarnation)
 	case 5:
-		w.tell("%s is slow for %s", p.incarnation, long)
-		w.during(links, long, func(l *link) { l.latency = 3 * time.Second }, func(l *link) { l.latency = 5 * time.Millisecond })
+		latency := time.Duration(300+w.rng.IntN(2700)) * time.Millisecond
+		w.tell("%s is slow, up to %s each way, for %s", p.incarnation, latency, long)
+		w.during(links, long, func(l *link) { l.latency = latency }, func(l *link) { l.latency = 5 * time.Millisecond })
 	case 6:
 		w.tell("%s sees late and loses answers for %s", p.incarnation, long)
 		w.during(links, long, func(l *link) { l.lag, l.lose = 8*time.Second, 0.3 }, func(l *link) { l.lag, l.lose = 10*time.Millisecond, 0 })
@@ -166,11 +170,28 @@ func (w *world) happen(p *process) *process {
 		key := fmt.Sprintf("kube-node-lease/base-%02d", w.rng.IntN(simBases))
 		w.tell("%s is deleted", key)
 		w.store.remove(key)
+	case 9:
+		w.tell("%s is slow, and then cut off for %s", p.incarnation, long)
+		w.during(links, 5*time.Second, func(l *link) { l.latency = time.Second }, func(l *link) { l.latency = 5 * time.Millisecond })
+		pause(context.Background(), 4*time.Second)
+		w.during(links, long, func(l *link) { l.cut = true }, func(l *link) { l.cut = false })
+		w.hint(p.incarnation)
 	case 8:
 		w.tell("the membership Lease of %s is deleted", p.pod)
 		w.store.remove("mc/" + p.pod)
 	}
 	return p
+}
+
+// hint has somebody say, half of the time, that an incarnation is gone.
+func (w *world) hint(incarnation string) {
+	if w.rng.IntN(2) == 0 {
+		return
+	}
+	w.tell("%s is said to be gone", incarnation)
+	for _, p := range w.processes {
+		p.replica.Hint(incarnation)
+	}
 }
 
 // during changes links for a while, without waiting for its end.
@@ -189,6 +210,7 @@ func (w *world) during(links []*link, long time.Duration, begin, end func(*link)
 func simulate(seed uint64) (w *world, err error) {
 	w = &world{store: newStore(), rng: rand.New(rand.NewPCG(seed, seed))}
 	processes := make([]*process, simReplicas)
+	w.processes = processes
 	for i := range processes {
 		processes[i] = w.start(fmt.Sprintf("mc-%d", i), fmt.Sprintf("uid-%d", i))
 	}
@@ -317,7 +339,6 @@ func TestOwnershipUnderFaults(t *testing.T) {
 	}
 	t.Logf("%d schedules, %d faults, %d acts", last-first+1, (last-first+1)*simFaults, acts)
 }
-
 
 var verbose = flag.Bool("verbose", false, "print the replicas' logs")
 

@@ -249,7 +249,7 @@ func (i leasesIn) Update(ctx context.Context, lease *coordinationv1.Lease, _ met
 		if was == nil {
 			return nil, apierrors.NewNotFound(resource, lease.Name)
 		}
-		if was.ResourceVersion != lease.ResourceVersion {
+		if lease.ResourceVersion != "" && was.ResourceVersion != lease.ResourceVersion {
 			return nil, apierrors.NewConflict(resource, lease.Name, errors.New("it was changed"))
 		}
 		return s.put(lease, watch.Modified), nil

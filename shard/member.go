@@ -70,6 +70,8 @@ func (s *State) MemberGone(name string, revision uint64, now time.Time) (changed
 // incarnation showed; m is nil where there is no such Lease.
 func (s *State) Asked(incarnation string, m *Member, now time.Time) (changed bool) {
 	switch {
+	case m == nil && Without("missing-waits"):
+		s.end(incarnation, now)
 	case m == nil:
 		s.end(incarnation, now.Add(s.Patience))
 	case m.Holder != incarnation:
@@ -126,7 +128,7 @@ func (s *State) MemberTurn(name string, now time.Time) (Step, time.Duration) {
 	if s.clear.After(since) {
 		since = s.clear
 	}
-	if left := since.Add(patience).Sub(now); left > 0 {
+	if left := since.Add(patience).Sub(now); left > 0 || Without("kill-before-claim") {
 		return Step{}, left
 	}
 	return Step{Kind: KillMember, Member: m.Member}, 0

@@ -78,7 +78,9 @@ func NewState(self string, t Timing) *State {
 }
 
 // Valid says whether this replica may act at all.
-func (s *State) Valid(now time.Time) bool { return now.Before(s.until) }
+func (s *State) Valid(now time.Time) bool {
+	return now.Before(s.until) || Without("check-before-write") && !s.until.IsZero()
+}
 
 // Until is when this replica's right to act ends.
 func (s *State) Until() time.Time { return s.until }
@@ -86,6 +88,9 @@ func (s *State) Until() time.Time { return s.until }
 // Renewed takes in that a membership write succeeded that was sent at a time. It
 // says whether the replica may act again that could not.
 func (s *State) Renewed(sent, now time.Time) (again bool) {
+	if Without("deadline-from-send") {
+		sent = now
+	}
 	again = !s.Valid(now)
 	s.until = sent.Add(s.Act)
 	if s.joined.IsZero() {
@@ -153,7 +158,11 @@ func (s *State) Claim(key string, now time.Time) (Claim, bool) {
 	if b == nil || !b.held || b.retire || !s.Valid(now) {
 		return Claim{}, false
 	}
-	return Claim{Holder: s.Self, Epoch: b.epoch, Deadline: s.until, Leaving: !b.leaving.IsZero()}, true
+	deadline := s.until
+	if Without("check-before-write") {
+		deadline = now.Add(s.Act)
+	}
+	return Claim{Holder: s.Self, Epoch: b.epoch, Deadline: deadline, Leaving: !b.leaving.IsZero()}, true
 }
 
 // SeeBase takes in a base's Lease, from a watch, a read or the answer to a write.

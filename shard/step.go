@@ -83,7 +83,7 @@ func (s *State) turnMissing(key string, b *base, now time.Time) (Step, time.Dura
 	if wait, may := s.mayClaim(key, now); !may {
 		return Step{}, wait
 	}
-	if left := b.since.Add(s.Missing).Sub(now); b.known && left > 0 {
+	if left := b.since.Add(s.Missing).Sub(now); b.known && left > 0 && !Without("missing-waits") {
 		return Step{}, left
 	}
 	b.tried = b.epoch + 1
@@ -252,6 +252,9 @@ func (s *State) freeAt(b *base) (at time.Time, ask bool) {
 		return b.since.Add(l.Duration + s.ForeignGrace), false
 	}
 	if m := s.members[pod]; m != nil && m.Holder == l.Holder {
+		if Without("kill-before-claim") {
+			return m.seen.Add(s.Hinted), false
+		}
 		return time.Time{}, false
 	}
 	return time.Time{}, true

@@ -61,12 +61,23 @@ type SimBase struct {
 	Identity string            `json:"identity"`
 	Modules  []SimModule       `json:"modules"`
 	Installs map[string]int    `json:"installs"` // by name:version
-	Commands []json.RawMessage `json:"commands"`
+	Commands []SimCommand      `json:"commands"`
 	// Serving is what served from each moment on, the oldest first.
 	Serving []struct {
 		At      time.Time `json:"at"`
 		Modules []string  `json:"modules"`
 	} `json:"serving"`
+}
+
+// SimCommand is one command that a simulated base got.
+type SimCommand struct {
+	At      time.Time `json:"at"`
+	Command string    `json:"command"`
+	Module  string    `json:"module"` // name:version
+	Request string    `json:"requestId"`
+	// Args and Env came with it.
+	Args []string          `json:"args"`
+	Env  map[string]string `json:"env"`
 }
 
 // SimModule is one module of a simulated base, as it truly is.

@@ -26,7 +26,7 @@ const (
 func (p *Proxy) serve(l net.Listener, client net.Conn) {
 	ctx, cut := context.WithCancel(context.Background())
 	defer cut()
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	p.mu.Lock()
 	current := p.listener == l
 	if current {
@@ -52,7 +52,7 @@ func (p *Proxy) serve(l net.Listener, client net.Conn) {
 		reset(client)
 		return
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	p.join(ctx, cut, client, server)
 }
 

@@ -2,6 +2,8 @@ package suite
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -282,4 +284,66 @@ func TestAnAPIOutageMovesNothing(t *testing.T) {
 			t.Errorf("pod %s: ready since %s, was %s", uid, since, ready[uid])
 		}
 	}
+}
+
+// Installs go on while every replica is restarted: each takes effect exactly once,
+// and the epochs of a base's commands never fall.
+func TestInstallsGoOnInARollingRestart(t *testing.T) {
+	const bases, pods = 60, 240
+	w := fleetOf(t, 3, bases)
+	check := w.undisturbed(bases + pods)
+	asked := make(map[string]time.Time, pods)
+	loaded := make(chan struct{})
+	go func() {
+		defer close(loaded)
+		tick := time.NewTicker(40 * time.Millisecond)
+		defer tick.Stop()
+		for n := range pods {
+			<-tick.C
+			name := fmt.Sprintf("m%d", n)
+			base := fmt.Sprintf("base-%04d", 1+n%bases)
+			asked[base+" "+name] = time.Now()
+			if _, err := w.createPod(name, base, name, "1.0.0", jar(name, "1.0.0")); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for i := 2; i >= 0; i-- {
+		w.must(w.replicas[i].Stop(40 * time.Second))
+		w.must(w.replicas[i].Start(t.Context()))
+	}
+	<-loaded
+	for n := range pods {
+		w.ready(fmt.Sprintf("m%d", n))
+	}
+	var waited []time.Duration
+	for n := range bases {
+		waited = append(waited, w.checkCommands(fmt.Sprintf("base-%04d", n+1), asked)...)
+	}
+	slices.Sort(waited)
+	t.Logf("%d installs while all replicas were restarted: asked to commanded p50 %s, p99 %s, most %s", len(waited),
+		waited[len(waited)/2].Round(time.Millisecond), waited[len(waited)*99/100].Round(time.Millisecond), waited[len(waited)-1].Round(time.Millisecond))
+	check()
+}
+
+// checkCommands checks the epochs of the commands that a base got, and gives how
+// long each install that was asked for took to come.
+func (w *world) checkCommands(base string, asked map[string]time.Time) (waited []time.Duration) {
+	w.Helper()
+	b, err := w.fleet.Base(base)
+	w.must(err)
+	epoch := 0
+	for _, c := range b.Commands {
+		first, _, _ := strings.Cut(c.Request, "-")
+		now, err := strconv.Atoi(first)
+		if err != nil || now < epoch {
+			w.Errorf("%s: command %s %s has request %q after epoch %d", base, c.Command, c.Module, c.Request, epoch)
+		}
+		epoch = now
+		name, _, _ := strings.Cut(c.Module, ":")
+		if at, ok := asked[base+" "+name]; ok {
+			waited = append(waited, c.At.Sub(at))
+		}
+	}
+	return waited
 }

@@ -319,14 +319,18 @@ func moduleLabels(app string) map[string]string {
 // pod creates a pod on a base, past the scheduler.
 func (w *world) pod(name, identity, module, version, url string, change ...func(*corev1.Pod)) *corev1.Pod {
 	w.Helper()
+	made, err := w.createPod(name, identity, module, version, url, change...)
+	w.must(err)
+	return made
+}
+
+func (w *world) createPod(name, identity, module, version, url string, change ...func(*corev1.Pod)) (*corev1.Pod, error) {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: moduleLabels(module)}, Spec: w.modulePod(module, version, url)}
 	p.Spec.NodeName = w.nodeOf(identity)
 	for _, c := range change {
 		c(p)
 	}
-	made, err := client.CoreV1().Pods(w.env).Create(w.Context(), p, metav1.CreateOptions{})
-	w.must(err)
-	return made
+	return client.CoreV1().Pods(w.env).Create(w.Context(), p, metav1.CreateOptions{})
 }
 
 // deployment creates a Deployment whose pods spread over bases, one on each.
