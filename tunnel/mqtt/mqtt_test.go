@@ -3,7 +3,6 @@ package mqtttunnel
 import (
 	"context"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,29 +18,15 @@ import (
 
 func startOn(t *testing.T, address string, change func(*Config)) (*Tunnel, *tunneltest.Ears) {
 	t.Helper()
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, _ := strconv.Atoi(port)
-	cfg := Config{Broker: host, Port: n, ClientID: "test-" + t.Name(), Environments: []string{"dev"}, ProbeEvery: 200 * time.Millisecond, Timeout: 2 * time.Second}
-	if change != nil {
-		change(&cfg)
-	}
-	tun, err := New(cfg, zaptest.NewLogger(t), tunnel.NoMeter)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &tunneltest.Ears{}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- tun.Run(ctx, s) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
+	tun := newTunnel(t, address, func(c *Config) {
+		c.ClientID, c.Environments = "test-"+t.Name(), []string{"dev"}
+		c.ProbeEvery, c.Timeout = 200*time.Millisecond, 2*time.Second
+		if change != nil {
+			change(c)
 		}
 	})
+	s := &tunneltest.Ears{}
+	tunneltest.During(t, func(ctx context.Context) error { return tun.Run(ctx, s) })
 	return tun, s
 }
 
