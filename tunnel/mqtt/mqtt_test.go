@@ -2,6 +2,7 @@ package mqtttunnel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"module-controller/tunnel"
+	"module-controller/tunnel/internal/arklet"
 	"module-controller/tunnel/tunneltest"
 )
 
@@ -106,6 +108,26 @@ func TestARefusedFilterIsTriedAgain(t *testing.T) {
 	refuse = false
 	mu.Unlock()
 	tunneltest.Await(t, "both are followed", tun.hears(2))
+}
+
+// The race detector sees a result that is read while it comes.
+func TestASubscriptionThatIsGivenUpHasNoResult(t *testing.T) {
+	tun, s := startOn(t, newBroker(t).Address(), nil)
+	tunneltest.Await(t, "link up", func() bool { return s.Heard().Up() })
+	tun.mu.RLock()
+	session := tun.current
+	tun.mu.RUnlock()
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for n := range 100 {
+		refused, err := session.subscribe(over, []string{arklet.Reports(id(n)), arklet.Reports(id(1000 + n))})
+		if len(refused) > 0 || err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatalf("refused %v, %v", refused, err)
+		}
+	}
+	if refused, err := session.subscribe(t.Context(), []string{arklet.Reports(id(0))}); len(refused) > 0 || err != nil {
+		t.Errorf("refused %v, %v", refused, err)
+	}
 }
 
 func TestADeafBrokerIsLeft(t *testing.T) {
