@@ -2,6 +2,7 @@ package suite
 
 import (
 	"fmt"
+	"maps"
 	"syscall"
 	"testing"
 	"time"
@@ -81,11 +82,30 @@ func TestAKilledControllerGoesOnWhereItWas(t *testing.T) {
 	if bad := stop(); len(bad) > 0 {
 		t.Errorf("nodes turned not ready: %v", bad)
 	}
-	for uid, since := range readySince(w.pods("app=stock")) {
-		if ready[uid] != since {
-			t.Errorf("pod %s: ready since %s, was %s", uid, since, ready[uid])
-		}
+	w.stillReady(ready, "app=stock")
+}
+
+// stillReady checks that the same pods are Ready since the same moments.
+func (w *world) stillReady(ready map[string]string, selector string) {
+	w.Helper()
+	if now := readySince(w.pods(selector)); !maps.Equal(now, ready) {
+		w.Errorf("ready since %v, was %v", now, ready)
 	}
+}
+
+// nodeShows waits until the Ready condition of a base's Node has a reason.
+func (w *world) nodeShows(identity, reason string) {
+	w.Helper()
+	w.eventually(patience, func() error {
+		for _, n := range w.nodes() {
+			for _, c := range n.Status.Conditions {
+				if n.Name == w.nodeOf(identity) && c.Type == corev1.NodeReady && c.Reason == reason {
+					return nil
+				}
+			}
+		}
+		return fmt.Errorf("the node of %s does not show %s", identity, reason)
+	})
 }
 
 func readySince(pods []corev1.Pod) map[string]string {
@@ -137,16 +157,7 @@ func TestABaseThatIsSilentTurnsNotReadyAndIsGone(t *testing.T) {
 	w.pod("one", "base-0001", "stock", "1.0.0", jar("stock", "1.0.0"))
 	w.ready("one")
 	w.must(w.fleet.Do("base-0001", "silence"))
-	w.eventually(patience, func() error {
-		for _, n := range w.nodes() {
-			for _, c := range n.Status.Conditions {
-				if n.Name == w.nodeOf("base-0001") && c.Type == corev1.NodeReady && c.Reason == "BaseSilent" {
-					return nil
-				}
-			}
-		}
-		return fmt.Errorf("node is not silent")
-	})
+	w.nodeShows("base-0001", "BaseSilent")
 	w.eventually(patience, func() error {
 		if n := len(w.nodes()); n != 1 {
 			return fmt.Errorf("%d nodes, want the silent one gone", n)
@@ -230,11 +241,7 @@ func TestAnAPIOutageChangesNothing(t *testing.T) {
 	if c := w.counts(); c.Installs != bases+1 || c.Uninstalls != 0 {
 		t.Errorf("installs %d, uninstalls %d; want %d and none", c.Installs, c.Uninstalls, bases+1)
 	}
-	for uid, since := range readySince(w.pods("app=stock")) {
-		if ready[uid] != since {
-			t.Errorf("pod %s: ready since %s, was %s", uid, since, ready[uid])
-		}
-	}
+	w.stillReady(ready, "app=stock")
 	for _, n := range w.nodes() {
 		if !nodeReady(n) {
 			t.Errorf("node %s is not ready", n.Name)
@@ -296,16 +303,7 @@ func TestADeadHTTPBaseHurtsNoOther(t *testing.T) {
 	w := newWorld(t).withHTTP().withController("STALE_AFTER=12s", "ANSWER_AFTER=3s", "LIST_INTERVAL=1s").withHTTPFleet(bases)
 	w.nodesReady(bases)
 	w.must(w.fleet.Do("base-0001", "mute"))
-	w.eventually(patience, func() error {
-		for _, n := range w.nodes() {
-			for _, c := range n.Status.Conditions {
-				if n.Name == w.nodeOf("base-0001") && c.Type == corev1.NodeReady && c.Reason == "BaseNotAnswering" {
-					return nil
-				}
-			}
-		}
-		return fmt.Errorf("the node of the base that does not answer is ready")
-	})
+	w.nodeShows("base-0001", "BaseNotAnswering")
 	w.deployment("stock", "1.0.0", jar("stock", "1.0.0"), bases-1, spread)
 	w.podsReady("app=stock", bases-1)
 	w.must(w.fleet.Do("base-0001", "resume"))

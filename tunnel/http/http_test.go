@@ -42,16 +42,8 @@ func start(t *testing.T, change func(*Config)) (*Tunnel, *tunneltest.Ears, strin
 // run runs a tunnel until the test ends, and returns when it listens.
 func run(t testing.TB, tun *Tunnel, sink tunnel.Sink) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- tun.Run(ctx, sink) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		http.DefaultClient.CloseIdleConnections()
-	})
+	tunneltest.During(t, func(ctx context.Context) error { return tun.Run(ctx, sink) })
+	t.Cleanup(http.DefaultClient.CloseIdleConnections) // before the tunnel waits for their end
 	tunneltest.Await(t, "listening", func() bool {
 		return errors.Is(tun.Do(t.Context(), tunnel.BaseID{}, tunnel.Command{}), tunnel.ErrNotFollowed)
 	})

@@ -2,8 +2,8 @@ package mqtttunnel
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,34 +14,21 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"module-controller/tunnel"
+	"module-controller/tunnel/internal/arklet"
 	"module-controller/tunnel/tunneltest"
 )
 
 func startOn(t *testing.T, address string, change func(*Config)) (*Tunnel, *tunneltest.Ears) {
 	t.Helper()
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, _ := strconv.Atoi(port)
-	cfg := Config{Broker: host, Port: n, ClientID: "test-" + t.Name(), Environments: []string{"dev"}, ProbeEvery: 200 * time.Millisecond, Timeout: 2 * time.Second}
-	if change != nil {
-		change(&cfg)
-	}
-	tun, err := New(cfg, zaptest.NewLogger(t), tunnel.NoMeter)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &tunneltest.Ears{}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- tun.Run(ctx, s) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
+	tun := newTunnel(t, address, func(c *Config) {
+		c.ClientID, c.Environments = "test-"+t.Name(), []string{"dev"}
+		c.ProbeEvery, c.Timeout = 200*time.Millisecond, 2*time.Second
+		if change != nil {
+			change(c)
 		}
 	})
+	s := &tunneltest.Ears{}
+	tunneltest.During(t, func(ctx context.Context) error { return tun.Run(ctx, s) })
 	return tun, s
 }
 
@@ -121,6 +108,26 @@ func TestARefusedFilterIsTriedAgain(t *testing.T) {
 	refuse = false
 	mu.Unlock()
 	tunneltest.Await(t, "both are followed", tun.hears(2))
+}
+
+// The race detector sees a result that is read while it comes.
+func TestASubscriptionThatIsGivenUpHasNoResult(t *testing.T) {
+	tun, s := startOn(t, newBroker(t).Address(), nil)
+	tunneltest.Await(t, "link up", func() bool { return s.Heard().Up() })
+	tun.mu.RLock()
+	session := tun.current
+	tun.mu.RUnlock()
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for n := range 100 {
+		refused, err := session.subscribe(over, []string{arklet.Reports(id(n)), arklet.Reports(id(1000 + n))})
+		if len(refused) > 0 || err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatalf("refused %v, %v", refused, err)
+		}
+	}
+	if refused, err := session.subscribe(t.Context(), []string{arklet.Reports(id(0))}); len(refused) > 0 || err != nil {
+		t.Errorf("refused %v, %v", refused, err)
+	}
 }
 
 func TestADeafBrokerIsLeft(t *testing.T) {

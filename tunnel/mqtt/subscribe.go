@@ -1,7 +1,6 @@
 package mqtttunnel
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,15 +30,16 @@ func (s *session) subscribe(ctx context.Context, filters []string) (refused []st
 			want[f] = qos
 		}
 		token := s.client.SubscribeMultiple(want, nil)
-		// paho gives a refusal of the first filter as an error, the others as codes.
-		waited := s.wait(ctx, token, "subscribe")
+		if err := s.wait(ctx, token, "subscribe"); err != nil {
+			return nil, err // paho may be writing the result now
+		}
 		sub, ok := token.(*paho.SubscribeToken)
 		if !ok {
 			return nil, fmt.Errorf("subscribe: token is a %T", token)
 		}
 		granted := sub.Result()
 		if len(granted) == 0 {
-			return nil, cmp.Or(waited, errNoResult)
+			return nil, errNoResult
 		}
 		for _, f := range some {
 			if code, told := granted[f]; !told || code >= refusedQoS {

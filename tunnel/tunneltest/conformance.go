@@ -94,15 +94,7 @@ func newScene(t *testing.T, kit func(t *testing.T) Kit) *scene {
 func (s *scene) start(bases ...*Base) {
 	s.Helper()
 	s.run()
-	ctx, cancel := context.WithCancel(context.Background())
-	played := make(chan error, 1)
-	go func() { played <- s.Play(ctx, bases) }()
-	s.Cleanup(func() {
-		cancel()
-		if err := <-played; err != nil {
-			s.Errorf("play: %v", err)
-		}
-	})
+	During(s, func(ctx context.Context) error { return s.Play(ctx, bases) })
 }
 
 func (s *scene) run() {

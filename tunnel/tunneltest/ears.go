@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"testing"
-	"time"
 
 	"module-controller/tunnel"
 )
@@ -71,18 +69,6 @@ func count[T any](all []T, fits func(T) bool) (n int) {
 	return n
 }
 
-// Await waits for a condition that is looked at every 5 ms.
-func Await(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), enough)
-	defer cancel()
-	for !holds() {
-		if !pause(ctx, 5*time.Millisecond) {
-			t.Fatalf("waited %s for %s", enough, what)
-		}
-	}
-}
-
 func (e *Ears) hear(record func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -146,19 +132,4 @@ func (e *Ears) await(ctx context.Context, holds func() bool) bool {
 			return false
 		}
 	}
-}
-
-const (
-	// enough is how long anything may take that must happen.
-	enough = 30 * time.Second
-	// soon is after how long a question is asked again.
-	soon = 500 * time.Millisecond
-)
-
-// within gives a context for a wait.
-func within(t *testing.T, d time.Duration) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	t.Cleanup(cancel)
-	return ctx
 }

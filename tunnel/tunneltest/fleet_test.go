@@ -20,7 +20,7 @@ func speak(t *testing.T, perConnection int, bases ...*Base) (*Broker, *listener)
 	t.Helper()
 	broker := newBroker(t)
 	ears := listen(t, broker.Address(), "koupleless_default/+/base/+")
-	play(t, func(ctx context.Context) error {
+	During(t, func(ctx context.Context) error {
 		(&MQTTFleet{Broker: broker.Address(), Bases: bases, PerConnection: perConnection, Reconnect: 100 * time.Millisecond}).Run(ctx)
 		return nil
 	})
@@ -272,7 +272,7 @@ func TestHTTPBaseAnnouncesItselfFirst(t *testing.T) {
 		}
 	}))
 	t.Cleanup(controller.Close)
-	play(t, func(ctx context.Context) error {
+	During(t, func(ctx context.Context) error {
 		return (&HTTPFleet{Endpoint: controller.URL, Bases: []*Base{b}}).Run(ctx)
 	})
 	port := <-heard

@@ -231,7 +231,7 @@ func serveHTTP(t *testing.T, b *Base) string {
 	t.Helper()
 	heartbeats := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "SUCCESS") }))
 	t.Cleanup(heartbeats.Close)
-	play(t, func(ctx context.Context) error {
+	During(t, func(ctx context.Context) error {
 		return (&HTTPFleet{Endpoint: heartbeats.URL, Bases: []*Base{b}}).Run(ctx)
 	})
 	url := ""

@@ -107,7 +107,7 @@ func TestAnswersOverMQTTAsRecorded(t *testing.T) {
 	})
 	s.witness = mustNew(t, Options{Identity: "witness"})
 	s.ports(8080)
-	play(t, func(ctx context.Context) error {
+	During(t, func(ctx context.Context) error {
 		(&MQTTFleet{Broker: broker.Address(), Bases: []*Base{s.base, s.witness}, Reconnect: 100 * time.Millisecond}).Run(ctx)
 		return nil
 	})
