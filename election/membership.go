@@ -132,7 +132,8 @@ func (r *Replica) replaced(lease *coordinationv1.Lease) error {
 func (r *Replica) writeMembership(ctx context.Context, lease *coordinationv1.Lease) error {
 	r.mu.Lock()
 	tell := r.self
-	tell.owned, tell.wanted = r.state.Held(time.Now())
+	census := r.state.Count(time.Now())
+	tell.owned, tell.wanted = census.Held, census.Wanted
 	r.mu.Unlock()
 	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
 	defer cancel()

@@ -154,7 +154,7 @@ func (r *Replica) drain(replaced <-chan error) (done bool, err error) {
 	r.mu.Lock()
 	r.leaving, r.self.state = true, draining
 	r.state.Drain(began)
-	held, _ := r.state.Held(began)
+	held := r.state.Count(began).Held
 	r.mu.Unlock()
 	r.log.Info("draining", zap.Int("bases", held))
 	r.writeNow()
@@ -170,7 +170,7 @@ func (r *Replica) drain(replaced <-chan error) (done bool, err error) {
 		return true, nil
 	case <-patience.C:
 		r.mu.Lock()
-		left, _ := r.state.Held(time.Now())
+		left := r.state.Count(time.Now()).Held
 		r.mu.Unlock()
 		// Our name stays, so that nobody acts before our time is over.
 		r.log.Warn("not all bases were handed over in time; others take them when this member is forgotten", zap.Int("bases", left))
@@ -185,7 +185,7 @@ func (r *Replica) noteDrained() {
 	if !r.leaving {
 		return
 	}
-	if held, _ := r.state.Held(time.Now()); held > 0 {
+	if r.state.Count(time.Now()).Held > 0 {
 		return
 	}
 	select {
@@ -312,11 +312,10 @@ func (r *Replica) Fresh(ctx context.Context, since time.Time) error {
 
 // Census counts what this replica holds and should hold, and the members that
 // live.
-func (r *Replica) Census() (held, wanted, members int) {
+func (r *Replica) Census() shard.Census {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	held, wanted = r.state.Held(time.Now())
-	return held, wanted, len(r.state.Members())
+	return r.state.Count(time.Now())
 }
 
 // Owner gives the member that a base's heartbeat should be passed on to, and

@@ -244,8 +244,7 @@ func simulate(seed uint64) (w *world, err error) {
 	}
 	pause(context.Background(), time.Minute)
 	for _, p := range processes {
-		held, wanted, members := p.replica.Census()
-		w.tell("%s holds %d, should hold %d, sees %d members, may act: %v", p.incarnation, held, wanted, members, p.replica.Valid())
+		w.tell("%s: %+v, may act: %v", p.incarnation, p.replica.Census(), p.replica.Valid())
 	}
 	err = errors.Join(w.checkActs(), w.checkOwned(processes))
 	for _, p := range processes {

@@ -167,15 +167,3 @@ func (s *State) peersPending(now time.Time) bool {
 	}
 	return false
 }
-
-// Members gives the members that live, as seen last, by name.
-func (s *State) Members() []Member {
-	var all []Member
-	for _, m := range s.members {
-		if m.Holder != "" {
-			all = append(all, m.Member)
-		}
-	}
-	slices.SortFunc(all, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
-	return all
-}

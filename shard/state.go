@@ -221,20 +221,37 @@ func (s *State) Bases() []string {
 	})
 }
 
-// Held counts the bases that are held and those that should be.
-func (s *State) Held(now time.Time) (held, wanted int) {
+// Census counts what a replica holds and should hold.
+type Census struct {
+	// Held are the bases that it holds, Wanted those that it should hold, Away those
+	// that it holds and that should be another's.
+	Held, Wanted, Away int
+	// Members are the replicas that live.
+	Members int
+}
+
+// Count counts.
+func (s *State) Count(now time.Time) (c Census) {
 	s.rewish(now)
-	for _, b := range s.bases {
-		if b.held {
-			held++
+	for key, b := range s.bases {
+		wanted := s.wanted(key, now)
+		switch {
+		case b.held && wanted != s.Name:
+			c.Away++
+			c.Held++
+		case b.held:
+			c.Held++
+		}
+		if wanted == s.Name {
+			c.Wanted++
 		}
 	}
-	for _, m := range s.wish {
-		if m == s.Name {
-			wanted++
+	for _, m := range s.members {
+		if m.Holder != "" {
+			c.Members++
 		}
 	}
-	return held, wanted
+	return c
 }
 
 // Owner gives the member that a base's heartbeat should be passed on to: the one

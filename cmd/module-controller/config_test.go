@@ -11,6 +11,7 @@ import (
 
 	"module-controller/provider"
 	"module-controller/provider/plan"
+	"module-controller/shard"
 	"module-controller/tunnel"
 )
 
@@ -100,7 +101,7 @@ func TestHealth(t *testing.T) {
 
 func TestMetricsCount(t *testing.T) {
 	m := newMetrics()
-	m.watch(func() provider.Census { return provider.Census{Ready: 3, NotReady: 1, Modules: 2} }, func() (held, wanted, members int) { return 1, 2, 3 })
+	m.watch(func() provider.Census { return provider.Census{Ready: 3, NotReady: 1, Modules: 2} }, func() shard.Census { return shard.Census{} })
 	m.Dropped("t", "not_json")
 	m.Command("t", tunnel.InstallModule, "done", time.Second)
 	m.Wrote("node", nil)

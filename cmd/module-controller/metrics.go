@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"module-controller/provider"
+	"module-controller/shard"
 	"module-controller/tunnel"
 )
 
@@ -61,14 +62,15 @@ func newMetrics() *metrics {
 }
 
 // watch adds the gauges that are counted when they are asked for.
-func (m *metrics) watch(census func() provider.Census, owned func() (held, wanted, members int)) {
-	count := func(name, help string, value func(held, wanted, members int) int) {
+func (m *metrics) watch(census func() provider.Census, owned func() shard.Census) {
+	count := func(name, help string, value func(shard.Census) int) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help},
 			func() float64 { return float64(value(owned())) }))
 	}
-	count("bases_owned", "Bases whose Lease names this replica.", func(held, _, _ int) int { return held })
-	count("bases_assigned", "Bases that this replica should own.", func(_, wanted, _ int) int { return wanted })
-	count("members", "Replicas that live, as this one sees them.", func(_, _, members int) int { return members })
+	count("bases_owned", "Bases whose Lease names this replica.", func(c shard.Census) int { return c.Held })
+	count("bases_assigned", "Bases that this replica should own.", func(c shard.Census) int { return c.Wanted })
+	count("bases_away", "Bases whose Lease names this replica and that should be another's: they are handed over once the members are settled.", func(c shard.Census) int { return c.Away })
+	count("members", "Replicas that live, as this one sees them.", func(c shard.Census) int { return c.Members })
 	gauge := func(name, help string, labels prometheus.Labels, value func(provider.Census) int) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help, ConstLabels: labels},
 			func() float64 { return float64(value(census())) }))
@@ -126,7 +128,7 @@ func (m *metrics) Killed()          { m.kills.Inc() }
 // printMetrics writes the reference of metrics as Markdown.
 func printMetrics(w io.Writer) error {
 	m := newMetrics()
-	m.watch(func() provider.Census { return provider.Census{} }, func() (held, wanted, members int) { return 0, 0, 0 })
+	m.watch(func() provider.Census { return provider.Census{} }, func() shard.Census { return shard.Census{} })
 	descs := make(chan *prometheus.Desc)
 	go func() {
 		defer close(descs)

@@ -58,10 +58,10 @@ func (s *Sim) Counts() (c Counts, err error) {
 
 // SimBase is what a simulated base says of itself.
 type SimBase struct {
-	Identity string            `json:"identity"`
-	Modules  []SimModule       `json:"modules"`
-	Installs map[string]int    `json:"installs"` // by name:version
-	Commands []SimCommand      `json:"commands"`
+	Identity string         `json:"identity"`
+	Modules  []SimModule    `json:"modules"`
+	Installs map[string]int `json:"installs"` // by name:version
+	Commands []SimCommand   `json:"commands"`
 	// Serving is what served from each moment on, the oldest first.
 	Serving []struct {
 		At      time.Time `json:"at"`

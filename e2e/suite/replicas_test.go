@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -97,7 +98,21 @@ func fleetOf(t *testing.T, replicas int32, bases int) *world {
 	w.nodesReady(bases)
 	w.deployment("stock", "1.0.0", jar("stock", "1.0.0"), int32(bases), spread)
 	w.podsReady("app=stock", bases)
+	w.settled()
 	return w
+}
+
+// settled waits until every base is owned by the replica that should own it.
+func (w *world) settled() {
+	w.Helper()
+	w.eventually(patience, func() error {
+		for i, c := range w.replicas {
+			if away, err := c.Metric("module_controller_bases_away"); err != nil || away > 0 {
+				return fmt.Errorf("replica %d owns %v bases that should be others' (%w)", i, away, err)
+			}
+		}
+		return nil
+	})
 }
 
 // undisturbed notes the world as it is, and gives the check that nobody noticed
@@ -239,9 +254,15 @@ func TestScalingSharesTheBases(t *testing.T) {
 	balanced(3)
 	w.withReplicas(2, "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
 	balanced(5)
-	for _, c := range w.replicas[2:] {
-		w.must(c.Stop(40 * time.Second))
+	var wait sync.WaitGroup
+	for _, c := range w.replicas[2:] { // as a StatefulSet with parallel pods does
+		wait.Go(func() {
+			if err := c.Stop(40 * time.Second); err != nil {
+				t.Error(err)
+			}
+		})
 	}
+	wait.Wait()
 	balanced(2)
 	moves := 0
 	for node, o := range w.owners() {
