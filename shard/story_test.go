@@ -22,7 +22,6 @@ type story struct {
 	start time.Time
 	now   time.Time
 	last  Step // of the last turn of a base
-	key   string
 	rev   uint64
 }
 
