@@ -8,10 +8,13 @@ import (
 )
 
 // origin is what tells one base's process from another's that has its identity.
-type origin struct{ ip, hostname, name, cluster, version string }
+type origin struct {
+	ip, hostname, name, cluster, version string
+	port                                 int
+}
 
 func originOf(h tunnel.Heartbeat) origin {
-	return origin{h.IP, h.Hostname, h.Name, h.Cluster, h.Version}
+	return origin{h.IP, h.Hostname, h.Name, h.Cluster, h.Version, h.Port}
 }
 
 // origins watches from where heartbeats with one identity come. One origin that

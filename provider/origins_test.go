@@ -11,6 +11,7 @@ func TestOriginsTellTwoLiveBasesFromOneThatMoved(t *testing.T) {
 	start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	a := tunnel.Heartbeat{IP: "192.0.2.1", Name: "shop"}
 	b := tunnel.Heartbeat{IP: "192.0.2.2", Name: "shop"}
+	ported := tunnel.Heartbeat{IP: "192.0.2.1", Name: "shop", Port: 7}
 	for _, c := range []struct {
 		name     string
 		heard    []tunnel.Heartbeat
@@ -19,6 +20,7 @@ func TestOriginsTellTwoLiveBasesFromOneThatMoved(t *testing.T) {
 		{"one", []tunnel.Heartbeat{a, a, a, a}, false},
 		{"moved", []tunnel.Heartbeat{a, a, b, b}, false},
 		{"moved, and one late message", []tunnel.Heartbeat{a, b, a, b, b}, false},
+		{"two on one host", []tunnel.Heartbeat{a, ported, a, ported, a}, true},
 		{"two", []tunnel.Heartbeat{a, b, a, b, a}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

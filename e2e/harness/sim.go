@@ -113,9 +113,12 @@ func (s *Sim) Do(id, what string) error {
 func (s *Sim) Post(path string, body any) error { return s.call(http.MethodPost, path, body, nil) }
 
 func (s *Sim) call(method, path string, in, out any) error {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return err
+	body, ok := in.([]byte) // as it is
+	if !ok {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return err
+		}
 	}
 	req, err := http.NewRequest(method, s.control+path, bytes.NewReader(body))
 	if err != nil {

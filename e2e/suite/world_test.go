@@ -248,6 +248,14 @@ func (w *world) cleanUp() {
 	}
 }
 
+// file writes a file of the world's own.
+func (w *world) file(name, text string) string {
+	w.Helper()
+	path := filepath.Join(w.dir, name)
+	w.must(os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
 // eventually waits until check gives no error.
 func (w *world) eventually(within time.Duration, check func() error) {
 	w.Helper()

@@ -87,7 +87,7 @@ func versionOf(c corev1.Container) string {
 }
 
 func wantOf(pod Pod, c corev1.Container) *want {
-	w := &want{pod: pod, key: tunnel.ModuleKey{Name: c.Name, Version: versionOf(c)}, url: c.Image, args: c.Args}
+	w := &want{pod: pod, key: tunnel.ModuleKey{Name: c.Name, Version: versionOf(c)}, url: c.Image}
 	for _, e := range c.Env {
 		if e.Name == EnvVersion {
 			continue
@@ -96,6 +96,9 @@ func wantOf(pod Pod, c corev1.Container) *want {
 			w.env = map[string]string{}
 		}
 		w.env[e.Name] = e.Value
+	}
+	if len(c.Args) > 0 {
+		w.args = expand(c.Args, w.env)
 	}
 	w.running = installedFrom(pod.Pod, c.Name)
 	return w
