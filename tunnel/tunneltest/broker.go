@@ -1,6 +1,7 @@
 package tunneltest
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +14,8 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// Broker is an embedded MQTT broker that lets everybody in. It keeps its address and
+// Broker is an embedded MQTT broker that lets everybody in unless it is told
+// otherwise. It keeps its address and
 // its retained messages over Stop and Start.
 type Broker struct {
 	mu sync.Mutex
@@ -21,6 +23,8 @@ type Broker struct {
 	server   *mochi.Server // nil while stopped
 	address  string
 	retained []packets.Packet // while stopped
+	admit    func(user, password string) bool
+	secure   *tls.Config
 	deny     func(topic string) bool
 	observe  func(Published)
 	deaf     bool
@@ -63,7 +67,7 @@ func (b *Broker) Start() error {
 	if err := s.AddHook(&hook{broker: b}, nil); err != nil {
 		return fmt.Errorf("start broker: %w", err)
 	}
-	door := &door{address: b.address}
+	door := &door{address: b.address, secure: b.secure}
 	if err := s.AddListener(door); err != nil {
 		return fmt.Errorf("start broker on %s: %w", b.address, err)
 	}
@@ -103,6 +107,20 @@ func (b *Broker) Wipe() error {
 	b.retained = nil
 	b.mu.Unlock()
 	return errors.Join(err, b.Start())
+}
+
+// Admit has the broker refuse connections for which admit says no; nil refuses none.
+func (b *Broker) Admit(admit func(user, password string) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.admit = admit
+}
+
+// Secure has the broker speak TLS from its next start on.
+func (b *Broker) Secure(cfg *tls.Config) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.secure = cfg
 }
 
 // Deny has the broker refuse subscriptions to the filters that deny names; nil
@@ -176,6 +194,13 @@ type hook struct {
 
 func (h *hook) Provides(b byte) bool {
 	return h.AllowHook.Provides(b) || b == mochi.OnPublish || b == mochi.OnPacketRead
+}
+
+func (h *hook) OnConnectAuthenticate(_ *mochi.Client, pk packets.Packet) bool {
+	h.broker.mu.Lock()
+	admit := h.broker.admit
+	h.broker.mu.Unlock()
+	return admit == nil || admit(string(pk.Connect.Username), string(pk.Connect.Password))
 }
 
 func (h *hook) OnACLCheck(_ *mochi.Client, topic string, write bool) bool {

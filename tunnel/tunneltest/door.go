@@ -1,6 +1,7 @@
 package tunneltest
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"sync"
@@ -15,6 +16,7 @@ import (
 // closes the connections itself, and is closed when all are served.
 type door struct {
 	address string
+	secure  *tls.Config // nil for none
 	work    sync.WaitGroup
 
 	mu sync.Mutex
@@ -43,6 +45,9 @@ func (d *door) Init(*slog.Logger) error {
 	l, err := net.Listen("tcp", d.address) //nolint:noctx // it is there at once
 	if err != nil {
 		return err
+	}
+	if d.secure != nil {
+		l = tls.NewListener(l, d.secure)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

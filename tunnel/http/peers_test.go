@@ -1,0 +1,143 @@
+package httptunnel
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"module-controller/tunnel"
+	"module-controller/tunnel/tunneltest"
+)
+
+// team is Peers in the hand of a test.
+type team struct {
+	owner   string // of every base
+	token   string
+	refused atomic.Int32
+}
+
+func (p *team) Owner(tunnel.BaseID) string { return p.owner }
+func (p *team) Refused(tunnel.BaseID)      { p.refused.Add(1) }
+func (p *team) Token() (string, error)     { return p.token, nil }
+func (p *team) Admit(_ context.Context, token string) error {
+	if token != "member" {
+		return errors.New("no member")
+	}
+	return nil
+}
+
+func post(t *testing.T, url, body string) int {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode
+}
+
+// A heartbeat that reaches another replica is a sign of life there, and is passed on
+// to the owner, once.
+func TestHeartbeatsArePassedOnOnce(t *testing.T) {
+	here := &team{token: "member"}
+	_, owner, ownerURL := start(t, func(c *Config) { c.Peers = here })
+	_, other, otherURL := start(t, func(c *Config) { c.Peers = &team{token: "member", owner: strings.TrimPrefix(ownerURL, "http://")} })
+	here.owner = strings.TrimPrefix(otherURL, "http://") // who thinks otherwise must not send it back
+	if got := post(t, otherURL+"/heartbeat", beat("b1", "127.0.0.1", 1)); got != http.StatusOK {
+		t.Fatalf("status %d", got)
+	}
+	tunneltest.Await(t, "the owner to hear", func() bool { return len(owner.Heard().Beats) == 1 })
+	here.owner = ""
+	if got := post(t, ownerURL+"/heartbeat", beat("b2", "127.0.0.1", 1)); got != http.StatusOK {
+		t.Fatalf("status %d", got)
+	}
+	tunneltest.Await(t, "the second base", func() bool { return len(owner.Heard().Beats) == 2 })
+	if heard := len(other.Heard().Beats); heard != 1 {
+		t.Errorf("the other heard %d heartbeats, want the one that reached it", heard)
+	}
+}
+
+func TestOnlyMembersMayPassOn(t *testing.T) {
+	_, ears, url := start(t, func(c *Config) { c.Peers = &team{} })
+	if got := post(t, url+peerPath, beat("b1", "127.0.0.1", 1)); got != http.StatusUnauthorized {
+		t.Errorf("without a token: %d", got)
+	}
+	_, _, alone := start(t, nil)
+	if got := post(t, alone+peerPath, beat("b1", "127.0.0.1", 1)); got != http.StatusUnauthorized {
+		t.Errorf("without peers: %d", got)
+	}
+	_, _, stranger := start(t, func(c *Config) { c.Peers = &team{token: "x", owner: strings.TrimPrefix(url, "http://")} })
+	if got := post(t, stranger+"/heartbeat", beat("b1", "127.0.0.1", 1)); got != http.StatusOK {
+		t.Errorf("a base's own heartbeat: %d", got)
+	}
+	if heard := len(ears.Heard().Beats); heard != 0 {
+		t.Errorf("%d heartbeats of strangers were heard", heard)
+	}
+}
+
+func TestAPeerWhereNobodyListensIsToldOf(t *testing.T) {
+	peers := &team{token: "member", owner: freeAddress(t)}
+	_, _, url := start(t, func(c *Config) { c.Peers = peers })
+	post(t, url+"/heartbeat", beat("b1", "127.0.0.1", 1))
+	tunneltest.Await(t, "the hint", func() bool { return peers.refused.Load() == 1 })
+}
+
+type shut struct{ left atomic.Int32 }
+
+// Valid says yes as often as is left: a process can be stopped after any question.
+func (s *shut) Valid() bool                            { return s.left.Add(-1) >= 0 }
+func (s *shut) Fresh(context.Context, time.Time) error { return nil }
+
+// The check stands where bytes leave: a command that began while it was permitted
+// does not leave after that.
+func TestNothingLeavesThroughAShutGate(t *testing.T) {
+	var requests atomic.Int32
+	base := serve(t, func(http.ResponseWriter, *http.Request) { requests.Add(1) })
+	g := &shut{}
+	g.left.Store(1 << 20)
+	tun, ears, _ := start(t, func(c *Config) { c.Gate = g })
+	g.left.Store(0)
+	id := tunnel.BaseID{Env: "dev", Identity: "b1"}
+	tun.Follow(tunnel.Heartbeat{Base: id, IP: "127.0.0.1", Port: base})
+	if err := tun.Do(t.Context(), id, tunnel.Command{Verb: tunnel.ListModules}); !errors.Is(err, tunnel.ErrShut) {
+		t.Errorf("while it is shut: %v", err)
+	}
+	g.left.Store(1) // for the question at the begin
+	if err := tun.Do(t.Context(), id, tunnel.Command{Verb: tunnel.ListModules}); err != nil {
+		t.Fatal(err)
+	}
+	g.left.Store(-1 << 20)
+	tunneltest.Await(t, "the end of it", func() bool {
+		tun.mu.Lock()
+		defer tun.mu.Unlock()
+		return tun.bases[id].busy == 0
+	})
+	if n := requests.Load(); n != 0 {
+		t.Errorf("%d requests reached the base", n)
+	}
+	if heard := ears.Heard().Reports; len(heard) != 0 {
+		t.Errorf("it reported %+v", heard)
+	}
+}
+
+// serve is a base on a port of 127.0.0.1.
+func serve(t *testing.T, h http.HandlerFunc) (port int) {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	address, err := netip.ParseAddrPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(address.Port())
+}

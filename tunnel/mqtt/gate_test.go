@@ -1,0 +1,183 @@
+package mqtttunnel
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+	"go.uber.org/zap/zaptest"
+
+	"module-controller/tunnel"
+	"module-controller/tunnel/tunneltest"
+)
+
+// gate is a tunnel.Gate in the hand of a test.
+type gate struct {
+	open  atomic.Bool
+	mu    sync.Mutex
+	fresh time.Time // when the right to speak was proved last
+}
+
+func (g *gate) Valid() bool { return g.open.Load() }
+
+func (g *gate) prove() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.fresh = time.Now()
+}
+
+func (g *gate) Fresh(ctx context.Context, since time.Time) error {
+	for {
+		g.mu.Lock()
+		fresh := g.fresh
+		g.mu.Unlock()
+		if fresh.After(since) {
+			return nil
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func gated(t *testing.T, broker *tunneltest.Broker, g *gate, change func(*Config)) (*Tunnel, *tunneltest.Ears) {
+	t.Helper()
+	tun, ears := startOn(t, broker.Address(), func(c *Config) {
+		c.Gate = g
+		if change != nil {
+			change(c)
+		}
+	})
+	tunneltest.Await(t, "link up", func() bool { return ears.Heard().Up() })
+	return tun, ears
+}
+
+func TestNothingIsCommandedWhileTheGateIsShut(t *testing.T) {
+	broker := newBroker(t)
+	var commands atomic.Int32
+	broker.Observe(func(p tunneltest.Published) {
+		if p.Topic == "koupleless/b1/queryAllBiz" || len(p.Topic) > 3 && p.Topic[len(p.Topic)-3:] == "Biz" {
+			commands.Add(1)
+		}
+	})
+	g := &gate{}
+	g.open.Store(true)
+	g.prove()
+	tun, ears := gated(t, broker, g, nil)
+	tun.Follow(tunnel.Heartbeat{Base: id(1)})
+	tunneltest.Await(t, "followed", tun.hears(1))
+	ask := tunnel.Command{Verb: tunnel.ListModules}
+	g.open.Store(false)
+	if err := tun.Do(t.Context(), id(1), ask); !errors.Is(err, tunnel.ErrShut) {
+		t.Errorf("while it is shut: %v", err)
+	}
+	say(t, broker, id(1))
+	tunneltest.Await(t, "a list, for listening goes on", func() bool { return ears.Heard().Lists(id(1)) == 1 })
+	g.open.Store(true)
+	if err := tun.Do(t.Context(), id(1), ask); err != nil {
+		t.Errorf("once it is open: %v", err)
+	}
+	tunneltest.Await(t, "the command", func() bool { return commands.Load() == 1 })
+}
+
+// What was decided before the gate shut does not leave after it: the check stands in
+// the write itself.
+func TestTheWireHoldsBackWhatComesTooLate(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer func() { _ = theirs.Close() }()
+	g := &gate{}
+	w := &wire{Conn: ours, in: bufio.NewReader(ours), timeout: time.Second, gate: g, free: []byte("free"), log: zaptest.NewLogger(t)}
+	got := make(chan byte, 10)
+	go func() {
+		defer close(got)
+		for {
+			p, err := packets.ReadPacket(theirs)
+			if err != nil {
+				return
+			}
+			switch p := p.(type) {
+			case *packets.PublishPacket:
+				got <- p.TopicName[0]
+			case *packets.PingreqPacket:
+				got <- 'P'
+			}
+		}
+	}()
+	publish := func(topic string, size int) packets.ControlPacket {
+		p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+		p.TopicName, p.Qos, p.MessageID, p.Payload = topic, 1, 7, make([]byte, size)
+		return p
+	}
+	for _, p := range []packets.ControlPacket{
+		publish("command", 10), publish("command", 100_000), publish("free", 200), packets.NewControlPacket(packets.Pingreq),
+	} {
+		if err := p.Write(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.open.Store(true)
+	if err := publish("later", 10).Write(w); err != nil {
+		t.Fatal(err)
+	}
+	_ = ours.Close()
+	var all []byte
+	for b := range got {
+		all = append(all, b)
+	}
+	if string(all) != "fPl" {
+		t.Errorf("what left: %q, want the free message, the ping and the later one", all)
+	}
+}
+
+// Whoever is evicted comes back only when its right to speak was proved anew.
+func TestAnEvictedClientWaitsForProof(t *testing.T) {
+	broker := newBroker(t)
+	g := &gate{}
+	g.open.Store(true)
+	g.prove()
+	_, ears := gated(t, broker, g, func(c *Config) { c.ClientID = "evicted" })
+	killer := newTunnel(t, broker.Address(), func(c *Config) { c.ClientID, c.Environments = "killer", []string{"dev"} })
+	if err := killer.Evict(t.Context(), "evicted"); err != nil {
+		t.Fatal(err)
+	}
+	tunneltest.Await(t, "link down", func() bool { return !ears.Heard().Up() })
+	// The pause before the next connection is half a second at most.
+	stays := time.Now().Add(time.Second)
+	tunneltest.Await(t, "a second to go by", func() bool { return time.Now().After(stays) })
+	if ears.Heard().Up() {
+		t.Error("it came back without proof")
+	}
+	g.prove()
+	tunneltest.Await(t, "link up again", func() bool { return ears.Heard().Up() })
+}
+
+// A connection that is lost is told to the others by the broker.
+func TestALostConnectionIsAHint(t *testing.T) {
+	broker := newBroker(t)
+	gone := make(chan string, 10)
+	_, watching := startOn(t, broker.Address(), func(c *Config) { c.ClientID, c.Gone = "watcher", func(id string) { gone <- id } })
+	tunneltest.Await(t, "link up", func() bool { return watching.Heard().Up() })
+	dies := newTunnel(t, broker.Address(), func(c *Config) { c.ClientID, c.Environments = "dies", []string{"dev"} })
+	s, err := dies.dial(t.Context(), &tunneltest.Ears{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.hangUp() // without a goodbye
+	select {
+	case id := <-gone:
+		if id != "dies" {
+			t.Errorf("%q is said to be gone", id)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("nobody was told")
+	}
+	s.close()
+}
