@@ -94,7 +94,13 @@ func (w *world) shares() map[string]int {
 // fleetOf starts replicas and bases, each base with a module that is Ready.
 func fleetOf(t *testing.T, replicas int32, bases int) *world {
 	t.Helper()
-	w := newWorld(t).withBroker().withFleet(bases).withReplicas(int(replicas), "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
+	return newWorld(t).withBroker().withFleet(bases).withStock(int(replicas), bases)
+}
+
+// withStock starts replicas, and a Deployment with a pod on each base that is Ready.
+func (w *world) withStock(replicas, bases int) *world {
+	w.Helper()
+	w.withReplicas(replicas, "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
 	w.nodesReady(bases)
 	w.deployment("stock", "1.0.0", jar("stock", "1.0.0"), int32(bases), spread)
 	w.podsReady("app=stock", bases)

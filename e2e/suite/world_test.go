@@ -35,7 +35,11 @@ type world struct {
 	fleet      *harness.Sim
 	controller *harness.Controller   // the first of replicas
 	replicas   []*harness.Controller // in the order of their names
-	dir        string
+	// proxied: replicas that are started get proxies before the API server and the
+	// broker; links has them, by replica.
+	proxied bool
+	links   []*links
+	dir     string
 	// apiAway: the API server was cut off, of which client-go logs errors.
 	apiAway bool
 }
@@ -162,7 +166,11 @@ func (w *world) withReplicas(n int, env ...string) *world {
 	var wait sync.WaitGroup
 	for i := range n {
 		name := "module-controller-" + strconv.Itoa(len(w.replicas)+i)
-		wait.Go(func() { started[i] = w.startReplica(name, env) })
+		var between *links
+		if w.proxied {
+			between = w.newLinks()
+		}
+		wait.Go(func() { started[i] = w.startReplica(name, between, env) })
 	}
 	wait.Wait()
 	if w.replicas = append(w.replicas, started...); slices.Contains(w.replicas, nil) {
@@ -174,7 +182,7 @@ func (w *world) withReplicas(n int, env ...string) *world {
 
 // startReplica starts one replica and returns when it is ready; nil where that
 // failed.
-func (w *world) startReplica(name string, env []string) *harness.Controller {
+func (w *world) startReplica(name string, between *links, env []string) *harness.Controller {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(w.Context(), patience)
 	defer cancel()
@@ -184,8 +192,16 @@ func (w *world) startReplica(name string, env []string) *harness.Controller {
 		return nil
 	}
 	base := []string{"ENV=" + w.env, "LOG_LEVEL=debug"}
+	brokerPort := strconv.Itoa(w.brokerPort)
+	if between != nil {
+		_, brokerPort, _ = strings.Cut(between.broker.Addr(), ":")
+		if kubeconfig, err = between.kubeconfig(kubeconfig, filepath.Join(w.dir, name+".kubeconfig")); err != nil {
+			w.Error(err)
+			return nil
+		}
+	}
 	if w.brokerPort != 0 {
-		base = append(base, "ENABLE_MQTT_TUNNEL=true", "MQTT_BROKER=127.0.0.1", "MQTT_PORT="+strconv.Itoa(w.brokerPort))
+		base = append(base, "ENABLE_MQTT_TUNNEL=true", "MQTT_BROKER=127.0.0.1", "MQTT_PORT="+brokerPort)
 	}
 	if w.httpPort != 0 {
 		port := w.httpPort
