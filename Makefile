@@ -8,7 +8,7 @@ IMAGE ?= module-controller:$(VERSION)
 FUZZTIME ?= 5m
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-unit e2e e2e-java verify demo bench scale mutants fuzz generate image control-plane
+.PHONY: help build test test-unit e2e e2e-java verify demo bench scale chaos mutants fuzz generate image control-plane
 
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -55,8 +55,11 @@ mutants: ## take one guard after the other out, and see the simulation notice
 	  if $(GO) test -tags mutant -ldflags "-X module-controller/shard.mutant=$$m" -run TestOwnershipUnderFaults ./election -args -schedules=3000 > /tmp/mutant.$$m 2>&1; \
 	  then echo "$$m: NOT noticed"; exit 1; else grep -m1 -o 'schedule [0-9]*' /tmp/mutant.$$m | sed "s/^/$$m: noticed in /"; rm /tmp/mutant.$$m; fi; done
 
-scale: control-plane ## measure 200 bases: cold start, pods, steady state; prints a report
+scale: control-plane ## measure cold start, pods, steady state, failover and claims; prints a report
 	cd e2e && $(GO) test -tags scale -v -timeout 30m -run TestScale ./suite
+
+chaos: control-plane ## faults for CHAOS_FOR (10m), in the order of CHAOS_SEED, under a load of installs
+	cd e2e && $(GO) test -tags chaos -v -timeout 24h -run TestChaos ./suite
 
 fuzz: ## fuzz every decoder for FUZZTIME (5m) each
 	@set -e; for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
