@@ -139,7 +139,7 @@ func (p *process) kill() {
 func (w *world) happen(p *process) *process {
 	long := time.Duration(w.rng.Int64N(int64(25 * time.Second)))
 	links := []*link{p.work, p.member}
-	switch kind := w.rng.IntN(10); kind {
+	switch kind := w.rng.IntN(11); kind {
 	case 0, 1:
 		uid := p.uid
 		if kind == 1 {
@@ -176,6 +176,14 @@ func (w *world) happen(p *process) *process {
 		pause(context.Background(), 4*time.Second)
 		w.during(links, long, func(l *link) { l.cut = true }, func(l *link) { l.cut = false })
 		w.hint(p.incarnation)
+	case 10:
+		w.tell("%s leaves, what it gives away is late, and it is cut off from its membership", p.incarnation)
+		p.work.set(func(l *link) { l.latency = 9 * time.Second })
+		p.member.set(func(l *link) { l.cut = true })
+		p.stop()
+		for _, other := range w.processes {
+			other.replica.Hint(p.incarnation)
+		}
 	case 8:
 		w.tell("the membership Lease of %s is deleted", p.pod)
 		w.store.remove("mc/" + p.pod)
