@@ -55,6 +55,11 @@ func (p podsIn) UpdateStatus(ctx context.Context, pod *corev1.Pod, _ metav1.Upda
 	return written, nil
 }
 
+// Delete does nothing. virtual-kubelet deletes a pod from the API when its
+// containers don't run or its grace has passed, whatever became of its modules; here
+// a pod goes when they are gone from the base, however long the base is away.
+func (p podsIn) Delete(context.Context, string, metav1.DeleteOptions) error { return nil }
+
 // statusPatch makes a strategic merge patch that leads to the pod's status
 // whatever the API server has: what a merge would leave in place is nulled or
 // replaced. Conditions of types that the status does not have stay.

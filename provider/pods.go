@@ -20,7 +20,7 @@ type podStore struct {
 
 	mu sync.Mutex
 	// mu guards what follows
-	pods       map[string]map[types.UID]*podEntry // by Node name
+	pods       map[string]map[types.UID]*podEntry // by the name of a Node that is served
 	byName     map[string]*podEntry               // by namespace/name, the newest
 	unresolved map[types.UID]string
 	notify     func(*corev1.Pod)
@@ -51,16 +51,17 @@ func (s *podStore) CreatePod(_ context.Context, pod *corev1.Pod) error { return 
 // another one of the same name.
 func (s *podStore) UpdatePod(_ context.Context, pod *corev1.Pod) error { return s.put(pod) }
 
+// put takes a pod of a Node that is served; one that is on its way while its Node is
+// let go comes too late.
 func (s *podStore) put(pod *corev1.Pod) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	onNode, served := s.pods[pod.Spec.NodeName]
+	if !served {
+		return nil
+	}
 	if was := s.byName[keyOf(pod)]; was != nil && was.pod.UID != pod.UID {
 		was.deleted = true
-	}
-	onNode := s.pods[pod.Spec.NodeName]
-	if onNode == nil {
-		onNode = map[types.UID]*podEntry{}
-		s.pods[pod.Spec.NodeName] = onNode
 	}
 	entry := onNode[pod.UID]
 	if entry == nil {
@@ -139,9 +140,9 @@ func (s *podStore) cannotResolve(pod *corev1.Pod, why string) {
 }
 
 // onNode gives the pods of a Node for the planner: those that the API server has
-// and that were handed over, those whose environment cannot be resolved, and
-// those that are gone from the API but not from the base. It is complete when no
-// pod is on its way through the pod controller.
+// and that were handed over, those that are being deleted, those whose environment
+// cannot be resolved, and those that are gone from the API but not from the base.
+// It is complete when no pod is on its way through the pod controller.
 func (s *podStore) onNode(node string) (pods []plan.Pod, complete bool) {
 	current := s.provider.shown.onNode(node)
 	s.mu.Lock()
@@ -150,11 +151,17 @@ func (s *podStore) onNode(node string) (pods []plan.Pod, complete bool) {
 	there := map[types.UID]bool{}
 	for _, pod := range current {
 		there[pod.UID] = true
-		if entry := s.pods[node][pod.UID]; entry != nil {
+		entry := s.pods[node][pod.UID]
+		if entry == nil && pod.DeletionTimestamp != nil && s.pods[node] != nil {
+			// Its deletion began before it was handed over, perhaps to somebody else.
+			entry = &podEntry{pod: pod, deleted: true}
+			s.pods[node][pod.UID] = entry
+		}
+		if entry != nil {
 			pods = append(pods, plan.Pod{Pod: entry.merged(pod)})
 		} else if why, ok := s.unresolved[pod.UID]; ok {
 			pods = append(pods, plan.Pod{Pod: pod, Unresolved: why})
-		} else if pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
+		} else if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
 			complete = false
 		}
 	}
@@ -198,21 +205,28 @@ func (s *podStore) dropLocked(node string, uid types.UID) {
 		return
 	}
 	delete(s.pods[node], uid)
-	if len(s.pods[node]) == 0 {
-		delete(s.pods, node)
-	}
 	if s.byName[keyOf(entry.pod)] == entry {
 		delete(s.byName, keyOf(entry.pod))
 	}
 }
 
-// forgetNode forgets all pods of a Node.
+// serveNode begins to take the pods of a Node.
+func (s *podStore) serveNode(node string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pods[node] == nil {
+		s.pods[node] = map[types.UID]*podEntry{}
+	}
+}
+
+// forgetNode forgets all pods of a Node, and takes no more.
 func (s *podStore) forgetNode(node string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for uid := range s.pods[node] {
 		s.dropLocked(node, uid)
 	}
+	delete(s.pods, node)
 }
 
 // write has a pod's new status written. It may block while virtual-kubelet looks

@@ -54,17 +54,17 @@ func (p *Provider) finish(ctx context.Context, s plan.PodStatus) {
 		p.pods.drop(pod)
 		return
 	}
-	client := podClient{p.deps.Client.CoreV1(), p}.Pods(pod.Namespace)
+	client := p.deps.Client.CoreV1()
 	if !equality.Semantic.DeepEqual(pod.Status, s.Status) {
 		last := pod.DeepCopy()
 		last.Status = s.Status
-		if _, err := client.UpdateStatus(ctx, last, metav1.UpdateOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		if _, err := (podClient{client, p}).Pods(pod.Namespace).UpdateStatus(ctx, last, metav1.UpdateOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			p.log.Warn("last status not written", zap.String("pod", keyOf(pod)), zap.Error(err))
 		}
 	}
 	opts := metav1.NewDeleteOptions(0)
 	opts.Preconditions = metav1.NewUIDPreconditions(string(pod.UID))
-	err := client.Delete(ctx, pod.Name, *opts)
+	err := client.Pods(pod.Namespace).Delete(ctx, pod.Name, *opts)
 	p.meter.Wrote("pod", err)
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 		p.log.Warn("pod not deleted", zap.String("pod", keyOf(pod)), zap.Error(err))

@@ -36,6 +36,7 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 	}
 	if !b.owned {
 		b.begin(p.nodes.get(b.node), now, p.cfg.StaleAfter)
+		p.pods.serveNode(b.node)
 	}
 	if b.takenOver != nil {
 		return 0, p.replaceApplication(ctx, b)
@@ -182,7 +183,7 @@ func (p *Provider) inputOf(b *base, now time.Time, age plan.Age, conflict string
 		Now: now, Base: b.id, IP: b.beat.IP, Started: b.started,
 		Live:     p.heardOverThisLink(b) && age.NotReady != plan.ReasonBaseSilent,
 		Conflict: conflict, Features: b.features,
-		List: b.modules, Listed: b.listed, Inert: b.inert,
+		Since: b.adopted, LinkSince: p.bases.link(b.beat.Tunnel).Since, List: b.modules, Listed: b.listed, Inert: b.inert,
 		Pods: pods, Attempts: b.attempts, Failures: b.failures, Installed: b.installed, Unwanted: b.unwanted,
 		Config: p.cfg.Plan,
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/e2e/controlplane"
@@ -173,6 +174,42 @@ func TestAKilledReplicasBasesAreTakenOver(t *testing.T) {
 	w.must(w.replicas[1].Start(t.Context()))
 	w.pod("after", "base-0007", "orders", "1.0.0", jar("orders", "1.0.0"))
 	w.ready("after")
+}
+
+// A pod whose deletion began with one owner is ended by the next: it stays until its
+// module is gone, however long its base does not answer.
+func TestADeletionOutlivesItsOwner(t *testing.T) {
+	w := newWorld(t).withBroker().withFleet(2).withReplicas(2, "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
+	w.nodesReady(2)
+	soon := func(p *corev1.Pod) { p.Spec.TerminationGracePeriodSeconds = new(int64(1)) }
+	w.pod("runs", "base-0001", "stock", "1.0.0", jar("stock", "1.0.0"), soon)
+	w.ready("runs")
+	w.must(w.fleet.Do("base-0001", "silence"))
+	w.pod("waits", "base-0001", "orders", "1.0.0", jar("orders", "1.0.0"), soon)
+	w.settled()
+	w.deletePod("runs")
+	w.deletePod("waits")
+	victim := w.owners()[w.nodeOf("base-0001")].holder
+	for i := range w.replicas {
+		if w.incarnation(i) == victim {
+			w.must(w.replicas[i].Kill())
+		}
+	}
+	w.ownedBy(12*time.Second, 2, victim)
+	for over := time.Now().Add(5 * time.Second); time.Now().Before(over); {
+		for _, name := range []string{"runs", "waits"} {
+			if _, err := w.get(name); err != nil {
+				t.Fatalf("pod %s went before its module: %v", name, err)
+			}
+		}
+	}
+	w.must(w.fleet.Do("base-0001", "resume"))
+	w.gone("runs", patience)
+	w.gone("waits", patience)
+	w.serves("base-0001")
+	if c := w.counts(); c.Uninstalls != c.Installs {
+		t.Errorf("%d installs and %d uninstalls", c.Installs, c.Uninstalls)
+	}
 }
 
 func TestARollingRestartIsNotFelt(t *testing.T) {

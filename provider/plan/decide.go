@@ -196,7 +196,7 @@ func (p *planner) tidy() {
 		}
 		p.unwanted(n, key)
 	}
-	if p.Inert {
+	if p.Inert || p.inherits() {
 		return
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(p.out.Installed), compareKeys) {

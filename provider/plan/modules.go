@@ -47,6 +47,7 @@ func Modules(in Input) Output {
 	}
 	p.readPods()
 	if p.acts() {
+		p.own()
 		p.settleAll()
 		for _, n := range p.sortedNames() {
 			p.decide(n)
@@ -128,6 +129,22 @@ type waiting struct{ reason, message string }
 // acts says whether commands may be planned and statuses judged: the base is live,
 // it is one base, and its list was read.
 func (p *planner) acts() bool { return p.Live && p.Conflict == "" && !p.Listed.IsZero() }
+
+// own counts as installed by this controller what pods ask for: what is listed, and,
+// for as long as a command of whoever served the base before may be under way, all
+// of it. What becomes of the pods then, no module is left behind as a stranger.
+func (p *planner) own() {
+	for _, wanted := range []map[tunnel.ModuleKey]bool{p.keep, p.leaving} {
+		for key := range wanted {
+			if _, there := p.listed[key]; there || p.inherits() {
+				p.out.Installed[key] = true
+			}
+		}
+	}
+}
+
+// inherits says whether commands of whoever served the base before may be under way.
+func (p *planner) inherits() bool { return p.Now.Before(p.Since.Add(p.Config.AnswerTimeout)) }
 
 func (p *planner) nameOf(n string) *name {
 	if p.names[n] == nil {

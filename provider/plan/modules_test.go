@@ -256,6 +256,74 @@ func TestAdoptionChangesNoStatus(t *testing.T) {
 	s.wantLog(t, "install orders:1")
 }
 
+// Whoever served the base before installed a module for a pod, perhaps only just now;
+// then the pod is gone before anybody else has done anything for it.
+func TestWhatAnotherInstalledIsNoStranger(t *testing.T) {
+	for name, late := range map[string]bool{"listed": false, "under way": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newSim(overMQTT)
+			pod := s.pod("a", "orders", "1", urlOf("orders", "1"))
+			install := Planned{Command: tunnel.Command{Verb: tunnel.InstallModule, Module: tunnel.ModuleKey{Name: "orders", Version: "1"}, URL: urlOf("orders", "1")}}
+			if !late {
+				s.obey(install.Command)
+			}
+			s.in.Since = s.now
+			s.loseCommands = true // the base is busy with the other's command
+			s.rounds(2)
+			s.in.Since, s.in.Attempts = s.now, nil // it changes hands again
+			if late {
+				s.obey(install.Command)
+				s.gone[pod.UID], s.in.Installed = true, nil
+			} else {
+				s.pods = nil
+			}
+			s.loseCommands = false
+			s.rounds(60)
+			s.want(t, map[string]string{"a": "gone"}, "")
+			if n := s.uninstalls[install.Module]; n != 1 {
+				t.Errorf("uninstalled %d times, want once", n)
+			}
+		})
+	}
+}
+
+// A pod that vanished while the command of the owner before was under way: the
+// module comes after the pod went.
+func TestWhatComesAfterItsPodWentIsUninstalled(t *testing.T) {
+	s := newSim(overMQTT)
+	pod := s.pod("a", "orders", "1", urlOf("orders", "1"))
+	s.gone[pod.UID] = true
+	s.in.Since = s.now
+	s.round()
+	s.rounds(2)
+	s.want(t, map[string]string{"a": "gone"}, "")
+	s.obey(tunnel.Command{Verb: tunnel.InstallModule, Module: tunnel.ModuleKey{Name: "orders", Version: "1"}, URL: urlOf("orders", "1")})
+	s.rounds(20)
+	s.want(t, nil, "")
+}
+
+// A command that left just before the link broke is not waited for as long as an
+// install may take.
+func TestACommandLostWithTheLinkIsRepeatedSoon(t *testing.T) {
+	s := newSim(overMQTT)
+	s.pod("a", "orders", "1", urlOf("orders", "1"))
+	s.loseCommands = true
+	s.rounds(2)
+	s.loseCommands = false
+	s.in.LinkSince = s.now
+	up := s.now
+	for s.shows("a") != "Running" && s.now.Before(up.Add(time.Minute)) {
+		s.round()
+	}
+	s.want(t, map[string]string{"a": "Running"}, "orders:1")
+	if took := s.now.Sub(up); took > 40*time.Second {
+		t.Errorf("running %s after the link was up", took)
+	}
+	if s.overlaps > 1 {
+		t.Errorf("%d commands overlapped", s.overlaps)
+	}
+}
+
 func TestInvalidPodsSayWhatToDo(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*corev1.Pod)

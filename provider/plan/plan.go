@@ -127,6 +127,11 @@ type Input struct {
 	Conflict string
 	Features tunnel.Features
 
+	// Since is when this process began to serve the base. Who served it before may
+	// have sent commands then that nobody here knows of. LinkSince is when our own
+	// link came up: what was sent before it may be lost.
+	Since, LinkSince time.Time
+
 	// List is the last module list, Listed when it was asked for (or received,
 	// where the tunnel cannot tell); zero Listed means never, since this
 	// process adopted the base or the base restarted.
@@ -139,8 +144,8 @@ type Input struct {
 	// Attempts by module name; Failures by what was asked.
 	Attempts map[string]Attempt
 	Failures map[tunnel.ModuleKey]Failure
-	// Installed has what this controller brought to this base and has not seen
-	// gone since.
+	// Installed has what this controller brought to this base, or found there when
+	// a pod asked for it, and has not seen gone since.
 	Installed map[tunnel.ModuleKey]bool
 	// Unwanted has since when a listed module has had no pod.
 	Unwanted map[tunnel.ModuleKey]time.Time

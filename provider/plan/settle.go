@@ -77,7 +77,7 @@ func starting(m tunnel.Module) bool {
 }
 
 // quickVerbs says how much sooner than to an install an answer to an uninstall or a
-// switch is expected.
+// switch is expected, and one to a command that may be lost with a broken link.
 const quickVerbs = 4
 
 func (p *planner) settleUnanswered(a Attempt) bool {
@@ -86,6 +86,9 @@ func (p *planner) settleUnanswered(a Attempt) bool {
 		timeout /= quickVerbs // quick to do, and harmless to ask for again
 	}
 	deadline := a.Sent.Add(timeout)
+	if p.LinkSince.After(a.Sent) {
+		deadline = earlier(deadline, p.LinkSince.Add(p.Config.AnswerTimeout/quickVerbs))
+	}
 	if p.Now.Before(deadline) {
 		p.next(deadline)
 		return false
@@ -101,6 +104,13 @@ func (p *planner) settleUnanswered(a Attempt) bool {
 		p.fail(a, fmt.Sprintf("the base gave no answer within %s", timeout))
 	}
 	return true
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func (p *planner) settleAnswered(a Attempt) bool {
