@@ -130,8 +130,11 @@ func containsAll(line string, parts []string) bool {
 }
 
 // ErrorLines gives the lines of the controller's log at level error or above.
-func (c *Controller) ErrorLines() ([]string, error) {
-	text, err := os.ReadFile(c.log)
+func (c *Controller) ErrorLines() ([]string, error) { return ErrorLines(c.log) }
+
+// ErrorLines gives the lines of a controller's log at level error or above.
+func ErrorLines(log string) ([]string, error) {
+	text, err := os.ReadFile(log)
 	if err != nil {
 		return nil, err
 	}

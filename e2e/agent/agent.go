@@ -1,0 +1,131 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"module-controller/e2e/process"
+)
+
+// Options say what an agent plays.
+type Options struct {
+	// Client and Config reach the API server as one who may do everything.
+	Client kubernetes.Interface
+	Config *rest.Config
+	// NodeName is the Node's name.
+	NodeName string
+	// Binary is the program that every pod runs.
+	Binary string
+	// Dir holds the agent's log, a log for each pod name and a folder for each pod.
+	// It must exist.
+	Dir string
+	// Ports moves ports of pods to free ones: by a port's name the environment
+	// variable that says where to listen, and its form, such as
+	// "health": "HEALTH_PROBE_BIND_ADDRESS=127.0.0.1:%d".
+	Ports map[string]string
+	// Env gives environment that wins over the manifest's and over Ports. It is asked
+	// at each start of a process. Where it sets a variable of Ports, the value ends
+	// in the port. Default: nothing more.
+	Env func(pod *corev1.Pod) map[string]string
+	// Server gives the URL by which a pod reaches the API server, such as a proxy's.
+	// Default: the one of Config.
+	Server func(pod *corev1.Pod) string
+	// TokenSeconds is how long a pod's token lasts, at least 600. Default: 3607, as
+	// in a cluster.
+	TokenSeconds int64
+}
+
+// An Agent is a Node that runs.
+type Agent struct {
+	o   Options
+	ca  []byte // proves the API server
+	log *slog.Logger
+
+	end     context.CancelFunc
+	running sync.WaitGroup
+	logFile *os.File
+
+	mu    sync.Mutex // mu guards what follows
+	lives map[types.UID]*life
+	named map[string]*life // the newest of each pod name
+}
+
+// Start registers the Node and runs the pods that are bound to it. It returns when
+// pods may be bound to it. ctx bounds the start only: who gets an Agent must stop it.
+func Start(ctx context.Context, o Options) (*Agent, error) {
+	config := rest.CopyConfig(o.Config)
+	if err := rest.LoadTLSFiles(config); err != nil {
+		return nil, fmt.Errorf("start agent: %w", err)
+	}
+	o.TokenSeconds = cmp.Or(o.TokenSeconds, 3607)
+	f, err := os.OpenFile(filepath.Join(o.Dir, o.NodeName+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("start agent: %w", err)
+	}
+	a := &Agent{
+		o: o, ca: config.CAData, logFile: f, log: slog.New(slog.NewTextHandler(f, nil)),
+		lives: map[types.UID]*life{}, named: map[string]*life{},
+	}
+	if err := a.register(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("start agent: %w", err), f.Close())
+	}
+	// What runs outlives ctx and ends with Stop.
+	alive, end := context.WithCancel(context.WithoutCancel(ctx))
+	a.end = end
+	a.running.Go(func() { a.heartbeat(alive) })
+	a.running.Go(func() { a.watchPods(alive) })
+	if err := a.untainted(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("start agent: %w", err), a.Stop())
+	}
+	return a, nil
+}
+
+// Stop kills all processes and ends the heartbeat, as when a machine is switched
+// off: the Node and its pods stay in the API. An agent that is started again under
+// the same name restarts the pods that are still bound to it.
+func (a *Agent) Stop() error {
+	a.end()
+	a.running.Wait()
+	return a.logFile.Close()
+}
+
+// Process gives the process that runs now for a pod.
+func (a *Agent) Process(podName string) (*process.Process, error) {
+	if l := a.life(podName); l != nil {
+		if p := l.process(); p != nil && !p.Ended() {
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("pod %s has no process on %s", podName, a.o.NodeName)
+}
+
+// Address gives where a named port of a pod's process is, as host:port.
+func (a *Agent) Address(podName, port string) (string, error) {
+	if l := a.life(podName); l != nil {
+		if n := l.port(port); n != 0 {
+			return "127.0.0.1:" + strconv.Itoa(n), nil
+		}
+	}
+	return "", fmt.Errorf("pod %s has no process with a port %s on %s", podName, port, a.o.NodeName)
+}
+
+// Log is the file with the output of all processes of a pod name, the oldest first.
+func (a *Agent) Log(podName string) string { return filepath.Join(a.o.Dir, podName+".log") }
+
+func (a *Agent) life(podName string) *life {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.named[podName]
+}

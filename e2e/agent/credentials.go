@@ -1,0 +1,95 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// callTimeout bounds one call of the API.
+const callTimeout = 5 * time.Second
+
+func (l *life) tokenFile() string      { return filepath.Join(l.dir, "token") }
+func (l *life) kubeconfigFile() string { return filepath.Join(l.dir, "kubeconfig") }
+
+// writeKubeconfig writes the file by which the pod reaches the API server. It names
+// the token's file, which client-go reads again every minute.
+func (l *life) writeKubeconfig() error {
+	pod, a := l.seen(), l.agent
+	server := a.o.Config.Host
+	if a.o.Server != nil {
+		server = a.o.Server(pod)
+	}
+	config := clientcmdapi.NewConfig()
+	config.Clusters["e2e"] = &clientcmdapi.Cluster{Server: server, CertificateAuthorityData: a.ca}
+	config.AuthInfos["pod"] = &clientcmdapi.AuthInfo{TokenFile: l.tokenFile()}
+	config.Contexts["e2e"] = &clientcmdapi.Context{Cluster: "e2e", AuthInfo: "pod", Namespace: pod.Namespace}
+	config.CurrentContext = "e2e"
+	if err := clientcmd.WriteToFile(*config, l.kubeconfigFile()); err != nil {
+		return fmt.Errorf("write the kubeconfig of pod %s: %w", pod.Name, err)
+	}
+	return nil
+}
+
+// requestToken asks for a token of the pod's service account that ends with the pod.
+func (l *life) requestToken(ctx context.Context) (token string, expires time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	pod := l.seen()
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
+		ExpirationSeconds: &l.agent.o.TokenSeconds,
+		BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID},
+	}}
+	got, err := l.agent.o.Client.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, pod.Spec.ServiceAccountName, request, metav1.CreateOptions{})
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("request a token of pod %s: %w", pod.Name, err)
+	}
+	return got.Status.Token, got.Status.ExpirationTimestamp.Time, nil
+}
+
+// keepToken keeps a fresh token in a file until ctx ends: it asks for the next one
+// when 80% of a token's life is over. It calls written after each write.
+func keepToken(ctx context.Context, file string, request func(context.Context) (string, time.Time, error), written func(), failed func(error)) {
+	for {
+		asked := time.Now()
+		token, expires, err := request(ctx)
+		if err == nil {
+			err = replace(file, token)
+		}
+		pause := expires.Sub(asked) * 4 / 5
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			failed(err)
+			pause = retryAfter
+		default:
+			written()
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// replace writes a file so that readers see the old content or the new one.
+func replace(file, content string) error {
+	if err := os.WriteFile(file+".new", []byte(content), 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	return nil
+}
