@@ -58,10 +58,14 @@ func (s *Sim) Counts() (c Counts, err error) {
 
 // SimBase is what a simulated base says of itself.
 type SimBase struct {
-	Identity string         `json:"identity"`
-	Modules  []SimModule    `json:"modules"`
-	Installs map[string]int `json:"installs"` // by name:version
-	Commands []SimCommand   `json:"commands"`
+	Identity string      `json:"identity"`
+	Modules  []SimModule `json:"modules"`
+	// Installs and Uninstalls count what took effect, by name:version.
+	Installs   map[string]int `json:"installs"`
+	Uninstalls map[string]int `json:"uninstalls"`
+	Commands   []SimCommand   `json:"commands"`
+	// Forgotten is how many entries of Commands and Serving were too many to keep.
+	Forgotten int `json:"forgotten"`
 	// Serving is what served from each moment on, the oldest first.
 	Serving []struct {
 		At      time.Time `json:"at"`

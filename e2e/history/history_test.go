@@ -1,0 +1,91 @@
+package history
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+func at(seconds float64) time.Time { return noon.Add(time.Duration(seconds * float64(time.Second))) }
+
+// good is a base that was claimed, got a module for a pod, was taken over from a
+// killed replica, and lost the module with the pod.
+func good() *History {
+	return &History{
+		Began: at(0), Ended: at(100),
+		Claims: []Claim{{at(0), "b", "a_1", 1}, {at(24), "b", "a_2", 2}},
+		Pods:   []Pod{{UID: "p-1", Base: "b", Module: "m:1", Created: at(1), Ready: at(2), Deleted: at(30), Gone: at(31)}},
+		Faults: []Fault{{Begun: at(20), Ended: at(20), Name: "kill", Killed: "a_1"}},
+		Deeds: map[string]Deeds{"b": {
+			Commands: []Command{
+				{at(1.5), "install", "m:1", "1-p-1-1"},
+				{at(30.5), "uninstall", "m:1", "2-p-1-1"},
+			},
+			Installs: map[string]int{"m:1": 1}, Uninstalls: map[string]int{"m:1": 1},
+		}},
+	}
+}
+
+func TestAGoodHistory(t *testing.T) {
+	bad, r := good().Check()
+	if len(bad) > 0 {
+		t.Errorf("violations: %v", bad)
+	}
+	want := Report{Faults: 1, Claims: 2, Commands: 2, Pods: 1, Takeover: 4 * time.Second, Kills: 1, ToReady: time.Second, ToGone: time.Second}
+	if r != want {
+		t.Errorf("report %+v, want %+v", r, want)
+	}
+}
+
+func TestEachViolationIsFound(t *testing.T) {
+	deeds := func(change func(*Deeds)) func(*History) {
+		return func(h *History) { d := h.Deeds["b"]; change(&d); h.Deeds["b"] = d }
+	}
+	for name, c := range map[string]struct {
+		change func(*History)
+		want   string
+	}{
+		"two holders of an epoch": {func(h *History) { h.Claims = append(h.Claims, Claim{at(25), "b", "a_3", 2}) }, "I1: epoch 2 of b has two holders"},
+		"an epoch that fell":      {func(h *History) { h.Claims = append(h.Claims, Claim{at(25), "b", "a_1", 1}) }, "I2: the epoch of b fell"},
+		"a command of nobody":     {deeds(func(d *Deeds) { d.Commands[1].Request = "7-p-1-1" }), "I1: b got uninstall m:1 of epoch 7, which nobody had"},
+		"a command too late": {deeds(func(d *Deeds) { d.Commands[1].Request = "1-p-1-2" }),
+			"I1: b got uninstall m:1 of epoch 1 at 12:00:30.500, after a_2 had it"},
+		"commands out of order": {deeds(func(d *Deeds) {
+			d.Commands = append(d.Commands, Command{at(23), "install", "m:1", "1-p-1-3"})
+		}), "I2: b got install m:1 of epoch 1"},
+		"a command without a request":    {deeds(func(d *Deeds) { d.Commands[0].Request = "" }), "I5: b got install m:1 with the request"},
+		"a command for another's pod":    {deeds(func(d *Deeds) { d.Commands[0].Request = "1-p-2-1" }), "I5: b got install m:1 for pod p-2"},
+		"a module installed twice":       {deeds(func(d *Deeds) { d.Installs["m:1"] = 2 }), "I5: m:1 was installed 2 times on b, want 1"},
+		"a module that nobody asked for": {deeds(func(d *Deeds) { d.Installs["x:1"] = 1 }), "I5: x:1 was installed 1 times on b, and no pod asked"},
+		"a module left behind":           {deeds(func(d *Deeds) { d.Uninstalls = nil }), "I5: m:1 was uninstalled 0 times on b, want 1"},
+		"a Node that was not Ready":      {func(h *History) { h.Sights = []Sight{{at(3), "b", "not Ready"}} }, "I3: the Node of b was not Ready"},
+		"a pod that is Ready too late":   {func(h *History) { h.Pods[0].Ready = at(12); h.Faults = nil }, "I4: the pod of m:1 on b was Ready 1s after it should have been"},
+		"a pod that is never Ready":      {func(h *History) { h.Pods[0].Ready, h.Pods[0].Deleted = time.Time{}, time.Time{} }, "I4: the pod of m:1 on b never was Ready"},
+		"a pod that stays after a fault": {func(h *History) { h.Pods[0].Gone = at(95) }, "I4: the pod of m:1 on b was gone 5s after"},
+		"a takeover that is late":        {func(h *History) { h.Claims[1].At = at(33) }, "I6: b of a_1 was owned again 13s"},
+		"a takeover that never comes":    {func(h *History) { h.Claims = h.Claims[:1]; h.Deeds = nil }, "I6: b of a_1 was never owned again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := good()
+			c.change(h)
+			bad, _ := h.Check()
+			if !strings.Contains(strings.Join(bad, "\n"), c.want) {
+				t.Errorf("violations %q, want %q", bad, c.want)
+			}
+		})
+	}
+}
+
+// A takeover in the time of another fault is not judged.
+func TestATakeoverBesideAnotherFault(t *testing.T) {
+	h := good()
+	h.Claims[1].At = at(33)
+	h.Faults = append(h.Faults, Fault{Begun: at(22), Ended: at(26), Name: "api cut"})
+	for _, v := range func() []string { bad, _ := h.Check(); return bad }() {
+		if strings.HasPrefix(v, "I6") {
+			t.Error(v)
+		}
+	}
+}
