@@ -232,8 +232,8 @@ func (r *Replica) judge(ctx context.Context) {
 	}
 }
 
-// end kills a member, or deletes the Lease of one that left long ago. A conflict
-// means that it lives: the watch shows it.
+// end fences or kills a member, or deletes the Lease of one that left long ago. A
+// conflict means that it lives: the watch shows it.
 func (r *Replica) end(ctx context.Context, step shard.Step) error {
 	r.mu.Lock()
 	lease := r.peers[step.Member.Name]
@@ -253,6 +253,12 @@ func (r *Replica) end(ctx context.Context, step shard.Step) error {
 	}
 	if err := r.hooks.Evict(limited, step.Member.Holder); err != nil {
 		r.log.Info("incarnation not evicted from the broker", zap.String("incarnation", step.Member.Holder), zap.Error(err))
+	}
+	if step.Kind == shard.FenceMember {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.state.Fenced(step.Member.Name)
+		return nil
 	}
 	writing, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
 	defer cancel()

@@ -22,8 +22,9 @@ type Hooks struct {
 	// Changed is called when the claim of a base was gained or lost, or when it is
 	// about to be handed over.
 	Changed func(tunnel.BaseID)
-	// Evict has the broker end what an incarnation that is to be killed still has
-	// open there. It is called before the kill and may take MemberTimeout.
+	// Evict has the broker end what an incarnation still has open there that is to be
+	// killed, or that lost the broker. It is called before the kill and may take
+	// MemberTimeout.
 	Evict func(ctx context.Context, incarnation string) error
 	// Wrote is told of each write to the API server.
 	Wrote func(error)

@@ -28,6 +28,7 @@ type member struct {
 	seen    time.Time // when it was first seen as it is, by our own clock
 	renewed bool      // it was seen otherwise before
 	hinted  bool      // somebody said that it is gone
+	fence   bool      // it was linked and is not
 }
 
 // PodOf gives the member's name in an incarnation, "<pod>_<8 hex digits>".
@@ -52,7 +53,8 @@ func (s *State) SeeMember(m Member, now time.Time) (changed bool) {
 			s.end(was.Holder, now)
 		}
 	}
-	s.members[m.Name] = &member{Member: m, seen: now, renewed: known}
+	fence := known && was.Holder == m.Holder && !m.Linked && (was.Linked || was.fence)
+	s.members[m.Name] = &member{Member: m, seen: now, renewed: known, fence: fence}
 	return s.regroup(now) || known && was.Holder != m.Holder
 }
 
@@ -119,6 +121,9 @@ func (s *State) MemberTurn(name string, now time.Time) (Step, time.Duration) {
 		}
 		return Step{Kind: ForgetMember, Member: m.Member}, 0
 	}
+	if m.fence && First(m.Name, s.team) == s.Name && s.members[s.Name].Linked {
+		return Step{Kind: FenceMember, Member: m.Member}, 0
+	}
 	patience := s.Patience
 	if m.hinted {
 		patience = s.Hinted
@@ -132,6 +137,13 @@ func (s *State) MemberTurn(name string, now time.Time) (Step, time.Duration) {
 		return Step{}, left
 	}
 	return Step{Kind: KillMember, Member: m.Member}, 0
+}
+
+// Fenced takes in that a member was fenced, or that it could not be.
+func (s *State) Fenced(name string) {
+	if m := s.members[name]; m != nil {
+		m.fence = false
+	}
 }
 
 // regroup works out who may be given bases, and says whether that changed.

@@ -29,6 +29,9 @@ const (
 	DeleteBase
 	// AskMember reads the membership Lease that would be an unknown holder's.
 	AskMember
+	// FenceMember has the broker end what a member that lost it may still have open
+	// there: what it sent before it gave its bases away must not come after that.
+	FenceMember
 	// KillMember takes the holder out of a silent member's Lease.
 	KillMember
 	// ForgetMember deletes the Lease of a member that left long ago.
@@ -46,7 +49,7 @@ type Step struct {
 	To Member
 	// Incarnation is the one to be asked about (AskMember).
 	Incarnation string
-	// Member is the one to be killed or forgotten, as it was decided on.
+	// Member is the one to be fenced, killed or forgotten, as it was decided on.
 	Member Member
 	// Gained, Leaving and Stays say that the right to act for the base changed with
 	// this look: it was gained, may only finish what is under way, or need not be

@@ -92,7 +92,7 @@ func (s *story) do(words []string) (string, error) {
 		}
 	}
 	switch verb := words[1]; verb {
-	case "member", "nomember", "judge", "asked", "hint":
+	case "member", "nomember", "judge", "fenced", "asked", "hint":
 		return s.doMember(verb, args, opts)
 	case "base", "nobase", "wish", "retire", "turn", "wrote", "failed", "read", "yielded", "claim":
 		return s.doBase(verb, args, opts)
@@ -132,6 +132,9 @@ func (s *story) doMember(verb string, args []string, opts map[string]string) (st
 			m = &Member{Name: pod, Holder: holder, Revision: s.rev, Linked: true}
 		}
 		s.Asked(args[0], m, s.now)
+		return "", nil
+	case "fenced":
+		s.Fenced(args[0])
 		return "", nil
 	case "hint":
 		name, fresh := s.Hint(args[0])
@@ -201,7 +204,7 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 
 var kinds = map[Kind]string{
 	Nothing: "nothing", ReadBase: "read its Lease", CreateBase: "create its Lease", ClaimBase: "claim it", RenewBase: "renew it",
-	GiveBase: "give it", ReleaseBase: "release it", DeleteBase: "delete its Lease", AskMember: "ask about", KillMember: "kill it", ForgetMember: "forget it",
+	GiveBase: "give it", ReleaseBase: "release it", DeleteBase: "delete its Lease", AskMember: "ask about", FenceMember: "have the broker end its connection", KillMember: "kill it", ForgetMember: "forget it",
 }
 
 func tell(step Step, wait time.Duration) string {

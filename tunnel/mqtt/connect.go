@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -25,18 +26,18 @@ func (t *Tunnel) dial(ctx context.Context, sink tunnel.Sink) (*session, error) {
 		probes: probeTopic(t.cfg.ClientID),
 	}
 	// The connection outlives ctx by the moment in which it is closed properly.
-	open, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	open, hangUp := context.WithCancelCause(context.WithoutCancel(ctx))
 	s.hangUp = hangUp
 	o, err := t.options(open, t.cfg.ClientID)
 	if err != nil {
-		hangUp()
+		hangUp(nil)
 		return nil, err
 	}
 	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { s.hear(m) }).
 		SetConnectionLostHandler(func(_ paho.Client, err error) { s.lost <- err }).
 		SetBinaryWill(goneTopic(t.cfg.ClientID), []byte("gone"), qos, false) // some brokers refuse an empty one
 	s.client = paho.NewClient(o)
-	keep := context.AfterFunc(ctx, hangUp)
+	keep := context.AfterFunc(ctx, func() { hangUp(nil) })
 	err = s.wait(ctx, s.client.Connect(), "connect to broker")
 	keep()
 	if err != nil {
@@ -50,8 +51,8 @@ func (t *Tunnel) dial(ctx context.Context, sink tunnel.Sink) (*session, error) {
 // Evict has the broker end the connection of a client id, by connecting in its name
 // once. It returns ctx's error when that ends first.
 func (t *Tunnel) Evict(ctx context.Context, clientID string) error {
-	open, hangUp := context.WithCancel(ctx)
-	defer hangUp()
+	open, hangUp := context.WithCancelCause(ctx)
+	defer hangUp(nil)
 	o, err := t.options(open, clientID)
 	if err != nil {
 		return err
@@ -88,6 +89,9 @@ func (t *Tunnel) options(open context.Context, clientID string) (*paho.ClientOpt
 		}), nil
 }
 
+// errLost is the cause of an end that drops what was written and not sent yet.
+var errLost = errors.New("the connection was given up")
+
 // open opens a connection that is closed when ctx ends.
 func (t *Tunnel) open(ctx context.Context, secure *tls.Config, clientID string) (net.Conn, error) {
 	limited, cancel := context.WithTimeout(ctx, t.cfg.Timeout)
@@ -100,11 +104,27 @@ func (t *Tunnel) open(ctx context.Context, secure *tls.Config, clientID string) 
 	if err != nil {
 		return nil, err
 	}
-	context.AfterFunc(ctx, func() { _ = conn.Close() })
+	context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), errLost) {
+			drop(conn)
+		}
+		_ = conn.Close()
+	})
 	return &wire{
 		Conn: conn, in: bufio.NewReaderSize(conn, wireBuffer), timeout: t.cfg.Timeout,
 		gate: t.cfg.Gate, free: []byte(probeTopic(clientID)), log: t.log,
 	}, nil
+}
+
+// drop has the system forget what it would still send after the close: what is said
+// to a base late may come after what its next owner says.
+func drop(conn net.Conn) {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // a connection that is gone already has nothing to forget
+	}
 }
 
 const wireBuffer = 64 << 10 // bytes
@@ -193,5 +213,8 @@ const goodbye = 50
 // close ends the connection and waits until what it started has ended.
 func (s *session) close() {
 	s.client.Disconnect(goodbye)
-	s.hangUp()
+	s.hangUp(nil)
 }
+
+// giveUp ends the connection at once, and what was not sent is not sent any more.
+func (s *session) giveUp() { s.hangUp(errLost) }

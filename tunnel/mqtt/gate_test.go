@@ -170,7 +170,7 @@ func TestALostConnectionIsAHint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.hangUp() // without a goodbye
+	s.giveUp() // without a goodbye
 	select {
 	case id := <-gone:
 		if id != "dies" {

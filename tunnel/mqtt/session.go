@@ -18,7 +18,7 @@ import (
 type session struct {
 	*Tunnel
 	client paho.Client
-	hangUp context.CancelFunc // closes the connection, whatever it does
+	hangUp context.CancelCauseFunc // closes the connection, whatever it does
 	sink   tunnel.Sink
 	lost   chan error // gets why the connection was lost, once
 	heard  atomic.Int64

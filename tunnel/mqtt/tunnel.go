@@ -128,6 +128,9 @@ func (t *Tunnel) connection(ctx context.Context, sink tunnel.Sink) (connected bo
 	t.log.Info("broker connected", zap.String("broker", t.cfg.address()), zap.String("clientID", t.cfg.ClientID))
 	err = s.serve(ctx)
 	t.setCurrent(nil)
+	if ctx.Err() == nil {
+		s.giveUp()
+	}
 	sink.Link(tunnel.Link{Tunnel: Name, Up: false, Since: time.Now()})
 	return true, err
 }
