@@ -8,7 +8,7 @@ IMAGE ?= module-controller:$(VERSION)
 FUZZTIME ?= 5m
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-unit e2e e2e-java verify demo bench scale chaos mutants fuzz generate image control-plane
+.PHONY: help build test test-unit e2e e2e-java verify demo bench scale chaos chaos-mutants mutants fuzz generate image control-plane
 
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -41,7 +41,7 @@ verify: ## what CI checks: format, vet, linter, tidiness, generated files
 	@echo "== vet"; $(GO) vet ./... && cd e2e && $(GO) vet ./... && $(GO) vet -tags java ./...
 	@echo "== tidy"; $(GO) mod tidy -diff && cd e2e && $(GO) mod tidy -diff
 	@echo "== generated files"; $(MAKE) -s generate && git diff --exit-code docs
-	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run ./... && cd e2e && ../tools/lint.sh run --build-tags java,scale ./...
+	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run ./... && cd e2e && ../tools/lint.sh run --build-tags java,scale,chaos ./...
 
 generate: ## write docs/configuration.md and docs/metrics.md from the code
 	@$(GO) run ./cmd/module-controller --print-settings > docs/configuration.md
@@ -60,6 +60,9 @@ scale: control-plane ## measure cold start, pods, steady state, failover and cla
 
 chaos: control-plane ## faults for CHAOS_FOR (10m), in the order of CHAOS_SEED, under a load of installs
 	cd e2e && $(GO) test -tags chaos -v -timeout 24h -run TestChaos ./suite
+
+chaos-mutants: mutants control-plane ## take all seven guards out, one after the other, and see each noticed
+	cd e2e && $(GO) test -tags chaos -v -timeout 1h -run TestMutantsAreCaught ./suite
 
 fuzz: ## fuzz every decoder for FUZZTIME (5m) each
 	@set -e; for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \

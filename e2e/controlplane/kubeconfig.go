@@ -2,7 +2,9 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -24,7 +26,12 @@ func (c *ControlPlane) writeKubeconfig(name, namespace string, user clientcmdapi
 	config.AuthInfos[name] = &user
 	config.Contexts["e2e"] = &clientcmdapi.Context{Cluster: "e2e", AuthInfo: name, Namespace: namespace}
 	config.CurrentContext = "e2e"
-	if err := clientcmd.WriteToFile(*config, path); err != nil {
+	// It may be asked for by several at once: who reads it gets a whole one.
+	f, err := os.CreateTemp(c.dir, name)
+	if err == nil {
+		err = errors.Join(f.Close(), clientcmd.WriteToFile(*config, f.Name()), os.Rename(f.Name(), path))
+	}
+	if err != nil {
 		return "", fmt.Errorf("write the kubeconfig of %s: %w", name, err)
 	}
 	return path, nil

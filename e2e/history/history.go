@@ -31,7 +31,8 @@ type Command struct {
 	Request string // <epoch>-<pod UID>-<n>
 }
 
-// Deeds are what a base got and what took effect on it, by name:version.
+// Deeds are what a base got and what took effect on it since the history began, by
+// name:version.
 type Deeds struct {
 	Commands             []Command
 	Installs, Uninstalls map[string]int
@@ -48,6 +49,7 @@ type Sight struct {
 // zero.
 type Pod struct {
 	UID, Base, Module string
+	Before            bool // it had its module when the history began
 	Created, Ready    time.Time
 	Deleted, Gone     time.Time // the deletion was asked for; it was there no more
 }
@@ -72,8 +74,8 @@ type History struct {
 
 // Bounds of what may take how long.
 const (
-	// takeover is how soon a killed owner's bases are owned again.
-	takeover = 12 * time.Second
+	// Takeover is how soon a killed owner's bases are owned again.
+	Takeover = 12 * time.Second
 	// calm and healing are how soon a pod shows what is so, without a fault and after
 	// the end of one.
 	calm, healing = 10 * time.Second, 60 * time.Second
@@ -155,6 +157,9 @@ func (c *check) order(base string) {
 	}
 	highest := 0
 	for _, command := range c.Deeds[base].Commands {
+		if command.At.Before(c.Began) {
+			continue // who was the owner then was not seen
+		}
 		c.report.Commands++
 		epoch, _, err := request(command.Request)
 		if err != nil {
@@ -199,7 +204,9 @@ func (c *check) asked(base string) {
 		}
 		byUID[p.UID] = p
 		if !p.Ready.IsZero() {
-			installs[p.Module]++
+			if !p.Before {
+				installs[p.Module]++
+			}
 			if !p.Gone.IsZero() {
 				uninstalls[p.Module]++
 			}
@@ -270,9 +277,9 @@ func (c *check) takenOver(f Fault) {
 	if f.Killed == "" {
 		return
 	}
-	until := f.Begun.Add(takeover)
+	until := f.Begun.Add(Takeover)
 	for _, o := range c.Faults {
-		if o != f && o.Begun.Before(until) && o.Ended.Add(takeover).After(f.Begun) {
+		if o != f && o.Begun.Before(until) && o.Ended.Add(Takeover).After(f.Begun) {
 			return // the slower of two faults says nothing of one
 		}
 	}
@@ -284,7 +291,7 @@ func (c *check) takenOver(f Fault) {
 		} else if held[claim.Base] {
 			delete(held, claim.Base)
 			took := claim.At.Sub(f.Begun)
-			if c.report.Takeover = max(c.report.Takeover, took); took > takeover {
+			if c.report.Takeover = max(c.report.Takeover, took); took > Takeover {
 				c.bad("I6: %s of %s was owned again %s after the kill", claim.Base, f.Killed, took)
 			}
 		}

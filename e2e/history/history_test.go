@@ -78,6 +78,15 @@ func TestEachViolationIsFound(t *testing.T) {
 	}
 }
 
+func TestAModuleFromBefore(t *testing.T) {
+	h := good()
+	h.Pods[0].Before = true
+	h.Deeds["b"] = Deeds{Commands: h.Deeds["b"].Commands[1:], Uninstalls: map[string]int{"m:1": 1}}
+	if bad, _ := h.Check(); len(bad) > 0 {
+		t.Errorf("violations: %v", bad)
+	}
+}
+
 // A takeover in the time of another fault is not judged.
 func TestATakeoverBesideAnotherFault(t *testing.T) {
 	h := good()

@@ -3,24 +3,21 @@
 package suite
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"module-controller/e2e/controlplane"
+	"module-controller/e2e/harness"
 	"module-controller/e2e/history"
 	"module-controller/e2e/proxy"
 )
@@ -45,7 +42,7 @@ func TestChaos(t *testing.T) {
 	before := c.goroutines()
 
 	ctx, end := context.WithCancel(t.Context())
-	load := c.load(ctx, loaders)
+	load := c.load(ctx, loaders, bases)
 	for over := time.Now().Add(long); time.Now().Before(over); {
 		c.happen()
 	}
@@ -60,6 +57,67 @@ func TestChaos(t *testing.T) {
 		}
 	}
 	t.Logf("%v: %s", c.kinds, summary(c.keptRules()))
+}
+
+// TestMutantsAreCaught takes guards out that only real connections show, and has
+// happen what each guards against: the history must show it, and that of the product
+// as it is must not.
+func TestMutantsAreCaught(t *testing.T) {
+	for _, m := range []struct{ guard, fault string }{
+		{"never-retained", "bases cut from the broker"},
+		{"own-reconnect", "broker blackhole"},
+	} {
+		for _, guard := range []string{"", m.guard} {
+			t.Run(m.fault+" without "+cmp.Or(guard, "nothing"), func(t *testing.T) {
+				controller := bin.Controller
+				if guard != "" {
+					var err error
+					if controller, err = harness.BuildMutant(t.Context(), logs, "tunnel/mqtt", guard); err != nil {
+						t.Fatal(err)
+					}
+				}
+				found := violationsOf(t, controller, m.fault)
+				switch {
+				case guard == "" && len(found) > 0:
+					t.Errorf("the product as it is breaks the rules: %v", found)
+				case guard != "" && len(found) == 0:
+					t.Error("nobody noticed")
+				case guard != "":
+					t.Logf("%d violations, such as %s", len(found), found[0])
+				}
+			})
+		}
+	}
+}
+
+// violationsOf gives what a history shows in which one fault happened to each replica
+// under load.
+func violationsOf(t *testing.T, controller, fault string) []string {
+	t.Helper()
+	whole := bin.Controller
+	defer func() { bin.Controller = whole }()
+	bin.Controller = controller
+	c := newChaos(t, 12, 1)
+	ctx, end := context.WithCancel(t.Context())
+	load := c.load(ctx, 12, c.bases)
+	for n := range c.replicas {
+		c.lasts(5 * time.Second)
+		for _, f := range c.faults(n) {
+			if f.name == fault {
+				ended := c.fault(f.name, "")
+				c.must(f.begin())
+				c.lasts(f.most)
+				c.must(f.end())
+				ended()
+			}
+		}
+	}
+	c.lasts(5 * time.Second)
+	end()
+	load.Wait()
+	c.eachListed()
+	found, _ := c.history().Check()
+	return found
 }
 
 func setting(name, otherwise string) string {
@@ -85,7 +143,6 @@ type chaos struct {
 	rng   *rand.Rand
 	kinds map[string]int
 	field *proxy.Proxy // between the bases and the broker
-	names atomic.Int64 // pods that were created
 }
 
 // newChaos starts three replicas with a module on each base, and proxies around
@@ -134,6 +191,7 @@ type fault struct {
 	name       string
 	most       time.Duration // it lasts
 	kills      bool
+	alone      bool // nothing else happens for a while before and after it
 	begin, end func() error
 }
 
@@ -144,19 +202,20 @@ func (c *chaos) faults(n int) []fault {
 	start := func() error { return replica.Start(c.Context()) }
 	nothing := func() error { return nil }
 	return []fault{
-		{"kill", short, true, replica.Kill, start},
-		{"restart", short, false, func() error { return replica.Stop(40 * time.Second) }, start},
-		{"freeze", long, false, func() error { return replica.Signal(syscall.SIGSTOP) }, func() error { return replica.Signal(syscall.SIGCONT) }},
-		{"api blackhole", long, false, between.api.Blackhole, between.api.Pass},
-		{"api cut", long, false, between.api.Cut, between.api.Pass},
-		{"api slow", long, false, func() error { return between.api.Delay(700 * time.Millisecond) }, between.api.Pass},
-		{"broker blackhole", long, false, between.broker.Blackhole, between.broker.Pass},
-		{"broker cut", long, false, between.broker.Cut, between.broker.Pass},
-		{"api frozen for all", long, false, func() error { return plane.Freeze(controlplane.APIServer) }, func() error { return plane.Thaw(controlplane.APIServer) }},
-		{"bases cut from the broker", short, false, c.field.Cut, c.field.Pass},
-		{"broker restarted", short, false, c.broker.Kill, func() error { c.startBroker(); return nil }},
-		{"lease deleted", short, false, c.deleteLease, nothing},
-		{"membership deleted", short, false, func() error { return c.deleteMembership(n) }, nothing},
+		{"kill alone", short, true, true, replica.Kill, start},
+		{"kill", short, true, false, replica.Kill, start},
+		{"restart", short, false, false, func() error { return replica.Stop(40 * time.Second) }, start},
+		{"freeze", long, false, false, func() error { return replica.Signal(syscall.SIGSTOP) }, func() error { return replica.Signal(syscall.SIGCONT) }},
+		{"api blackhole", long, false, false, between.api.Blackhole, between.api.Pass},
+		{"api cut", long, false, false, between.api.Cut, between.api.Pass},
+		{"api slow", long, false, false, func() error { return between.api.Delay(700 * time.Millisecond) }, between.api.Pass},
+		{"broker blackhole", long, false, false, between.broker.Blackhole, between.broker.Pass},
+		{"broker cut", long, false, false, between.broker.Cut, between.broker.Pass},
+		{"api frozen for all", long, false, false, func() error { return plane.Freeze(controlplane.APIServer) }, func() error { return plane.Thaw(controlplane.APIServer) }},
+		{"bases cut from the broker", short, false, false, c.field.Cut, c.field.Pass},
+		{"broker restarted", short, false, false, c.broker.Kill, func() error { c.startBroker(); return nil }},
+		{"lease deleted", short, false, false, c.deleteLease, nothing},
+		{"membership deleted", short, false, false, func() error { return c.deleteMembership(n) }, nothing},
 	}
 }
 
@@ -167,6 +226,10 @@ func (c *chaos) happen() {
 	f := faults[c.rng.IntN(len(faults))]
 	d := c.span(f.most/20, f.most)
 	c.Logf("%s %s: replica %d for %s", time.Now().Format("15:04:05.000"), f.name, n, d.Round(time.Millisecond))
+	if f.alone {
+		c.lasts(history.Takeover)
+		defer c.lasts(history.Takeover)
+	}
 	killed := ""
 	if f.kills {
 		killed = c.incarnation(n)
@@ -187,68 +250,4 @@ func (c *chaos) deleteLease() error {
 
 func (c *chaos) deleteMembership(n int) error {
 	return ignoreNotFound(client.CoordinationV1().Leases("module-controller").Delete(c.Context(), fmt.Sprintf("module-controller-%d", n), metav1.DeleteOptions{}))
-}
-
-func ignoreNotFound(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
-}
-
-// load has pods come and go until ctx ends, so many at a time.
-func (c *chaos) load(ctx context.Context, loaders int) *sync.WaitGroup {
-	var load sync.WaitGroup
-	for range loaders {
-		load.Go(func() {
-			for ctx.Err() == nil && c.Context().Err() == nil {
-				c.comeAndGo()
-			}
-		})
-	}
-	return &load
-}
-
-// comeAndGo creates a pod, waits until it is Ready, deletes it and waits until it is
-// gone.
-func (c *chaos) comeAndGo() {
-	const enough = 3 * time.Minute
-	n := int(c.names.Add(1))
-	name, base := fmt.Sprintf("m%d", n), fmt.Sprintf("base-%04d", 1+n%c.bases)
-	var uid types.UID
-	c.insist(enough, func() error {
-		p, err := c.createPod(name, base, name, "1.0.0", jar(name, "1.0.0"))
-		if apierrors.IsAlreadyExists(err) { // the answer was lost
-			p, err = c.get(name)
-		}
-		if err == nil {
-			uid = p.UID
-		}
-		return err
-	})
-	if !c.until(uid, enough, func(p history.Pod) bool { return !p.Ready.IsZero() }) {
-		c.Errorf("pod %s on %s is not Ready after %s", name, base, enough)
-	}
-	c.insist(enough, func() error {
-		return ignoreNotFound(client.CoreV1().Pods(c.env).Delete(c.Context(), name, metav1.DeleteOptions{}))
-	})
-	if !c.until(uid, enough, func(p history.Pod) bool { return !p.Gone.IsZero() }) {
-		c.Errorf("pod %s on %s is not gone after %s", name, base, enough)
-	}
-}
-
-// insist tries until it works.
-func (c *chaos) insist(within time.Duration, do func() error) {
-	over := time.Now().Add(within)
-	for {
-		err := do()
-		if err == nil || errors.Is(c.Context().Err(), context.Canceled) {
-			return
-		}
-		if time.Now().After(over) {
-			c.Error(err)
-			return
-		}
-		<-time.After(200 * time.Millisecond)
-	}
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 
+	"module-controller/e2e/harness"
 	"module-controller/e2e/history"
 )
 
@@ -23,6 +24,8 @@ type recorder struct {
 	*world
 	end  context.CancelFunc
 	stop []func()
+
+	before map[string]harness.SimBase
 
 	mu   sync.Mutex // mu guards what follows
 	h    history.History
@@ -36,7 +39,7 @@ func (w *world) record() *recorder {
 	w.Helper()
 	ctx, end := context.WithCancel(w.Context())
 	r := &recorder{
-		world: w, end: end, last: map[string]owner{}, pods: map[types.UID]*history.Pod{}, seen: make(chan struct{}),
+		world: w, end: end, before: w.baselines(), last: map[string]owner{}, pods: map[types.UID]*history.Pod{}, seen: make(chan struct{}),
 		h: history.History{Began: time.Now(), Deeds: map[string]history.Deeds{}},
 	}
 	ours := informers.WithTweakListOptions(func(o *metav1.ListOptions) {
@@ -64,6 +67,30 @@ func (w *world) record() *recorder {
 	return r
 }
 
+// baselines gives what the bases did before.
+func (w *world) baselines() map[string]harness.SimBase {
+	w.Helper()
+	bases := map[string]harness.SimBase{}
+	for _, n := range w.nodes() {
+		id := w.baseOf(n.Name)
+		b, err := w.fleet.Base(id)
+		w.must(err)
+		bases[id] = b
+	}
+	return bases
+}
+
+// since gives what was counted more than before.
+func since(before, now map[string]int) map[string]int {
+	more := map[string]int{}
+	for module, n := range now {
+		if n > before[module] {
+			more[module] = n - before[module]
+		}
+	}
+	return more
+}
+
 func (r *recorder) handle(i cache.SharedIndexInformer, see, lose func(any)) {
 	_, err := i.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    see,
@@ -79,8 +106,8 @@ func (r *recorder) handle(i cache.SharedIndexInformer, see, lose func(any)) {
 }
 
 // baseOf gives the identity in a Node's name.
-func (r *recorder) baseOf(node string) string {
-	return strings.TrimSuffix(strings.TrimPrefix(node, "vnode."), "."+r.env)
+func (w *world) baseOf(node string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(node, "vnode."), "."+w.env)
 }
 
 func (r *recorder) seeLease(l *coordinationv1.Lease) {
@@ -119,7 +146,7 @@ func (r *recorder) seePod(p *corev1.Pod, deleted bool) {
 	is := r.pods[p.UID]
 	if is == nil {
 		c := p.Spec.Containers[0]
-		is = &history.Pod{UID: string(p.UID), Base: r.baseOf(p.Spec.NodeName), Module: c.Name + ":" + c.Env[0].Value, Created: now}
+		is = &history.Pod{UID: string(p.UID), Base: r.baseOf(p.Spec.NodeName), Module: c.Name + ":" + c.Env[0].Value, Created: now, Before: podReady(*p)}
 		r.pods[p.UID] = is
 	}
 	note := func(happened bool, when *time.Time) {
@@ -151,7 +178,7 @@ func (r *recorder) until(uid types.UID, within time.Duration, is func(history.Po
 		case <-timer.C:
 			return false
 		case <-r.Context().Done():
-			return false
+			return true // nobody wants to know any more
 		}
 	}
 }
@@ -186,7 +213,7 @@ func (r *recorder) history() *history.History {
 		if b.Forgotten > 0 {
 			r.Errorf("%s forgot %d entries of its log", base, b.Forgotten)
 		}
-		deeds := history.Deeds{Installs: b.Installs, Uninstalls: b.Uninstalls}
+		deeds := history.Deeds{Installs: since(r.before[base].Installs, b.Installs), Uninstalls: since(r.before[base].Uninstalls, b.Uninstalls)}
 		for _, c := range b.Commands {
 			deeds.Commands = append(deeds.Commands, history.Command{At: c.At, Verb: c.Command, Module: c.Module, Request: c.Request})
 		}

@@ -129,6 +129,7 @@ func TestTheStatefulSet(t *testing.T) {
 	owned := w.shares()["module-controller-1"]
 	process, err := a.Process("module-controller-1")
 	w.must(err)
+	w.recorded.fault("kill", "")()
 	w.must(process.Kill())
 	w.eventually(patience, func() error {
 		pod, err := client.CoreV1().Pods(harness.Namespace).Get(w.Context(), "module-controller-1", metav1.GetOptions{})

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,9 +38,11 @@ type world struct {
 	replicas   []*harness.Controller // in the order of their names
 	// proxied: replicas that are started get proxies before the API server and the
 	// broker; links has them, by replica.
-	proxied bool
-	links   []*links
-	dir     string
+	proxied  bool
+	links    []*links
+	dir      string
+	recorded *recorder    // what undisturbed watches
+	loaded   atomic.Int64 // pods that came and went
 	// apiAway: the API server was cut off, of which client-go logs errors.
 	apiAway bool
 }
@@ -228,6 +231,9 @@ func (w *world) cleanUp() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for _, c := range w.replicas {
+		if c == nil {
+			continue // it did not start
+		}
 		if err := c.Stop(40 * time.Second); err != nil {
 			w.Error(err)
 		}
