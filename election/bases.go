@@ -77,7 +77,7 @@ func (r *Replica) write(ctx context.Context, key string, id tunnel.BaseID, step 
 	switch {
 	case step.Kind == shard.CreateBase:
 		empty := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: key, Namespace: r.cfg.BaseNamespace}}
-		written, err = r.bases.Create(ctx, held(empty, id, step, holder, r.cfg.Duration, now), metav1.CreateOptions{})
+		written, err = r.bases.Create(ctx, held(empty, id, step, holder, r.cfg, now), metav1.CreateOptions{})
 	case lease == nil || revision(lease.ResourceVersion) != step.Revision:
 		return nil // seen anew meanwhile
 	default:
@@ -88,7 +88,7 @@ func (r *Replica) write(ctx context.Context, key string, id tunnel.BaseID, step 
 				lease.ResourceVersion = ""
 			}
 		}
-		written, err = r.bases.Update(ctx, held(lease, id, step, holder, r.cfg.Duration, now), metav1.UpdateOptions{})
+		written, err = r.bases.Update(ctx, held(lease, id, step, holder, r.cfg, now), metav1.UpdateOptions{})
 	}
 	r.hooks.Wrote(err)
 	if err != nil {

@@ -31,6 +31,9 @@ type Config struct {
 	Base func(name string) (tunnel.BaseID, bool)
 	// Exists says whether a base has a Node. Default: it has none.
 	Exists func(tunnel.BaseID) bool
+	// Labels gives more labels for a base's Lease, written when it changes hands.
+	// Default: none.
+	Labels func(tunnel.BaseID) map[string]string
 	// Address is where this replica takes what members pass on; Version is shown.
 	Address, Version string
 
@@ -64,6 +67,9 @@ func (c Config) Complete() Config {
 	c.Workers = cmp.Or(c.Workers, 16)
 	c.Grace = cmp.Or(c.Grace, 50*time.Second)
 	c.Bases = cmp.Or(c.Bases, 1000)
+	if c.Labels == nil {
+		c.Labels = func(tunnel.BaseID) map[string]string { return nil }
+	}
 	if c.Exists == nil {
 		c.Exists = func(tunnel.BaseID) bool { return false }
 	}

@@ -62,11 +62,14 @@ func renewed(lease *coordinationv1.Lease, duration time.Duration, now time.Time)
 }
 
 // held is the Lease as it is to be written with a holder; "" for none.
-func held(lease *coordinationv1.Lease, id tunnel.BaseID, step shard.Step, holder string, duration time.Duration, now time.Time) *coordinationv1.Lease {
-	next := renewed(lease, duration, now)
+func held(lease *coordinationv1.Lease, id tunnel.BaseID, step shard.Step, holder string, cfg Config, now time.Time) *coordinationv1.Lease {
+	next := renewed(lease, cfg.Duration, now)
 	if deref(next.Spec.HolderIdentity) != holder || next.Spec.AcquireTime == nil {
 		acquired := *next.Spec.RenewTime
 		next.Spec.AcquireTime = &acquired
+		for key, value := range cfg.Labels(id) {
+			put(&next.Labels, key, value)
+		}
 	}
 	epoch := step.Epoch
 	next.Spec.HolderIdentity, next.Spec.LeaseTransitions = &holder, &epoch

@@ -16,8 +16,9 @@ type base struct {
 	inbox
 
 	id    tunnel.BaseID
-	node  string // the name of its Node and Lease
-	owned bool   // this replica serves it
+	node  string           // the name of its Node and Lease
+	first tunnel.Heartbeat // what made this process know it; never changed
+	owned bool             // this replica serves it
 
 	heardAt time.Time
 	heardBy map[string]time.Time // by tunnel
@@ -61,7 +62,7 @@ func newBase(id tunnel.BaseID, node string, beat tunnel.Heartbeat, installed map
 	if installed == nil {
 		installed = map[tunnel.ModuleKey]bool{}
 	}
-	return &base{id: id, node: node, served: served{
+	return &base{id: id, node: node, first: beat, served: served{
 		beat: beat, adopted: time.Now(), installed: installed, noted: maps.Clone(installed),
 		attempts: map[string]plan.Attempt{}, failures: map[tunnel.ModuleKey]plan.Failure{},
 		unwanted: map[tunnel.ModuleKey]time.Time{},

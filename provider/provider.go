@@ -185,6 +185,14 @@ func (p *Provider) HasNode(id tunnel.BaseID) bool {
 	return err == nil && p.nodes.get(name) != nil
 }
 
+// LeaseLabels gives the labels by which a base's Lease is to be found.
+func (p *Provider) LeaseLabels(id tunnel.BaseID) map[string]string {
+	if b := p.bases.get(id); b != nil {
+		return plan.LeaseLabels(b.first)
+	}
+	return nil
+}
+
 // Changed is to be called when a claim was gained or lost or is about to be handed
 // over. It returns at once.
 func (p *Provider) Changed(id tunnel.BaseID) { p.queue.Add(id) }

@@ -37,6 +37,7 @@ func live(ctx context.Context, cfg *config, log *zap.Logger) error {
 	var p *provider.Provider
 	var mqtt *mqtttunnel.Tunnel
 	cfg.election.Exists = func(id tunnel.BaseID) bool { return p.HasNode(id) }
+	cfg.election.Labels = func(id tunnel.BaseID) map[string]string { return p.LeaseLabels(id) }
 	owner, err := election.New(api.member.CoordinationV1(), api.work.CoordinationV1(), cfg.election, election.Hooks{
 		Changed: func(id tunnel.BaseID) { p.Changed(id) },
 		Evict: func(ctx context.Context, incarnation string) error {

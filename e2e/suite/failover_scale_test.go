@@ -20,20 +20,33 @@ func TestScaleFailover(t *testing.T) {
 		check := w.undisturbed(bases)
 		victim := w.incarnation(1)
 		owned := w.shares()["module-controller-1"]
+		ended := func() {}
 		if !with {
+			ended = w.recorded.fault("broker dead", "")
 			w.must(w.broker.Kill()) // nobody is told then
 		}
+		w.recorded.fault("kill", victim)()
 		w.must(w.replicas[1].Kill())
 		took := w.ownedBy(30*time.Second, bases, victim)
 		t.Logf("%d of %d bases, hint %v: all owned by others %s after kill -9", owned, bases, with, took.Round(time.Millisecond))
 		if !with {
 			w.startBroker()
 		}
+		ended()
 		check()
 		w.must(w.replicas[1].Start(t.Context()))
 		w.settled()
 	}
 }
+
+// TestScaleReplicas is what it takes to scale, with 300 bases.
+func TestScaleReplicas(t *testing.T) { scalingShares(t, scaleOf(t, 300)) }
+
+// TestScaleHTTP has 200 bases whose heartbeats reach any replica, and kills one.
+func TestScaleHTTP(t *testing.T) { httpAmongReplicas(t, scaleOf(t, 200)) }
+
+// TestScaleOutage has the API away for a minute, longer than a Node may be silent.
+func TestScaleOutage(t *testing.T) { apiOutage(t, time.Minute) }
 
 // TestScaleClaims measures how fast the bases of a dead replica are claimed, against
 // bare client-go updating as many Leases with as many workers.

@@ -6,13 +6,17 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/e2e/javabase"
 )
@@ -35,6 +39,75 @@ func TestJava(t *testing.T) {
 			w.comesBackAfterKill()
 			w.removesAModuleWithoutSpring()
 		})
+	}
+}
+
+// Real bases among several replicas, one of which is killed, then all are restarted:
+// no module is started again.
+func TestJavaAmongReplicas(t *testing.T) {
+	w := newWorld(t).withService().withReplicas(3, "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	runtimes := []javabase.Runtime{javabase.Boot3, javabase.Boot2}
+	bases := make([]*javabase.Base, len(runtimes))
+	jars := make([]javabase.Artifacts, len(runtimes))
+	for i, r := range runtimes {
+		var err error
+		jars[i], err = javabase.Build(ctx, r, os.Stderr)
+		w.must(err)
+		identity := "jvm-" + strconv.Itoa(i)
+		bases[i], err = javabase.Start(ctx, javabase.Options{
+			Artifacts: jars[i], Identity: identity, HeartbeatEndpoint: w.endpoint(), HeartbeatPeriod: time.Second, MetaspaceLimit: 256 << 20,
+		})
+		w.must(err)
+		t.Cleanup(func() { w.must(bases[i].Close()) })
+		w.eventually(patience, func() error {
+			_, err := client.CoreV1().Nodes().Get(ctx, w.nodeOf(identity), metav1.GetOptions{})
+			return err
+		})
+		w.pod(identity, identity, "orders", "1.0.0", jars[i].Module("orders", "1.0.0"))
+	}
+	w.nodesReady(len(bases))
+	for i := range bases {
+		w.ready("jvm-" + strconv.Itoa(i))
+	}
+	w.settled()
+	stop := w.watchNodes()
+	before := []corev1.Pod{*w.ready("jvm-0"), *w.ready("jvm-1")}
+
+	victim := w.owners()[w.nodeOf("jvm-0")].holder
+	for i := range w.replicas {
+		if w.incarnation(i) == victim {
+			w.must(w.replicas[i].Kill())
+			took := w.ownedBy(12*time.Second, len(bases), victim)
+			t.Logf("the bases of %s were claimed %s after it was killed", victim, took.Round(time.Millisecond))
+			w.must(w.replicas[i].Start(ctx))
+		}
+	}
+	w.settled()
+	for _, c := range w.replicas {
+		w.must(c.Stop(40 * time.Second))
+		w.must(c.Start(ctx))
+	}
+	w.settled()
+	// Whoever owns them now knows them, and can do something for them.
+	for i, b := range bases {
+		identity := "jvm-" + strconv.Itoa(i)
+		w.pod(identity+"-late", identity, "hello", "1.0.0", jars[i].Module("hello", "1.0.0"))
+		w.ready(identity + "-late")
+		text, err := os.ReadFile(b.Log())
+		w.must(err)
+		if n := strings.Count(string(text), "Started Orders"); n != 1 {
+			t.Errorf("%s started orders %d times, want once; its log is %s", identity, n, b.Log())
+		}
+		p, err := w.get(identity)
+		w.must(err)
+		if !reflect.DeepEqual(readySince([]corev1.Pod{*p}), readySince(before[i:i+1])) {
+			t.Errorf("the readiness of pod %s changed", identity)
+		}
+	}
+	if bad := stop(); len(bad) > 0 {
+		t.Errorf("nodes turned not ready: %v", bad)
 	}
 }
 

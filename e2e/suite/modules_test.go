@@ -74,6 +74,15 @@ func TestNodeOfABase(t *testing.T) {
 	if lease.Spec.HolderIdentity == nil || *lease.Spec.LeaseDurationSeconds != 40 {
 		t.Errorf("lease %+v", lease.Spec)
 	}
+	for key, want := range map[string]string{
+		"virtual-kubelet.koupleless.io/component": "vnode-lease", "virtual-kubelet.koupleless.io/env": w.env,
+		"virtual-kubelet.koupleless.io/owner": "module-controller-0", "virtual-kubelet.koupleless.io/state": "owned",
+		"vnode.koupleless.io/tunnel": "mqtt_tunnel_provider", "vnode.koupleless.io/name": node.Labels["vnode.koupleless.io/name"],
+	} {
+		if lease.Labels[key] != want || want == "" {
+			t.Errorf("the lease's label %s is %q, want %q", key, lease.Labels[key], want)
+		}
+	}
 	// Deleted by hand, it is put right.
 	w.must(client.CoreV1().Nodes().Delete(t.Context(), node.Name, metav1.DeleteOptions{}))
 	w.eventually(patience, func() error {

@@ -250,7 +250,9 @@ func TestAFrozenReplicaComesBackAsSomebodyNew(t *testing.T) {
 	victim := w.incarnation(0)
 	thawed := w.recorded.fault("freeze", victim)
 	w.must(w.replicas[0].Signal(syscall.SIGSTOP))
+	woken := time.After(3 * 10 * time.Second) // three times the duration of its Lease
 	w.ownedBy(20*time.Second, bases, victim)
+	<-woken
 	w.must(w.replicas[0].Signal(syscall.SIGCONT))
 	thawed()
 	w.eventually(patience, func() error {
@@ -266,11 +268,12 @@ func TestAFrozenReplicaComesBackAsSomebodyNew(t *testing.T) {
 }
 
 // Heartbeats over HTTP reach any replica; each base has one owner all the same.
-func TestHTTPBasesAmongReplicas(t *testing.T) {
-	const bases = 60
+func TestHTTPBasesAmongReplicas(t *testing.T) { httpAmongReplicas(t, 60) }
+
+func httpAmongReplicas(t *testing.T, bases int) {
 	w := newWorld(t).withService().withReplicas(3, "SETTLE_TIME=3s", "LIST_INTERVAL=2s").withHTTPFleet(bases)
 	w.nodesReady(bases)
-	w.deployment("stock", "1.0.0", jar("stock", "1.0.0"), bases, spread)
+	w.deployment("stock", "1.0.0", jar("stock", "1.0.0"), int32(bases), spread)
 	w.podsReady("app=stock", bases)
 	check := w.undisturbed(bases)
 	victim := w.incarnation(2)
@@ -282,8 +285,9 @@ func TestHTTPBasesAmongReplicas(t *testing.T) {
 }
 
 // The whole procedure to scale is to start and to stop replicas.
-func TestScalingSharesTheBases(t *testing.T) {
-	const bases = 100
+func TestScalingSharesTheBases(t *testing.T) { scalingShares(t, 100) }
+
+func scalingShares(t *testing.T, bases int) {
 	w := fleetOf(t, 1, bases)
 	check := w.undisturbed(bases)
 	first := w.owners()
@@ -292,7 +296,7 @@ func TestScalingSharesTheBases(t *testing.T) {
 		w.eventually(patience, func() error {
 			shares := w.shares()
 			for pod, n := range shares {
-				if len(shares) != replicas || float64(n) > 1.15*bases/float64(replicas) {
+				if len(shares) != replicas || float64(n) > 1.15*float64(bases)/float64(replicas) {
 					return fmt.Errorf("%s owns %d: %v", pod, n, shares)
 				}
 			}
@@ -317,8 +321,8 @@ func TestScalingSharesTheBases(t *testing.T) {
 	for node, o := range w.owners() {
 		moves += int(o.epoch - first[node].epoch)
 	}
-	const least = bases*2/3 + bases*2/5 + bases*3/5
-	t.Logf("%d moves, %.2f times the least possible", moves, float64(moves)/least)
+	least := bases*2/3 + bases*2/5 + bases*3/5
+	t.Logf("%d moves, %.2f times the least possible", moves, float64(moves)/float64(least))
 	if moves > least*5/4 {
 		t.Errorf("%d moves, more than 1.25 times the least possible, %d", moves, least)
 	}
@@ -326,7 +330,9 @@ func TestScalingSharesTheBases(t *testing.T) {
 }
 
 // In an outage of the API everybody falls silent and no base changes hands.
-func TestAnAPIOutageMovesNothing(t *testing.T) {
+func TestAnAPIOutageMovesNothing(t *testing.T) { apiOutage(t, 30*time.Second) }
+
+func apiOutage(t *testing.T, lasts time.Duration) {
 	const bases = 30
 	w := fleetOf(t, 3, bases)
 	w.apiAway = true
@@ -334,7 +340,7 @@ func TestAnAPIOutageMovesNothing(t *testing.T) {
 	installs := w.counts().Installs
 	before := w.owners()
 	w.must(plane.Freeze(controlplane.APIServer))
-	w.liveFor(30 * time.Second)
+	w.liveFor(lasts)
 	w.must(plane.Thaw(controlplane.APIServer))
 	w.eventually(patience, func() error {
 		_, err := client.CoreV1().Namespaces().Get(t.Context(), w.env, metav1.GetOptions{})

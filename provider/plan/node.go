@@ -117,6 +117,17 @@ func describe(in NodeInput, node *corev1.Node) {
 	setOrDelete(node.Annotations, annotationInst, installedText(in.Installed))
 }
 
+// LeaseLabels are the labels by which a base's Lease is found: the tunnel and the
+// base's name, as on its Node.
+func LeaseLabels(beat tunnel.Heartbeat) map[string]string {
+	labels := map[string]string{}
+	for key, exact := range map[string]string{LabelTunnel: beat.Tunnel, labelName: beat.Name} {
+		value, _ := labelValue(exact)
+		setOrDelete(labels, key, value)
+	}
+	return labels
+}
+
 func setOrDelete(m map[string]string, key, value string) {
 	if value == "" {
 		delete(m, key)

@@ -1,0 +1,164 @@
+package election
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"module-controller/shard"
+	"module-controller/tunnel"
+)
+
+var (
+	noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	base = tunnel.BaseID{Env: "dev", Identity: "b"}
+)
+
+func whole() Config {
+	return Config{
+		Incarnation: "mc-0_0123abcd", Namespace: "ns", Envs: []string{"dev"},
+		Name:   func(b tunnel.BaseID) (string, error) { return b.Identity, nil },
+		Base:   func(name string) (tunnel.BaseID, bool) { return tunnel.BaseID{Env: "dev", Identity: name}, true },
+		Labels: func(tunnel.BaseID) map[string]string { return map[string]string{"vnode.koupleless.io/name": "shop"} },
+	}.Complete()
+}
+
+// heldBy is a Lease as another controller may have left it.
+func heldBy(holder string, at time.Time) *coordinationv1.Lease {
+	when, seconds, preferred, epoch := metav1.NewMicroTime(at), int32(15), "nobody", int32(7)
+	return &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Name: "b", ResourceVersion: "42", Labels: map[string]string{"kept": "yes"}},
+		Spec: coordinationv1.LeaseSpec{
+			HolderIdentity: &holder, LeaseDurationSeconds: &seconds, AcquireTime: &when, RenewTime: &when,
+			PreferredHolder: &preferred, LeaseTransitions: &epoch,
+		},
+	}
+}
+
+func TestALeaseSaysWhoOwnsABase(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind          shard.Kind
+		holder, state string
+	}{
+		"claimed":  {shard.ClaimBase, "mc-0_0123abcd", "owned"},
+		"given":    {shard.GiveBase, "mc-1_00000001", "handover"},
+		"released": {shard.ReleaseBase, "", "orphaned"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			was := heldBy("other", noon)
+			next := held(was, base, shard.Step{Kind: c.kind, Epoch: 8}, c.holder, whole(), noon.Add(time.Minute))
+			owner, _ := shard.PodOf(c.holder)
+			want := map[string]string{
+				"kept": "yes", "vnode.koupleless.io/name": "shop", labelComponent: "vnode-lease",
+				labelEnv: "dev", labelOwner: owner, labelState: c.state,
+			}
+			if d := cmp.Diff(want, next.Labels); d != "" {
+				t.Errorf("labels (-want +got):\n%s", d)
+			}
+			s := next.Spec
+			if *s.HolderIdentity != c.holder || *s.LeaseTransitions != 8 || *s.LeaseDurationSeconds != 40 || s.PreferredHolder != nil {
+				t.Errorf("spec %+v", s)
+			}
+			if !s.AcquireTime.Equal(s.RenewTime) || !s.RenewTime.Time.Equal(noon.Add(time.Minute)) {
+				t.Errorf("acquired %s, renewed %s", s.AcquireTime, s.RenewTime)
+			}
+			if *was.Spec.HolderIdentity != "other" || was.Labels[labelState] != "" {
+				t.Error("the Lease that was seen was changed")
+			}
+			if got := parse(next); got.Holder != c.holder || got.Epoch != 8 || got.Revision != 42 || got.Given != (c.kind == shard.GiveBase) {
+				t.Errorf("read back as %+v", got)
+			}
+		})
+	}
+}
+
+// The node controller ignores renew times that do not grow.
+func TestRenewTimesOnlyGrow(t *testing.T) {
+	lease := heldBy("mc-0_0123abcd", noon)
+	for _, now := range []time.Time{noon.Add(-5 * time.Minute), noon, noon.Add(time.Nanosecond), noon.Add(time.Second)} {
+		next := renewed(lease, 40*time.Second, now)
+		if !next.Spec.RenewTime.After(lease.Spec.RenewTime.Time) {
+			t.Errorf("at %s it is renewed with %s after %s", now, next.Spec.RenewTime, lease.Spec.RenewTime)
+		}
+		lease = next
+	}
+	step := shard.Step{Kind: shard.RenewBase, Epoch: 7}
+	if again := held(lease, base, step, "mc-0_0123abcd", whole(), noon.Add(time.Hour)); !again.Spec.AcquireTime.Time.Equal(noon) {
+		t.Errorf("renewed, it was acquired %s", again.Spec.AcquireTime)
+	}
+}
+
+func TestAMembershipLeaseTellsAll(t *testing.T) {
+	cfg := whole()
+	cfg.PodUID, cfg.Address, cfg.Version = "uid", "10.0.0.1:7777", "1.2.3"
+	lease := joined(heldBy("mc-0_00000000", noon), cfg, member{linked: true, owned: 3, wanted: 4}, noon.Add(time.Minute))
+	if *lease.Spec.HolderIdentity != cfg.Incarnation || *lease.Spec.LeaseTransitions != 8 || *lease.Spec.LeaseDurationSeconds != 10 {
+		t.Errorf("spec %+v", lease.Spec)
+	}
+	want := map[string]string{
+		notePodUID: "uid", noteAddress: "10.0.0.1:7777", noteVersion: "1.2.3", noteState: "serving",
+		noteLinks: "up", noteOwned: "3", noteWanted: "4",
+	}
+	if d := cmp.Diff(want, lease.Annotations); d != "" {
+		t.Errorf("annotations (-want +got):\n%s", d)
+	}
+	m := shard.Member{Name: "b", Holder: cfg.Incarnation, Revision: 42, Address: "10.0.0.1:7777", Linked: true}
+	if d := cmp.Diff(m, parseMember(lease)); d != "" {
+		t.Errorf("read back (-want +got):\n%s", d)
+	}
+	leaving := joined(lease, cfg, member{state: draining}, noon.Add(2*time.Minute))
+	if m := parseMember(leaving); !m.Draining || m.Linked || *leaving.Spec.LeaseTransitions != 8 {
+		t.Errorf("while it drains: %+v, %+v", m, leaving.Spec)
+	}
+	if m := parseMember(ended(leaving, "")); m.Holder != "" || !m.Released {
+		t.Errorf("it left: %+v", m)
+	}
+	dead := ended(leaving, "mc-1_00000001")
+	if m := parseMember(dead); m.Holder != "" || m.Released || dead.Annotations[noteKilledBy] != "mc-1_00000001" {
+		t.Errorf("it was killed: %+v, %v", m, dead.Annotations)
+	}
+	if back := joined(dead, cfg, member{}, noon.Add(time.Hour)); back.Annotations[noteKilledBy] != "" {
+		t.Errorf("it is back, and says that it was killed by %s", back.Annotations[noteKilledBy])
+	}
+}
+
+func TestEveryFaultOfAConfigurationIsNamed(t *testing.T) {
+	if err := whole().Validate(); err != nil {
+		t.Fatalf("the defaults are refused: %v", err)
+	}
+	bad := whole()
+	bad.Incarnation, bad.Namespace = "mc-0", ""
+	bad.Renew, bad.Workers = 40*time.Second, 0
+	bad.MemberRenew, bad.Patience = 4*time.Second, 10*time.Second
+	err := bad.Validate()
+	if err == nil {
+		t.Fatal("nothing is wrong with it")
+	}
+	for _, want := range []string{
+		`incarnation "mc-0" is not`, "a namespace", "must be positive", "lease renew interval (40s) must be shorter",
+		"member renew interval (4s)", "patience (10s) must be longer", "nodes would turn NotReady in a failover",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not named in:\n%v", want, err)
+		}
+	}
+}
+
+// The slack is checked for the bases of one replica and the grace of the cluster.
+func TestTheSlackOfTheCluster(t *testing.T) {
+	for _, c := range []struct {
+		bases int
+		grace time.Duration
+		ok    bool
+	}{{1000, 50 * time.Second, true}, {1000, 40 * time.Second, false}, {400, 40 * time.Second, true}, {1500, 50 * time.Second, false}} {
+		cfg := whole()
+		cfg.Bases, cfg.Grace = c.bases, c.grace
+		if err := cfg.Validate(); (err == nil) != c.ok {
+			t.Errorf("%d bases, grace %s: %v", c.bases, c.grace, err)
+		}
+	}
+}
