@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -28,9 +29,8 @@ type clients struct {
 }
 
 const (
-	memberTimeout = 2 * time.Second
-	dialTimeout   = 10 * time.Second
-	keepAlive     = 15 * time.Second
+	dialTimeout = 10 * time.Second
+	keepAlive   = 15 * time.Second
 )
 
 func newClients(cfg *config, gate tunnel.Gate) (*clients, error) {
@@ -41,10 +41,14 @@ func newClients(cfg *config, gate tunnel.Gate) (*clients, error) {
 	base.UserAgent = "module-controller/" + version
 	base.ContentType = runtime.ContentTypeProtobuf
 	base.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	base.Wrap(func(rt http.RoundTripper) http.RoundTripper { return patientWatches{rt} })
 	work, member := rest.CopyConfig(base), rest.CopyConfig(base)
 	work.QPS, work.Burst = float32(cfg.qps), cfg.burst
 	work.Wrap(func(rt http.RoundTripper) http.RoundTripper { return gatedWrites{rt, gate} })
-	member.QPS, member.Timeout = -1, memberTimeout
+	member.QPS = -1
+	// A write that takes too long ends its connection, which HTTP/2 would keep: the
+	// next one finds another way.
+	member.NextProtos = []string{"http/1.1"}
 	// A dialer of its own makes it a connection of its own: transports are shared.
 	member.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext
 	c := &clients{token: tokenOf(base)}
@@ -91,4 +95,37 @@ func (g gatedWrites) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, tunnel.ErrShut)
 	}
 	return g.RoundTripper.RoundTrip(r)
+}
+
+// patientWatches tries a watch again until it begins, while the API server is not
+// there. The library would wait for up to 30 s between two tries, also when it is
+// told to end.
+type patientWatches struct{ http.RoundTripper }
+
+const (
+	watchPauseFirst = 100 * time.Millisecond
+	watchPauseMax   = 3 * time.Second
+)
+
+func (p patientWatches) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodGet || !r.URL.Query().Has("watch") {
+		return p.RoundTripper.RoundTrip(r)
+	}
+	for pause := watchPauseFirst; ; pause = min(2*pause, watchPauseMax) {
+		resp, err := p.RoundTripper.RoundTrip(r)
+		if err == nil && resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode < http.StatusInternalServerError {
+			return resp, nil
+		}
+		if r.Context().Err() != nil {
+			return resp, err
+		}
+		if resp != nil {
+			_ = resp.Body.Close()
+		}
+		select {
+		case <-time.After(pause/2 + rand.N(pause)):
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
 }

@@ -109,7 +109,11 @@ func (p *Process) Kill() error {
 	return nil
 }
 
-// Stop asks the process to end, and kills it after patience.
+// lastWords is how long a process has to say where it hangs.
+const lastWords = 2 * time.Second
+
+// Stop asks the process to end. After patience it is asked to say where it hangs, by
+// SIGQUIT, on which Go programs write all their stacks, and is killed.
 func (p *Process) Stop(patience time.Duration) error {
 	if p.Ended() {
 		return nil
@@ -123,6 +127,13 @@ func (p *Process) Stop(patience time.Duration) error {
 	case <-p.done:
 		return nil
 	case <-timer.C:
-		return errors.Join(fmt.Errorf("process %d did not end within %s of SIGTERM", p.pid, patience), p.Kill())
 	}
+	err := fmt.Errorf("process %d did not end within %s of SIGTERM", p.pid, patience)
+	if p.Signal(syscall.SIGQUIT) == nil {
+		select {
+		case <-p.done:
+		case <-time.After(lastWords):
+		}
+	}
+	return errors.Join(err, p.Kill())
 }

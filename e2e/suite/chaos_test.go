@@ -152,11 +152,7 @@ func newChaos(t *testing.T, bases int, seed uint64) *chaos {
 	w := newWorld(t).withBroker()
 	field, err := proxy.Start("127.0.0.1:" + strconv.Itoa(w.brokerPort))
 	w.must(err)
-	t.Cleanup(func() {
-		if err := field.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	w.proxies = append(w.proxies, field)
 	w.startFleet(bases, []string{"--mqtt", field.Addr()})
 	w.proxied, w.apiAway = true, true
 	w.withReplicas(3, "SETTLE_TIME=3s", "LIST_INTERVAL=2s", "ANSWER_TIMEOUT=30s", "LOG_LEVEL="+setting("CHAOS_LOG", "info"))
@@ -197,7 +193,7 @@ type fault struct {
 
 // faults are those that may happen to a replica, or around it.
 func (c *chaos) faults(n int) []fault {
-	const long, short = 25 * time.Second, 5 * time.Second
+	const long, short = 16 * time.Second, 5 * time.Second
 	replica, between := c.replicas[n], c.links[n]
 	start := func() error { return replica.Start(c.Context()) }
 	nothing := func() error { return nil }
@@ -240,7 +236,7 @@ func (c *chaos) happen() {
 	c.lasts(d)
 	c.must(f.end())
 	ended()
-	c.lasts(c.span(0, 6*time.Second))
+	c.lasts(c.span(0, 3*time.Second))
 }
 
 func (c *chaos) deleteLease() error {

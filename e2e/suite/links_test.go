@@ -1,12 +1,12 @@
 package suite
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,12 +26,8 @@ func (w *world) newLinks() *links {
 	w.must(err)
 	l.broker, err = proxy.Start("127.0.0.1:" + strconv.Itoa(w.brokerPort))
 	w.must(err)
-	w.Cleanup(func() {
-		if err := errors.Join(l.api.Close(), l.broker.Close()); err != nil {
-			w.Error(err)
-		}
-	})
 	w.links = append(w.links, l)
+	w.proxies = append(w.proxies, l.api, l.broker)
 	return l
 }
 
@@ -106,4 +102,26 @@ func proxiedFleet(t *testing.T, bases int) *world {
 	w := newWorld(t).withBroker().withFleet(bases)
 	w.proxied = true
 	return w.withStock(3, bases)
+}
+
+// A replica that reaches nobody ends when it is told to: it cannot hand its bases
+// over, and leaves them to those who find it silent.
+func TestAReplicaThatReachesNobodyEnds(t *testing.T) {
+	const bases = 30
+	w := proxiedFleet(t, bases)
+	w.apiAway = true
+	w.undisturbed(bases)
+	for i := range w.links {
+		w.must(w.links[i].api.Cut())
+		w.must(w.links[i].broker.Cut())
+	}
+	var wait sync.WaitGroup
+	for _, c := range w.replicas {
+		wait.Go(func() {
+			if err := c.Stop(40 * time.Second); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
 }

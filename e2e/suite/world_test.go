@@ -21,6 +21,7 @@ import (
 
 	"module-controller/e2e/harness"
 	"module-controller/e2e/process"
+	"module-controller/e2e/proxy"
 )
 
 // world is one test's environment: its name is the environment, the namespace and
@@ -40,6 +41,7 @@ type world struct {
 	// broker; links has them, by replica.
 	proxied  bool
 	links    []*links
+	proxies  []*proxy.Proxy
 	dir      string
 	recorded *recorder    // what undisturbed watches
 	loaded   atomic.Int64 // pods that came and went
@@ -252,6 +254,11 @@ func (w *world) cleanUp() {
 	}
 	if w.broker != nil {
 		if err := w.broker.Kill(); err != nil {
+			w.Error(err)
+		}
+	}
+	for _, p := range w.proxies { // after those who speak through them
+		if err := p.Close(); err != nil {
 			w.Error(err)
 		}
 	}
