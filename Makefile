@@ -23,7 +23,7 @@ test-unit: ## the product's own tests
 	$(GO) test -race -shuffle=on ./...
 
 e2e: control-plane ## the product on a real control plane, with simulated bases
-	@echo "== end-to-end tests (about 5 minutes)"
+	@echo "== end-to-end tests (about 10 minutes)"
 	cd e2e && $(GO) test -race -shuffle=on -timeout 30m ./...
 
 e2e-java: control-plane ## the product with real JVM bases; needs a JDK 17 and Maven

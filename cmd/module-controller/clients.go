@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -33,7 +34,7 @@ const (
 	keepAlive   = 15 * time.Second
 )
 
-func newClients(cfg *config, gate tunnel.Gate) (*clients, error) {
+func newClients(cfg *config, gate tunnel.Gate, log *zap.Logger) (*clients, error) {
 	base, err := restConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("find the API server: %w; set KUBECONFIG outside of a cluster", err)
@@ -41,7 +42,7 @@ func newClients(cfg *config, gate tunnel.Gate) (*clients, error) {
 	base.UserAgent = "module-controller/" + version
 	base.ContentType = runtime.ContentTypeProtobuf
 	base.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	base.Wrap(func(rt http.RoundTripper) http.RoundTripper { return patientWatches{rt} })
+	base.Wrap(func(rt http.RoundTripper) http.RoundTripper { return patientWatches{rt, log} })
 	work, member := rest.CopyConfig(base), rest.CopyConfig(base)
 	work.QPS, work.Burst = float32(cfg.qps), cfg.burst
 	work.Wrap(func(rt http.RoundTripper) http.RoundTripper { return gatedWrites{rt, gate} })
@@ -100,7 +101,10 @@ func (g gatedWrites) RoundTrip(r *http.Request) (*http.Response, error) {
 // patientWatches tries a watch again until it begins, while the API server is not
 // there. The library would wait for up to 30 s between two tries, also when it is
 // told to end.
-type patientWatches struct{ http.RoundTripper }
+type patientWatches struct {
+	http.RoundTripper
+	log *zap.Logger
+}
 
 const (
 	watchPauseFirst = 100 * time.Millisecond
@@ -118,6 +122,13 @@ func (p patientWatches) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		if r.Context().Err() != nil {
 			return resp, err
+		}
+		if pause == watchPauseFirst {
+			status := 0
+			if resp != nil {
+				status = resp.StatusCode
+			}
+			p.log.Info("watch not begun, trying again", zap.String("path", r.URL.Path), zap.Int("status", status), zap.Error(err))
 		}
 		if resp != nil {
 			_ = resp.Body.Close()

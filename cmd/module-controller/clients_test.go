@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // transport answers as it is told to: by a status, or 0 for no connection.
@@ -34,7 +36,7 @@ func ask(ctx context.Context, t *transport, url string) (status int, err error) 
 	if err != nil {
 		return 0, err
 	}
-	resp, err := (patientWatches{t}).RoundTrip(r)
+	resp, err := (patientWatches{t, zap.NewNop()}).RoundTrip(r)
 	if err != nil {
 		return 0, err
 	}

@@ -29,7 +29,7 @@ func (g *gate) Fresh(ctx context.Context, since time.Time) error { return g.owne
 // handed over, or one part fails.
 func live(ctx context.Context, cfg *config, log *zap.Logger) error {
 	g := &gate{}
-	api, err := newClients(cfg, g)
+	api, err := newClients(cfg, g, log.Named("api"))
 	if err != nil {
 		return err
 	}
