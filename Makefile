@@ -21,6 +21,8 @@ test: test-unit e2e ## everything that must hold before a change lands, race det
 test-unit: ## the product's own tests
 	@echo "== unit tests (building with the race detector: about 3 minutes the first time)"
 	$(GO) test -race -shuffle=on ./...
+	@echo "== 2,000 schedules of faults in synthetic time (about 3 minutes)"
+	$(GO) test -run TestOwnershipUnderFaults ./election -args -schedules=2000
 
 e2e: control-plane ## the product on a real control plane, with simulated bases
 	@echo "== end-to-end tests (about 10 minutes)"

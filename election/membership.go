@@ -232,44 +232,71 @@ func (r *Replica) judge(ctx context.Context) {
 	}
 }
 
-// end fences or kills a member, or deletes the Lease of one that left long ago. A
-// conflict means that it lives: the watch shows it.
+// end fences, kills or forgets a member.
 func (r *Replica) end(ctx context.Context, step shard.Step) error {
 	r.mu.Lock()
 	lease := r.peers[step.Member.Name]
 	r.mu.Unlock()
 	if lease == nil || revision(lease.ResourceVersion) != step.Member.Revision {
-		return nil
+		return nil // seen anew meanwhile
 	}
-	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
-	defer cancel()
-	if step.Kind == shard.ForgetMember {
-		options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &lease.ResourceVersion}}
-		err := r.members.Delete(limited, lease.Name, options)
-		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-			err = nil
-		}
-		return err
-	}
-	if err := r.hooks.Evict(limited, step.Member.Holder); err != nil {
-		r.log.Info("incarnation not evicted from the broker", zap.String("incarnation", step.Member.Holder), zap.Error(err))
-	}
-	if step.Kind == shard.FenceMember {
+	switch step.Kind {
+	case shard.ForgetMember:
+		return r.forget(ctx, lease)
+	case shard.FenceMember:
+		r.evict(ctx, step.Member.Holder)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.state.Fenced(step.Member.Name)
 		return nil
+	default:
+		return r.kill(ctx, step.Member.Holder, lease)
 	}
-	writing, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
+}
+
+// forget deletes the Lease of a member that left long ago.
+func (r *Replica) forget(ctx context.Context, lease *coordinationv1.Lease) error {
+	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
 	defer cancel()
-	dead, err := r.members.Update(writing, ended(lease, r.cfg.Incarnation), metav1.UpdateOptions{})
+	options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &lease.ResourceVersion}}
+	err := r.members.Delete(limited, lease.Name, options)
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("forget member %s: %w", lease.Name, err)
+	}
+	return nil
+}
+
+// evict has the broker end what an incarnation has open there, as far as it can.
+func (r *Replica) evict(ctx context.Context, incarnation string) {
+	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
+	defer cancel()
+	if err := r.hooks.Evict(limited, incarnation); err != nil {
+		r.log.Info("incarnation not evicted from the broker", zap.String("incarnation", incarnation), zap.Error(err))
+	}
+}
+
+// kill takes the holder out of a member's Lease, if the Lease is as it was seen last:
+// a watch may lag behind the truth, and an eviction harms who lives.
+func (r *Replica) kill(ctx context.Context, incarnation string, lease *coordinationv1.Lease) error {
+	found, err := r.readMember(ctx, lease.Name)
+	switch {
+	case err != nil || found == nil:
+		return err
+	case found.ResourceVersion != lease.ResourceVersion:
+		r.seeMember(found)
+		return nil
+	}
+	r.evict(ctx, incarnation)
+	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
+	defer cancel()
+	dead, err := r.members.Update(limited, ended(lease, r.cfg.Incarnation), metav1.UpdateOptions{})
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
-		return nil
+		return nil // it lives, or its Lease is gone: the watch shows it
 	case err != nil:
 		return fmt.Errorf("kill member %s: %w", lease.Name, err)
 	}
-	r.log.Warn("member killed", zap.String("incarnation", step.Member.Holder), zap.String("member", lease.Name))
+	r.log.Warn("member killed", zap.String("incarnation", incarnation), zap.String("member", lease.Name))
 	r.hooks.Killed()
 	r.seeMember(dead)
 	return nil

@@ -114,8 +114,8 @@ func (r *recorder) seeLease(l *coordinationv1.Lease) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	base, now := r.baseOf(l.Name), ownerOf(*l)
-	if now.holder == "" || r.last[base] == now {
-		return
+	if !strings.HasPrefix(now.holder, harness.Namespace+"-") || r.last[base] == now {
+		return // nobody's, or somebody's who edited it by hand
 	}
 	r.last[base] = now
 	r.h.Claims = append(r.h.Claims, history.Claim{At: time.Now(), Base: base, Holder: now.holder, Epoch: int(now.epoch)})

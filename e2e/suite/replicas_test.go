@@ -13,6 +13,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"module-controller/e2e/controlplane"
 	"module-controller/e2e/harness"
@@ -264,6 +265,37 @@ func TestAFrozenReplicaComesBackAsSomebodyNew(t *testing.T) {
 		}
 		return nil
 	})
+	check()
+}
+
+// What somebody does to Leases and Nodes by hand is put right, and no module notices.
+func TestWhatIsEditedByHandIsPutRight(t *testing.T) {
+	const bases = 12
+	w := fleetOf(t, 2, bases)
+	check := w.undisturbed(bases)
+	leases := client.CoordinationV1().Leases("kube-node-lease")
+	before := w.owners()
+	ended := w.recorded.fault("edited by hand", "")
+	for base, patch := range map[string]string{
+		"base-0001": `{"spec":{"holderIdentity":"somebody"}}`,
+		"base-0002": `{"spec":{"holderIdentity":""}}`,
+		"base-0003": `{"spec":{"holderIdentity":null,"leaseTransitions":null,"renewTime":null}}`,
+		"base-0004": `{"metadata":{"labels":null}}`,
+		"base-0005": `{"spec":{"renewTime":"2020-01-01T00:00:00.000000Z"}}`,
+	} {
+		_, err := leases.Patch(t.Context(), w.nodeOf(base), types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+		w.must(err)
+	}
+	w.must(leases.Delete(t.Context(), w.nodeOf("base-0006"), metav1.DeleteOptions{}))
+	w.must(client.CoordinationV1().Leases(harness.Namespace).Delete(t.Context(), "module-controller-1", metav1.DeleteOptions{}))
+	w.ownedBy(patience, bases)
+	ended()
+	w.settled()
+	for node, now := range w.owners() {
+		if now.epoch < before[node].epoch {
+			t.Errorf("the epoch of %s fell from %d to %d", node, before[node].epoch, now.epoch)
+		}
+	}
 	check()
 }
 
