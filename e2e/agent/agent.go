@@ -1,14 +1,12 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -39,12 +37,6 @@ type Options struct {
 	// at each start of a process. Where it sets a variable of Ports, the value ends
 	// in the port. Default: nothing more.
 	Env func(pod *corev1.Pod) map[string]string
-	// Server gives the URL by which a pod reaches the API server, such as a proxy's.
-	// Default: the one of Config.
-	Server func(pod *corev1.Pod) string
-	// TokenSeconds is how long a pod's token lasts, at least 600. Default: 3607, as
-	// in a cluster.
-	TokenSeconds int64
 }
 
 // An Agent is a Node that runs.
@@ -69,7 +61,6 @@ func Start(ctx context.Context, o Options) (*Agent, error) {
 	if err := rest.LoadTLSFiles(config); err != nil {
 		return nil, fmt.Errorf("start agent: %w", err)
 	}
-	o.TokenSeconds = cmp.Or(o.TokenSeconds, 3607)
 	f, err := os.OpenFile(filepath.Join(o.Dir, o.NodeName+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("start agent: %w", err)
@@ -93,8 +84,7 @@ func Start(ctx context.Context, o Options) (*Agent, error) {
 }
 
 // Stop kills all processes and ends the heartbeat, as when a machine is switched
-// off: the Node and its pods stay in the API. An agent that is started again under
-// the same name restarts the pods that are still bound to it.
+// off: the Node and its pods stay in the API.
 func (a *Agent) Stop() error {
 	a.end()
 	a.running.Wait()
@@ -109,16 +99,6 @@ func (a *Agent) Process(podName string) (*process.Process, error) {
 		}
 	}
 	return nil, fmt.Errorf("pod %s has no process on %s", podName, a.o.NodeName)
-}
-
-// Address gives where a named port of a pod's process is, as host:port.
-func (a *Agent) Address(podName, port string) (string, error) {
-	if l := a.life(podName); l != nil {
-		if n := l.port(port); n != 0 {
-			return "127.0.0.1:" + strconv.Itoa(n), nil
-		}
-	}
-	return "", fmt.Errorf("pod %s has no process with a port %s on %s", podName, port, a.o.NodeName)
 }
 
 // Log is the file with the output of all processes of a pod name, the oldest first.

@@ -85,7 +85,7 @@ func (l *life) start() (*process.Process, probes, error) {
 		return nil, probes{}, err
 	}
 	l.mu.Lock()
-	l.now, l.ports = p, ports
+	l.now = p
 	l.mu.Unlock()
 	l.started(p.PID(), container.ReadinessProbe == nil)
 	return p, urls, nil

@@ -13,8 +13,10 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// callTimeout bounds one call of the API.
-const callTimeout = 5 * time.Second
+const (
+	callTimeout  = 5 * time.Second // of the API
+	tokenSeconds = 3607            // that a token lasts, as in a cluster
+)
 
 func (l *life) tokenFile() string      { return filepath.Join(l.dir, "token") }
 func (l *life) kubeconfigFile() string { return filepath.Join(l.dir, "kubeconfig") }
@@ -23,12 +25,8 @@ func (l *life) kubeconfigFile() string { return filepath.Join(l.dir, "kubeconfig
 // the token's file, which client-go reads again every minute.
 func (l *life) writeKubeconfig() error {
 	pod, a := l.seen(), l.agent
-	server := a.o.Config.Host
-	if a.o.Server != nil {
-		server = a.o.Server(pod)
-	}
 	config := clientcmdapi.NewConfig()
-	config.Clusters["e2e"] = &clientcmdapi.Cluster{Server: server, CertificateAuthorityData: a.ca}
+	config.Clusters["e2e"] = &clientcmdapi.Cluster{Server: a.o.Config.Host, CertificateAuthorityData: a.ca}
 	config.AuthInfos["pod"] = &clientcmdapi.AuthInfo{TokenFile: l.tokenFile()}
 	config.Contexts["e2e"] = &clientcmdapi.Context{Cluster: "e2e", AuthInfo: "pod", Namespace: pod.Namespace}
 	config.CurrentContext = "e2e"
@@ -44,7 +42,7 @@ func (l *life) requestToken(ctx context.Context) (token string, expires time.Tim
 	defer cancel()
 	pod := l.seen()
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
-		ExpirationSeconds: &l.agent.o.TokenSeconds,
+		ExpirationSeconds: new(int64(tokenSeconds)),
 		BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID},
 	}}
 	got, err := l.agent.o.Client.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, pod.Spec.ServiceAccountName, request, metav1.CreateOptions{})

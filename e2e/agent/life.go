@@ -39,7 +39,6 @@ type life struct {
 	pod    *corev1.Pod
 	status corev1.PodStatus
 	now    *process.Process // the newest
-	ports  map[string]int   // its ports, by name
 }
 
 func newLife(a *Agent, pod *corev1.Pod) *life {
@@ -95,12 +94,6 @@ func (l *life) process() *process.Process {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.now
-}
-
-func (l *life) port(name string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.ports[name]
 }
 
 // run runs the pod until it is deleted, and removes it from the API then, or until

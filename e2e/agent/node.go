@@ -8,7 +8,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -23,8 +22,7 @@ const (
 	renewEvery   = leaseSeconds * time.Second / 4
 )
 
-// register creates the Node, or takes over the one that is there, and says that it
-// is Ready.
+// register creates the Node and says that it is Ready.
 func (a *Agent) register(ctx context.Context) error {
 	nodes := a.o.Client.CoreV1().Nodes()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: a.o.NodeName, Labels: map[string]string{
@@ -33,15 +31,11 @@ func (a *Agent) register(ctx context.Context) error {
 		corev1.LabelArchStable: runtime.GOARCH,
 	}}}
 	made, err := nodes.Create(ctx, node, metav1.CreateOptions{})
-	if apierrors.IsAlreadyExists(err) {
-		made, err = nodes.Get(ctx, a.o.NodeName, metav1.GetOptions{})
-	}
 	if err != nil {
 		return fmt.Errorf("register node %s: %w", a.o.NodeName, err)
 	}
 	made.Status = nodeStatus(a.o.NodeName, metav1.Now())
-	// Whatever wrote the Node since is overwritten: its status is the agent's.
-	made.ResourceVersion = ""
+	made.ResourceVersion = "" // whatever wrote the Node since is overwritten
 	if _, err := nodes.UpdateStatus(ctx, made, metav1.UpdateOptions{}); err != nil {
 		return fmt.Errorf("write the status of node %s: %w", a.o.NodeName, err)
 	}

@@ -9,36 +9,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// firstStatus is what a pod shows when its life begins. What an agent before this
-// one ran has ended with it.
+// firstStatus is what a pod shows when its life begins.
 func firstStatus(pod *corev1.Pod, now metav1.Time) corev1.PodStatus {
 	ip := podIP
 	s := corev1.PodStatus{
 		Phase: corev1.PodPending, StartTime: &now,
 		HostIP: ip, HostIPs: []corev1.HostIP{{IP: ip}},
 		PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}},
+		ContainerStatuses: []corev1.ContainerStatus{{
+			Name: pod.Spec.Containers[0].Name, Image: pod.Spec.Containers[0].Image,
+			State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}},
+		}},
 	}
-	first := corev1.ContainerStatus{Name: pod.Spec.Containers[0].Name, Image: pod.Spec.Containers[0].Image}
-	if pod.Status.StartTime != nil {
-		s.StartTime = pod.Status.StartTime
-	}
-	for _, c := range pod.Status.Conditions {
-		if c.Type != corev1.PodScheduled { // the scheduler's
-			s.Conditions = append(s.Conditions, c)
-		}
-	}
-	if was := pod.Status.ContainerStatuses; len(was) == 1 {
-		s.Phase = pod.Status.Phase
-		first = was[0]
-		first.Ready = false
-		if r := first.State.Running; r != nil {
-			first.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{
-				ExitCode: 137, Reason: "ContainerStatusUnknown", StartedAt: r.StartedAt, FinishedAt: now, ContainerID: first.ContainerID,
-			}
-		}
-	}
-	first.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}
-	s.ContainerStatuses = []corev1.ContainerStatus{first}
 	settle(&s, now)
 	return s
 }
