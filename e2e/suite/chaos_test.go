@@ -4,7 +4,6 @@ package suite
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -41,13 +40,12 @@ func TestChaos(t *testing.T) {
 	c := newChaos(t, bases, seed)
 	before := c.goroutines()
 
-	ctx, end := context.WithCancel(t.Context())
-	load := c.load(ctx, loaders, bases)
+	stop := c.load(loaders, bases)
+	t.Cleanup(stop)
 	for over := time.Now().Add(long); time.Now().Before(over); {
 		c.happen()
 	}
-	end()
-	load.Wait()
+	stop()
 	c.settled()
 	c.ownedBy(patience, bases)
 	c.eachListed()
@@ -98,8 +96,8 @@ func violationsOf(t *testing.T, controller, fault string) []string {
 	defer func() { bin.Controller = whole }()
 	bin.Controller = controller
 	c := newChaos(t, 12, 1)
-	ctx, end := context.WithCancel(t.Context())
-	load := c.load(ctx, 12, c.bases)
+	stop := c.load(12, c.bases)
+	t.Cleanup(stop)
 	for n := range c.replicas {
 		c.lasts(5 * time.Second)
 		for _, f := range c.faults(n) {
@@ -113,8 +111,7 @@ func violationsOf(t *testing.T, controller, fault string) []string {
 		}
 	}
 	c.lasts(5 * time.Second)
-	end()
-	load.Wait()
+	stop()
 	c.eachListed()
 	found, _ := c.history().Check()
 	return found

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,17 +15,21 @@ import (
 	"module-controller/e2e/history"
 )
 
-// load has pods come and go until ctx ends, so many at a time.
-func (r *recorder) load(ctx context.Context, loaders, bases int) *sync.WaitGroup {
+// load has pods come and go, so many at a time, until it is stopped or the test ends.
+func (r *recorder) load(loaders, bases int) (stop func()) {
+	var over atomic.Bool
 	var load sync.WaitGroup
 	for range loaders {
 		load.Go(func() {
-			for ctx.Err() == nil && r.Context().Err() == nil {
+			for !over.Load() && r.Context().Err() == nil {
 				r.comeAndGo(bases)
 			}
 		})
 	}
-	return &load
+	return func() {
+		over.Store(true)
+		load.Wait()
+	}
 }
 
 // comeAndGo creates a pod, waits until it is Ready, deletes it and waits until it is

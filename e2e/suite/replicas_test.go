@@ -1,7 +1,6 @@
 package suite
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -132,13 +131,11 @@ func (w *world) undisturbed(bases int) (check func()) {
 	const loaders = 4
 	ready := readySince(w.pods("app=stock"))
 	w.recorded = w.record()
-	ctx, end := context.WithCancel(w.Context())
-	load := w.recorded.load(ctx, loaders, bases)
-	w.Cleanup(func() { end(); load.Wait() })
+	stop := w.recorded.load(loaders, bases)
+	w.Cleanup(stop)
 	return func() {
 		w.Helper()
-		end()
-		load.Wait()
+		stop()
 		w.eachListed()
 		w.Log(summary(w.recorded.keptRules()))
 		for uid, since := range readySince(w.pods("app=stock")) {
