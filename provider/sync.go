@@ -154,7 +154,9 @@ func (p *Provider) letGo(b *base) {
 func (p *Provider) ageOf(b *base, now time.Time, conflict string) plan.Age {
 	link := p.bases.link(b.beat.Tunnel)
 	heard := b.heardAt
-	if heard.IsZero() {
+	if heard.IsZero() || heard.Before(b.adopted) && b.notReady != plan.ReasonBaseSilent {
+		// Whoever served it before heard it, or it would not be Ready: answers to polls
+		// are heard by the owner alone.
 		heard = b.adopted
 	}
 	return plan.AgeOf(plan.AgeInput{

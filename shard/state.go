@@ -66,6 +66,7 @@ type base struct {
 	due     time.Time // of the renewal
 	leaving time.Time // since when it is being handed over; zero for not
 	yielded bool      // nothing is under way on it
+	later   time.Time // when it may be tried again to hand it over
 }
 
 // NewState makes the state of a replica that is not a member yet.

@@ -180,6 +180,12 @@ func (s *State) turnLeaving(key string, b *base, step Step, now time.Time) (Step
 	if left := b.leaving.Add(s.Handover).Sub(now); !b.yielded && left > 0 {
 		return step, left, true
 	}
+	if self := s.members[s.Name]; !b.yielded && !s.draining && self != nil && self.Linked {
+		// What is not answered may be on its way still, and must not come after what
+		// the next owner says. There is no hurry: the owner lives, and goes on.
+		b.later = now.Add(s.Settle)
+		return step, 0, false
+	}
 	step.Epoch++
 	if step.Kind = GiveBase; to.Name == "" {
 		step.Kind = ReleaseBase
@@ -201,6 +207,8 @@ func (s *State) successor(key string, b *base, now time.Time) (to Member, wait t
 		return Member{}, 0, true
 	case name == s.Name || m == nil:
 		return Member{}, 0, false
+	case !s.draining && b.leaving.IsZero() && now.Before(b.later):
+		return m.Member, b.later.Sub(now), true
 	case b.leaving.IsZero() && now.Sub(m.seen) > s.Act:
 		return m.Member, successorLook, true // it may be dying
 	case s.draining:
