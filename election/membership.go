@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/shard"
+	"module-controller/tunnel"
 )
 
 // join becomes a member. An earlier life of this name is waited for, until it has
@@ -160,8 +161,23 @@ func (r *Replica) writeMembership(ctx context.Context, lease *coordinationv1.Lea
 	if again {
 		r.log.Info("member", zap.String("incarnation", r.cfg.Incarnation))
 		r.lookAtAll()
+		r.tellHeld()
 	}
 	return nil
+}
+
+// tellHeld says that the claims of all that is held are good again: while this
+// replica might not act, whoever asked was told that there are none.
+func (r *Replica) tellHeld() {
+	r.mu.Lock()
+	var held []tunnel.BaseID
+	for _, key := range r.state.Held() {
+		held = append(held, r.ids[key])
+	}
+	r.mu.Unlock()
+	for _, id := range held {
+		r.hooks.Changed(id)
+	}
 }
 
 // readMember reads a membership Lease; nil where there is none.

@@ -153,6 +153,17 @@ func (s *State) Yielded(key string) (fresh bool) {
 	return true
 }
 
+// Held gives the bases that are held, whether or not this replica may act now.
+func (s *State) Held() []string {
+	var keys []string
+	for key, b := range s.bases {
+		if b.held {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
 // Claim gives the right to act for a base, where it is held.
 func (s *State) Claim(key string, now time.Time) (Claim, bool) {
 	b := s.bases[key]
