@@ -106,6 +106,7 @@ const (
 	noteLinks       = prefix + "tunnels"
 	noteOwned       = prefix + "bases-owned"
 	noteWanted      = prefix + "bases-wanted"
+	noteLast        = prefix + "last-holder"
 	noteKilledBy    = prefix + "killed-by"
 
 	serving  = "serving"
@@ -118,11 +119,15 @@ const (
 
 // parseMember gives a membership Lease in shard's words.
 func parseMember(l *coordinationv1.Lease) shard.Member {
-	return shard.Member{
+	m := shard.Member{
 		Name: l.Name, Holder: deref(l.Spec.HolderIdentity), Revision: revision(l.ResourceVersion),
-		Address: l.Annotations[noteAddress], Released: l.Annotations[noteState] == released,
+		Address: l.Annotations[noteAddress], Last: l.Annotations[noteLast], Released: l.Annotations[noteState] == released,
 		Draining: l.Annotations[noteState] == draining, Linked: l.Annotations[noteLinks] == linksUp,
 	}
+	if l.Spec.RenewTime != nil {
+		m.Renewed = l.Spec.RenewTime.Time
+	}
+	return m
 }
 
 // member is what a membership Lease tells beside its holder.
@@ -139,6 +144,7 @@ func joined(lease *coordinationv1.Lease, cfg Config, m member, now time.Time) *c
 	if deref(next.Spec.HolderIdentity) != cfg.Incarnation {
 		holder, transitions, acquired := cfg.Incarnation, deref(next.Spec.LeaseTransitions)+1, *next.Spec.RenewTime
 		next.Spec.HolderIdentity, next.Spec.LeaseTransitions, next.Spec.AcquireTime = &holder, &transitions, &acquired
+		delete(next.Annotations, noteLast)
 		delete(next.Annotations, noteKilledBy)
 	}
 	links := linksOff
@@ -153,12 +159,13 @@ func joined(lease *coordinationv1.Lease, cfg Config, m member, now time.Time) *c
 }
 
 // ended is a membership Lease as it is to be written when nobody holds it any
-// more, by its holder (by is empty) or by who kills it.
+// more, by its holder (by is empty) or by who kills it. Its renew time stays: who
+// saw the last renewal knows by it that there was no later one.
 func ended(lease *coordinationv1.Lease, by string) *coordinationv1.Lease {
 	next := lease.DeepCopy()
 	nobody := ""
 	next.Spec.HolderIdentity = &nobody
-	put(&next.Annotations, noteState, released)
+	put(&next.Annotations, noteState, released, noteLast, deref(lease.Spec.HolderIdentity))
 	if by != "" {
 		put(&next.Annotations, noteState, killed, noteKilledBy, by)
 	}

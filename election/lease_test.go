@@ -106,7 +106,7 @@ func TestAMembershipLeaseTellsAll(t *testing.T) {
 	if d := cmp.Diff(want, lease.Annotations); d != "" {
 		t.Errorf("annotations (-want +got):\n%s", d)
 	}
-	m := shard.Member{Name: "b", Holder: cfg.Incarnation, Revision: 42, Address: "10.0.0.1:7777", Linked: true}
+	m := shard.Member{Name: "b", Holder: cfg.Incarnation, Revision: 42, Address: "10.0.0.1:7777", Linked: true, Renewed: lease.Spec.RenewTime.Time}
 	if d := cmp.Diff(m, parseMember(lease)); d != "" {
 		t.Errorf("read back (-want +got):\n%s", d)
 	}
@@ -114,15 +114,15 @@ func TestAMembershipLeaseTellsAll(t *testing.T) {
 	if m := parseMember(leaving); !m.Draining || m.Linked || *leaving.Spec.LeaseTransitions != 8 {
 		t.Errorf("while it drains: %+v, %+v", m, leaving.Spec)
 	}
-	if m := parseMember(ended(leaving, "")); m.Holder != "" || !m.Released {
+	if m := parseMember(ended(leaving, "")); m.Holder != "" || !m.Released || m.Last != cfg.Incarnation {
 		t.Errorf("it left: %+v", m)
 	}
 	dead := ended(leaving, "mc-1_00000001")
-	if m := parseMember(dead); m.Holder != "" || m.Released || dead.Annotations[noteKilledBy] != "mc-1_00000001" {
+	if m := parseMember(dead); m.Holder != "" || m.Released || m.Last != cfg.Incarnation || !m.Renewed.Equal(leaving.Spec.RenewTime.Time) || dead.Annotations[noteKilledBy] != "mc-1_00000001" {
 		t.Errorf("it was killed: %+v, %v", m, dead.Annotations)
 	}
-	if back := joined(dead, cfg, member{}, noon.Add(time.Hour)); back.Annotations[noteKilledBy] != "" {
-		t.Errorf("it is back, and says that it was killed by %s", back.Annotations[noteKilledBy])
+	if back := joined(dead, cfg, member{}, noon.Add(time.Hour)); back.Annotations[noteKilledBy]+back.Annotations[noteLast] != "" {
+		t.Errorf("it is back, and says %v", back.Annotations)
 	}
 }
 

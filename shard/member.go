@@ -16,8 +16,13 @@ type Member struct {
 	Revision uint64
 	// Address is where the member takes what peers pass on, host:port.
 	Address string
-	// Released says of an empty Holder that the last one left by itself.
+	// Last is, of an empty Holder, the incarnation that held it last. Released says
+	// that it left by itself.
+	Last     string
 	Released bool
+	// Renewed is renewTime, by the clock of who wrote it: compared, never subtracted
+	// from our own.
+	Renewed time.Time
 	// Draining says that it hands its bases over, Linked that its tunnels are up.
 	Draining, Linked bool
 }
@@ -48,14 +53,25 @@ func (s *State) SeeMember(m Member, now time.Time) (changed bool) {
 		return false
 	}
 	if known && was.Holder != "" && was.Holder != m.Holder {
-		s.end(was.Holder, was.seen.Add(s.Act))
-		if m.Released {
-			s.end(was.Holder, now)
-		}
+		s.end(was.Holder, s.silentAt(was, m, now))
 	}
 	fence := known && was.Holder == m.Holder && !m.Linked && (was.Linked || was.fence)
 	s.members[m.Name] = &member{Member: m, seen: now, renewed: known, fence: fence}
 	return s.regroup(now) || known && was.Holder != m.Holder
+}
+
+// silentAt is from when on the holder of a Lease, as it was seen, acts no more, now
+// that the Lease names it no more.
+func (s *State) silentAt(was *member, m Member, now time.Time) time.Time {
+	last := m.Holder == "" && m.Last == was.Holder
+	switch {
+	case last && m.Released:
+		return now
+	case last && m.Renewed.Equal(was.Renewed):
+		return was.seen.Add(s.Act)
+	default: // it may have renewed since, unseen by us
+		return now.Add(s.Act)
+	}
 }
 
 // MemberGone takes in that a membership Lease was deleted, which proves nothing of

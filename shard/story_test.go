@@ -114,9 +114,16 @@ func (s *story) do(words []string) (string, error) {
 func (s *story) doMember(verb string, args []string, opts map[string]string) (string, error) {
 	s.rev++
 	seen := func() Member {
-		m := Member{Name: args[0], Revision: s.rev, Linked: opts["linked"] != "no", Draining: opts["draining"] == "yes", Released: opts["released"] == "yes"}
+		m := Member{Name: args[0], Revision: s.rev, Linked: opts["linked"] != "no", Draining: opts["draining"] == "yes", Released: opts["released"] == "yes", Renewed: s.now}
 		if len(args) > 1 {
 			m.Holder = args[1]
+			return m
+		}
+		if was := s.members[m.Name]; was != nil { // what its end leaves as it was
+			m.Last, m.Renewed = was.Holder, was.Renewed
+		}
+		if opts["missed"] == "renewal" {
+			m.Renewed = s.now
 		}
 		return m
 	}
