@@ -72,7 +72,7 @@ func (r *Replica) turn(ctx context.Context, key string) (time.Duration, error) {
 func (r *Replica) write(ctx context.Context, key string, id tunnel.BaseID, step shard.Step, lease *coordinationv1.Lease) error {
 	var written *coordinationv1.Lease
 	var err error
-	now := time.Now()
+	now := r.cfg.Wall()
 	holder := r.cfg.Incarnation
 	switch {
 	case step.Kind == shard.CreateBase:

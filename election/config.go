@@ -34,6 +34,9 @@ type Config struct {
 	// Labels gives more labels for a base's Lease, written when it changes hands.
 	// Default: none.
 	Labels func(tunnel.BaseID) map[string]string
+	// Wall gives the time that is written into Leases. Nothing is decided by it.
+	// Default: time.Now.
+	Wall func() time.Time
 	// Address is where this replica takes what members pass on; Version is shown.
 	Address, Version string
 
@@ -69,6 +72,9 @@ func (c Config) Complete() Config {
 	c.Bases = cmp.Or(c.Bases, 1000)
 	if c.Labels == nil {
 		c.Labels = func(tunnel.BaseID) map[string]string { return nil }
+	}
+	if c.Wall == nil {
+		c.Wall = time.Now
 	}
 	if c.Exists == nil {
 		c.Exists = func(tunnel.BaseID) bool { return false }

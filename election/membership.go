@@ -138,7 +138,7 @@ func (r *Replica) writeMembership(ctx context.Context, lease *coordinationv1.Lea
 	r.mu.Unlock()
 	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
 	defer cancel()
-	next := joined(lease, r.cfg, tell, time.Now())
+	next := joined(lease, r.cfg, tell, r.cfg.Wall())
 	sent := time.Now()
 	var written *coordinationv1.Lease
 	var err error

@@ -72,6 +72,7 @@ type process struct {
 	replica      *Replica
 	stop, crash  context.CancelFunc
 	crashed      context.Context //nolint:containedctx // the life of what it stands for
+	skew         atomic.Int64    // of its wall clock, in nanoseconds
 	ended        chan error
 }
 
@@ -87,6 +88,7 @@ func (w *world) start(pod, uid string) *process {
 		Name:   func(b tunnel.BaseID) (string, error) { return b.Identity, nil },
 		Base:   func(name string) (tunnel.BaseID, bool) { return tunnel.BaseID{Env: "dev", Identity: name}, true },
 		Exists: func(b tunnel.BaseID) bool { return w.store.had("kube-node-lease/" + b.Identity) }, // its Node comes right after
+		Wall:   func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) },
 	}, Hooks{Changed: func(b tunnel.BaseID) {
 		select {
 		case changed <- b:
@@ -114,13 +116,13 @@ func (w *world) start(pod, uid string) *process {
 func (w *world) evict(_ context.Context, incarnation string) error {
 	pod, _ := shard.PodOf(incarnation)
 	w.store.mu.Lock()
-	lease := w.store.leases["mc/"+pod]
+	lease, ago := w.store.leases["mc/"+pod], time.Since(w.store.written["mc/"+pod])
 	w.store.mu.Unlock()
 	const justNow = time.Second
-	if lease != nil && deref(lease.Spec.HolderIdentity) == incarnation && lease.Annotations[noteLinks] == linksUp && time.Since(lease.Spec.RenewTime.Time) < justNow {
+	if lease != nil && deref(lease.Spec.HolderIdentity) == incarnation && lease.Annotations[noteLinks] == linksUp && ago < justNow {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.evicted = append(w.evicted, fmt.Errorf("%s was evicted %s after it renewed", incarnation, time.Since(lease.Spec.RenewTime.Time)))
+		w.evicted = append(w.evicted, fmt.Errorf("%s was evicted %s after it renewed", incarnation, ago))
 	}
 	return nil
 }
@@ -159,7 +161,7 @@ func (p *process) kill() {
 func (w *world) happen(p *process) *process {
 	long := time.Duration(w.rng.Int64N(int64(25 * time.Second)))
 	links := []*link{p.work, p.member}
-	switch kind := w.rng.IntN(11); kind {
+	switch kind := w.rng.IntN(12); kind {
 	case 0, 1:
 		uid := p.uid
 		if kind == 1 {
@@ -204,6 +206,10 @@ func (w *world) happen(p *process) *process {
 		for _, other := range w.processes {
 			other.replica.Hint(p.incarnation)
 		}
+	case 11:
+		skew := time.Duration(w.rng.IntN(11)-5) * time.Minute
+		w.tell("the wall clock of %s jumps to %s from the true time", p.incarnation, skew)
+		p.skew.Store(int64(skew))
 	case 8:
 		w.tell("the membership Lease of %s is deleted", p.pod)
 		w.store.remove("mc/" + p.pod)
@@ -274,7 +280,7 @@ func simulate(seed uint64) (w *world, err error) {
 	for _, p := range processes {
 		w.tell("%s: %+v, may act: %v", p.incarnation, p.replica.Census(), p.replica.Valid())
 	}
-	err = errors.Join(append(w.evicted, w.checkActs(), w.checkOwned(processes))...)
+	err = errors.Join(append(w.evicted, w.store.backwards(), w.checkActs(), w.checkOwned(processes))...)
 	for _, p := range processes {
 		p.kill()
 	}

@@ -3,6 +3,7 @@ package election
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -26,13 +27,14 @@ type store struct {
 	mu sync.Mutex
 	// mu guards what follows
 	leases   map[string]*coordinationv1.Lease // by namespace/name
-	ever     map[string]bool                  // what was there once
+	written  map[string]time.Time             // what was there once, and when it changed last
 	version  int
+	fell     []error // renew times that went backwards
 	watchers map[*watcher]bool
 }
 
 func newStore() *store {
-	return &store{leases: map[string]*coordinationv1.Lease{}, ever: map[string]bool{}, version: 100, watchers: map[*watcher]bool{}}
+	return &store{leases: map[string]*coordinationv1.Lease{}, written: map[string]time.Time{}, version: 100, watchers: map[*watcher]bool{}}
 }
 
 var resource = coordinationv1.Resource("leases")
@@ -43,7 +45,10 @@ func (s *store) put(l *coordinationv1.Lease, kind watch.EventType) *coordination
 	l = l.DeepCopy()
 	l.ResourceVersion = strconv.Itoa(s.version)
 	key := l.Namespace + "/" + l.Name
-	s.ever[key] = true
+	if was := s.leases[key]; was != nil && l.Spec.RenewTime.Before(was.Spec.RenewTime) {
+		s.fell = append(s.fell, fmt.Errorf("%s: the renew time falls from %s to %s", key, was.Spec.RenewTime, l.Spec.RenewTime))
+	}
+	s.written[key] = time.Now()
 	if kind == watch.Deleted {
 		delete(s.leases, key)
 	} else {
@@ -66,11 +71,18 @@ func (s *store) remove(key string) {
 	}
 }
 
+// backwards says which renew times fell.
+func (s *store) backwards() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.fell...)
+}
+
 // had says whether there was such a Lease once.
 func (s *store) had(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ever[key]
+	return !s.written[key].IsZero()
 }
 
 func (s *store) snapshot(namespace string) []*coordinationv1.Lease {
