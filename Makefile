@@ -1,5 +1,6 @@
-# Every target works from a clean clone with Go, git and make, and says what it
-# waits for. What is long is a target of its own.
+# Every target works from a clean clone with Go, a C compiler (for the race detector),
+# git and make, and says what it waits for; what needs more says so. What is long is
+# a target of its own.
 SHELL := bash
 GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -16,7 +17,7 @@ help: ## print the targets
 build: ## build bin/module-controller and bin/basesim
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
-test: test-unit e2e ## everything that must hold before a change lands, race detector on
+test: test-unit e2e ## all tests that need no JVM, race detector on
 
 test-unit: ## the product's own tests
 	@echo "== unit tests (building with the race detector: about 3 minutes the first time)"
@@ -71,5 +72,5 @@ fuzz: ## fuzz every decoder for FUZZTIME (5m) each
 	  for f in $$(grep -rhoE '^func Fuzz[A-Za-z0-9]+' $$pkg | sed 's/func //'); do \
 	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done
 
-image: ## build the container image
+image: ## build the container image; needs docker
 	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .

@@ -54,7 +54,7 @@ func mqttSettings(c *config) []setting {
 		{env: "MQTT_PASSWORD", flag: "mqtt-password", help: "password at the broker", secret: true, set: text(&m.Password)},
 		{env: "MQTT_PASSWORD_FILE", flag: "mqtt-password-file", help: "file with the password, read at each connect", set: text(&m.PasswordFile)},
 		{env: "MQTT_CLIENT_PREFIX", flag: "mqtt-client-prefix", def: "module-controller", help: "begins the client id, which ends in this life of this replica", set: text(&c.mqttPrefix)},
-		{env: "CLIENT_ID", flag: "client-id", help: "the whole client id, instead of one that is made; nobody else may use it", set: text(&m.ClientID)},
+		{env: "CLIENT_ID", flag: "client-id", help: "the whole client id, instead of one that is made; nobody else may use it, so not for a StatefulSet of several replicas", set: text(&m.ClientID)},
 		{env: "MQTT_TLS", flag: "mqtt-tls", def: "false", help: "encrypt and verify the broker; on by itself when MQTT_CA_PATH is set", set: boolean(&m.TLS)},
 		{env: "MQTT_CA_PATH", flag: "mqtt-ca-path", help: "file with the authorities for the broker's certificate, read at each connect", set: text(&m.CAFile)},
 		{env: "MQTT_CLIENT_CRT_PATH", flag: "mqtt-client-crt-path", help: "file with the client certificate, read at each connect", set: text(&m.CertFile)},
@@ -89,7 +89,7 @@ func ownership(c *config) []setting {
 		{env: "ACT_WINDOW", flag: "act-window", def: "3500ms", help: "how long one renewal of its own Lease lets a replica act", set: duration(&e.Act)},
 		{env: "SETTLE_TIME", flag: "settle-time", def: "10s", help: "how long the members must be the same before bases move between live ones", set: duration(&e.Settle)},
 		{env: "DRAIN_TIMEOUT", flag: "drain-timeout", def: "25s", help: "how long the handing over of all bases may take at the end", set: duration(&e.Drain)},
-		{env: "NODE_MONITOR_GRACE", flag: "node-monitor-grace", def: "50s", help: "the cluster's node-monitor-grace-period, into which a failover must fit; 40s before Kubernetes 1.32", set: duration(&e.Grace)},
+		{env: "NODE_MONITOR_GRACE", flag: "node-monitor-grace", def: "50s", help: "the cluster's node-monitor-grace-period, into which a failover must fit; 40s before Kubernetes 1.32, where 400 bases a replica fit", set: duration(&e.Grace)},
 		{env: "BASES_PER_REPLICA", flag: "bases-per-replica", def: "500", help: "bases of one replica for which a failover must fit into it", set: count(&e.Bases)},
 	}
 }

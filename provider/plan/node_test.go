@@ -24,7 +24,7 @@ func nodeInput() NodeInput {
 	}
 }
 
-// The Node of the seed document, sentence by sentence.
+// The Node of the scheduling principles of Koupleless, sentence by sentence.
 func TestNodeIsAsTheDocumentSays(t *testing.T) {
 	node := Node(nodeInput(), nil)
 	want := map[string]string{

@@ -95,6 +95,11 @@ func wait(reason, format string, args ...any) shown {
 	return shown{waiting: waiting{reason, clip(fmt.Sprintf(format, args...))}}
 }
 
+// waitAgain tells a cause and, whatever its length, when it is tried again.
+func waitAgain(reason, cause, again string) shown {
+	return shown{waiting: waiting{reason, clipTo(cause, tunnel.MaxText-len(again)) + again}}
+}
+
 func (p *planner) showWant(n *name, w *want) shown {
 	m := p.listed[w.key]
 	serving := shown{running: true, since: m.Since}
@@ -167,9 +172,9 @@ func (p *planner) showFailure(w *want, m tunnel.Module) shown {
 	case failed && f.Wrong && f.URL == w.url:
 		return wait(ReasonVersionMismatch, "%s", f.Message)
 	case failed && f.URL == w.url && f.Count == 1:
-		return wait(ReasonInstallFailed, "%s (next try after %s)", f.Message, f.NotBefore.Sub(f.At))
+		return waitAgain(ReasonInstallFailed, f.Message, fmt.Sprintf(" (next try after %s)", f.NotBefore.Sub(f.At)))
 	case failed && f.URL == w.url:
-		return wait(ReasonInstallBackOff, "%s (%d attempts failed, back-off %s)", f.Message, f.Count, f.NotBefore.Sub(f.At))
+		return waitAgain(ReasonInstallBackOff, f.Message, fmt.Sprintf(" (%d attempts failed, back-off %s)", f.Count, f.NotBefore.Sub(f.At)))
 	case m.State == "":
 		return wait(ReasonInstalling, "%s from %s", w.key, redact(w.url))
 	case failed:

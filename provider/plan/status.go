@@ -155,7 +155,10 @@ func finishedStatus(pod Pod, now time.Time) corev1.PodStatus {
 
 // clip makes one line of text of at most tunnel.MaxText bytes without control
 // characters.
-func clip(text string) string {
+func clip(text string) string { return clipTo(text, tunnel.MaxText) }
+
+// clipTo is clip for another number of bytes.
+func clipTo(text string, most int) string {
 	text = strings.ToValidUTF8(text, "?")
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -163,8 +166,8 @@ func clip(text string) string {
 		}
 		return r
 	}, text)
-	if len(text) > tunnel.MaxText {
-		text = text[:tunnel.MaxText]
+	if len(text) > most {
+		text = text[:most]
 		for !utf8.ValidString(text) {
 			text = text[:len(text)-1]
 		}
