@@ -26,4 +26,8 @@ func TestSilenceCountsFromTheTakeover(t *testing.T) {
 	if age := p.ageOf(b, now.Add(2*time.Second), ""); age.NotReady != plan.ReasonBaseSilent {
 		t.Errorf("silent before the takeover, it is %q", age.NotReady)
 	}
+	b.heardAt = time.Time{}
+	if age := p.ageOf(b, now.Add(2*time.Second), ""); age.NotReady != plan.ReasonBaseSilent {
+		t.Errorf("silent before the takeover and never heard here, it is %q", age.NotReady)
+	}
 }

@@ -51,7 +51,9 @@ type served struct {
 	unanswered  time.Time // the first request since it last answered
 	listAsked   time.Time
 	healthAsked time.Time
-	requests    int // commands sent in this claim, for request ids
+	notFollowed int       // requests in a row that its tunnel could not send yet
+	askAgain    time.Time // when the next is tried then
+	requests    int       // commands sent in this claim, for request ids
 
 	written   *corev1.Node // the Node as this process wrote it last
 	touched   time.Time    // when its status was last written
@@ -94,6 +96,9 @@ func (b *base) absorb(m mail) {
 	if m.restart {
 		b.absorbRestart(m.heard)
 		m.list = nil // it may be of the life before
+	}
+	if m.list != nil && !m.list.Asked.IsZero() && m.list.Asked.Before(b.listed) {
+		m.list = nil // it was on its way for longer than a later one
 	}
 	if m.list != nil {
 		b.modules, b.inert = m.list.Modules, m.list.Inert

@@ -108,7 +108,7 @@ func (b *base) owes(since time.Time) {
 // listDue is when the module list should be asked for next.
 func (p *Provider) listDue(b *base, needed bool) time.Time {
 	if b.listAsked.IsZero() {
-		return b.adopted
+		return b.firstAsk()
 	}
 	pause := p.cfg.ListEvery
 	if needed {
@@ -136,15 +136,27 @@ func (p *Provider) poll(ctx context.Context, b *base, now time.Time, needed bool
 func (p *Provider) healthDue(b *base) time.Time {
 	switch {
 	case b.healthAsked.IsZero():
-		return b.adopted
+		return b.firstAsk()
 	case b.health == nil:
 		return b.healthAsked.Add(min(p.cfg.ListEvery, p.cfg.HealthEvery))
 	}
 	return b.healthAsked.Add(p.cfg.HealthEvery)
 }
 
-// followPause is how soon a base is asked again that its tunnel does not hear yet.
-const followPause = 20 * time.Millisecond
+// firstAsk is when a base is asked that was not asked yet.
+func (b *base) firstAsk() time.Time {
+	if b.askAgain.IsZero() {
+		return b.adopted
+	}
+	return b.askAgain
+}
+
+// A base that its tunnel does not hear yet is asked again after followPause, doubled
+// each time up to followPauseMax.
+const (
+	followPause    = 20 * time.Millisecond
+	followPauseMax = time.Second
+)
 
 // ask sends a request that changes nothing. The note is taken before, so that the
 // answer cannot come first.
@@ -155,9 +167,12 @@ func (p *Provider) ask(ctx context.Context, b *base, v tunnel.Verb, note func(ti
 	if errors.Is(err, tunnel.ErrNotFollowed) {
 		b.listAsked, b.healthAsked = time.Time{}, time.Time{}
 		b.forgetAsks()
-		p.queue.AddAfter(b.id, followPause)
+		b.askAgain = now.Add(min(followPause<<min(b.notFollowed, 10), followPauseMax))
+		b.notFollowed++
+		b.owes(now) // a broker may refuse the subscription for ever
 		return
 	}
+	b.notFollowed, b.askAgain = 0, time.Time{}
 	if err != nil {
 		level := p.log.Info
 		if errors.Is(err, tunnel.ErrBusy) || errors.Is(err, tunnel.ErrNotLinked) {

@@ -75,6 +75,27 @@ func (r secretReader) Get(name string) (*corev1.Secret, error) {
 	return r.client.CoreV1().Secrets(r.namespace).Get(ctx, name, metav1.GetOptions{})
 }
 
+// withAddress resolves what environments refer to of the pod's addresses: they are
+// the base's. virtual-kubelet refuses these references.
+func withAddress(pod *corev1.Pod, address string) *corev1.Pod {
+	if address == "" {
+		return pod
+	}
+	resolved := pod.DeepCopy()
+	for _, c := range resolved.Spec.Containers {
+		for i, e := range c.Env {
+			if e.ValueFrom == nil || e.ValueFrom.FieldRef == nil {
+				continue
+			}
+			switch e.ValueFrom.FieldRef.FieldPath {
+			case "status.podIP", "status.podIPs", "status.hostIP", "status.hostIPs":
+				c.Env[i] = corev1.EnvVar{Name: e.Name, Value: address}
+			}
+		}
+	}
+	return resolved
+}
+
 // noServices keeps the addresses of Services out of environments: a module shares
 // its JVM with others, and finds Services by DNS.
 type noServices struct {

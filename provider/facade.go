@@ -42,6 +42,7 @@ func newPodInformer(client kubernetes.Interface) cache.SharedIndexInformer {
 // it deletes them, and each pod is added before it is updated.
 type facade struct {
 	informer cache.SharedIndexInformer
+	address  func(node string) string // of the base; empty where it is not known
 
 	mu sync.Mutex
 	// mu guards what follows; it is held while the handler runs, which only queues
@@ -50,8 +51,8 @@ type facade struct {
 	shown   map[string]*corev1.Pod
 }
 
-func newFacade(informer cache.SharedIndexInformer) *facade {
-	return &facade{informer: informer, claimed: map[string]bool{}, shown: map[string]*corev1.Pod{}}
+func newFacade(informer cache.SharedIndexInformer, address func(node string) string) *facade {
+	return &facade{informer: informer, address: address, claimed: map[string]bool{}, shown: map[string]*corev1.Pod{}}
 }
 
 // handle delivers events to h, beginning with the pods on Nodes claimed already.
@@ -216,7 +217,7 @@ func (l podNamespaceLister) List(s labels.Selector) ([]*corev1.Pod, error) {
 
 func (l podNamespaceLister) Get(name string) (*corev1.Pod, error) {
 	if pod := l.facade.get(l.namespace, name); pod != nil {
-		return pod, nil
+		return withAddress(pod, l.facade.address(pod.Spec.NodeName)), nil
 	}
 	return nil, apierrors.NewNotFound(corev1.Resource("pods"), name)
 }

@@ -74,7 +74,7 @@ func facadePod(name, node, uid string) *corev1.Pod {
 
 func newTestFacade(t *testing.T) (*facade, *strictHandler, cache.Indexer) {
 	t.Helper()
-	f := newFacade(newPodInformer(fake.NewClientset()))
+	f := newFacade(newPodInformer(fake.NewClientset()), noAddress)
 	h := &strictHandler{t: t, known: map[string]types.UID{}}
 	if _, err := f.handle(h); err != nil {
 		t.Fatal(err)

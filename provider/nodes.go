@@ -54,6 +54,18 @@ func (c *nodeCache) get(name string) *corev1.Node {
 	return obj.(*corev1.Node)
 }
 
+// address is the address of a Node's base; empty where it is not known.
+func (c *nodeCache) address(name string) string {
+	if node := c.get(name); node != nil {
+		for _, a := range node.Status.Addresses {
+			if a.Type == corev1.NodeInternalIP {
+				return a.Address
+			}
+		}
+	}
+	return ""
+}
+
 // newest is the newer of what was written last and what the cache has: the cache
 // may lag behind our own writes.
 func newest(written, cached *corev1.Node) *corev1.Node {
@@ -86,8 +98,8 @@ func (p *Provider) watchNodes() error {
 		},
 		DeleteFunc: func(obj any) {
 			if node, ok := unwrap(obj).(*corev1.Node); ok {
-				if id, known := p.bases.onNode(node.Name); known {
-					p.bases.get(id).lostNode(node.UID)
+				if b := p.bases.byNodeName(node.Name); b != nil {
+					b.lostNode(node.UID)
 				}
 			}
 			wake(obj)
@@ -240,10 +252,13 @@ func (p *Provider) replaceApplication(ctx context.Context, b *base) error {
 			return fmt.Errorf("delete pod %s/%s: %w", pod.Namespace, pod.Name, err)
 		}
 	}
-	beat := *b.takenOver
+	beat, heardFrom := *b.takenOver, b.take().origins
 	b.installed = nil // they were the other application's
 	if err := p.retire(ctx, b, "another application took over its address"); err != nil {
 		return err
+	}
+	if next := p.discover(beat); next != nil {
+		next.inherit(heardFrom) // or two that alternate would never be seen to do so
 	}
 	p.Heartbeat(beat)
 	return nil

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,6 +25,8 @@ func (c podClient) Pods(namespace string) corev1client.PodInterface {
 	return podsIn{c.PodsGetter.Pods(namespace), c.provider}
 }
 
+var errNotHeld = errors.New("the base's claim is not held now")
+
 type podsIn struct {
 	corev1client.PodInterface
 	provider *Provider
@@ -37,7 +40,7 @@ func (p podsIn) UpdateStatus(ctx context.Context, pod *corev1.Pod, _ metav1.Upda
 		return pod, nil
 	}
 	if _, held := p.provider.deps.Owner.Claim(id); !held {
-		return pod, nil
+		return nil, errNotHeld // tried again until the pod is shown here no more, or the claim is good again
 	}
 	patch, err := statusPatch(pod)
 	if err != nil {

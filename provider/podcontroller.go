@@ -29,7 +29,7 @@ func (p *Provider) newPodController() (*vknode.PodController, error) {
 		SyncPodsFromKubernetesRateLimiter:        podRetries(),
 		DeletePodsFromKubernetesRateLimiter:      podRetries(),
 		SyncPodStatusFromProviderRateLimiter:     podRetries(),
-		SyncPodsFromKubernetesShouldRetryFunc:    retryAlways,
+		SyncPodsFromKubernetesShouldRetryFunc:    p.retryHandover,
 		DeletePodsFromKubernetesShouldRetryFunc:  retryAlways,
 		SyncPodStatusFromProviderShouldRetryFunc: retryAlways,
 	}
@@ -48,6 +48,12 @@ func podRetries() workqueue.TypedRateLimiter[any] {
 
 // retryAlways never gives a pod up; the default does after 20 tries.
 func retryAlways(context.Context, string, int, time.Time, error) (*time.Duration, error) {
+	return nil, nil
+}
+
+// retryHandover is retryAlways, and notes what stands in the way.
+func (p *Provider) retryHandover(_ context.Context, key string, _ int, _ time.Time, err error) (*time.Duration, error) {
+	p.pods.notHandedOver(key, err)
 	return nil, nil
 }
 

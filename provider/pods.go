@@ -2,6 +2,8 @@ package provider
 
 import (
 	"context"
+	"maps"
+	"strings"
 	"sync"
 
 	"github.com/virtual-kubelet/virtual-kubelet/errdefs"
@@ -22,7 +24,7 @@ type podStore struct {
 	// mu guards what follows
 	pods       map[string]map[types.UID]*podEntry // by the name of a Node that is served
 	byName     map[string]*podEntry               // by namespace/name, the newest
-	unresolved map[types.UID]string
+	unresolved map[string]map[types.UID]string    // why, by the name of a Node that is served
 	notify     func(*corev1.Pod)
 }
 
@@ -38,7 +40,7 @@ type podEntry struct {
 
 func newPodStore(p *Provider) *podStore {
 	return &podStore{
-		provider: p, pods: map[string]map[types.UID]*podEntry{}, byName: map[string]*podEntry{}, unresolved: map[types.UID]string{},
+		provider: p, pods: map[string]map[types.UID]*podEntry{}, byName: map[string]*podEntry{}, unresolved: map[string]map[types.UID]string{},
 	}
 }
 
@@ -62,6 +64,7 @@ func (s *podStore) put(pod *corev1.Pod) error {
 	}
 	if was := s.byName[keyOf(pod)]; was != nil && was.pod.UID != pod.UID {
 		was.deleted = true
+		s.wake(was.pod.Spec.NodeName)
 	}
 	entry := onNode[pod.UID]
 	if entry == nil {
@@ -70,7 +73,7 @@ func (s *podStore) put(pod *corev1.Pod) error {
 	}
 	entry.pod = pod
 	s.byName[keyOf(pod)] = entry
-	delete(s.unresolved, pod.UID)
+	delete(s.unresolved[pod.Spec.NodeName], pod.UID)
 	s.wake(pod.Spec.NodeName)
 	return nil
 }
@@ -89,12 +92,15 @@ func (s *podStore) DeletePod(_ context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-// GetPod implements virtual-kubelet's PodLifecycleHandler.
+// GetPod implements virtual-kubelet's PodLifecycleHandler. It asks before it hands a
+// pod over, and hands over what differs in more than the UID alone: one that
+// another pod of the name went before is not known.
 func (s *podStore) GetPod(_ context.Context, namespace, name string) (*corev1.Pod, error) {
+	now := s.provider.shown.get(namespace, name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	entry := s.byName[namespace+"/"+name]
-	if entry == nil {
+	if entry == nil || now != nil && now.UID != entry.pod.UID {
 		return nil, errdefs.NotFoundf("pod %s/%s is not known", namespace, name)
 	}
 	return entry.pod, nil
@@ -123,31 +129,42 @@ func (s *podStore) NotifyPods(_ context.Context, notify func(*corev1.Pod)) {
 
 // wake queues the base on a Node. It does not block.
 func (s *podStore) wake(node string) {
-	if id, ok := s.provider.bases.onNode(node); ok {
-		s.provider.bases.get(id).unsettle()
-		s.provider.queue.Add(id)
+	if b := s.provider.bases.byNodeName(node); b != nil {
+		b.unsettle()
+		s.provider.queue.Add(b.id)
 	}
 }
 
-// cannotResolve records why a pod's environment could not be resolved.
+// cannotResolve records why a pod's environment could not be resolved, so that it
+// could not be handed over.
 func (s *podStore) cannotResolve(pod *corev1.Pod, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.unresolved[pod.UID] != why {
-		s.unresolved[pod.UID] = why
-		s.wake(pod.Spec.NodeName)
+	onNode, served := s.pods[pod.Spec.NodeName]
+	if !served || onNode[pod.UID] != nil || s.unresolved[pod.Spec.NodeName][pod.UID] == why {
+		return
+	}
+	s.unresolved[pod.Spec.NodeName][pod.UID] = why
+	s.wake(pod.Spec.NodeName)
+}
+
+// notHandedOver is told why virtual-kubelet could not hand a pod over, by the pod's
+// key. Not for all that it cannot resolve it writes an Event.
+func (s *podStore) notHandedOver(key string, why error) {
+	namespace, name, _ := strings.Cut(key, "/")
+	if pod := s.provider.shown.get(namespace, name); pod != nil {
+		s.cannotResolve(pod, why.Error())
 	}
 }
 
 // onNode gives the pods of a Node for the planner: those that the API server has
 // and that were handed over, those that are being deleted, those whose environment
-// cannot be resolved, and those that are gone from the API but not from the base.
-// It is complete when no pod is on its way through the pod controller.
-func (s *podStore) onNode(node string) (pods []plan.Pod, complete bool) {
+// cannot be resolved, those that are on their way through the pod controller, and
+// those that are gone from the API but not from the base.
+func (s *podStore) onNode(node string) (pods []plan.Pod) {
 	current := s.provider.shown.onNode(node)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	complete = true
 	there := map[types.UID]bool{}
 	for _, pod := range current {
 		there[pod.UID] = true
@@ -159,18 +176,19 @@ func (s *podStore) onNode(node string) (pods []plan.Pod, complete bool) {
 		}
 		if entry != nil {
 			pods = append(pods, plan.Pod{Pod: entry.merged(pod)})
-		} else if why, ok := s.unresolved[pod.UID]; ok {
+		} else if why, ok := s.unresolved[node][pod.UID]; ok {
 			pods = append(pods, plan.Pod{Pod: pod, Unresolved: why})
-		} else if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
-			complete = false
+		} else {
+			pods = append(pods, plan.Pod{Pod: pod, Pending: true})
 		}
 	}
+	maps.DeleteFunc(s.unresolved[node], func(uid types.UID, _ string) bool { return !there[uid] })
 	for uid, entry := range s.pods[node] {
 		if !there[uid] && entry.deleted {
 			pods = append(pods, plan.Pod{Pod: entry.pod, Gone: true})
 		}
 	}
-	return pods, complete
+	return pods
 }
 
 // merged is the pod as handed over with what the API server says of it now.
@@ -199,7 +217,7 @@ func (s *podStore) drop(pod *corev1.Pod) {
 }
 
 func (s *podStore) dropLocked(node string, uid types.UID) {
-	delete(s.unresolved, uid)
+	delete(s.unresolved[node], uid)
 	entry := s.pods[node][uid]
 	if entry == nil {
 		return
@@ -215,7 +233,7 @@ func (s *podStore) serveNode(node string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pods[node] == nil {
-		s.pods[node] = map[types.UID]*podEntry{}
+		s.pods[node], s.unresolved[node] = map[types.UID]*podEntry{}, map[types.UID]string{}
 	}
 }
 
@@ -227,6 +245,7 @@ func (s *podStore) forgetNode(node string) {
 		s.dropLocked(node, uid)
 	}
 	delete(s.pods, node)
+	delete(s.unresolved, node)
 }
 
 // write has a pod's new status written. It may block while virtual-kubelet looks

@@ -1,7 +1,9 @@
 package provider
 
 import (
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/virtual-kubelet/virtual-kubelet/errdefs"
 	corev1 "k8s.io/api/core/v1"
@@ -12,23 +14,21 @@ import (
 	"module-controller/provider/plan"
 )
 
+func noAddress(string) string { return "" }
+
 func newTestStore() (*podStore, cache.Indexer) {
-	p := &Provider{bases: newRegistry(), shown: newFacade(newPodInformer(fake.NewClientset()))}
+	p := &Provider{bases: newRegistry(), shown: newFacade(newPodInformer(fake.NewClientset()), noAddress)}
 	p.pods = newPodStore(p)
 	return p.pods, p.shown.informer.GetIndexer()
 }
 
-func (s *podStore) planned(t *testing.T, node string, complete bool) (names []string, pods map[string]plan.Pod) {
-	t.Helper()
-	list, whole := s.onNode(node)
-	if whole != complete {
-		t.Errorf("complete is %v, want %v", whole, complete)
+// planned gives what the planner sees, by the pods' names.
+func (s *podStore) planned(node string) map[string]plan.Pod {
+	pods := map[string]plan.Pod{}
+	for _, p := range s.onNode(node) {
+		pods[p.Name] = p
 	}
-	pods = map[string]plan.Pod{}
-	for _, p := range list {
-		names, pods[p.Name] = append(names, p.Name), p
-	}
-	return names, pods
+	return pods
 }
 
 func must(t *testing.T, err error) {
@@ -43,12 +43,12 @@ func TestThePlannerSeesAPodOnceItWasHandedOver(t *testing.T) {
 	pod := facadePod("one", "a", "1")
 	must(t, index.Add(pod))
 	s.serveNode("a")
-	if names, _ := s.planned(t, "a", false); len(names) > 0 {
-		t.Errorf("%v is planned before it was handed over", names)
+	if pods := s.planned("a"); !pods["one"].Pending {
+		t.Errorf("before it was handed over: %+v", pods)
 	}
 	must(t, s.CreatePod(t.Context(), pod))
-	if names, pods := s.planned(t, "a", true); len(names) != 1 || pods["one"].Leaving() {
-		t.Errorf("planned %v", pods)
+	if pods := s.planned("a"); len(pods) != 1 || pods["one"].Leaving() || pods["one"].Pending {
+		t.Errorf("planned %+v", pods)
 	}
 }
 
@@ -61,16 +61,16 @@ func TestAPodThatIsBeingDeletedNeedsNoHandover(t *testing.T) {
 	pod.DeletionTimestamp = &now
 	must(t, index.Add(pod))
 	s.serveNode("a")
-	if _, pods := s.planned(t, "a", true); !pods["one"].Leaving() || pods["one"].Gone {
+	if pods := s.planned("a"); !pods["one"].Leaving() || pods["one"].Gone {
 		t.Errorf("planned %+v", pods)
 	}
 	must(t, index.Delete(pod))
-	if _, pods := s.planned(t, "a", true); !pods["one"].Gone {
+	if pods := s.planned("a"); !pods["one"].Gone {
 		t.Errorf("after a deletion by force %+v", pods)
 	}
 	s.drop(pod)
-	if names, _ := s.planned(t, "a", true); len(names) > 0 {
-		t.Errorf("%v is planned after its end", names)
+	if pods := s.planned("a"); len(pods) > 0 {
+		t.Errorf("%v is planned after its end", pods)
 	}
 }
 
@@ -89,8 +89,8 @@ func TestALateHandoverIsForgotten(t *testing.T) {
 	}
 	must(t, index.Delete(pod))
 	s.serveNode("a")
-	if names, _ := s.planned(t, "a", true); len(names) > 0 {
-		t.Errorf("%v is planned on a Node that is served anew", names)
+	if pods := s.planned("a"); len(pods) > 0 {
+		t.Errorf("%v is planned on a Node that is served anew", pods)
 	}
 }
 
@@ -102,14 +102,68 @@ func TestAPodOfTheSameName(t *testing.T) {
 	must(t, s.CreatePod(t.Context(), first))
 	must(t, index.Add(second))
 	must(t, s.UpdatePod(t.Context(), second))
-	list, complete := s.onNode("a")
-	if len(list) != 2 || !complete {
-		t.Fatalf("planned %v, complete %v", list, complete)
+	list := s.onNode("a")
+	if len(list) != 2 {
+		t.Fatalf("planned %v", list)
 	}
 	for _, p := range list {
 		if p.Gone != (p.UID == first.UID) {
 			t.Errorf("pod %s gone: %v", p.UID, p.Gone)
 		}
+	}
+}
+
+// virtual-kubelet hands nothing over that it takes for known.
+func TestAPodThatAnotherOfItsNameWentBeforeIsNotKnown(t *testing.T) {
+	s, index := newTestStore()
+	first, second := facadePod("one", "a", "1"), facadePod("one", "a", "2")
+	s.serveNode("a")
+	s.provider.shown.handler = cache.ResourceEventHandlerFuncs{}
+	s.provider.shown.claim("a")
+	must(t, s.CreatePod(t.Context(), first))
+	if pod, err := s.GetPod(t.Context(), first.Namespace, "one"); err != nil || pod.UID != first.UID {
+		t.Errorf("the first is %v, %v", pod, err)
+	}
+	must(t, index.Add(second))
+	s.provider.shown.see(second)
+	if pod, err := s.GetPod(t.Context(), first.Namespace, "one"); !errdefs.IsNotFound(err) {
+		t.Errorf("the second is %v, %v", pod, err)
+	}
+}
+
+// What virtual-kubelet cannot resolve stands in nobody's way: the pod says why, and
+// waits no more once it is handed over, or forgotten with its Node.
+func TestAPodThatCannotBeHandedOverSaysWhy(t *testing.T) {
+	s, index := newTestStore()
+	pod := facadePod("one", "a", "1")
+	must(t, index.Add(pod))
+	s.serveNode("a")
+	s.provider.shown.handler = cache.ResourceEventHandlerFuncs{}
+	s.provider.shown.claim("a")
+	refused := func() string { return s.planned("a")["one"].Unresolved }
+	_, err := s.provider.retryHandover(t.Context(), keyOf(pod), 1, time.Time{}, errors.New("unsupported fieldPath"))
+	must(t, err)
+	if why := refused(); why != "unsupported fieldPath" {
+		t.Errorf("it says %q", why)
+	}
+	s.forgetNode("a")
+	s.serveNode("a")
+	if pods := s.planned("a"); !pods["one"].Pending {
+		t.Errorf("served anew: %+v", pods)
+	}
+	s.notHandedOver(keyOf(pod), errors.New("no such Secret"))
+	must(t, s.CreatePod(t.Context(), pod))
+	if why := refused(); why != "" {
+		t.Errorf("handed over, it says %q", why)
+	}
+	s.notHandedOver(keyOf(pod), errors.New("no such Secret any more"))
+	if why := refused(); why != "" {
+		t.Errorf("handed over before, it says %q", why)
+	}
+	must(t, index.Delete(pod))
+	s.dropLocked("a", pod.UID)
+	if len(s.unresolved["a"]) > 0 {
+		t.Errorf("%v stays", s.unresolved)
 	}
 }
 
@@ -123,13 +177,13 @@ func TestWhatWasWrittenIsShown(t *testing.T) {
 	must(t, s.CreatePod(t.Context(), pod))
 	s.write(pod, corev1.PodStatus{Phase: corev1.PodRunning})
 	s.wrote("a", pod.UID, "7")
-	if _, pods := s.planned(t, "a", true); pods["one"].Status.Phase != corev1.PodRunning {
+	if pods := s.planned("a"); pods["one"].Status.Phase != corev1.PodRunning {
 		t.Errorf("status %+v", pods["one"].Status)
 	}
 	later := pod.DeepCopy()
 	later.ResourceVersion, later.Status.Phase = "8", corev1.PodFailed
 	must(t, index.Update(later))
-	if _, pods := s.planned(t, "a", true); pods["one"].Status.Phase != corev1.PodFailed {
+	if pods := s.planned("a"); pods["one"].Status.Phase != corev1.PodFailed {
 		t.Errorf("status %+v, and the cache is newer", pods["one"].Status)
 	}
 }

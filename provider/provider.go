@@ -108,7 +108,7 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	p.queue = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](
 		retryFirst, retryMax))
 	p.nodes = newNodeCache(deps.Client)
-	p.shown = newFacade(newPodInformer(deps.Client))
+	p.shown = newFacade(newPodInformer(deps.Client), p.nodes.address)
 	p.pods = newPodStore(p)
 	var err error
 	p.failures, err = lru.New[failureKey, plan.Failure](cfg.Remembered)

@@ -56,6 +56,13 @@ func (r *registry) onNode(name string) (tunnel.BaseID, bool) {
 	return id, ok
 }
 
+// byNodeName gives the record of the base that a Node stands for; nil for none.
+func (r *registry) byNodeName(name string) *base {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.bases[r.byNode[name]]
+}
+
 func (r *registry) all() []*base {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -169,6 +176,15 @@ func (i *inbox) report(r tunnel.Report) bool {
 		i.mail.answers[r.Answer.Module.Name] = r
 	}
 	return true
+}
+
+// inherit takes over from where the record before heard its base.
+func (i *inbox) inherit(o origins) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.mail.origins.currentAt.IsZero() {
+		i.mail.origins = o
+	}
 }
 
 // hear records a sign of life. The caller holds mu.

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"time"
@@ -38,10 +39,10 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 		b.begin(p.nodes.get(b.node), now, p.cfg.StaleAfter)
 		p.pods.serveNode(b.node)
 	}
-	if b.takenOver != nil {
+	conflict, conflictEnds := m.origins.conflict(now, p.cfg.StaleAfter)
+	if b.takenOver != nil && conflict == "" {
 		return 0, p.replaceApplication(ctx, b)
 	}
-	conflict, conflictEnds := m.origins.conflict(now, p.cfg.StaleAfter)
 	p.chooseTunnel(b, now)
 	p.follow(b)
 	age := p.ageOf(b, now, conflict)
@@ -50,10 +51,8 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 	}
 	p.noteAge(b, age, conflict)
 
-	pods, complete := p.pods.onNode(b.node)
-	in := p.inputOf(b, now, age, conflict, pods)
-	in.Inert = in.Inert || !complete
-	out := plan.Modules(in)
+	pods := p.pods.onNode(b.node)
+	out := plan.Modules(p.inputOf(b, now, age, conflict, pods))
 	p.remember(b, out)
 	commands := p.affordable(b, claim, now, out.Commands)
 	b.installed = b.withInstalled(commands)
@@ -62,7 +61,9 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 		return 0, err
 	}
 	p.shown.claim(b.node)
-	p.send(ctx, b, claim, commands)
+	if still, held := p.deps.Owner.Claim(id); held && !still.Leaving && still.Epoch == claim.Epoch {
+		p.send(ctx, b, claim, commands) // the write of the Node may have taken long
+	}
 	p.show(ctx, b, out)
 	if claim.Leaving {
 		if b.underWay() == 0 {
@@ -154,7 +155,11 @@ func (p *Provider) letGo(b *base) {
 func (p *Provider) ageOf(b *base, now time.Time, conflict string) plan.Age {
 	link := p.bases.link(b.beat.Tunnel)
 	heard := b.heardAt
-	if heard.IsZero() || heard.Before(b.adopted) && b.notReady != plan.ReasonBaseSilent {
+	switch {
+	case heard.IsZero() && b.notReady == plan.ReasonBaseSilent:
+		// Whoever served it before did not hear it either.
+		heard = b.adopted.Add(-p.cfg.StaleAfter)
+	case heard.IsZero() || heard.Before(b.adopted) && b.notReady != plan.ReasonBaseSilent:
 		// Whoever served it before heard it, or it would not be Ready: answers to polls
 		// are heard by the owner alone.
 		heard = b.adopted
@@ -254,11 +259,13 @@ func (p *Provider) affordable(b *base, claim shard.Claim, now time.Time, command
 // nextLook is how long until something changes by itself. Whatever is heard wakes
 // the base before that.
 func (p *Provider) nextLook(b *base, now time.Time, needed bool, times ...time.Time) time.Duration {
-	times = append(times, p.listDue(b, needed), p.healthDue(b))
-	if b.touched.IsZero() {
-		times = append(times, b.adopted.Add(healthPatience))
+	if p.bases.link(b.followed.Tunnel).Up { // when it is up again, all bases are looked at
+		times = append(times, p.listDue(b, needed), p.healthDue(b))
+	}
+	if patience := b.adopted.Add(healthPatience); b.touched.IsZero() && now.Before(patience) {
+		times = append(times, patience)
 	} else {
-		times = append(times, b.touched.Add(p.cfg.NodeEvery))
+		times = append(times, cmp.Or(b.touched, now).Add(p.cfg.NodeEvery))
 	}
 	var next time.Time
 	for _, t := range times {
@@ -266,8 +273,11 @@ func (p *Provider) nextLook(b *base, now time.Time, needed bool, times ...time.T
 			next = t
 		}
 	}
-	return max(next.Sub(now), time.Millisecond)
+	return max(next.Sub(now), minLook)
 }
+
+// minLook bounds how often a base is looked at by itself, whatever is due.
+const minLook = 10 * time.Millisecond
 
 // runningMemory is the memory that pods request whose modules serve on the base.
 func runningMemory(pods []plan.Pod) int64 {

@@ -100,8 +100,11 @@ type name struct {
 	// to serve. The others are superseded or duplicates.
 	wants  []*want
 	target *want
-	// busy: a command for the name is under way, or its effect is not known yet.
+	// busy: a command for the name is under way, or its effect is not known yet, or it
+	// is pending.
 	busy bool
+	// pending: a pod that may want it is on its way, so which is to serve is not known.
+	pending bool
 	// commanded: a command was planned in this run.
 	commanded bool
 }
@@ -192,6 +195,13 @@ func terminal(pod Pod) bool {
 func (p *planner) readLive(pod Pod) {
 	for _, key := range Wanted(pod.Pod) {
 		p.keep[key] = true // even where it is not installed for this pod: it may run already
+	}
+	if pod.Pending {
+		for _, c := range pod.Spec.Containers {
+			n := p.nameOf(c.Name)
+			n.busy, n.pending = true, true
+		}
+		return
 	}
 	if pod.Unresolved != "" {
 		p.unfit[pod.UID] = waiting{ReasonConfigError, clip(pod.Unresolved)}

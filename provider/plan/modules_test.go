@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -255,6 +256,43 @@ func TestNothingIsUninstalledOnAnInertOrUnreadList(t *testing.T) {
 	s.in.Inert, s.in.Live = false, false
 	s.rounds(30)
 	s.wantLog(t)
+}
+
+// After a takeover some pods come before others.
+func TestNothingIsDoneAboutModulesThatAPodOnItsWayMayWant(t *testing.T) {
+	t.Run("the same version, redeployed", func(t *testing.T) {
+		s := newSim(overMQTT)
+		s.pod("old", "orders", "1", urlOf("orders", "1"))
+		s.rounds(3)
+		s.pod("new", "orders", "1", urlOf("orders", "1"))
+		s.pending = map[string]bool{"new": true}
+		s.delete("old")
+		s.rounds(5)
+		s.wantLog(t, "install orders:1")
+		s.want(t, map[string]string{"old": "gone"}, "orders:1")
+	})
+	t.Run("a newer version serves", func(t *testing.T) {
+		s := newSim(overMQTT)
+		s.pod("old", "orders", "1", urlOf("orders", "1"))
+		s.rounds(3)
+		s.pod("new", "orders", "2", urlOf("orders", "2"))
+		s.rounds(6)
+		before := slices.Clone(s.log)
+		s.pending = map[string]bool{"new": true}
+		s.rounds(5)
+		s.wantLog(t, before...)
+		s.want(t, map[string]string{"old": ReasonSuperseded, "new": "Running"}, "orders:2")
+	})
+	t.Run("its version is not known yet", func(t *testing.T) {
+		s := newSim(overMQTT)
+		s.pod("old", "orders", "1", urlOf("orders", "1"))
+		s.rounds(3)
+		s.pod("new", "orders", "", urlOf("orders", "1"))
+		s.pending = map[string]bool{"new": true}
+		s.delete("old")
+		s.rounds(5)
+		s.wantLog(t, "install orders:1")
+	})
 }
 
 func TestAdoptionChangesNoStatus(t *testing.T) {

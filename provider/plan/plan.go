@@ -70,6 +70,9 @@ type Pod struct {
 	// Unresolved explains why the environment could not be resolved; then the pod
 	// is not installed and shows ReasonConfigError.
 	Unresolved string
+	// Pending says that it is on its way: what it wants is not known whole. Nothing
+	// is done about modules of its names meanwhile, and nothing is written.
+	Pending bool
 }
 
 // Leaving says that the pod's modules are to go.

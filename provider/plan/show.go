@@ -26,7 +26,7 @@ func (p *planner) show(pod Pod) {
 		if s.Finished = p.finished(pod); s.Finished && !pod.Gone {
 			s.Status = finishedStatus(pod, p.Now)
 		}
-	case terminal(pod):
+	case p.pending(pod), terminal(pod):
 	case !p.acts() && len(pod.Status.ContainerStatuses) > 0 && (p.Conflict == "" || podRuns(pod)):
 	default:
 		containers := make([]shown, 0, len(pod.Spec.Containers))
@@ -36,6 +36,14 @@ func (p *planner) show(pod Pod) {
 		s.Status = p.status(pod, containers)
 	}
 	p.out.Statuses = append(p.out.Statuses, s)
+}
+
+// pending says whether a module of a live pod waits for a pod that is on its way.
+func (p *planner) pending(pod Pod) bool {
+	return slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool {
+		n := p.names[c.Name]
+		return n != nil && n.pending
+	})
 }
 
 func podRuns(pod Pod) bool {

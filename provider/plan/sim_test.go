@@ -22,6 +22,7 @@ type sim struct {
 	modules []tunnel.Module
 	pods    []*corev1.Pod
 	gone    map[types.UID]bool // deleted by force
+	pending map[string]bool    // on their way, by name
 	jars    map[string]jarOf   // by URL
 	// what happened
 	log                  []string
@@ -85,7 +86,7 @@ func (s *sim) round() Output {
 	s.in.Now = s.now
 	s.in.Pods = nil
 	for _, p := range s.pods {
-		s.in.Pods = append(s.in.Pods, Pod{Pod: p, Gone: s.gone[p.UID]})
+		s.in.Pods = append(s.in.Pods, Pod{Pod: p, Gone: s.gone[p.UID], Pending: s.pending[p.Name]})
 	}
 	out := Modules(s.in)
 	s.in.Attempts, s.in.Failures, s.in.Installed, s.in.Unwanted = out.Attempts, out.Failures, out.Installed, out.Unwanted
