@@ -62,14 +62,21 @@ func (r *Replica) turn(ctx context.Context, key string) (time.Duration, error) {
 	case shard.AskMember:
 		return again, r.ask(ctx, step.Incarnation)
 	case shard.DeleteBase:
-		return 0, r.delete(ctx, key, id, lease)
+		return 0, r.delete(ctx, key, id, step, lease)
 	default: // the steps that write
 	}
 	return again, r.write(ctx, key, id, step, lease)
 }
 
+// baseTimeout bounds one request for a base's Lease: what became of one that took
+// longer is read. Without it a connection that leads nowhere would hold all workers,
+// and no Lease would be renewed.
+const baseTimeout = 5 * time.Second
+
 // write performs a step that leaves a Lease behind.
 func (r *Replica) write(ctx context.Context, key string, id tunnel.BaseID, step shard.Step, lease *coordinationv1.Lease) error {
+	ctx, cancel := context.WithTimeout(ctx, baseTimeout)
+	defer cancel()
 	var written *coordinationv1.Lease
 	var err error
 	now := r.cfg.Wall()
@@ -151,6 +158,8 @@ func (r *Replica) lost(key string, id tunnel.BaseID, holder string) {
 
 // read looks at a base's Lease as it is now.
 func (r *Replica) read(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, baseTimeout)
+	defer cancel()
 	lease, err := r.bases.Get(ctx, key, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
@@ -192,16 +201,22 @@ func (r *Replica) ask(ctx context.Context, incarnation string) error {
 	return nil
 }
 
-// delete deletes the Lease of a base that is no more.
-func (r *Replica) delete(ctx context.Context, key string, id tunnel.BaseID, lease *coordinationv1.Lease) error {
+// delete deletes the Lease of a base that is no more. The base is not held any more;
+// if it is wished for again, what became of the deletion is read first.
+func (r *Replica) delete(ctx context.Context, key string, id tunnel.BaseID, step shard.Step, lease *coordinationv1.Lease) error {
 	if lease != nil {
 		options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &lease.UID, ResourceVersion: &lease.ResourceVersion}}
-		err := r.bases.Delete(ctx, key, options)
+		limited, cancel := context.WithTimeout(ctx, baseTimeout)
+		defer cancel()
+		err := r.bases.Delete(limited, key, options)
 		r.hooks.Wrote(err)
 		if apierrors.IsConflict(err) {
 			return r.read(ctx, key)
 		}
 		if err != nil && !apierrors.IsNotFound(err) {
+			r.mu.Lock()
+			r.state.Doubted(key, step)
+			r.mu.Unlock()
 			return fmt.Errorf("delete lease %s: %w", key, err)
 		}
 	}

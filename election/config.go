@@ -105,6 +105,9 @@ func (c Config) Validate() error {
 	if c.MemberRenew >= c.Act {
 		errs = append(errs, fmt.Errorf("member renew interval (%s) must be shorter than what one membership write permits (%s)", c.MemberRenew, c.Act))
 	}
+	if c.MemberRenew >= c.Hinted {
+		errs = append(errs, fmt.Errorf("member renew interval (%s) must be shorter than the patience with a member that is said to be gone (%s)", c.MemberRenew, c.Hinted))
+	}
 	if c.Patience <= c.MemberDuration {
 		errs = append(errs, fmt.Errorf("patience (%s) must be longer than the member lease duration (%s)", c.Patience, c.MemberDuration))
 	}

@@ -100,6 +100,7 @@ func put(m *map[string]string, pairs ...string) {
 const (
 	componentMember = "module-controller"
 	notePodUID      = prefix + "pod-uid"
+	noteAct         = prefix + "act-window"
 	noteAddress     = prefix + "address"
 	noteVersion     = prefix + "version"
 	noteState       = prefix + "state" // serving, draining, released, killed
@@ -127,6 +128,9 @@ func parseMember(l *coordinationv1.Lease) shard.Member {
 	if l.Spec.RenewTime != nil {
 		m.Renewed = l.Spec.RenewTime.Time
 	}
+	if act, err := time.ParseDuration(l.Annotations[noteAct]); err == nil {
+		m.Act = act
+	}
 	return m
 }
 
@@ -152,7 +156,7 @@ func joined(lease *coordinationv1.Lease, cfg Config, m member, now time.Time) *c
 		links = linksUp
 	}
 	put(&next.Labels, labelComponent, componentMember)
-	put(&next.Annotations, noteState, cmp.Or(m.state, serving), noteLinks, links, notePodUID, cfg.PodUID,
+	put(&next.Annotations, noteState, cmp.Or(m.state, serving), noteLinks, links, notePodUID, cfg.PodUID, noteAct, cfg.Act.String(),
 		noteAddress, cfg.Address, noteVersion, cfg.Version,
 		noteOwned, strconv.Itoa(m.owned), noteWanted, strconv.Itoa(m.wanted))
 	return next

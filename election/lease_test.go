@@ -100,13 +100,13 @@ func TestAMembershipLeaseTellsAll(t *testing.T) {
 		t.Errorf("spec %+v", lease.Spec)
 	}
 	want := map[string]string{
-		notePodUID: "uid", noteAddress: "10.0.0.1:7777", noteVersion: "1.2.3", noteState: "serving",
+		notePodUID: "uid", noteAct: "3.5s", noteAddress: "10.0.0.1:7777", noteVersion: "1.2.3", noteState: "serving",
 		noteLinks: "up", noteOwned: "3", noteWanted: "4",
 	}
 	if d := cmp.Diff(want, lease.Annotations); d != "" {
 		t.Errorf("annotations (-want +got):\n%s", d)
 	}
-	m := shard.Member{Name: "b", Holder: cfg.Incarnation, Revision: 42, Address: "10.0.0.1:7777", Linked: true, Renewed: lease.Spec.RenewTime.Time}
+	m := shard.Member{Name: "b", Holder: cfg.Incarnation, Revision: 42, Address: "10.0.0.1:7777", Linked: true, Act: 3500 * time.Millisecond, Renewed: lease.Spec.RenewTime.Time}
 	if d := cmp.Diff(m, parseMember(lease)); d != "" {
 		t.Errorf("read back (-want +got):\n%s", d)
 	}

@@ -105,10 +105,16 @@ func (r *Replica) renewMembership(ctx context.Context) error {
 			continue
 		}
 		found, err := r.readMember(ctx, r.state.Name)
-		if err == nil && (found == nil || deref(found.Spec.HolderIdentity) != r.cfg.Incarnation) {
+		switch {
+		case err != nil:
+			pause(ctx, r.cfg.MemberRenew/4)
+		case found == nil, deref(found.Spec.HolderIdentity) != r.cfg.Incarnation:
 			return r.replaced(found)
-		}
-		if err == nil {
+		case found.ResourceVersion != lease.ResourceVersion && revision(found.ResourceVersion) <= revision(lease.ResourceVersion):
+			r.log.Warn("resource versions fell: the API server has an older state than before",
+				zap.String("was", lease.ResourceVersion), zap.String("is", found.ResourceVersion))
+			return r.replaced(found) // nothing that was seen before holds any more
+		default:
 			r.seeMember(found)
 		}
 	}
@@ -194,8 +200,12 @@ func (r *Replica) readMember(ctx context.Context, name string) (*coordinationv1.
 	return lease, nil
 }
 
-// leave gives the membership up. Nothing is held any more.
+// leave gives the membership up. Nothing is held any more, and from now on others
+// take it that nothing is done.
 func (r *Replica) leave(ctx context.Context) error {
+	r.mu.Lock()
+	r.state.Silence()
+	r.mu.Unlock()
 	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
 	defer cancel()
 	for limited.Err() == nil {
@@ -296,8 +306,11 @@ func (r *Replica) evict(ctx context.Context, incarnation string) {
 func (r *Replica) kill(ctx context.Context, incarnation string, lease *coordinationv1.Lease) error {
 	found, err := r.readMember(ctx, lease.Name)
 	switch {
-	case err != nil || found == nil:
+	case err != nil:
 		return err
+	case found == nil: // the watch missed its deletion
+		r.memberGone(lease)
+		return nil
 	case found.ResourceVersion != lease.ResourceVersion:
 		r.seeMember(found)
 		return nil

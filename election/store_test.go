@@ -71,6 +71,17 @@ func (s *store) remove(key string) {
 	}
 }
 
+// restore sets the store back to older resource versions, as a restored backup does.
+func (s *store) restore(by int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version -= by
+	for _, l := range s.leases {
+		version, _ := strconv.Atoi(l.ResourceVersion)
+		l.ResourceVersion = strconv.Itoa(version - by)
+	}
+}
+
 // backwards says which renew times fell.
 func (s *store) backwards() error {
 	s.mu.Lock()
@@ -166,6 +177,7 @@ type link struct {
 	// mu guards what follows
 	rng      *rand.Rand
 	cut      bool
+	mute     bool          // requests are never answered, whatever their sender waits for
 	latency  time.Duration // a request takes up to that, each way
 	lag      time.Duration // a watch event takes up to that
 	lose     float64       // the share of answers that are lost
@@ -212,6 +224,13 @@ func (l *link) way(ctx context.Context) error {
 
 // request does something at the store and brings the answer back, or loses it.
 func (l *link) request(ctx context.Context, write bool, do func(s *store) (*coordinationv1.Lease, error)) (*coordinationv1.Lease, error) {
+	l.mu.Lock()
+	mute := l.mute
+	l.mu.Unlock()
+	if mute {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if write && l.valid != nil && !l.valid() {
 		return nil, errors.New("shut")
 	}

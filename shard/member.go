@@ -1,8 +1,8 @@
 package shard
 
 import (
+	"regexp"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -14,6 +14,9 @@ type Member struct {
 	Holder string
 	// Revision is the Lease's resource version; it only grows.
 	Revision uint64
+	// Act is how long one membership write lets it act, as it says itself; zero where
+	// it does not.
+	Act time.Duration
 	// Address is where the member takes what peers pass on, host:port.
 	Address string
 	// Last is, of an empty Holder, the incarnation that held it last. Released says
@@ -38,12 +41,15 @@ type member struct {
 
 // PodOf gives the member's name in an incarnation, "<pod>_<8 hex digits>".
 func PodOf(incarnation string) (pod string, ok bool) {
-	pod, life, found := strings.Cut(incarnation, "_")
-	if !found || pod == "" || len(life) != 8 || strings.Trim(life, "0123456789abcdef") != "" {
+	m := incarnationForm.FindStringSubmatch(incarnation)
+	if m == nil {
 		return "", false
 	}
-	return pod, true
+	return m[1], true
 }
+
+// incarnationForm has a pod's name, which is that of a Lease too.
+var incarnationForm = regexp.MustCompile(`^([a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?)_[0-9a-f]{8}$`)
 
 // SeeMember takes in a membership Lease. It says whether the team changed, so that
 // every base deserves a look.
@@ -57,7 +63,7 @@ func (s *State) SeeMember(m Member, now time.Time) (changed bool) {
 	}
 	fence := known && was.Holder == m.Holder && !m.Linked && (was.Linked || was.fence)
 	s.members[m.Name] = &member{Member: m, seen: now, renewed: known, fence: fence}
-	return s.regroup(now) || known && was.Holder != m.Holder
+	return s.regroup(now) || !known || was.Holder != m.Holder
 }
 
 // silentAt is from when on the holder of a Lease, as it was seen, acts no more, now
@@ -68,20 +74,26 @@ func (s *State) silentAt(was *member, m Member, now time.Time) time.Time {
 	case last && m.Released:
 		return now
 	case last && m.Renewed.Equal(was.Renewed):
-		return was.seen.Add(s.Act)
+		return was.seen.Add(s.actOf(was.Member))
 	default: // it may have renewed since, unseen by us
-		return now.Add(s.Act)
+		return now.Add(s.actOf(was.Member))
 	}
 }
 
+// actOf is how long a member may act after it renewed: as it says, for it may have
+// been told another time than we, or as we may.
+func (s *State) actOf(m Member) time.Duration { return max(s.Act, m.Act) }
+
 // MemberGone takes in that a membership Lease was deleted, which proves nothing of
-// the member: who holds a base in its name is asked about.
+// the member: who holds a base in its name is asked about. Changed says that every
+// base deserves a look for that.
 func (s *State) MemberGone(name string, revision uint64, now time.Time) (changed bool) {
 	if was := s.members[name]; was == nil || was.Revision > revision {
 		return false
 	}
 	delete(s.members, name)
-	return s.regroup(now)
+	s.regroup(now)
+	return true
 }
 
 // Asked takes in what a live read of the membership Lease of an unknown
@@ -93,7 +105,7 @@ func (s *State) Asked(incarnation string, m *Member, now time.Time) (changed boo
 	case m == nil:
 		s.end(incarnation, now.Add(s.Patience))
 	case m.Holder != incarnation:
-		s.end(incarnation, now.Add(s.Act))
+		s.end(incarnation, now.Add(s.actOf(*m)))
 	}
 	return m != nil && s.SeeMember(*m, now)
 }
@@ -141,7 +153,7 @@ func (s *State) MemberTurn(name string, now time.Time) (Step, time.Duration) {
 		return Step{Kind: FenceMember, Member: m.Member}, 0
 	}
 	patience := s.Patience
-	if m.hinted {
+	if m.hinted && !s.clear.After(m.seen) { // what was said in an outage of ours may be due to it
 		patience = s.Hinted
 	}
 	// Time in which our own link was down is no proof of another's silence.

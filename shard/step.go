@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"math"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -86,15 +87,32 @@ func (s *State) turnMissing(key string, b *base, now time.Time) (Step, time.Dura
 	if wait, may := s.mayClaim(key, now); !may {
 		return Step{}, wait
 	}
-	if left := b.since.Add(s.Missing).Sub(now); b.known && left > 0 && !Without("missing-waits") {
+	if left := s.unchanged(b).Add(s.Missing).Sub(now); b.known && left > 0 && !Without("missing-waits") {
 		return Step{}, left
 	}
-	b.tried = b.epoch + 1
+	b.tried = after(b.epoch)
 	if b.known {
 		// Whoever owned it had an epoch that went with the Lease.
 		b.tried = max(b.tried, int32(now.Unix()/60)) //nolint:gosec // minutes fit until the year 6053
 	}
 	return Step{Kind: CreateBase, Epoch: b.tried}, 0
+}
+
+// unchanged is since when a base's Lease, or that there is none, is as it is; time in
+// which our own link was down, or everybody's, proves nothing.
+func (s *State) unchanged(b *base) time.Time {
+	if s.clear.After(b.since) {
+		return s.clear
+	}
+	return b.since
+}
+
+// after is the epoch of the next owner. The highest, which only a hand writes, stays.
+func after(epoch int32) int32 {
+	if epoch == math.MaxInt32 {
+		return epoch
+	}
+	return epoch + 1
 }
 
 // mayClaim says whether a base that nobody owns is for us to claim.
@@ -124,7 +142,8 @@ func (s *State) turnOurs(key string, b *base, now time.Time) (Step, time.Duratio
 	l := b.lease
 	step := Step{Revision: l.Revision, Epoch: l.Epoch}
 	if b.retire {
-		step.Kind = DeleteBase
+		b.drop()
+		step.Kind, b.tried = DeleteBase, l.Epoch
 		return step, 0
 	}
 	if b.proof { // our own giving may be on its way still; what it compares with must go
@@ -134,7 +153,7 @@ func (s *State) turnOurs(key string, b *base, now time.Time) (Step, time.Duratio
 	if !b.held {
 		// Our name stands there: put in by ourselves, given by the holder before, or
 		// written by hand, while somebody else may act.
-		if left := b.since.Add(s.Patience).Sub(now); l.Epoch != b.tried && !l.Given && left > 0 {
+		if left := b.since.Add(s.Patience).Sub(now); (b.tried == 0 || l.Epoch != b.tried) && !l.Given && left > 0 {
 			return Step{}, left
 		}
 		b.held, b.tried, b.edited = true, 0, false
@@ -186,7 +205,7 @@ func (s *State) turnLeaving(key string, b *base, step Step, now time.Time) (Step
 		b.later = now.Add(s.Settle)
 		return step, 0, false
 	}
-	step.Epoch++
+	step.Epoch = after(step.Epoch)
 	if step.Kind = GiveBase; to.Name == "" {
 		step.Kind = ReleaseBase
 	}
@@ -225,7 +244,7 @@ func (s *State) successor(key string, b *base, now time.Time) (to Member, wait t
 
 func (s *State) turnOthers(key string, b *base, now time.Time) (Step, time.Duration) {
 	l := b.lease
-	step := Step{Kind: ClaimBase, Revision: l.Revision, Epoch: b.epoch + 1}
+	step := Step{Kind: ClaimBase, Revision: l.Revision, Epoch: after(b.epoch)}
 	if b.edited && !s.draining {
 		b.tried = step.Epoch
 		return step, 0
@@ -260,7 +279,7 @@ func (s *State) freeAt(b *base) (at time.Time, ask bool) {
 	}
 	pod, ours := PodOf(l.Holder)
 	if !ours {
-		return b.since.Add(l.Duration + s.ForeignGrace), false
+		return s.unchanged(b).Add(l.Duration + s.ForeignGrace), false
 	}
 	if m := s.members[pod]; m != nil && m.Holder == l.Holder {
 		if Without("kill-before-claim") {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -35,7 +36,19 @@ const dialTimeout = 10 * time.Second
 // watch on it shows members as silent who are not.
 var memberKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}
 
+// connectionChecks have a connection that leads nowhere given up after 10 s instead of
+// 45: until then no Lease or Node is renewed over it. The library takes them from the
+// environment alone.
+var connectionChecks = map[string]string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS": "5", "HTTP2_PING_TIMEOUT_SECONDS": "5"}
+
 func newClients(cfg *config, gate tunnel.Gate, log *zap.Logger) (*clients, error) {
+	for name, value := range connectionChecks {
+		if _, set := os.LookupEnv(name); !set {
+			if err := os.Setenv(name, value); err != nil {
+				return nil, fmt.Errorf("set %s: %w", name, err)
+			}
+		}
+	}
 	base, err := restConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("find the API server: %w; set KUBECONFIG outside of a cluster", err)
@@ -92,8 +105,11 @@ type gatedWrites struct {
 	gate tunnel.Gate
 }
 
+// eventPath matches Events, and nothing else that is named so.
+var eventPath = regexp.MustCompile(`^/(api/v1|apis/events\.k8s\.io/v1)/namespaces/[^/]+/events(/[^/]+)?$`)
+
 func (g gatedWrites) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "/events") && !strings.Contains(r.URL.Path, "/events/") && !g.gate.Valid() {
+	if r.Method != http.MethodGet && !eventPath.MatchString(r.URL.Path) && !g.gate.Valid() {
 		return nil, fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, tunnel.ErrShut)
 	}
 	return g.RoundTripper.RoundTrip(r)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"module-controller/tunnel"
 )
 
 // transport answers as it is told to: by a status, or 0 for no connection.
@@ -81,4 +83,34 @@ func TestAWatchWithoutAServerEnds(t *testing.T) {
 			t.Errorf("%d tries in a minute", n)
 		}
 	})
+}
+
+type shut struct{}
+
+func (shut) Valid() bool                            { return false }
+func (shut) Fresh(context.Context, time.Time) error { return nil }
+
+func TestWhatMayBeWrittenWithoutTheRightToAct(t *testing.T) {
+	for path, passes := range map[string]bool{
+		"/api/v1/namespaces/default/events":                         true,
+		"/api/v1/namespaces/default/events/a.17":                    true,
+		"/apis/events.k8s.io/v1/namespaces/default/events":          true,
+		"/api/v1/namespaces/events/pods/a/status":                   false,
+		"/api/v1/namespaces/default/pods/events/status":             false,
+		"/api/v1/namespaces/default/pods/events":                    false,
+		"/api/v1/nodes/events":                                      false,
+		"/apis/coordination.k8s.io/v1/namespaces/default/leases/ab": false,
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, "https://api"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := gatedWrites{&transport{statuses: []int{200}}, shut{}}.RoundTrip(r)
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		if refused := errors.Is(err, tunnel.ErrShut); refused == passes {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
 }

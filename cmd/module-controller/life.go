@@ -44,6 +44,9 @@ func live(ctx context.Context, cfg *config, log *zap.Logger) error {
 			if mqtt == nil {
 				return nil
 			}
+			if cfg.mqtt.ClientID != "" {
+				return errors.New("with CLIENT_ID set, others' client ids are not known")
+			}
 			return mqtt.Evict(ctx, cfg.clientID(incarnation))
 		},
 		Wrote: func(err error) { m.Wrote("lease", err) }, Moved: m.Moved, Killed: m.Killed,

@@ -54,7 +54,7 @@ func mqttSettings(c *config) []setting {
 		{env: "MQTT_PASSWORD", flag: "mqtt-password", help: "password at the broker", secret: true, set: text(&m.Password)},
 		{env: "MQTT_PASSWORD_FILE", flag: "mqtt-password-file", help: "file with the password, read at each connect", set: text(&m.PasswordFile)},
 		{env: "MQTT_CLIENT_PREFIX", flag: "mqtt-client-prefix", def: "module-controller", help: "begins the client id, which ends in this life of this replica", set: text(&c.mqttPrefix)},
-		{env: "CLIENT_ID", flag: "client-id", help: "the whole client id, instead of one that is made; nobody else may use it, so not for a StatefulSet of several replicas", set: text(&m.ClientID)},
+		{env: "CLIENT_ID", flag: "client-id", help: "the whole client id, instead of one that is made; nobody else may use it, so not for several replicas: they end a dead one's connection by its client id", set: text(&m.ClientID)},
 		{env: "MQTT_TLS", flag: "mqtt-tls", def: "false", help: "encrypt and verify the broker; on by itself when MQTT_CA_PATH is set", set: boolean(&m.TLS)},
 		{env: "MQTT_CA_PATH", flag: "mqtt-ca-path", help: "file with the authorities for the broker's certificate, read at each connect", set: text(&m.CAFile)},
 		{env: "MQTT_CLIENT_CRT_PATH", flag: "mqtt-client-crt-path", help: "file with the client certificate, read at each connect", set: text(&m.CertFile)},
