@@ -40,6 +40,7 @@ type served struct {
 	started  time.Time // when its process started, by our clock; zero if unknown
 	features tunnel.Features
 
+	seesPods  bool // the cache has shown all pods that were there when it was claimed
 	attempts  map[string]plan.Attempt
 	failures  map[tunnel.ModuleKey]plan.Failure
 	installed map[tunnel.ModuleKey]bool

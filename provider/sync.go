@@ -61,6 +61,10 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 		return 0, err
 	}
 	p.shown.claim(b.node)
+	var withheld time.Time
+	if len(commands) > 0 && !p.seesPods(ctx, b, pods) {
+		commands, withheld = nil, now.Add(podsPause)
+	}
 	if still, held := p.deps.Owner.Claim(id); held && !still.Leaving && still.Epoch == claim.Epoch {
 		p.send(ctx, b, claim, commands) // the write of the Node may have taken long
 	}
@@ -77,7 +81,7 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 	if len(out.Commands) == 0 && len(b.attempts) == 0 && !out.Ask {
 		b.settle(b.modules)
 	}
-	return p.nextLook(b, now, needed, out.Next, age.Next, conflictEnds, noteDue), nil
+	return p.nextLook(b, now, needed, out.Next, age.Next, conflictEnds, noteDue, withheld), nil
 }
 
 // adoptClaimed makes a record of a base that was claimed although it was not heard
