@@ -45,7 +45,7 @@ func newMetrics() *metrics {
 		registry:  prometheus.NewRegistry(),
 		dropped:   counter("messages_dropped_total", "Messages from bases that were not taken, by tunnel and reason.", "tunnel", "reason"),
 		commands:  histogram("command_seconds", "Time until a command left (MQTT) or was answered (HTTP), by tunnel, verb and outcome.", prometheus.ExponentialBuckets(0.001, 4, 8), "tunnel", "verb", "outcome"),
-		writes:    counter("api_writes_total", "Writes to the API server, by object and result.", "object", "result"),
+		writes:    counter("api_writes_total", "Writes of Nodes, pod statuses and Leases to the API server, by object and result; Events and the ends of members and pods are not counted.", "object", "result"),
 		syncs:     histogram("sync_seconds", "Time of one look at a base, by result.", prometheus.ExponentialBuckets(0.0001, 4, 8), "result"),
 		links:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "link_up", Help: "1 while this process's link of a tunnel is up."}, []string{"tunnel"}),
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "identity_conflicts_total", Help: "Bases found to share their identity with another live one."}),
@@ -75,10 +75,10 @@ func (m *metrics) watch(census func() provider.Census, owned func() shard.Census
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help, ConstLabels: labels},
 			func() float64 { return float64(value(census())) }))
 	}
-	gauge("bases", "Bases, by whether their Node is ready.", prometheus.Labels{"ready": "true"}, func(c provider.Census) int { return c.Ready })
-	gauge("bases", "Bases, by whether their Node is ready.", prometheus.Labels{"ready": "false"}, func(c provider.Census) int { return c.NotReady })
-	gauge("modules_serving", "Modules that bases list as serving.", nil, func(c provider.Census) int { return c.Modules })
-	gauge("modules_unwanted", "Listed modules that no pod asked for and that are left alone.", nil, func(c provider.Census) int { return c.Strangers })
+	gauge("bases", "Bases that this replica serves, by whether their Node is ready.", prometheus.Labels{"ready": "true"}, func(c provider.Census) int { return c.Ready })
+	gauge("bases", "Bases that this replica serves, by whether their Node is ready.", prometheus.Labels{"ready": "false"}, func(c provider.Census) int { return c.NotReady })
+	gauge("modules_serving", "Modules that the bases of this replica list as serving.", nil, func(c provider.Census) int { return c.Modules })
+	gauge("modules_unwanted", "Modules on the bases of this replica that no pod asked for and that are left alone.", nil, func(c provider.Census) int { return c.Strangers })
 	gauge("queue_depth", "Bases that wait for a worker.", nil, func(c provider.Census) int { return c.Queued })
 }
 
