@@ -37,18 +37,20 @@ func TestStop(t *testing.T) {
 	for name, c := range map[string]struct {
 		script   string
 		patience time.Duration
+		fails    bool
 		want     string
 	}{
-		"obeys":     {"trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done", time.Minute, "exit status 7"},
-		"does not":  {"trap '' TERM; echo up; while :; do sleep 0.05; done", 50 * time.Millisecond, "signal: killed"},
-		"has ended": {"echo up; exit 3", time.Minute, "exit status 3"},
+		"obeys":     {"trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done", time.Minute, false, "exit status 7"},
+		"hangs":     {"trap '' TERM; trap 'exit 9' QUIT; echo up; while :; do sleep 0.05; done", 50 * time.Millisecond, true, "exit status 9"},
+		"does not":  {"trap '' TERM QUIT; echo up; while :; do sleep 0.05; done", 50 * time.Millisecond, true, "signal: killed"},
+		"has ended": {"echo up; exit 3", time.Minute, false, "exit status 3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, _ := sh(t, c.script)
 			if name == "has ended" {
 				<-p.Done()
 			}
-			if err := p.Stop(c.patience); (err != nil) != (name == "does not") {
+			if err := p.Stop(c.patience); (err != nil) != c.fails {
 				t.Fatal(err)
 			}
 			if err := p.Err(); err == nil || err.Error() != c.want {
