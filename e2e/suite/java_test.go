@@ -97,7 +97,7 @@ func TestJavaAmongReplicas(t *testing.T) {
 		w.ready(identity + "-late")
 		text, err := os.ReadFile(b.Log())
 		w.must(err)
-		if n := strings.Count(string(text), "Started Orders"); n != 1 {
+		if n := strings.Count(string(text), "orders 1.0.0 starts"); n != 1 {
 			t.Errorf("%s started orders %d times, want once; its log is %s", identity, n, b.Log())
 		}
 		p, err := w.get(identity)

@@ -25,6 +25,7 @@ public class Orders {
     }
 
     private static void run(String version, String[] args) {
+        System.out.println("orders " + version + " starts"); // which logs where differs between runtimes
         SpringApplication app = new SpringApplication(Orders.class);
         app.setDefaultProperties(Map.of("orders.version", version));
         app.run(args);
