@@ -260,17 +260,18 @@ func TestNothingIsUninstalledOnAnInertOrUnreadList(t *testing.T) {
 
 // After a takeover some pods come before others.
 func TestNothingIsDoneAboutModulesThatAPodOnItsWayMayWant(t *testing.T) {
-	t.Run("the same version, redeployed", func(t *testing.T) {
-		s := newSim(overMQTT)
-		s.pod("old", "orders", "1", urlOf("orders", "1"))
-		s.rounds(3)
-		s.pod("new", "orders", "1", urlOf("orders", "1"))
-		s.pending = map[string]bool{"new": true}
-		s.delete("old")
-		s.rounds(5)
-		s.wantLog(t, "install orders:1")
-		s.want(t, map[string]string{"old": "gone"}, "orders:1")
-	})
+	for what, version := range map[string]string{"the same version, redeployed": "1", "its version is not known yet": ""} {
+		t.Run(what, func(t *testing.T) {
+			s := newSim(overMQTT)
+			s.pod("old", "orders", "1", urlOf("orders", "1"))
+			s.rounds(3)
+			s.pod("new", "orders", version, urlOf("orders", "1"))
+			s.pending = map[string]bool{"new": true}
+			s.delete("old")
+			s.rounds(5)
+			s.wantLog(t, "install orders:1")
+		})
+	}
 	t.Run("a newer version serves", func(t *testing.T) {
 		s := newSim(overMQTT)
 		s.pod("old", "orders", "1", urlOf("orders", "1"))
@@ -282,16 +283,6 @@ func TestNothingIsDoneAboutModulesThatAPodOnItsWayMayWant(t *testing.T) {
 		s.rounds(5)
 		s.wantLog(t, before...)
 		s.want(t, map[string]string{"old": ReasonSuperseded, "new": "Running"}, "orders:2")
-	})
-	t.Run("its version is not known yet", func(t *testing.T) {
-		s := newSim(overMQTT)
-		s.pod("old", "orders", "1", urlOf("orders", "1"))
-		s.rounds(3)
-		s.pod("new", "orders", "", urlOf("orders", "1"))
-		s.pending = map[string]bool{"new": true}
-		s.delete("old")
-		s.rounds(5)
-		s.wantLog(t, "install orders:1")
 	})
 }
 
