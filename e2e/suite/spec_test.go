@@ -30,7 +30,9 @@ func TestEnvironmentAndArgumentsReachTheBase(t *testing.T) {
 		c.Env = append(c.Env,
 			corev1.EnvVar{Name: "SHOP", Value: "north"},
 			corev1.EnvVar{Name: "MOST", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "limits"}, Key: "most"}}},
-			corev1.EnvVar{Name: "POD", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}})
+			corev1.EnvVar{Name: "POD", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}},
+			corev1.EnvVar{Name: "POD_IP", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"}}},
+			corev1.EnvVar{Name: "HOST_IP", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.hostIP"}}})
 	})
 	w.ready("stock")
 	b, err := w.fleet.Base("base-0001")
@@ -39,7 +41,8 @@ func TestEnvironmentAndArgumentsReachTheBase(t *testing.T) {
 	if len(installs) != 1 {
 		t.Fatalf("%d installs: %+v", len(installs), b.Commands)
 	}
-	for name, want := range map[string]string{"SHOP": "north", "MOST": "7", "TOKEN": "s3cret", "POD": "stock"} {
+	address := w.nodes()[0].Status.Addresses[0].Address
+	for name, want := range map[string]string{"SHOP": "north", "MOST": "7", "TOKEN": "s3cret", "POD": "stock", "POD_IP": address, "HOST_IP": address} {
 		if got := installs[0].Env[name]; got != want {
 			t.Errorf("%s is %q at the base, want %q", name, got, want)
 		}
