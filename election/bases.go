@@ -165,7 +165,7 @@ func (r *Replica) read(ctx context.Context, key string) error {
 	case apierrors.IsNotFound(err):
 		r.mu.Lock()
 		delete(r.leases, key)
-		r.state.BaseGone(key, 0, time.Now())
+		r.state.BaseGone(key, 0, nil, time.Now())
 		r.mu.Unlock()
 		return nil
 	case err != nil:

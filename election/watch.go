@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/tools/cache"
+
+	"module-controller/shard"
 )
 
 // watch follows the Leases of members and bases until ctx ends. Synced waits until
@@ -20,7 +22,7 @@ import (
 func (r *Replica) watch(ctx context.Context, wg *sync.WaitGroup) (synced func(context.Context) bool, err error) {
 	members := informer(r.members, labelComponent+"="+componentMember)
 	bases := informer(r.bases, labelComponent+"="+componentBase+","+labelEnv+" in ("+strings.Join(r.cfg.Envs, ",")+")")
-	memberEvents, err := members.AddEventHandler(handler(r.seeMember, r.memberGone))
+	memberEvents, err := members.AddEventHandler(handler(r.seeMember, func(l *coordinationv1.Lease, _ bool) { r.memberGone(l) }))
 	if err != nil {
 		return nil, fmt.Errorf("watch members: %w", err)
 	}
@@ -59,16 +61,19 @@ func informer(leases coordinationclient.LeaseInterface, selector string) cache.S
 	return i
 }
 
-func handler(see, gone func(*coordinationv1.Lease)) cache.ResourceEventHandler {
+// handler passes Leases on; gone is told whether they are as they were deleted, or only
+// as they were seen last.
+func handler(see func(*coordinationv1.Lease), gone func(l *coordinationv1.Lease, final bool)) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { see(obj.(*coordinationv1.Lease)) },
 		UpdateFunc: func(_, obj any) { see(obj.(*coordinationv1.Lease)) },
 		DeleteFunc: func(obj any) {
-			if missed, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+			missed, unseen := obj.(cache.DeletedFinalStateUnknown)
+			if unseen {
 				obj = missed.Obj
 			}
 			if l, ok := obj.(*coordinationv1.Lease); ok {
-				gone(l)
+				gone(l, !unseen)
 			}
 		},
 	}
@@ -120,12 +125,17 @@ func (r *Replica) seeBase(l *coordinationv1.Lease) {
 	r.queue.Add(l.Name)
 }
 
-func (r *Replica) baseGone(l *coordinationv1.Lease) {
+func (r *Replica) baseGone(l *coordinationv1.Lease, final bool) {
+	var last *shard.Lease
+	if final {
+		seen := parse(l)
+		last = &seen
+	}
 	r.mu.Lock()
 	if known := r.leases[l.Name]; known != nil && revision(known.ResourceVersion) <= revision(l.ResourceVersion) {
 		delete(r.leases, l.Name)
 	}
-	r.state.BaseGone(l.Name, revision(l.ResourceVersion), time.Now())
+	r.state.BaseGone(l.Name, revision(l.ResourceVersion), last, time.Now())
 	r.mu.Unlock()
 	r.queue.Add(l.Name)
 }

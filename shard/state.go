@@ -52,6 +52,7 @@ type State struct {
 // base is what is known of one base.
 type base struct {
 	lease  *Lease    // nil where there is none
+	last   *Lease    // as it was deleted, where that is known
 	since  time.Time // it was first seen as it is
 	epoch  int32     // the highest that was seen
 	wished bool      // somebody here asked for it
@@ -202,15 +203,21 @@ func (s *State) SeeBase(key string, l Lease, now time.Time) (lost bool) {
 func (b *base) drop() { b.held, b.leaving, b.yielded = false, time.Time{}, false }
 
 // BaseGone takes in that a base has no Lease. Revision is that of the deletion, 0
-// where a read found none.
-func (s *State) BaseGone(key string, revision uint64, now time.Time) {
+// where a read found none. Last is the Lease as it was deleted, nil where that is not
+// known.
+func (s *State) BaseGone(key string, revision uint64, last *Lease, now time.Time) {
 	b := s.bases[key]
 	if b == nil || revision != 0 && b.lease != nil && revision < b.lease.Revision {
 		return
 	}
+	dead := false
+	if b.last = last; last != nil {
+		b.epoch = max(b.epoch, last.Epoch)
+		_, dead = s.ended[last.Holder]
+	}
 	if b.lease != nil {
 		b.since = now
-		if !b.held {
+		if !b.held && !dead {
 			b.wished = false // whoever retired it knows best; a sign of life wishes again
 		}
 	}

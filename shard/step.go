@@ -87,7 +87,7 @@ func (s *State) turnMissing(key string, b *base, now time.Time) (Step, time.Dura
 	if wait, may := s.mayClaim(key, now); !may {
 		return Step{}, wait
 	}
-	if left := s.unchanged(b).Add(s.Missing).Sub(now); b.known && left > 0 && !Without("missing-waits") {
+	if left := s.missingUntil(b).Sub(now); b.known && left > 0 && !Without("missing-waits") {
 		return Step{}, left
 	}
 	b.tried = after(b.epoch)
@@ -96,6 +96,18 @@ func (s *State) turnMissing(key string, b *base, now time.Time) (Step, time.Dura
 		b.tried = max(b.tried, int32(now.Unix()/60)) //nolint:gosec // minutes fit until the year 6053
 	}
 	return Step{Kind: CreateBase, Epoch: b.tried}, 0
+}
+
+// missingUntil is how long a base's Lease must be missing before others than its owner
+// make it anew. An owner that lives does so at once; one that is certainly dead does
+// not.
+func (s *State) missingUntil(b *base) time.Time {
+	if b.last != nil {
+		if silent, dead := s.ended[b.last.Holder]; dead {
+			return silent
+		}
+	}
+	return s.unchanged(b).Add(s.Missing)
 }
 
 // unchanged is since when a base's Lease, or that there is none, is as it is; time in

@@ -179,7 +179,11 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 		return when(lost, "the claim is lost"), nil
 	case "nobase":
 		s.rev++
-		s.BaseGone(key, s.rev, s.now)
+		var last *Lease
+		if b := s.bases[key]; b != nil && opts["last"] != "unknown" {
+			last = b.lease
+		}
+		s.BaseGone(key, s.rev, last, s.now)
 	case "wish":
 		s.Wish(key, opts["node"] == "yes", s.now)
 	case "retire":
