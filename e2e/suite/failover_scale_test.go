@@ -3,6 +3,7 @@
 package suite
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -15,27 +16,27 @@ import (
 // killed are owned by others, with the broker's hint and without one.
 func TestScaleFailover(t *testing.T) {
 	bases := scaleOf(t, 300)
-	w := fleetOf(t, 3, bases)
 	for _, with := range []bool{true, false} {
-		check := w.undisturbed(bases)
-		victim := w.incarnation(1)
-		owned := w.shares()["module-controller-1"]
-		ended := func() {}
-		if !with {
-			ended = w.recorded.fault("broker dead", "")
-			w.must(w.broker.Kill()) // nobody is told then
-		}
-		w.recorded.fault("kill", victim)()
-		w.must(w.replicas[1].Kill())
-		took := w.ownedBy(30*time.Second, bases, victim)
-		t.Logf("%d of %d bases, hint %v: all owned by others %s after kill -9", owned, bases, with, took.Round(time.Millisecond))
-		if !with {
-			w.startBroker()
-		}
-		ended()
-		check()
-		w.must(w.replicas[1].Start(t.Context()))
-		w.settled()
+		t.Run(fmt.Sprintf("hint=%v", with), func(t *testing.T) {
+			w := fleetOf(t, 3, bases)
+			check := w.undisturbed(bases)
+			victim := w.incarnation(1)
+			owned := w.shares()["module-controller-1"]
+			ended := func() {}
+			if !with {
+				ended = w.recorded.fault("broker dead", "")
+				w.must(w.broker.Kill()) // nobody is told then
+			}
+			w.recorded.fault("kill", victim)()
+			w.must(w.replicas[1].Kill())
+			took := w.ownedBy(30*time.Second, bases, victim)
+			t.Logf("%d of %d bases: all owned by others %s after kill -9", owned, bases, took.Round(time.Millisecond))
+			if !with {
+				w.startBroker()
+			}
+			ended()
+			check()
+		})
 	}
 }
 
