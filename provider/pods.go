@@ -3,13 +3,13 @@ package provider
 import (
 	"context"
 	"maps"
-	"strings"
 	"sync"
 
 	"github.com/virtual-kubelet/virtual-kubelet/errdefs"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/client-go/tools/cache"
 
 	"module-controller/provider/plan"
 )
@@ -151,7 +151,10 @@ func (s *podStore) cannotResolve(pod *corev1.Pod, why string) {
 // notHandedOver is told why virtual-kubelet could not hand a pod over, by the pod's
 // key. Not for all that it cannot resolve it writes an Event.
 func (s *podStore) notHandedOver(key string, why error) {
-	namespace, name, _ := strings.Cut(key, "/")
+	namespace, name, err := cache.SplitMetaNamespaceKey(key)
+	if err != nil {
+		return // not a pod's
+	}
 	if pod := s.provider.shown.get(namespace, name); pod != nil {
 		s.cannotResolve(pod, why.Error())
 	}
