@@ -66,7 +66,7 @@ func (t *Tunnel) direct(r *remote, b tunnel.BaseID, c tunnel.Command) (string, e
 		t.meter.Dropped(Name, arklet.ReasonOf(err))
 		return "", err
 	}
-	t.report(report)
+	t.report(r, report)
 	if report.Answer != nil {
 		return string(report.Answer.Outcome), nil
 	}
@@ -104,7 +104,7 @@ func (t *Tunnel) install(r *remote, b tunnel.BaseID, c tunnel.Command) (string, 
 				t.meter.Dropped(Name, arklet.ReasonOf(err))
 				return "", err
 			}
-			t.report(tunnel.Report{Base: b, Answer: done})
+			t.report(r, tunnel.Report{Base: b, Answer: done})
 			if progress != arklet.Accepted {
 				return string(done.Outcome), nil
 			}
@@ -135,7 +135,7 @@ func (t *Tunnel) help(r *remote, b tunnel.BaseID) {
 		t.log.Debug("base told nothing of its commands", zap.Stringer("base", b), zap.Error(err))
 		return
 	}
-	t.report(tunnel.Report{Base: b, Features: &tunnel.Features{Switch: arklet.HasSwitch(commands), Settings: true}})
+	t.report(r, tunnel.Report{Base: b, Features: &tunnel.Features{Switch: arklet.HasSwitch(commands), Settings: true}})
 }
 
 var errTooLong = errors.New("the answer is too long")

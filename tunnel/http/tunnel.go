@@ -208,13 +208,13 @@ func (t *Tunnel) start(r *remote, work func()) bool {
 	return true
 }
 
-// report passes a report on, unless Run has ended.
-func (t *Tunnel) report(r tunnel.Report) {
+// report passes on what a base answered, unless Run has ended or the base is not
+// followed any more: nothing is reported of it once Unfollow has returned.
+func (t *Tunnel) report(from *remote, r tunnel.Report) {
 	t.mu.Lock()
-	sink := t.sink
-	t.mu.Unlock()
-	if sink != nil {
+	defer t.mu.Unlock()
+	if t.sink != nil && from.ctx.Err() == nil {
 		r.Tunnel, r.Received = Name, time.Now()
-		sink.Report(r)
+		t.sink.Report(r) // which returns at once
 	}
 }
