@@ -232,6 +232,18 @@ func (r *Replica) Claim(id tunnel.BaseID) (shard.Claim, bool) {
 	return shard.Claim{}, false
 }
 
+// Held says whether a base is this replica's, also while it may not act. Asking wishes
+// for nothing.
+func (r *Replica) Held(id tunnel.BaseID) bool {
+	key, err := r.cfg.Name(id)
+	if err != nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Holds(key)
+}
+
 // Yielded says that nothing is under way on a base that is to be handed over. It
 // returns at once.
 func (r *Replica) Yielded(id tunnel.BaseID) { r.told(id, r.state.Yielded) }

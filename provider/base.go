@@ -40,7 +40,9 @@ type served struct {
 	started  time.Time // when its process started, by our clock; zero if unknown
 	features tunnel.Features
 
-	seesPods  bool // the cache has shown all pods that were there when it was claimed
+	epoch     int32     // of the claim
+	claimed   time.Time // when the claim was seen to be held
+	seesPods  bool      // the cache has shown all pods that were there then
 	attempts  map[string]plan.Attempt
 	failures  map[tunnel.ModuleKey]plan.Failure
 	installed map[tunnel.ModuleKey]bool

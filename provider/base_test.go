@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"module-controller/shard"
 	"module-controller/tunnel"
 )
 
@@ -61,14 +60,6 @@ func TestWhatCannotBeAskedIsNotWaitedFor(t *testing.T) {
 		t.Error("it owes no answer")
 	}
 }
-
-type owner struct {
-	claim shard.Claim
-	held  bool
-}
-
-func (o *owner) Claim(tunnel.BaseID) (shard.Claim, bool) { return o.claim, o.held }
-func (o *owner) Yielded(tunnel.BaseID)                   {}
 
 // A status that may not be written now is not lost: virtual-kubelet tries again.
 func TestAStatusThatMayNotBeWrittenNowIsTriedAgain(t *testing.T) {

@@ -153,6 +153,10 @@ func (f *facade) onNode(node string) []*corev1.Pod {
 	return pods
 }
 
+// version is a resource version that the cache of pods has reached; empty where that is
+// not known.
+func (f *facade) version() string { return f.informer.GetStore().LastStoreSyncResourceVersion() }
+
 // get gives a shown pod, as the API server has it now.
 func (f *facade) get(namespace, name string) *corev1.Pod {
 	f.mu.Lock()

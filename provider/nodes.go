@@ -223,7 +223,6 @@ func nodePatch(was, is *corev1.Node) ([]byte, error) {
 // retire ends a base's life here: its Node is deleted, what was installed on it
 // is remembered in case it comes back, and its claim is given up.
 func (p *Provider) retire(ctx context.Context, b *base, why string) error {
-	p.letGo(b)
 	if node := newest(b.written, p.nodes.get(b.node)); node != nil {
 		err := p.deps.Client.CoreV1().Nodes().Delete(ctx, b.node, *metav1.NewPreconditionDeleteOptions(string(node.UID)))
 		p.meter.Wrote("node", err)
@@ -231,6 +230,7 @@ func (p *Provider) retire(ctx context.Context, b *base, why string) error {
 			return fmt.Errorf("delete node %s: %w", b.node, err)
 		}
 	}
+	p.letGo(b)
 	p.log.Info("base retired", zap.Stringer("base", b.id), zap.String("node", b.node), zap.String("why", why))
 	if len(b.installed) > 0 {
 		p.installed.Add(b.id, b.installed)

@@ -17,6 +17,14 @@ func originOf(h tunnel.Heartbeat) origin {
 	return origin{h.IP, h.Hostname, h.Name, h.Cluster, h.Version, h.Port}
 }
 
+// same says whether two origins are one base. Over MQTT it tells no port.
+func (o origin) same(other origin) bool {
+	if o.port == 0 || other.port == 0 {
+		o.port, other.port = 0, 0
+	}
+	return o == other
+}
+
 // origins watches from where heartbeats with one identity come. One origin that
 // gives way to another is a base that moved; two that alternate are two live
 // bases.
@@ -35,12 +43,12 @@ const returnsOfTwo = 3
 // hear records a heartbeat and says whether the origin changed.
 func (o *origins) hear(h tunnel.Heartbeat) bool {
 	from := originOf(h)
-	if o.currentAt.IsZero() || from == o.current {
+	if o.currentAt.IsZero() || from.same(o.current) {
 		changed := o.currentAt.IsZero()
 		o.current, o.currentAt = from, h.Received
 		return changed
 	}
-	if from == o.previous {
+	if from.same(o.previous) {
 		o.returns++
 		o.contested = h.Received
 	} else {

@@ -12,6 +12,7 @@ func TestOriginsTellTwoLiveBasesFromOneThatMoved(t *testing.T) {
 	a := tunnel.Heartbeat{IP: "192.0.2.1", Name: "shop"}
 	b := tunnel.Heartbeat{IP: "192.0.2.2", Name: "shop"}
 	ported := tunnel.Heartbeat{IP: "192.0.2.1", Name: "shop", Port: 7}
+	beside := tunnel.Heartbeat{IP: "192.0.2.1", Name: "shop", Port: 8}
 	for _, c := range []struct {
 		name     string
 		heard    []tunnel.Heartbeat
@@ -20,7 +21,8 @@ func TestOriginsTellTwoLiveBasesFromOneThatMoved(t *testing.T) {
 		{"one", []tunnel.Heartbeat{a, a, a, a}, false},
 		{"moved", []tunnel.Heartbeat{a, a, b, b}, false},
 		{"moved, and one late message", []tunnel.Heartbeat{a, b, a, b, b}, false},
-		{"two on one host", []tunnel.Heartbeat{a, ported, a, ported, a}, true},
+		{"two on one host", []tunnel.Heartbeat{ported, beside, ported, beside, ported}, true},
+		{"one, over HTTP and over MQTT, which tells no port", []tunnel.Heartbeat{a, ported, a, ported, a}, false},
 		{"two", []tunnel.Heartbeat{a, b, a, b, a}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

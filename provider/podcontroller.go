@@ -26,9 +26,9 @@ func (p *Provider) newPodController() (*vknode.PodController, error) {
 		SecretInformer:    secrets{client: p.deps.Client},
 		ServiceInformer:   noServices{},
 
-		SyncPodsFromKubernetesRateLimiter:        podRetries(),
-		DeletePodsFromKubernetesRateLimiter:      podRetries(),
-		SyncPodStatusFromProviderRateLimiter:     podRetries(),
+		SyncPodsFromKubernetesRateLimiter:        podRetries(retryMax),
+		DeletePodsFromKubernetesRateLimiter:      podRetries(retryMax),
+		SyncPodStatusFromProviderRateLimiter:     podRetries(statusRetryMax),
 		SyncPodsFromKubernetesShouldRetryFunc:    p.retryHandover,
 		DeletePodsFromKubernetesShouldRetryFunc:  retryAlways,
 		SyncPodStatusFromProviderShouldRetryFunc: retryAlways,
@@ -40,10 +40,14 @@ func (p *Provider) newPodController() (*vknode.PodController, error) {
 	return controller, nil
 }
 
+// statusRetryMax bounds the pause before a status is tried again: after an outage of the
+// API the pods show soon what is so.
+const statusRetryMax = 2 * time.Second
+
 // podRetries delays a pod's first turn by a millisecond: the controller's own
 // default is a bucket for ten pods a second.
-func podRetries() workqueue.TypedRateLimiter[any] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[any](time.Millisecond, retryMax)
+func podRetries(most time.Duration) workqueue.TypedRateLimiter[any] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[any](time.Millisecond, most)
 }
 
 // retryAlways never gives a pod up; the default does after 20 tries.

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/virtual-kubelet/virtual-kubelet/errdefs"
@@ -266,6 +267,17 @@ func (s *podStore) write(pod *corev1.Pod, status corev1.PodStatus) {
 	changed := *pod
 	changed.Status = status
 	notify(&changed)
+}
+
+// writing says whether a status of a pod that is there is being written.
+func (s *podStore) writing(node string) bool {
+	current := s.provider.shown.onNode(node)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(current, func(pod *corev1.Pod) bool {
+		entry := s.pods[node][pod.UID]
+		return entry != nil && entry.written != nil && entry.writtenVersion == ""
+	})
 }
 
 // wrote records the version that a status write made.

@@ -20,12 +20,15 @@ import (
 	"module-controller/tunnel"
 )
 
-// Owner says whether this replica may act for a base. Both return at once.
+// Owner says whether this replica may act for a base. All return at once.
 type Owner interface {
 	// Claim: ok is false while the claim is not held, and asking is how the claim is
 	// wished for. The owner calls Provider.Changed when it gains or loses one, or is
 	// about to hand it over.
 	Claim(tunnel.BaseID) (c shard.Claim, ok bool)
+	// Held says whether the base is this replica's, also while it may not act because
+	// the API server is away; asking wishes for nothing.
+	Held(tunnel.BaseID) bool
 	// Yielded says that nothing is under way on a base whose claim is Leaving.
 	Yielded(tunnel.BaseID)
 }
@@ -61,6 +64,7 @@ type Provider struct {
 	nodes *nodeCache
 	pods  *podStore
 	shown *facade
+	fence *fence
 
 	// What is remembered of what is no more, bounded by Config.Remembered.
 	failures  *lru.Cache[failureKey, plan.Failure]
@@ -109,7 +113,7 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 		retryFirst, retryMax))
 	p.nodes = newNodeCache(deps.Client)
 	p.shown = newFacade(newPodInformer(deps.Client), p.nodes.address)
-	p.pods = newPodStore(p)
+	p.pods, p.fence = newPodStore(p), newFence()
 	var err error
 	p.failures, err = lru.New[failureKey, plan.Failure](cfg.Remembered)
 	errs = append(errs, err)
@@ -161,6 +165,7 @@ func (p *Provider) Run(ctx context.Context) error {
 			failed <- fmt.Errorf("run pod controller: %w", err)
 		}
 	})
+	wg.Go(func() { p.fence.run(ctx, p.deps.Client, p.log) })
 	for range p.cfg.Workers {
 		wg.Go(func() { p.work(ctx) })
 	}

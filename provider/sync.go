@@ -30,14 +30,14 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 		p.bases.remove(b)
 		return 0, nil
 	}
-	claim, held := p.deps.Owner.Claim(id)
+	claim, held := p.claimOf(b)
 	if !held {
-		p.letGo(b)
 		return p.cfg.GoneAfter, nil // the owner says when that changes
 	}
 	if !b.owned {
-		b.begin(p.nodes.get(b.node), now, p.cfg.StaleAfter)
+		b.begin(claim, p.nodes.get(b.node), now, p.cfg.StaleAfter)
 		p.pods.serveNode(b.node)
+		p.fence.want(b.claimed)
 	}
 	conflict, conflictEnds := m.origins.conflict(now, p.cfg.StaleAfter)
 	if b.takenOver != nil && conflict == "" {
@@ -51,29 +51,27 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 	}
 	p.noteAge(b, age, conflict)
 
+	seen := p.shown.version() // read before the pods are: they are at least as new
 	pods := p.pods.onNode(b.node)
 	out := plan.Modules(p.inputOf(b, now, age, conflict, pods))
+	if !idle(out) && !p.seesPods(ctx, b, seen, pods) {
+		out = withheld(b, out, now)
+	}
 	p.remember(b, out)
 	commands := p.affordable(b, claim, now, out.Commands)
 	b.installed = b.withInstalled(commands)
 	noteDue := b.noteInstalled(now, claim.Leaving)
 	if err := p.ensureNode(ctx, b, age, now, pods); err != nil {
+		p.show(ctx, b, out) // what has ended is told nowhere else
 		return 0, err
 	}
 	p.shown.claim(b.node)
-	var withheld time.Time
-	if len(commands) > 0 && !p.seesPods(ctx, b, pods) {
-		commands, withheld = nil, now.Add(podsPause)
-	}
 	if still, held := p.deps.Owner.Claim(id); held && !still.Leaving && still.Epoch == claim.Epoch {
 		p.send(ctx, b, claim, commands) // the write of the Node may have taken long
 	}
 	p.show(ctx, b, out)
 	if claim.Leaving {
-		if b.underWay() == 0 {
-			p.deps.Owner.Yielded(id)
-		}
-		return p.cfg.ListEvery, nil // answers wake the base before that
+		return p.leave(ctx, b, now, out), nil
 	}
 	needed := out.Ask || !p.heardOverThisLink(b)
 	p.poll(ctx, b, now, needed)
@@ -81,7 +79,39 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 	if len(out.Commands) == 0 && len(b.attempts) == 0 && !out.Ask {
 		b.settle(b.modules)
 	}
-	return p.nextLook(b, now, needed, out.Next, age.Next, conflictEnds, noteDue, withheld), nil
+	return p.nextLook(b, now, needed, out.Next, age.Next, conflictEnds, noteDue), nil
+}
+
+// claimOf gives the right to act for a base, and stops serving a base that is not
+// ours. While a base is ours and we may not act for it, it is served still: what is
+// under way on it goes on, and what it says is taken in.
+func (p *Provider) claimOf(b *base) (claim shard.Claim, held bool) {
+	claim, held = p.deps.Owner.Claim(b.id)
+	again := held && b.owned && claim.Epoch != b.epoch // it was lost, and won again since
+	if again || !held && !(b.owned && p.deps.Owner.Held(b.id)) {
+		p.letGo(b)
+	}
+	return claim, held
+}
+
+// leaveLook is how soon it is looked again whether the statuses of a base that is to be
+// handed over are written.
+const leaveLook = 20 * time.Millisecond
+
+// leave lets a base be handed over once nothing is under way on it: each command has
+// ended, and what the pods should show is written. The next owner knows of neither.
+func (p *Provider) leave(ctx context.Context, b *base, now time.Time, out plan.Output) time.Duration {
+	if len(b.attempts) == 0 && !p.pods.writing(b.node) {
+		p.deps.Owner.Yielded(b.id)
+		return p.cfg.ListEvery
+	}
+	if out.Ask {
+		p.poll(ctx, b, now, true)
+	}
+	if len(b.attempts) > 0 {
+		return p.nextLook(b, now, out.Ask, out.Next)
+	}
+	return leaveLook
 }
 
 // adoptClaimed makes a record of a base that was claimed although it was not heard
@@ -92,11 +122,11 @@ func (p *Provider) adoptClaimed(id tunnel.BaseID) *base {
 	if err != nil {
 		return nil
 	}
+	if !p.deps.Owner.Held(id) {
+		return nil
+	}
 	node := p.nodes.get(name)
 	if node == nil {
-		if _, held := p.deps.Owner.Claim(id); !held {
-			return nil
-		}
 		since, _, _ := p.unheard.PeekOrAdd(id, time.Now())
 		if !since.IsZero() && time.Since(since) >= p.cfg.StaleAfter {
 			p.unheard.Remove(id)
@@ -108,6 +138,8 @@ func (p *Provider) adoptClaimed(id tunnel.BaseID) *base {
 	}
 	beat, _, err := plan.Adopt(node)
 	if err != nil || !p.envs[beat.Base.Env] || p.tunnels[beat.Tunnel] == nil {
+		p.log.Warn("base given up: its node is of a tunnel that is not served here", zap.Stringer("base", id), zap.String("tunnel", beat.Tunnel))
+		p.deps.Retired(id) // a Lease that is renewed would keep the Node Ready for ever
 		return nil
 	}
 	return p.bases.add(id, func() *base { return newBase(id, name, beat, nil) })
@@ -124,17 +156,22 @@ func (p *Provider) vanished(b *base, now time.Time) bool {
 
 // begin starts to serve a base as it is. What this process knew of it from before
 // may be wrong: somebody else served it.
-func (b *base) begin(node *corev1.Node, now time.Time, stale time.Duration) {
+func (b *base) begin(claim shard.Claim, node *corev1.Node, now time.Time, stale time.Duration) {
 	if now.Sub(b.heardAt) >= stale {
 		b.heardAt = time.Time{} // whoever served it knows better
 	}
 	was := b.beat
+	if b.takenOver != nil {
+		was = *b.takenOver
+	}
 	b.served = newBase(b.id, b.node, was, b.installed).served
-	b.owned = true
+	b.owned, b.epoch, b.claimed = true, claim.Epoch, time.Now()
 	if node == nil {
 		return
 	}
-	b.notReady = plan.NotReadyOf(node)
+	if b.notReady = plan.NotReadyOf(node); b.notReady == plan.ReasonBaseNotAnswering {
+		b.unanswered = now // until it answers
+	}
 	if beat, installed, err := plan.Adopt(node); err == nil {
 		b.beat, b.installed, b.noted = beat, installed, maps.Clone(installed)
 	}

@@ -178,6 +178,12 @@ func (s *State) Claim(key string, now time.Time) (Claim, bool) {
 	return Claim{Holder: s.Self, Epoch: b.epoch, Deadline: deadline, Leaving: !b.leaving.IsZero()}, true
 }
 
+// Holds says whether a base is held, whether or not this replica may act now.
+func (s *State) Holds(key string) bool {
+	b := s.bases[key]
+	return b != nil && b.held && !b.retire
+}
+
 // SeeBase takes in a base's Lease, from a watch, a read or the answer to a write.
 // It says whether a claim was lost by it.
 func (s *State) SeeBase(key string, l Lease, now time.Time) (lost bool) {

@@ -55,10 +55,12 @@ type Pod struct {
 }
 
 // Fault is what was done to the system, from when until when. Killed names the
-// incarnation whose process was killed.
+// incarnation whose process was killed, Silenced those that could not renew their
+// membership from the beginning to the end.
 type Fault struct {
 	Begun, Ended time.Time
 	Name, Killed string
+	Silenced     []string
 }
 
 // History is all of it.
@@ -76,6 +78,9 @@ type History struct {
 const (
 	// Takeover is how soon a killed owner's bases are owned again.
 	Takeover = 12 * time.Second
+	// act is how long a replica may act after its last renewal (ACT_WINDOW), and
+	// onTheWay how long what it sent until then may be on its way to a base.
+	act, onTheWay = 3500 * time.Millisecond, time.Second
 	// calm and healing are how soon a pod shows what is so, without a fault and after
 	// the end of one.
 	calm, healing = 10 * time.Second, 60 * time.Second
@@ -108,8 +113,8 @@ func (h *History) Check() (violations []string, r Report) {
 	for _, p := range h.Pods {
 		c.prompt(p)
 	}
-	for _, f := range h.Faults {
-		c.takenOver(f)
+	for i := range h.Faults {
+		c.takenOver(i)
 	}
 	return c.found, c.report
 }
@@ -173,12 +178,25 @@ func (c *check) order(base string) {
 		if c.holders[base][epoch] == "" {
 			c.bad("I1: %s got %s %s of epoch %d, which nobody had", base, command.Verb, command.Module, epoch)
 		}
+		c.silent(base, command, c.holders[base][epoch])
 		for _, claim := range over {
 			if claim.Epoch > epoch && command.At.After(claim.At) {
 				c.bad("I1: %s got %s %s of epoch %d at %s, after %s had it with epoch %d at %s",
 					base, command.Verb, command.Module, epoch, stamp(command.At), claim.Holder, claim.Epoch, stamp(claim.At))
 				break
 			}
+		}
+	}
+}
+
+// silent checks that whoever cannot renew its membership sends nothing once its time
+// to act is over.
+func (c *check) silent(base string, command Command, sender string) {
+	for _, f := range c.Faults {
+		over := f.Begun.Add(act + onTheWay)
+		if slices.Contains(f.Silenced, sender) && command.At.After(over) && command.At.Before(f.Ended) {
+			c.bad("I1: %s got %s %s at %s from %s, which could not renew since %s (%s)",
+				base, command.Verb, command.Module, stamp(command.At), sender, stamp(f.Begun), f.Name)
 		}
 	}
 }
@@ -213,6 +231,7 @@ func (c *check) asked(base string) {
 		}
 	}
 	deeds := c.Deeds[base]
+	given := map[[2]string]bool{} // verb and pod; a pod has one module
 	for _, command := range deeds.Commands {
 		_, uid, err := request(command.Request)
 		if err != nil || uid == "controller" {
@@ -220,6 +239,11 @@ func (c *check) asked(base string) {
 		}
 		if p, known := byUID[uid]; !known || p.Module != command.Module {
 			c.bad("I5: %s got %s %s for pod %s, which did not ask for it", base, command.Verb, command.Module, uid)
+		}
+		if once := [2]string{command.Verb, uid}; given[once] {
+			c.bad("I5: %s got %s %s for pod %s again at %s (%s)", base, command.Verb, command.Module, uid, stamp(command.At), command.Request)
+		} else {
+			given[once] = true
 		}
 	}
 	c.counts(base, "installed", deeds.Installs, installs)
@@ -273,13 +297,14 @@ func later(a, b time.Time) time.Time {
 
 // takenOver checks that the bases of a killed replica were owned again in time, where
 // nothing else happened meanwhile.
-func (c *check) takenOver(f Fault) {
+func (c *check) takenOver(i int) {
+	f := c.Faults[i]
 	if f.Killed == "" {
 		return
 	}
 	until := f.Begun.Add(Takeover)
-	for _, o := range c.Faults {
-		if o != f && o.Begun.Before(until) && o.Ended.Add(Takeover).After(f.Begun) {
+	for j, o := range c.Faults {
+		if j != i && o.Begun.Before(until) && o.Ended.Add(Takeover).After(f.Begun) {
 			return // the slower of two faults says nothing of one
 		}
 	}

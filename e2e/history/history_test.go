@@ -55,6 +55,12 @@ func TestEachViolationIsFound(t *testing.T) {
 		"commands out of order": {deeds(func(d *Deeds) {
 			d.Commands = append(d.Commands, Command{at(23), "install", "m:1", "1-p-1-3"})
 		}), "I2: b got install m:1 of epoch 1"},
+		"a command of who was cut off": {func(h *History) {
+			h.Faults = []Fault{{Begun: at(25), Ended: at(40), Name: "api cut", Silenced: []string{"a_2"}}}
+		}, "I1: b got uninstall m:1 at 12:00:30.500 from a_2, which could not renew since 12:00:25.000 (api cut)"},
+		"a command that is given again": {deeds(func(d *Deeds) {
+			d.Commands = append(d.Commands, Command{at(30.7), "uninstall", "m:1", "2-p-1-2"})
+		}), "I5: b got uninstall m:1 for pod p-1 again at 12:00:30.700 (2-p-1-2)"},
 		"a command without a request":    {deeds(func(d *Deeds) { d.Commands[0].Request = "" }), "I5: b got install m:1 with the request"},
 		"a command for another's pod":    {deeds(func(d *Deeds) { d.Commands[0].Request = "1-p-2-1" }), "I5: b got install m:1 for pod p-2"},
 		"a module installed twice":       {deeds(func(d *Deeds) { d.Installs["m:1"] = 2 }), "I5: m:1 was installed 2 times on b, want 1"},
@@ -84,6 +90,25 @@ func TestAModuleFromBefore(t *testing.T) {
 	h.Deeds["b"] = Deeds{Commands: h.Deeds["b"].Commands[1:], Uninstalls: map[string]int{"m:1": 1}}
 	if bad, _ := h.Check(); len(bad) > 0 {
 		t.Errorf("violations: %v", bad)
+	}
+}
+
+// Who is cut off may act for as long as its last renewal permits, and again when the
+// fault is over.
+func TestWhoIsCutOffActsForAWhile(t *testing.T) {
+	for name, f := range map[string]Fault{
+		"it began just now":     {Begun: at(27), Ended: at(40)},
+		"it is over":            {Begun: at(20), Ended: at(30)},
+		"somebody else was cut": {Begun: at(20), Ended: at(40), Silenced: []string{"a_1"}},
+	} {
+		h := good()
+		if f.Silenced == nil {
+			f.Silenced = []string{"a_2"}
+		}
+		h.Faults = append(h.Faults, f)
+		if bad, _ := h.Check(); len(bad) > 0 {
+			t.Errorf("%s: %v", name, bad)
+		}
 	}
 }
 

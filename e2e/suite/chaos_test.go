@@ -24,7 +24,8 @@ import (
 // TestChaos has faults happen to three replicas and to what is around them, one
 // after the other, in the order of a seed, while modules are installed and
 // uninstalled all the time. In the end everything that happened is checked against
-// the invariants (package history), and goroutines are as many as before.
+// the invariants (package history), and goroutines, open files and the heap are about
+// what they were.
 //
 // CHAOS_FOR says for how long (10m), CHAOS_SEED which faults, CHAOS_BASES and
 // CHAOS_LOADERS how many bases there are (60) and how many pods come and go at a
@@ -38,7 +39,7 @@ func TestChaos(t *testing.T) {
 	}
 	t.Logf("CHAOS_SEED=%d CHAOS_FOR=%s CHAOS_BASES=%d CHAOS_LOADERS=%d", seed, long, bases, loaders)
 	c := newChaos(t, bases, seed)
-	before := c.goroutines()
+	before := c.footprints()
 
 	stop := c.load(loaders, bases)
 	t.Cleanup(stop)
@@ -49,9 +50,9 @@ func TestChaos(t *testing.T) {
 	c.settled()
 	c.ownedBy(patience, bases)
 	c.eachListed()
-	for i, n := range c.goroutines() {
-		if n > 1.2*before[i]+10 {
-			t.Errorf("I7: replica %d has %v goroutines, had %v", i, n, before[i])
+	for i, now := range c.footprints() {
+		if was := before[i]; now.goroutines > 1.2*was.goroutines+10 || now.files > was.files+10 || now.heap > 2*was.heap+20e6 {
+			t.Errorf("I7: replica %d has %+v, had %+v", i, now, was)
 		}
 	}
 	t.Logf("%v: %s", c.kinds, summary(c.keptRules()))
@@ -102,11 +103,7 @@ func violationsOf(t *testing.T, controller, fault string) []string {
 		c.lasts(5 * time.Second)
 		for _, f := range c.faults(n) {
 			if f.name == fault {
-				ended := c.fault(f.name, "")
-				c.must(f.begin())
-				c.lasts(f.most)
-				c.must(f.end())
-				ended()
+				c.inflict(n, f, f.most)
 			}
 		}
 	}
@@ -161,12 +158,19 @@ func newChaos(t *testing.T, bases int, seed uint64) *chaos {
 	return &chaos{recorder: r, bases: bases, rng: rand.New(rand.NewPCG(seed, seed)), kinds: map[string]int{}, field: field}
 }
 
-func (c *chaos) goroutines() (of []float64) {
+// footprint is what a replica takes: goroutines, open files, bytes of heap.
+type footprint struct{ goroutines, files, heap float64 }
+
+func (c *chaos) footprints() (of []footprint) {
 	c.Helper()
 	for _, r := range c.replicas {
-		n, err := r.Metric("go_goroutines")
-		c.must(err)
-		of = append(of, n)
+		var f footprint
+		for name, value := range map[string]*float64{"go_goroutines": &f.goroutines, "process_open_fds": &f.files, "go_memstats_heap_inuse_bytes": &f.heap} {
+			n, err := r.Metric(name)
+			c.must(err)
+			*value = n
+		}
+		of = append(of, f)
 	}
 	return of
 }
@@ -184,7 +188,8 @@ type fault struct {
 	name       string
 	most       time.Duration // it lasts
 	kills      bool
-	alone      bool // nothing else happens for a while before and after it
+	silences   []int // replicas that cannot renew their membership meanwhile
+	alone      bool  // nothing else happens for a while before and after it
 	begin, end func() error
 }
 
@@ -194,21 +199,22 @@ func (c *chaos) faults(n int) []fault {
 	replica, between := c.replicas[n], c.links[n]
 	start := func() error { return replica.Start(c.Context()) }
 	nothing := func() error { return nil }
+	one, all := []int{n}, []int{0, 1, 2}
 	return []fault{
-		{"kill alone", short, true, true, replica.Kill, start},
-		{"kill", short, true, false, replica.Kill, start},
-		{"restart", short, false, false, func() error { return replica.Stop(40 * time.Second) }, start},
-		{"freeze", long, false, false, func() error { return replica.Signal(syscall.SIGSTOP) }, func() error { return replica.Signal(syscall.SIGCONT) }},
-		{"api blackhole", long, false, false, between.api.Blackhole, between.api.Pass},
-		{"api cut", long, false, false, between.api.Cut, between.api.Pass},
-		{"api slow", long, false, false, func() error { return between.api.Delay(700 * time.Millisecond) }, between.api.Pass},
-		{"broker blackhole", long, false, false, between.broker.Blackhole, between.broker.Pass},
-		{"broker cut", long, false, false, between.broker.Cut, between.broker.Pass},
-		{"api frozen for all", long, false, false, func() error { return plane.Freeze(controlplane.APIServer) }, func() error { return plane.Thaw(controlplane.APIServer) }},
-		{"bases cut from the broker", short, false, false, c.field.Cut, c.field.Pass},
-		{"broker restarted", short, false, false, c.broker.Kill, func() error { c.startBroker(); return nil }},
-		{"lease deleted", short, false, false, c.deleteLease, nothing},
-		{"membership deleted", short, false, false, func() error { return c.deleteMembership(n) }, nothing},
+		{name: "kill alone", most: short, kills: true, alone: true, begin: replica.Kill, end: start},
+		{name: "kill", most: short, kills: true, begin: replica.Kill, end: start},
+		{name: "restart", most: short, begin: func() error { return replica.Stop(40 * time.Second) }, end: start},
+		{name: "freeze", most: long, silences: one, begin: func() error { return replica.Signal(syscall.SIGSTOP) }, end: func() error { return replica.Signal(syscall.SIGCONT) }},
+		{name: "api blackhole", most: long, silences: one, begin: between.api.Blackhole, end: between.api.Pass},
+		{name: "api cut", most: long, silences: one, begin: between.api.Cut, end: between.api.Pass},
+		{name: "api slow", most: long, begin: func() error { return between.api.Delay(700 * time.Millisecond) }, end: between.api.Pass},
+		{name: "broker blackhole", most: long, begin: between.broker.Blackhole, end: between.broker.Pass},
+		{name: "broker cut", most: long, begin: between.broker.Cut, end: between.broker.Pass},
+		{name: "api frozen for all", most: long, silences: all, begin: func() error { return plane.Freeze(controlplane.APIServer) }, end: func() error { return plane.Thaw(controlplane.APIServer) }},
+		{name: "bases cut from the broker", most: short, begin: c.field.Cut, end: c.field.Pass},
+		{name: "broker restarted", most: short, begin: c.broker.Kill, end: func() error { c.startBroker(); return nil }},
+		{name: "lease deleted", most: short, begin: c.deleteLease, end: nothing},
+		{name: "membership deleted", most: short, begin: func() error { return c.deleteMembership(n) }, end: nothing},
 	}
 }
 
@@ -223,17 +229,26 @@ func (c *chaos) happen() {
 		c.lasts(history.Takeover)
 		defer c.lasts(history.Takeover)
 	}
+	c.kinds[f.name]++
+	c.inflict(n, f, d)
+	c.lasts(c.span(0, 3*time.Second))
+}
+
+// inflict has a fault happen to a replica, or around it, for a time.
+func (c *chaos) inflict(n int, f fault, lasts time.Duration) {
 	killed := ""
 	if f.kills {
 		killed = c.incarnation(n)
 	}
-	c.kinds[f.name]++
-	ended := c.fault(f.name, killed)
+	var silenced []string
+	for _, r := range f.silences {
+		silenced = append(silenced, c.incarnation(r))
+	}
+	ended := c.fault(f.name, killed, silenced...)
 	c.must(f.begin())
-	c.lasts(d)
+	c.lasts(lasts)
+	ended() // who is silenced may act again while the end is made
 	c.must(f.end())
-	ended()
-	c.lasts(c.span(0, 3*time.Second))
 }
 
 func (c *chaos) deleteLease() error {

@@ -16,7 +16,7 @@ import (
 // killed are owned by others, with the broker's hint and without one.
 func TestScaleFailover(t *testing.T) {
 	bases := scaleOf(t, 300)
-	for _, with := range []bool{true, false} {
+	for with, within := range map[bool]time.Duration{true: 4 * time.Second, false: 12 * time.Second} {
 		t.Run(fmt.Sprintf("hint=%v", with), func(t *testing.T) {
 			w := fleetOf(t, 3, bases)
 			check := w.undisturbed(bases)
@@ -31,6 +31,9 @@ func TestScaleFailover(t *testing.T) {
 			w.must(w.replicas[1].Kill())
 			took := w.ownedBy(30*time.Second, bases, victim)
 			t.Logf("%d of %d bases: all owned by others %s after kill -9", owned, bases, took.Round(time.Millisecond))
+			if took > within {
+				t.Errorf("that is later than %s", within)
+			}
 			if !with {
 				w.startBroker()
 			}
@@ -63,6 +66,9 @@ func TestScaleClaims(t *testing.T) {
 	bare := w.bareUpdates(bases)
 	t.Logf("%d bases of a dead replica were claimed at %.0f a second; bare client-go updated as many Leases at %.0f a second: %.0f %%",
 		bases, claims, bare, 100*claims/bare)
+	if claims < 0.6*bare {
+		t.Error("60 % were promised")
+	}
 	w.must(w.replicas[0].Start(t.Context()))
 }
 

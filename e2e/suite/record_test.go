@@ -184,13 +184,14 @@ func (r *recorder) until(uid types.UID, within time.Duration, is func(history.Po
 }
 
 // fault notes that a fault begins; the function notes its end. Killed is the
-// incarnation whose process it kills.
-func (r *recorder) fault(name, killed string) (ended func()) {
+// incarnation whose process it kills, silenced are those that it keeps from renewing
+// their membership.
+func (r *recorder) fault(name, killed string, silenced ...string) (ended func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	i := len(r.h.Faults)
 	now := time.Now()
-	r.h.Faults = append(r.h.Faults, history.Fault{Begun: now, Ended: now, Name: name, Killed: killed})
+	r.h.Faults = append(r.h.Faults, history.Fault{Begun: now, Ended: now, Name: name, Killed: killed, Silenced: silenced})
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -85,6 +85,9 @@ func TestScale(t *testing.T) {
 	slices.Sort(took)
 	t.Logf("%d pods: bound to Ready p50 %s, p99 %s, installs of 20 ms", bases,
 		took[bases/2].Round(time.Millisecond), took[bases*99/100].Round(time.Millisecond))
+	if took[bases/2] > time.Second {
+		t.Error("1 s was promised for half of them")
+	}
 	if c := w.counts(); c.Installs != bases || c.Uninstalls != 0 {
 		t.Errorf("installs %d, uninstalls %d; want %d and none", c.Installs, c.Uninstalls, bases)
 	}

@@ -69,7 +69,8 @@ func AgeOf(in AgeInput) Age {
 	if in.Unanswered.Before(in.LinkSince) {
 		late = in.LinkSince.Add(in.LinkGrace + in.AnswerAfter)
 	}
-	if !in.Now.Before(late) {
+	// What did not answer before does so when it answers.
+	if in.Was == ReasonBaseNotAnswering || !in.Now.Before(late) {
 		return Age{NotReady: ReasonBaseNotAnswering, Message: messageOf(ReasonBaseNotAnswering), Next: stale}
 	}
 	if late.Before(stale) {

@@ -97,6 +97,9 @@ func (p *planner) bring(n *name, w *want) {
 		p.command(n, w, tunnel.Command{Verb: tunnel.SwitchModule, Module: w.key})
 	case p.Failures[w.key].Plain && p.Failures[w.key].URL == w.url:
 		p.makeRoom(n, w)
+	case !started(m) && len(p.versions(n.name)) > 1:
+		// What did not start must not take the place of one that did.
+		p.uninstall(n, w.key)
 	default:
 		p.install(n, w, true)
 	}

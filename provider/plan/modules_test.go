@@ -94,6 +94,33 @@ func TestReplacingAVersion(t *testing.T) {
 	}
 }
 
+// A base may be told to keep what did not start. It must never take the place of what
+// serves, however often it is tried.
+func TestAVersionThatIsListedBrokenLeavesTheOldOne(t *testing.T) {
+	for name, features := range map[string]tunnel.Features{"over HTTP": overHTTP, "over MQTT": overMQTT} {
+		t.Run(name, func(t *testing.T) {
+			s := newSim(features)
+			s.keepsFailed = true
+			s.pod("old", "orders", "1", urlOf("orders", "1"))
+			s.rounds(3)
+			s.jar(urlOf("orders", "2"), "orders", "2", "no stock today")
+			s.pod("new", "orders", "2", urlOf("orders", "2"))
+			for range 300 {
+				s.round()
+				if s.serving() != "orders:1" {
+					t.Fatalf("the base serves %q after %s", s.serving(), strings.Join(s.log, "; "))
+				}
+			}
+			if n := len(s.log); n < 5 || n > 30 {
+				t.Errorf("%d commands: %s", n, strings.Join(s.log, "; "))
+			}
+			s.jar(urlOf("orders", "2"), "orders", "2", "")
+			s.rounds(300)
+			s.want(t, map[string]string{"old": ReasonSuperseded, "new": "Running"}, "orders:2")
+		})
+	}
+}
+
 func TestARolledBackVersion(t *testing.T) {
 	s := newSim(overHTTP)
 	s.pod("a", "orders", "1", urlOf("orders", "1"))

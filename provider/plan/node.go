@@ -154,8 +154,12 @@ func setTaints(env string, node *corev1.Node) {
 // setResources makes the metaspace the Node's memory. Allocatable is what the base
 // itself leaves of it: the scheduler takes the requests of pods off, so what their
 // modules use already is added back. A change under 1/64 of the capacity is not
-// worth a write.
+// worth a write. A Node that shows what its base told before keeps it until the base
+// tells it anew.
 func setResources(in NodeInput, node *corev1.Node) {
+	if _, told := node.Status.Capacity[corev1.ResourceMemory]; told && in.Health == nil {
+		return
+	}
 	capacity, used, cpus := in.Config.defaultMetaspace(), int64(0), in.Config.cpus()
 	if h := in.Health; h != nil {
 		if h.MaxMetaspace > 0 {

@@ -55,6 +55,21 @@ func TestNodeIsAsTheDocumentSays(t *testing.T) {
 	}
 }
 
+// What a base told of its metaspace stays until it tells it anew: a new owner does not
+// know it at first, nor does anybody while the base starts again.
+func TestNodeKeepsWhatTheBaseToldBefore(t *testing.T) {
+	in := nodeInput()
+	in.Health = &tunnel.Health{MaxMetaspace: 256 << 20, UsedMetaspace: 54 << 20, CPUs: 2}
+	told := Node(in, nil)
+	in.Health = nil
+	if d := cmp.Diff(told, Node(in, told)); d != "" {
+		t.Errorf("without health it changes (-was +is):\n%s", d)
+	}
+	if unknown := Node(in, nil).Status.Capacity.Memory(); unknown.IsZero() {
+		t.Error("a base that told nothing has no capacity")
+	}
+}
+
 func TestNodeChangesNothingWhereNothingDiffers(t *testing.T) {
 	in := nodeInput()
 	in.Health = &tunnel.Health{MaxMetaspace: 256 << 20, UsedMetaspace: 54 << 20, CPUs: 2}

@@ -62,7 +62,7 @@ func (p *planner) shown(a Attempt) bool {
 	m, there := p.listed[a.Module]
 	switch a.Verb {
 	case tunnel.InstallModule:
-		return there && !starting(m) && !a.Replace
+		return there && started(m) && !a.Replace
 	case tunnel.UninstallModule:
 		return !there && !p.Inert
 	case tunnel.SwitchModule:
@@ -74,6 +74,11 @@ func (p *planner) shown(a Attempt) bool {
 
 func starting(m tunnel.Module) bool {
 	return m.State == tunnel.Resolved || m.State == tunnel.Unresolved
+}
+
+// started says whether a module's main has run to its end: it serves, or it could.
+func started(m tunnel.Module) bool {
+	return m.State == tunnel.Activated || m.State == tunnel.Deactivated
 }
 
 // quickVerbs says how much sooner than to an install an answer to an uninstall or a
@@ -120,7 +125,7 @@ func (p *planner) settleAnswered(a Attempt) bool {
 		return false
 	}
 	switch {
-	case a.Verb == tunnel.InstallModule && there && (a.Answer.Outcome == tunnel.Done || m.State == tunnel.Activated && !a.Replace):
+	case a.Verb == tunnel.InstallModule && there && started(m) && (a.Answer.Outcome == tunnel.Done || m.State == tunnel.Activated && !a.Replace):
 		p.succeed(a)
 	case a.Verb == tunnel.InstallModule && there && a.Answer.Outcome == tunnel.Repeated && a.Replace:
 		p.failPlain(a)

@@ -31,6 +31,7 @@ type sim struct {
 	// faults
 	loseAnswers, loseCommands bool
 	plain                     bool // takes no install strategy
+	keepsFailed               bool // lists what did not start
 }
 
 type jarOf struct {
@@ -188,6 +189,9 @@ func (s *sim) install(c tunnel.Command, a *tunnel.Answer) {
 	}
 	if jar.fail != "" {
 		a.Outcome, a.Message = tunnel.Failed, jar.fail
+		if s.keepsFailed {
+			s.modules = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: tunnel.Broken})
+		}
 		return
 	}
 	state := tunnel.Activated

@@ -22,10 +22,12 @@ import (
 func (t *Tunnel) command(r *remote, b tunnel.BaseID, c tunnel.Command) {
 	began := time.Now()
 	var outcome string
-	var err error
-	if c.Verb == tunnel.InstallModule && c.RequestID != "" && t.canAsync(r, b) {
+	async, err := t.ask(r, b)
+	switch {
+	case err != nil:
+	case async && c.Verb == tunnel.InstallModule && c.RequestID != "":
 		outcome, err = t.install(r, b, c)
-	} else {
+	default:
 		outcome, err = t.direct(r, b, c)
 	}
 	if err != nil {
@@ -35,19 +37,39 @@ func (t *Tunnel) command(r *remote, b tunnel.BaseID, c tunnel.Command) {
 	t.meter.Command(Name, c.Verb, outcome, time.Since(began))
 }
 
-// canAsync says whether a base tells how an asynchronous install goes. It asks the
-// base what it can do where that is not known yet: only an asynchronous install
-// makes the base refuse a request id that it has seen.
-func (t *Tunnel) canAsync(r *remote, b tunnel.BaseID) bool {
+// ask asks a base what it can do, where that is not known yet, and reports it before
+// anything else of the base: what is planned on its first list depends on it. Async says
+// that the base tells how an asynchronous install goes, and refuses a request id that
+// it has seen.
+func (t *Tunnel) ask(r *remote, b tunnel.BaseID) (async bool, err error) {
+	_, err, _ = r.help.Do("", func() (any, error) { return nil, t.help(r, b) })
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return r.async, err
+}
+
+// help asks what a base can do, once.
+func (t *Tunnel) help(r *remote, b tunnel.BaseID) error {
 	t.mu.Lock()
 	helped := r.helped
 	t.mu.Unlock()
-	if !helped {
-		t.help(r, b)
+	if helped {
+		return nil
+	}
+	answer, err := t.post(r, arklet.PathHelp, []byte("{}"))
+	if err != nil {
+		return err
+	}
+	commands, err := arklet.DecodeHelp(b, answer)
+	if err != nil {
+		t.meter.Dropped(Name, arklet.ReasonOf(err))
+		return err
 	}
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	return r.async
+	r.helped, r.async = true, arklet.HasOps(commands)
+	t.mu.Unlock()
+	t.report(r, tunnel.Report{Base: b, Features: &tunnel.Features{Switch: arklet.HasSwitch(commands), Settings: true}})
+	return nil
 }
 
 // direct sends a command that the base answers when it is done.
@@ -116,26 +138,6 @@ func (t *Tunnel) install(r *remote, b tunnel.BaseID, c tunnel.Command) (string, 
 			return "", fmt.Errorf("ask how install of %s goes: %w", c.Module, context.Cause(ctx))
 		}
 	}
-}
-
-// help asks what the base can do.
-func (t *Tunnel) help(r *remote, b tunnel.BaseID) {
-	answer, err := t.post(r, arklet.PathHelp, []byte("{}"))
-	var commands []string
-	if err == nil {
-		commands, err = arklet.DecodeHelp(b, answer)
-	}
-	t.mu.Lock()
-	r.asks = false
-	if err == nil {
-		r.helped, r.async = true, arklet.HasOps(commands)
-	}
-	t.mu.Unlock()
-	if err != nil {
-		t.log.Debug("base told nothing of its commands", zap.Stringer("base", b), zap.Error(err))
-		return
-	}
-	t.report(r, tunnel.Report{Base: b, Features: &tunnel.Features{Switch: arklet.HasSwitch(commands), Settings: true}})
 }
 
 var errTooLong = errors.New("the answer is too long")

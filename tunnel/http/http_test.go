@@ -137,6 +137,33 @@ func server(t testing.TB, handle http.HandlerFunc) tunnel.Heartbeat {
 	return tunnel.Heartbeat{Base: tunnel.BaseID{Env: "dev", Identity: l.Addr().String()}, IP: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port}
 }
 
+// What a base can do is known before anything else is heard of it.
+func TestWhatABaseCanDoIsReportedFirst(t *testing.T) {
+	tun, s, _ := start(t, nil)
+	asked := make(chan struct{})
+	h := server(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/help" {
+			<-asked
+			_, _ = io.WriteString(w, `{"code":"SUCCESS","data":[{"id":"switchBiz"}]}`)
+			return
+		}
+		atOnce(w, r)
+	})
+	tun.Follow(h)
+	for range 3 {
+		if err := tun.Do(t.Context(), h.Base, tunnel.Command{Verb: tunnel.ListModules}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(asked)
+	tunneltest.Await(t, "three lists", func() bool { return s.Heard().Lists(h.Base) == 3 })
+	reports := s.Heard().Reports
+	if f := reports[0].Features; len(reports) != 4 || f == nil || !f.Switch || !f.Settings {
+		t.Errorf("%d reports, the first is %+v", len(reports), reports[0])
+	}
+	tun.Unfollow(h.Base)
+}
+
 func TestHostileAnswersAreDropped(t *testing.T) {
 	tun, s, _ := start(t, nil)
 	moved := server(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"code":"SUCCESS","data":[]}`) })
@@ -158,7 +185,13 @@ func TestHostileAnswersAreDropped(t *testing.T) {
 		"an error": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := server(t, handle)
+			h := server(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/help" {
+					atOnce(w, r)
+					return
+				}
+				handle(w, r)
+			})
 			tun.Follow(h)
 			if err := tun.Do(t.Context(), h.Base, tunnel.Command{Verb: tunnel.ListModules}); err != nil {
 				t.Fatal(err)

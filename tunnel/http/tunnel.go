@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
 
 	"module-controller/tunnel"
 )
@@ -34,15 +35,15 @@ type Tunnel struct {
 	bases map[tunnel.BaseID]*remote
 }
 
-// remote is one followed base. Tunnel.mu guards its fields.
+// remote is one followed base. Tunnel.mu guards its fields but help.
 type remote struct {
 	beat   tunnel.Heartbeat
 	ctx    context.Context //nolint:containedctx // ends when the base is unfollowed or moves
 	cancel context.CancelFunc
 	busy   int // requests under way
 	helped bool
-	asks   bool // help is being asked
-	async  bool // installs may be asynchronous
+	async  bool               // installs may be asynchronous
+	help   singleflight.Group // one asks, the others wait
 }
 
 // New checks the configuration, completed with defaults, and makes a Tunnel. It
@@ -180,9 +181,6 @@ func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) error 
 	if !t.start(r, func() { t.command(r, b, c) }) { //nolint:contextcheck // a command outlives the call that hands it over
 
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrBusy)
-	}
-	if !r.helped && !r.asks {
-		r.asks = t.start(r, func() { t.help(r, b) })
 	}
 	return nil
 }
