@@ -70,8 +70,13 @@ func (p *planner) fallBack(n *name) {
 			return
 		}
 	}
+	tried := map[tunnel.ModuleKey]bool{n.target.key: true}
 	for _, w := range slices.Backward(n.wants) {
-		if w.superseded && w.key != n.target.key && !p.blocked(w) {
+		if !w.superseded || tried[w.key] {
+			continue
+		}
+		tried[w.key] = true // an older one of the same version must not take turns with it
+		if !p.blocked(w) {
 			p.event(w.pod.UID, false, "ModuleRestored", w.key.String()+" is given back: "+n.target.key.String()+" could not replace it")
 			p.bring(n, w)
 			return

@@ -121,6 +121,18 @@ func TestAVersionThatIsListedBrokenLeavesTheOldOne(t *testing.T) {
 	}
 }
 
+// Pods that want one version from two URLs, neither of which has it, must not take turns:
+// each would make the failure of the other forgotten.
+func TestTwoURLsOfOneVersionTakeNoTurns(t *testing.T) {
+	s := newSim(overHTTP)
+	for i, url := range []string{"file:///x.jar?again", "file:///x.jar", "file:///x.jar"} {
+		s.jar(url, "orders", "x", "")
+		s.pod(fmt.Sprint("p", i), "orders", []string{"2", "2", "1"}[i], url)
+	}
+	s.rounds(60) // 2 minutes, and a wrong jar is tried again after 5
+	s.wantLog(t, "install orders:1", "uninstall orders:x", "install orders:2", "uninstall orders:x")
+}
+
 func TestARolledBackVersion(t *testing.T) {
 	s := newSim(overHTTP)
 	s.pod("a", "orders", "1", urlOf("orders", "1"))
