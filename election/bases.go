@@ -46,8 +46,9 @@ const again = time.Microsecond
 func (r *Replica) turn(ctx context.Context, key string) (time.Duration, error) {
 	r.mu.Lock()
 	step, wait := r.state.Turn(key, time.Now())
-	id, lease := r.ids[key], r.leases[key]
+	lease := r.leases[key]
 	r.mu.Unlock()
+	id, _ := r.cfg.Base(key) // every key was made of a base, or was seen to be one's
 	if step.Gained {
 		r.log.Info("base owned", zap.Stringer("base", id), zap.Int32("epoch", step.Epoch))
 	}
@@ -222,7 +223,6 @@ func (r *Replica) delete(ctx context.Context, key string, id tunnel.BaseID, step
 	}
 	r.mu.Lock()
 	delete(r.leases, key)
-	delete(r.ids, key)
 	r.state.Deleted(key)
 	r.mu.Unlock()
 	r.hooks.Changed(id)

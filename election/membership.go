@@ -178,7 +178,8 @@ func (r *Replica) tellHeld() {
 	r.mu.Lock()
 	var held []tunnel.BaseID
 	for _, key := range r.state.Held() {
-		held = append(held, r.ids[key])
+		id, _ := r.cfg.Base(key) // it is held
+		held = append(held, id)
 	}
 	r.mu.Unlock()
 	for _, id := range held {

@@ -49,7 +49,6 @@ type Replica struct {
 	mu sync.Mutex
 	// mu guards what follows
 	state   *shard.State
-	ids     map[string]tunnel.BaseID
 	leases  map[string]*coordinationv1.Lease // bases', as seen last
 	peers   map[string]*coordinationv1.Lease // members', as seen last
 	self    member
@@ -88,7 +87,7 @@ func New(members, bases coordinationclient.LeasesGetter, cfg Config, hooks Hooks
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 5*time.Second)),
 		poke: make(chan struct{}, 1), drained: make(chan struct{}),
-		state: shard.NewState(cfg.Incarnation, cfg.Timing), ids: map[string]tunnel.BaseID{},
+		state:  shard.NewState(cfg.Incarnation, cfg.Timing),
 		leases: map[string]*coordinationv1.Lease{}, peers: map[string]*coordinationv1.Lease{}, renewed: make(chan struct{}),
 	}, nil
 }
@@ -223,7 +222,6 @@ func (r *Replica) Claim(id tunnel.BaseID) (shard.Claim, bool) {
 	}
 	known := r.cfg.Exists(id)
 	r.mu.Lock()
-	r.ids[key] = id
 	fresh := r.state.Wish(key, known, now)
 	r.mu.Unlock()
 	if fresh {

@@ -113,7 +113,6 @@ func (r *Replica) seeBase(l *coordinationv1.Lease) {
 	}
 	seen := parse(l)
 	r.mu.Lock()
-	r.ids[l.Name] = id
 	if known := r.leases[l.Name]; known == nil || revision(known.ResourceVersion) <= seen.Revision {
 		r.leases[l.Name] = l
 	}

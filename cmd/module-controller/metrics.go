@@ -45,7 +45,7 @@ func newMetrics() *metrics {
 		registry:  prometheus.NewRegistry(),
 		dropped:   counter("messages_dropped_total", "Messages from bases that were not taken, by tunnel and reason.", "tunnel", "reason"),
 		commands:  histogram("command_seconds", "Time until a command left (MQTT) or was answered (HTTP), by tunnel, verb and outcome.", prometheus.ExponentialBuckets(0.001, 4, 8), "tunnel", "verb", "outcome"),
-		writes:    counter("api_writes_total", "Writes of Nodes, pod statuses and Leases to the API server, by object and result; Events and the ends of members and pods are not counted.", "object", "result"),
+		writes:    counter("api_writes_total", "Writes of Nodes, pod statuses and Leases to the API server, by object and result; Events and the ends of members are not counted.", "object", "result"),
 		syncs:     histogram("sync_seconds", "Time of one look at a base, by result.", prometheus.ExponentialBuckets(0.0001, 4, 8), "result"),
 		links:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "link_up", Help: "1 while this process's link of a tunnel is up."}, []string{"tunnel"}),
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "identity_conflicts_total", Help: "Bases found to share their identity with another live one."}),
