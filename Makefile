@@ -54,9 +54,14 @@ bench: ## benchmarks; each compares two things in one run
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./...
 
 mutants: ## take one guard after the other out, and see the simulation notice
-	@for m in check-before-write deadline-from-send kill-before-claim missing-waits release-compares; do \
-	  if $(GO) test -tags mutant -ldflags "-X module-controller/shard.mutant=$$m" -run TestOwnershipUnderFaults ./election -args -schedules=3000 > /tmp/mutant.$$m 2>&1; \
-	  then echo "$$m: NOT noticed"; exit 1; else grep -m1 -o 'schedule [0-9]*' /tmp/mutant.$$m | sed "s/^/$$m: noticed in /"; rm /tmp/mutant.$$m; fi; done
+	@set -e; dir=$$(mktemp -d); trap "rm -r $$dir" EXIT; sim="-test.run TestOwnershipUnderFaults"; \
+	$(GO) test -c -o $$dir/whole ./election; \
+	for m in check-before-write deadline-from-send kill-before-claim missing-waits release-compares; do \
+	  $(GO) test -c -o $$dir/mutant -tags mutant -ldflags "-X module-controller/shard.mutant=$$m" ./election; \
+	  if $$dir/mutant $$sim -schedules=3000 > $$dir/log 2>&1; then echo "$$m: NOT noticed"; exit 1; fi; \
+	  n=$$(grep -m1 -oE '_test\.go:[0-9]+: schedule [0-9]+' $$dir/log | grep -oE '[0-9]+$$') && $$dir/whole $$sim -seed=$$n > /dev/null \
+	    || { echo "$$m: the simulation failed, but not for it"; tail -20 $$dir/log; exit 1; }; \
+	  echo "$$m: noticed in schedule $$n"; done
 
 scale: control-plane ## measure cold start, pods, steady state, failover and claims; prints a report
 	cd e2e && $(GO) test -tags scale -v -timeout 30m -run TestScale ./suite

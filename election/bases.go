@@ -85,6 +85,9 @@ func (r *Replica) write(ctx context.Context, key string, id tunnel.BaseID, step 
 	switch {
 	case step.Kind == shard.CreateBase:
 		empty := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: key, Namespace: r.cfg.BaseNamespace}}
+		if !step.Renewed.IsZero() {
+			empty.Spec.RenewTime = &metav1.MicroTime{Time: step.Renewed}
+		}
 		written, err = r.bases.Create(ctx, held(empty, id, step, holder, r.cfg, now), metav1.CreateOptions{})
 	case lease == nil || revision(lease.ResourceVersion) != step.Revision:
 		return nil // seen anew meanwhile

@@ -30,7 +30,7 @@ const (
 func parse(l *coordinationv1.Lease) shard.Lease {
 	seen := shard.Lease{
 		Holder: deref(l.Spec.HolderIdentity), Epoch: deref(l.Spec.LeaseTransitions), Revision: revision(l.ResourceVersion),
-		Given:    l.Labels[labelState] == stateHandover,
+		Given: l.Labels[labelState] == stateHandover, Released: l.Labels[labelState] == stateOrphaned,
 		Duration: time.Duration(deref(l.Spec.LeaseDurationSeconds)) * time.Second,
 	}
 	if l.Spec.RenewTime != nil {

@@ -3,6 +3,7 @@ package election
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -24,7 +25,6 @@ func (r *Replica) join(ctx context.Context) error {
 		now := time.Now()
 		switch {
 		case err != nil:
-			r.log.Warn("membership lease not read", zap.Error(err))
 		case lease == nil:
 			lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: r.state.Name, Namespace: r.cfg.Namespace}}
 			if err = r.writeMembership(ctx, lease); err == nil {
@@ -34,23 +34,43 @@ func (r *Replica) join(ctx context.Context) error {
 			if rev := revision(lease.ResourceVersion); rev != seen {
 				seen, since = rev, now
 			}
-			samePod := r.cfg.PodUID != "" && lease.Annotations[notePodUID] == r.cfg.PodUID
-			before := deref(lease.Spec.HolderIdentity)
-			if before == "" || samePod || now.Sub(since) >= r.cfg.Patience {
-				if err = r.writeMembership(ctx, lease); err == nil {
-					r.mu.Lock()
-					r.state.Succeeded(before, now)
-					r.mu.Unlock()
-					return nil
-				}
-			} else if now.Equal(since) {
-				r.log.Info("waiting for an earlier life of this replica to fall silent", zap.String("holder", before))
+			var joined bool
+			if joined, err = r.succeed(ctx, lease, now.Sub(since)); joined {
+				return nil
 			}
+		}
+		if err != nil {
+			r.log.Warn("membership not begun", zap.Error(err))
 		}
 		if !pause(ctx, r.cfg.MemberRenew/4) {
 			return fmt.Errorf("join as member %s: %w", r.state.Name, ctx.Err())
 		}
 	}
+}
+
+// succeed takes our membership Lease over from an earlier life, if that left, was of
+// the same pod, or is silent for so long that it may not act.
+func (r *Replica) succeed(ctx context.Context, lease *coordinationv1.Lease, silent time.Duration) (joined bool, err error) {
+	was := parseMember(lease)
+	samePod := r.cfg.PodUID != "" && lease.Annotations[notePodUID] == r.cfg.PodUID
+	switch {
+	case was.Holder == "", was.Holder == r.cfg.Incarnation: // an answer of ours was lost
+		err = r.writeMembership(ctx, lease)
+		return err == nil, err
+	case !samePod && silent < max(r.cfg.Patience, was.Act):
+		if silent == 0 {
+			r.log.Info("waiting for an earlier life of this replica to fall silent", zap.String("holder", was.Holder))
+		}
+		return false, nil
+	}
+	r.evict(ctx, was.Holder)
+	if err = r.writeMembership(ctx, lease); err != nil {
+		return false, err
+	}
+	r.mu.Lock()
+	r.state.Succeeded(was.Holder, time.Now())
+	r.mu.Unlock()
+	return true, nil
 }
 
 func pause(ctx context.Context, d time.Duration) bool {
@@ -139,6 +159,7 @@ func (r *Replica) replaced(lease *coordinationv1.Lease) error {
 func (r *Replica) writeMembership(ctx context.Context, lease *coordinationv1.Lease) error {
 	r.mu.Lock()
 	tell := r.self
+	tell.linked = tell.linked && r.synced
 	census := r.state.Count(time.Now())
 	tell.owned, tell.wanted = census.Held, census.Wanted
 	r.mu.Unlock()
@@ -233,8 +254,11 @@ func (r *Replica) leave(ctx context.Context) error {
 // judgeEvery is how often members are judged.
 const judgeEvery = 100 * time.Millisecond
 
-// judge kills members that are silent for too long.
+// judge kills members that are silent for too long. None waits for another: a broker
+// or an API server may take long to answer.
 func (r *Replica) judge(ctx context.Context) {
+	var ends sync.WaitGroup
+	defer ends.Wait()
 	tick := time.NewTicker(judgeEvery)
 	defer tick.Stop()
 	for {
@@ -246,15 +270,22 @@ func (r *Replica) judge(ctx context.Context) {
 		r.mu.Lock()
 		var steps []shard.Step
 		for name := range r.peers {
-			if step, _ := r.state.MemberTurn(name, time.Now()); step.Kind != shard.Nothing {
+			if step, _ := r.state.MemberTurn(name, time.Now()); step.Kind != shard.Nothing && !r.ending[name] {
+				r.ending[name] = true
 				steps = append(steps, step)
 			}
 		}
 		r.mu.Unlock()
 		for _, step := range steps {
-			if err := r.end(ctx, step); err != nil {
-				r.log.Warn("member not ended", zap.String("member", step.Member.Name), zap.Error(err))
-			}
+			ends.Go(func() {
+				if err := r.end(ctx, step); err != nil {
+					r.log.Warn("member not ended", zap.String("member", step.Member.Name), zap.Error(err))
+					pause(ctx, r.cfg.MemberRenew)
+				}
+				r.mu.Lock()
+				delete(r.ending, step.Member.Name)
+				r.mu.Unlock()
+			})
 		}
 	}
 }
@@ -267,18 +298,37 @@ func (r *Replica) end(ctx context.Context, step shard.Step) error {
 	if lease == nil || revision(lease.ResourceVersion) != step.Member.Revision {
 		return nil // seen anew meanwhile
 	}
-	switch step.Kind {
-	case shard.ForgetMember:
+	if step.Kind == shard.ForgetMember {
 		return r.forget(ctx, lease)
-	case shard.FenceMember:
+	}
+	if as, err := r.asSeen(ctx, lease); !as {
+		return err
+	}
+	if step.Kind == shard.FenceMember {
 		r.evict(ctx, step.Member.Holder)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.state.Fenced(step.Member.Name)
 		return nil
-	default:
-		return r.kill(ctx, step.Member.Holder, lease)
 	}
+	return r.kill(ctx, step.Member.Holder, lease)
+}
+
+// asSeen says whether a member's Lease is as it was seen last: a watch may lag behind
+// the truth, and an eviction harms who lives.
+func (r *Replica) asSeen(ctx context.Context, lease *coordinationv1.Lease) (bool, error) {
+	found, err := r.readMember(ctx, lease.Name)
+	switch {
+	case err != nil:
+		return false, err
+	case found == nil: // the watch missed its deletion
+		r.memberGone(lease)
+		return false, nil
+	case found.ResourceVersion != lease.ResourceVersion:
+		r.seeMember(found)
+		return false, nil
+	}
+	return true, nil
 }
 
 // forget deletes the Lease of a member that left long ago.
@@ -293,29 +343,21 @@ func (r *Replica) forget(ctx context.Context, lease *coordinationv1.Lease) error
 	return nil
 }
 
+// evictTimeout bounds an eviction. A broker that does not answer has nothing open
+// either, and bases wait for it.
+const evictTimeout = 500 * time.Millisecond
+
 // evict has the broker end what an incarnation has open there, as far as it can.
 func (r *Replica) evict(ctx context.Context, incarnation string) {
-	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
+	limited, cancel := context.WithTimeout(ctx, evictTimeout)
 	defer cancel()
 	if err := r.hooks.Evict(limited, incarnation); err != nil {
 		r.log.Info("incarnation not evicted from the broker", zap.String("incarnation", incarnation), zap.Error(err))
 	}
 }
 
-// kill takes the holder out of a member's Lease, if the Lease is as it was seen last:
-// a watch may lag behind the truth, and an eviction harms who lives.
+// kill takes the holder out of a member's Lease, if the Lease is as it was seen last.
 func (r *Replica) kill(ctx context.Context, incarnation string, lease *coordinationv1.Lease) error {
-	found, err := r.readMember(ctx, lease.Name)
-	switch {
-	case err != nil:
-		return err
-	case found == nil: // the watch missed its deletion
-		r.memberGone(lease)
-		return nil
-	case found.ResourceVersion != lease.ResourceVersion:
-		r.seeMember(found)
-		return nil
-	}
 	r.evict(ctx, incarnation)
 	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
 	defer cancel()

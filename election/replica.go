@@ -24,7 +24,7 @@ type Hooks struct {
 	Changed func(tunnel.BaseID)
 	// Evict has the broker end what an incarnation still has open there that is to be
 	// killed, or that lost the broker. It is called before the kill and may take
-	// MemberTimeout.
+	// half a second.
 	Evict func(ctx context.Context, incarnation string) error
 	// Wrote is told of each write to the API server.
 	Wrote func(error)
@@ -51,9 +51,11 @@ type Replica struct {
 	state   *shard.State
 	leases  map[string]*coordinationv1.Lease // bases', as seen last
 	peers   map[string]*coordinationv1.Lease // members', as seen last
+	ending  map[string]bool                  // members that are being ended
 	self    member
 	sent    time.Time     // when the last successful membership write was sent
 	renewed chan struct{} // closed at the next successful membership write
+	synced  bool          // all Leases that were there are known
 	leaving bool
 }
 
@@ -88,7 +90,7 @@ func New(members, bases coordinationclient.LeasesGetter, cfg Config, hooks Hooks
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 5*time.Second)),
 		poke: make(chan struct{}, 1), drained: make(chan struct{}),
 		state:  shard.NewState(cfg.Incarnation, cfg.Timing),
-		leases: map[string]*coordinationv1.Lease{}, peers: map[string]*coordinationv1.Lease{}, renewed: make(chan struct{}),
+		leases: map[string]*coordinationv1.Lease{}, peers: map[string]*coordinationv1.Lease{}, ending: map[string]bool{}, renewed: make(chan struct{}),
 	}, nil
 }
 
@@ -138,6 +140,10 @@ func (r *Replica) Run(ctx context.Context) error {
 
 // serve starts those who work on bases and judge members.
 func (r *Replica) serve(ctx context.Context, wg *sync.WaitGroup) {
+	r.mu.Lock()
+	r.synced = true
+	r.mu.Unlock()
+	r.writeNow()
 	for range r.cfg.Workers {
 		wg.Go(func() {
 			for r.work(ctx) {
@@ -185,7 +191,7 @@ func (r *Replica) noteDrained() {
 	if !r.leaving {
 		return
 	}
-	if r.state.Count(time.Now()).Held > 0 {
+	if r.state.HoldsAny() {
 		return
 	}
 	select {
@@ -265,8 +271,8 @@ func (r *Replica) told(id tunnel.BaseID, tell func(key string) bool) {
 	}
 }
 
-// Linked tells whether all tunnels are up; others are preferred while they are
-// not. It returns at once.
+// Linked tells whether all tunnels are up and bases can be served; others are preferred
+// while they cannot. It returns at once.
 func (r *Replica) Linked(up bool) {
 	r.mu.Lock()
 	changed := r.self.linked != up
@@ -288,7 +294,7 @@ func (r *Replica) writeNow() {
 // less patience. It returns at once.
 func (r *Replica) Hint(incarnation string) {
 	r.mu.Lock()
-	name, fresh := r.state.Hint(incarnation)
+	name, fresh := r.state.Hint(incarnation, time.Now())
 	r.mu.Unlock()
 	if fresh {
 		r.log.Info("member said to be gone", zap.String("member", name), zap.String("incarnation", incarnation))
@@ -301,6 +307,14 @@ func (r *Replica) Valid() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.state.Valid(time.Now())
+}
+
+// Until is when this replica's right to act ends, unless its membership is renewed
+// before; a time that is over where it may not act.
+func (r *Replica) Until() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Until()
 }
 
 // Fresh waits until a membership write succeeded that was sent after a time. It

@@ -3,15 +3,13 @@ package election
 import (
 	"context"
 	"errors"
-	"io"
-	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	"k8s.io/klog/v2"
+	"github.com/google/go-cmp/cmp"
+	coordinationv1 "k8s.io/api/coordination/v1"
 
 	"module-controller/tunnel"
 )
@@ -27,29 +25,37 @@ type alone struct {
 }
 
 // runAlone runs one until it holds a base.
-func runAlone(t *testing.T) *alone {
+func runAlone(t *testing.T) *alone { return runAs(t, whole()) }
+
+func runAs(t *testing.T, cfg Config) *alone {
 	t.Helper()
-	klog.SetOutput(io.Discard)
-	klog.LogToStderr(false)
-	utilruntime.ErrorHandlers = nil
+	quiet()
 	a := &alone{store: newStore(), ended: make(chan error, 1)}
-	connect := func(seed uint64) *link {
-		return &link{store: a.store, rng: rand.New(rand.NewPCG(seed, seed)), latency: 5 * time.Millisecond, lag: 10 * time.Millisecond}
-	}
-	a.member, a.work = connect(1), connect(2)
-	cfg := whole()
+	a.member, a.work = newLink(a.store, new(stopped), 1, 1), newLink(a.store, new(stopped), 2, 2)
 	var err error
-	a.Replica, err = New(a.member, a.work, cfg, Hooks{Changed: func(tunnel.BaseID) { a.told.Add(1) }}, simLog(cfg.Incarnation))
+	a.Replica, err = New(a.member, a.work, cfg, Hooks{Changed: a.changed}, simLog(cfg.Incarnation))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var ctx context.Context
 	ctx, a.stop = context.WithCancel(t.Context())
 	go func() { a.ended <- a.Run(ctx) }()
-	for !a.holds() {
+	a.own(t, base)
+	return a
+}
+
+// changed has nothing under way on a base that is to be handed over.
+func (a *alone) changed(id tunnel.BaseID) {
+	a.told.Add(1)
+	a.Yielded(id)
+}
+
+// own wishes for a base until it is held.
+func (a *alone) own(t *testing.T, id tunnel.BaseID) {
+	t.Helper()
+	for held := false; !held; _, held = a.Claim(id) {
 		pause(t.Context(), 100*time.Millisecond)
 	}
-	return a
 }
 
 func (a *alone) holds() bool {
@@ -130,4 +136,149 @@ func TestWhoLeavesMayNotAct(t *testing.T) {
 			t.Error("it may act")
 		}
 	})
+}
+
+// A write that is under way when Fresh is asked may have been sent before what it is
+// to prove: the next one is waited for.
+func TestFreshWaitsForAWriteThatIsSentAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := runAlone(t)
+		r.member.set(func(l *link) { l.latency = 700 * time.Millisecond })
+		for range 50 {
+			pause(t.Context(), 170*time.Millisecond)
+			since := time.Now()
+			if err := r.Fresh(t.Context(), since); err != nil {
+				t.Fatal(err)
+			}
+			if sent := r.store.snapshot("ns")[0].Spec.RenewTime; !sent.After(since) {
+				t.Errorf("it returned for a write that was sent %s before", since.Sub(sent.Time))
+			}
+		}
+		r.member.set(cut)
+		pause(t.Context(), 5*time.Second) // nothing is under way any more
+		limited, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := r.Fresh(limited, time.Now()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("without the API server it returned %v", err)
+		}
+		r.member.set(func(l *link) { l.cut, l.latency = false, usualLatency })
+		if err := r.Fresh(t.Context(), time.Now()); err != nil {
+			t.Error(err)
+		}
+		r.end(t)
+	})
+}
+
+// At the end the bases go whose heartbeat is the oldest first: whoever takes them has
+// the least time left for them.
+func TestADrainBeginsWithWhatWasRenewedLongestAgo(t *testing.T) {
+	for range 3 { // by chance it may go well
+		synctest.Test(t, func(t *testing.T) {
+			cfg := whole()
+			cfg.Workers = 1
+			r := runAs(t, cfg)
+			want := []string{base.Identity}
+			for _, name := range []string{"z", "a", "m"} {
+				pause(t.Context(), cfg.Renew/5) // when it is renewed next differs by that, by chance
+				r.own(t, tunnel.BaseID{Env: "dev", Identity: name})
+				want = append(want, name)
+			}
+			var given []string
+			r.store.mu.Lock()
+			r.store.judge = func(_, is *coordinationv1.Lease) {
+				if is.Namespace == cfg.BaseNamespace && holderOf(is) == "" {
+					given = append(given, is.Name)
+				}
+			}
+			r.store.mu.Unlock()
+			r.end(t)
+			if d := cmp.Diff(want, given); d != "" {
+				t.Errorf("handed over (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+// The Lease of a base that is no more is deleted, if it is ours, also where it was
+// changed unseen by us.
+func TestTheLeaseOfARetiredBaseIsDeleted(t *testing.T) {
+	label := func(l *coordinationv1.Lease) bool { put(&l.Labels, "a", "person"); return true }
+	take := func(l *coordinationv1.Lease) bool { l.Spec = heldBy("other", time.Now()).Spec; return true }
+	for name, c := range map[string]struct {
+		before func(l *coordinationv1.Lease) bool
+		left   int
+	}{"as we wrote it": {nil, 0}, "labelled, unseen": {label, 0}, "another's, unseen": {take, 1}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := runAlone(t)
+				r.work.set(func(l *link) { l.lag = time.Hour })
+				if c.before != nil {
+					r.store.edit("kube-node-lease/b", c.before)
+				}
+				r.Retire(base)
+				pause(t.Context(), time.Second)
+				if left := r.store.snapshot("kube-node-lease"); len(left) != c.left || r.Census().Held != 0 {
+					t.Errorf("%d Leases are left, want %d: %+v", len(left), c.left, r.Census())
+				}
+				r.work.set(func(l *link) { l.lag = usualLag })
+				r.end(t)
+			})
+		})
+	}
+}
+
+// A base that was retired and is heard again is owned again.
+func TestARetiredBaseThatIsBackIsOwned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := runAlone(t)
+		r.Retire(base)
+		pause(t.Context(), time.Second)
+		if r.holds() {
+			t.Error("it is owned still")
+		}
+		pause(t.Context(), time.Second)
+		if !r.holds() || len(r.store.snapshot("kube-node-lease")) != 1 {
+			t.Error("it is not owned")
+		}
+		r.end(t)
+	})
+}
+
+// What a watch did not show is seen when it must be listed anew.
+func TestWhatAWatchMissedIsSeenInTheNextList(t *testing.T) {
+	const key = "kube-node-lease/b"
+	for name, c := range map[string]struct {
+		change func(r *alone)
+		seen   func(r *alone) bool
+	}{
+		"another's name": {
+			func(r *alone) {
+				r.store.edit(key, func(l *coordinationv1.Lease) bool { l.Spec = heldBy("other", time.Now()).Spec; return true })
+			},
+			func(r *alone) bool { return !r.holds() },
+		},
+		"a deletion": {
+			func(r *alone) { r.store.remove(key) },
+			func(r *alone) bool { holder, _ := r.store.holder(key); return holder == r.cfg.Incarnation },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := runAlone(t)
+				r.work.set(func(l *link) { l.hidden = key })
+				pause(t.Context(), time.Second)
+				c.change(r)
+				pause(t.Context(), 3*time.Second)
+				if c.seen(r) {
+					t.Error("it was seen at once")
+				}
+				r.work.show()
+				pause(t.Context(), 3*time.Second)
+				if !c.seen(r) {
+					t.Error("it was not seen")
+				}
+				r.end(t)
+			})
+		})
+	}
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,9 +24,15 @@ import (
 	"module-controller/tunnel"
 )
 
+// The simulation runs replicas as they are against a store in memory, in synthetic
+// time. This file runs it; sim_faults_test.go is what may happen, sim_check_test.go
+// what must hold, store_test.go and link_test.go the API server and the ways to it.
+// sim_single_test.go has one fault alone, sim_stories_test.go what follows from some.
+
 var (
 	schedules = flag.Int("schedules", 100, "schedules of faults to simulate")
 	seed      = flag.Uint64("seed", 0, "the only schedule to simulate; 0 for all")
+	verbose   = flag.Bool("verbose", false, "print the replicas' logs")
 )
 
 const (
@@ -36,26 +41,30 @@ const (
 	simFaults   = 6
 )
 
-// act is something that a replica did for a base, by the one clock of the bubble.
-type act struct {
-	at          time.Time
-	base        string
-	incarnation string
-	epoch       int32
-}
-
 // world is a simulated cluster.
 type world struct {
 	store     *store
 	rng       *rand.Rand
-	processes []*process
+	processes [simReplicas]*process
 
 	mu sync.Mutex
 	// mu guards what follows
-	acts    []act
-	story   []string // the faults
-	evicted []error  // who should not have been
+	history
+	story []string // the faults
 }
+
+func newWorld(seed uint64) *world {
+	w := &world{store: newStore(), rng: rand.New(rand.NewPCG(seed, seed))}
+	w.store.judge = w.judge
+	for i := range w.processes {
+		w.start(i, fmt.Sprintf("uid-%d", i))
+		w.wait(time.Duration(w.rng.Int64N(int64(time.Second)))) // so that they do not renew in step
+	}
+	return w
+}
+
+// wait has time pass.
+func (w *world) wait(d time.Duration) { pause(context.Background(), d) }
 
 func (w *world) tell(format string, args ...any) {
 	w.mu.Lock()
@@ -66,6 +75,7 @@ func (w *world) tell(format string, args ...any) {
 // process is one life of a replica as the simulation runs it.
 type process struct {
 	world        *world
+	index        int
 	pod, uid     string
 	incarnation  string
 	work, member *link
@@ -73,28 +83,19 @@ type process struct {
 	stop, crash  context.CancelFunc
 	crashed      context.Context //nolint:containedctx // the life of what it stands for
 	skew         atomic.Int64    // of its wall clock, in nanoseconds
+	stopped      stopped
 	ended        chan error
 }
 
-func (w *world) start(pod, uid string) *process {
-	p := &process{world: w, pod: pod, uid: uid, incarnation: fmt.Sprintf("%s_%08x", pod, w.rng.Uint32()), ended: make(chan error, 1)}
-	p.member = &link{store: w.store, rng: rand.New(rand.NewPCG(w.rng.Uint64(), 1)), latency: 5 * time.Millisecond, lag: 10 * time.Millisecond}
-	p.work = &link{store: w.store, rng: rand.New(rand.NewPCG(w.rng.Uint64(), 2)), latency: 5 * time.Millisecond, lag: 10 * time.Millisecond,
-		valid: func() bool { return p.crashed.Err() == nil && p.replica.Valid() }}
-	changed := make(chan tunnel.BaseID, 1000)
+// start begins the life of one of the replicas, in a pod.
+func (w *world) start(index int, uid string) *process {
+	pod := fmt.Sprintf("mc-%d", index)
+	p := &process{world: w, index: index, pod: pod, uid: uid, incarnation: fmt.Sprintf("%s_%08x", pod, w.rng.Uint32()), ended: make(chan error, 1)}
+	p.member = newLink(w.store, &p.stopped, w.rng.Uint64(), 1)
+	p.work = newLink(w.store, &p.stopped, w.rng.Uint64(), 2)
+	p.work.valid = func() bool { return p.crashed.Err() == nil && p.replica.Valid() }
 	var err error
-	p.replica, err = New(p.member, p.work, Config{
-		Incarnation: p.incarnation, PodUID: uid, Namespace: "mc", Envs: []string{"dev"}, Workers: 4,
-		Name:   func(b tunnel.BaseID) (string, error) { return b.Identity, nil },
-		Base:   func(name string) (tunnel.BaseID, bool) { return tunnel.BaseID{Env: "dev", Identity: name}, true },
-		Exists: func(b tunnel.BaseID) bool { return w.store.had("kube-node-lease/" + b.Identity) }, // its Node comes right after
-		Wall:   func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) },
-	}, Hooks{Changed: func(b tunnel.BaseID) {
-		select {
-		case changed <- b:
-		default:
-		}
-	}, Evict: w.evict}, simLog(p.incarnation))
+	p.replica, err = New(p.member, p.work, p.config(), Hooks{Changed: func(tunnel.BaseID) {}, Evict: p.evict}, simLog(p.incarnation))
 	if err != nil {
 		panic(err)
 	}
@@ -107,25 +108,25 @@ func (w *world) start(pod, uid string) *process {
 		p.crash()
 	}()
 	for b := range simBases {
-		go p.serve(fmt.Sprintf("base-%02d", b))
+		go p.serve(baseName(b))
 	}
+	w.processes[index] = p
 	return p
 }
 
-// evict notes an eviction of somebody who has the broker and renewed only just now.
-func (w *world) evict(_ context.Context, incarnation string) error {
-	pod, _ := shard.PodOf(incarnation)
-	w.store.mu.Lock()
-	lease, ago := w.store.leases["mc/"+pod], time.Since(w.store.written["mc/"+pod])
-	w.store.mu.Unlock()
-	const justNow = time.Second
-	if lease != nil && deref(lease.Spec.HolderIdentity) == incarnation && lease.Annotations[noteLinks] == linksUp && ago < justNow {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.evicted = append(w.evicted, fmt.Errorf("%s was evicted %s after it renewed", incarnation, ago))
+func (p *process) config() Config {
+	return Config{
+		Incarnation: p.incarnation, PodUID: p.uid, Namespace: "mc", Envs: []string{"dev"}, Workers: 4,
+		Name:   func(b tunnel.BaseID) (string, error) { return b.Identity, nil },
+		Base:   func(name string) (tunnel.BaseID, bool) { return tunnel.BaseID{Env: "dev", Identity: name}, true },
+		Exists: func(b tunnel.BaseID) bool { return p.world.store.had(leaseKey(b.Identity)) }, // its Node comes right after
+		Wall:   func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) },
 	}
-	return nil
 }
+
+func baseName(i int) string       { return fmt.Sprintf("base-%02d", i) }
+func leaseKey(base string) string { return "kube-node-lease/" + base }
+func (p *process) links() []*link { return []*link{p.work, p.member} }
 
 // serve acts for a base as the provider does: while the claim is held, and not for
 // long once it is to be handed over.
@@ -139,253 +140,117 @@ func (p *process) serve(base string) {
 		case claim.Leaving:
 			p.replica.Yielded(id)
 		default:
-			w := p.world
-			w.mu.Lock()
-			w.acts = append(w.acts, act{time.Now(), base, claim.Holder, claim.Epoch})
-			w.mu.Unlock()
+			p.act(base, claim, time.Duration(rng.IntN(50))*time.Millisecond)
 		}
+	}
+}
+
+// act has a command leave for a base as the tunnels do: it takes a moment, and what
+// is asked last, where the bytes leave, is whether the replica may act.
+func (p *process) act(base string, claim shard.Claim, takes time.Duration) {
+	if !pause(p.crashed, takes) {
+		return
+	}
+	p.stopped.wait()
+	if p.crashed.Err() == nil && p.replica.Valid() {
+		p.world.acted(act{time.Now(), base, claim.Holder, claim.Epoch})
 	}
 }
 
 // kill ends a process as kill -9 does: nothing leaves it any more.
 func (p *process) kill() {
 	p.crash()
-	for _, l := range []*link{p.work, p.member} {
+	for _, l := range p.links() {
 		l.set(func(l *link) { l.cut = true })
 	}
 	p.stop()
 }
 
-// happen has one fault happen to a replica, and gives the process that is its life
-// afterwards.
-func (w *world) happen(p *process) *process {
-	long := time.Duration(w.rng.Int64N(int64(25 * time.Second)))
-	links := []*link{p.work, p.member}
-	switch kind := w.rng.IntN(12); kind {
-	case 0, 1:
-		uid := p.uid
-		if kind == 1 {
-			uid += "+" // a new pod of that name
-		}
-		w.tell("%s is killed; its next life is of pod %s", p.incarnation, uid)
-		p.kill()
-		w.hint(p.incarnation)
-		pause(context.Background(), long/4)
-		return w.start(p.pod, uid)
-	case 2:
-		w.tell("%s is stopped", p.incarnation)
-		p.stop()
-		<-p.crashed.Done()
-		return w.start(p.pod, p.uid+"+")
-	case 3, 4:
-		w.tell("%s is cut off for %s", p.incarnation, long)
-		w.during(links, long, func(l *link) { l.cut = true }, func(l *link) { l.cut = false })
-		w.hint(p.incarnation)
-	case 5:
-		latency := time.Duration(300+w.rng.IntN(2700)) * time.Millisecond
-		w.tell("%s is slow, up to %s each way, for %s", p.incarnation, latency, long)
-		w.during(links, long, func(l *link) { l.latency = latency }, func(l *link) { l.latency = 5 * time.Millisecond })
-	case 6:
-		w.tell("%s sees late and loses answers for %s", p.incarnation, long)
-		w.during(links, long, func(l *link) { l.lag, l.lose = 8*time.Second, 0.3 }, func(l *link) { l.lag, l.lose = 10*time.Millisecond, 0 })
-	case 7:
-		key := fmt.Sprintf("kube-node-lease/base-%02d", w.rng.IntN(simBases))
-		w.tell("%s is deleted", key)
-		w.store.remove(key)
-	case 9:
-		w.tell("%s is slow, and then cut off for %s", p.incarnation, long)
-		w.during(links, 5*time.Second, func(l *link) { l.latency = time.Second }, func(l *link) { l.latency = 5 * time.Millisecond })
-		pause(context.Background(), 4*time.Second)
-		w.during(links, long, func(l *link) { l.cut = true }, func(l *link) { l.cut = false })
-		w.hint(p.incarnation)
-	case 10:
-		w.tell("%s leaves, what it gives away is late, and it is cut off from its membership", p.incarnation)
-		p.work.set(func(l *link) { l.latency = 9 * time.Second })
-		p.member.set(func(l *link) { l.cut = true })
-		p.stop()
-		for _, other := range w.processes {
-			other.replica.Hint(p.incarnation)
-		}
-	case 11:
-		skew := time.Duration(w.rng.IntN(11)-5) * time.Minute
-		w.tell("the wall clock of %s jumps to %s from the true time", p.incarnation, skew)
-		p.skew.Store(int64(skew))
-	case 8:
-		w.tell("the membership Lease of %s is deleted", p.pod)
-		w.store.remove("mc/" + p.pod)
-	}
-	return p
-}
-
-// hint has somebody say, half of the time, that an incarnation is gone.
-func (w *world) hint(incarnation string) {
-	if w.rng.IntN(2) == 0 {
-		return
-	}
-	w.tell("%s is said to be gone", incarnation)
+// revive has who was ended, by others or by itself, go on as somebody new.
+func (w *world) revive() {
 	for _, p := range w.processes {
-		p.replica.Hint(incarnation)
+		select {
+		case ended := <-p.ended:
+			if errors.Is(ended, ErrReplaced) {
+				w.tell("%s was ended by others", p.incarnation)
+			}
+			p.kill()
+			w.start(p.index, p.uid)
+		default:
+		}
 	}
 }
 
-// during changes links for a while, without waiting for its end.
-func (w *world) during(links []*link, long time.Duration, begin, end func(*link)) {
-	for _, l := range links {
-		l.set(begin)
+// end ends a world, and waits until nothing runs in it any more.
+func (w *world) end() {
+	for _, p := range w.processes {
+		p.kill()
 	}
-	time.AfterFunc(long, func() {
-		for _, l := range links {
-			l.set(end)
-		}
-	})
+	w.wait(2 * time.Minute)
 }
 
 // simulate runs one schedule and says what was violated.
 func simulate(seed uint64) (w *world, err error) {
-	w = &world{store: newStore(), rng: rand.New(rand.NewPCG(seed, seed))}
-	processes := make([]*process, simReplicas)
-	w.processes = processes
-	for i := range processes {
-		processes[i] = w.start(fmt.Sprintf("mc-%d", i), fmt.Sprintf("uid-%d", i))
-	}
-	pause(context.Background(), 5*time.Second)
+	w = newWorld(seed)
+	defer w.end()
+	w.wait(5 * time.Second)
 	for range simFaults {
-		i := w.rng.IntN(simReplicas)
-		processes[i] = w.happen(processes[i])
-		for j, p := range processes { // who was ended by others goes on as somebody new
-			select {
-			case ended := <-p.ended:
-				if errors.Is(ended, ErrReplaced) {
-					w.tell("%s was ended by others", p.incarnation)
-				}
-				p.kill()
-				processes[j] = w.start(p.pod, p.uid)
-			default:
-			}
-		}
-		pause(context.Background(), time.Duration(w.rng.Int64N(int64(8*time.Second))))
+		w.happen()
+		w.revive()
+		w.wait(time.Duration(w.rng.Int64N(int64(8 * time.Second))))
 	}
 	w.tell("the faults end")
-	pause(context.Background(), time.Minute+10*time.Second)
-	for j, p := range processes {
-		select {
-		case ended := <-p.ended:
-			w.tell("%s has ended: %v", p.incarnation, ended)
-			p.kill()
-			processes[j] = w.start(p.pod, p.uid)
-		default:
-		}
-	}
-	pause(context.Background(), time.Minute)
-	for _, p := range processes {
+	w.wait(time.Minute + 10*time.Second)
+	w.revive()
+	w.wait(time.Minute)
+	for _, p := range w.processes {
 		w.tell("%s: %+v, may act: %v", p.incarnation, p.replica.Census(), p.replica.Valid())
 	}
-	err = errors.Join(append(w.evicted, w.store.backwards(), w.checkActs(), w.checkOwned(processes))...)
-	for _, p := range processes {
-		p.kill()
-	}
-	pause(context.Background(), 2*time.Minute)
-	return w, err
-}
-
-// checkActs says where two incarnations acted for one base at a time, or an epoch
-// fell.
-func (w *world) checkActs() error {
-	var errs []error
-	last, over := map[string]act{}, map[string]map[string]bool{}
-	slices.SortStableFunc(w.acts, func(a, b act) int { return a.at.Compare(b.at) })
-	for _, a := range w.acts {
-		was, known := last[a.base]
-		if known && was.incarnation != a.incarnation {
-			if over[a.base] == nil {
-				over[a.base] = map[string]bool{}
-			}
-			over[a.base][was.incarnation] = true
-		}
-		if over[a.base][a.incarnation] && known && was.incarnation != a.incarnation && was.epoch >= a.epoch {
-			errs = append(errs, fmt.Errorf("%s: %s acts at %s with epoch %d after %s did with epoch %d",
-				a.base, a.incarnation, a.at.Format("15:04:05.000"), a.epoch, was.incarnation, was.epoch))
-		}
-		if known && a.epoch < was.epoch {
-			errs = append(errs, fmt.Errorf("%s: epoch falls from %d (%s) to %d (%s) at %s",
-				a.base, was.epoch, was.incarnation, a.epoch, a.incarnation, a.at.Format("15:04:05.000")))
-		}
-		if known && a.epoch == was.epoch && a.incarnation != was.incarnation {
-			errs = append(errs, fmt.Errorf("%s: %s and %s act with one epoch, %d", a.base, was.incarnation, a.incarnation, a.epoch))
-		}
-		last[a.base] = a
-	}
-	return errors.Join(errs...)
-}
-
-// checkOwned says which bases are not served at the end although nothing is wrong.
-func (w *world) checkOwned(processes []*process) error {
-	var errs []error
-	recent := map[string]string{}
-	for _, a := range w.acts {
-		if time.Since(a.at) < 2*time.Second {
-			recent[a.base] = a.incarnation
-		}
-	}
-	for b := range simBases {
-		base := fmt.Sprintf("base-%02d", b)
-		if recent[base] == "" {
-			errs = append(errs, fmt.Errorf("%s is not served", base))
-		}
-	}
-	load := map[string]int{}
-	for _, l := range w.store.snapshot("kube-node-lease") {
-		load[deref(l.Spec.HolderIdentity)]++
-	}
-	most := 0
-	for _, n := range load {
-		most = max(most, n)
-	}
-	if most > (simBases+simReplicas-1)/simReplicas+1 {
-		errs = append(errs, fmt.Errorf("not balanced: %v", load))
-	}
-	return errors.Join(errs...)
+	return w, errors.Join(w.checkSafe(), w.checkServed())
 }
 
 // Whatever happens to replicas and links, no two of them act for a base at a time,
-// epochs never fall, and in the end every base is served and the load is shared.
+// epochs never fall, nobody is robbed, and in the end every base is served and the
+// load is shared.
 func TestOwnershipUnderFaults(t *testing.T) {
-	klog.SetOutput(io.Discard)
-	klog.LogToStderr(false)
-	utilruntime.ErrorHandlers = nil // one of them sleeps by a clock that all bubbles share
 	first, last := uint64(1), uint64(*schedules)
 	if *seed != 0 {
 		first, last = *seed, *seed
 	}
 	var acts atomic.Int64
-	parts := uint64(runtime.GOMAXPROCS(0))
-	t.Run("schedules", func(t *testing.T) {
-		for part := range parts {
-			t.Run(strconv.FormatUint(part, 10), func(t *testing.T) {
-				t.Parallel()
-				for s := first + part; s <= last && !t.Failed(); s += parts {
-					acts.Add(int64(simulated(t, s)))
-				}
-			})
+	eachSeed(t, first, last, func(t *testing.T, seed uint64) {
+		w, err := simulate(seed)
+		acts.Add(int64(len(w.acts)))
+		if err != nil {
+			t.Errorf("schedule %d (go test -run TestOwnershipUnderFaults ./election -args -seed=%d): %v\n%s", seed, seed, err, strings.Join(w.story, "\n"))
 		}
 	})
 	t.Logf("%d schedules, %d faults, %d acts", last-first+1, (last-first+1)*simFaults, acts.Load())
 }
 
-// simulated checks one schedule, and gives how many acts there were.
-func simulated(t *testing.T, seed uint64) (acts int) {
+// eachSeed runs a test for each seed, in synthetic time, on all processors.
+func eachSeed(t *testing.T, first, last uint64, test func(t *testing.T, seed uint64)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		w, err := simulate(seed)
-		acts = len(w.acts)
-		if err != nil {
-			t.Errorf("schedule %d (go test -run TestOwnershipUnderFaults ./election -args -seed=%d): %v\n%s", seed, seed, err, strings.Join(w.story, "\n"))
+	quiet()
+	parts := uint64(runtime.GOMAXPROCS(0))
+	t.Run("seeds", func(t *testing.T) {
+		for part := range parts {
+			t.Run(strconv.FormatUint(part, 10), func(t *testing.T) {
+				t.Parallel()
+				for s := first + part; s <= last && !t.Failed(); s += parts {
+					synctest.Test(t, func(t *testing.T) { test(t, s) })
+				}
+			})
 		}
 	})
-	return acts
 }
 
-var verbose = flag.Bool("verbose", false, "print the replicas' logs")
+// quiet has client-go say nothing.
+func quiet() {
+	klog.SetOutput(io.Discard)
+	klog.LogToStderr(false)
+	utilruntime.ErrorHandlers = nil // one of them sleeps by a clock that all bubbles share
+}
 
 func simLog(incarnation string) *zap.Logger {
 	if !*verbose {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,17 +23,25 @@ import (
 // watches. Only the simulation uses it; what the real one does is tested against
 // the real one.
 type store struct {
+	// judge is told of each change that a replica makes: what was there before and
+	// what is now, nil for nothing. It may not use the store. Default: nobody is.
+	judge func(was, is *coordinationv1.Lease)
+
 	mu sync.Mutex
 	// mu guards what follows
 	leases   map[string]*coordinationv1.Lease // by namespace/name
 	written  map[string]time.Time             // what was there once, and when it changed last
+	graves   []*coordinationv1.Lease          // what was deleted, as of the deletion
 	version  int
 	fell     []error // renew times that went backwards
 	watchers map[*watcher]bool
 }
 
 func newStore() *store {
-	return &store{leases: map[string]*coordinationv1.Lease{}, written: map[string]time.Time{}, version: 100, watchers: map[*watcher]bool{}}
+	return &store{
+		judge:  func(_, _ *coordinationv1.Lease) {},
+		leases: map[string]*coordinationv1.Lease{}, written: map[string]time.Time{}, version: 100, watchers: map[*watcher]bool{},
+	}
 }
 
 var resource = coordinationv1.Resource("leases")
@@ -51,6 +58,7 @@ func (s *store) put(l *coordinationv1.Lease, kind watch.EventType) *coordination
 	s.written[key] = time.Now()
 	if kind == watch.Deleted {
 		delete(s.leases, key)
+		s.graves = append(s.graves, l)
 	} else {
 		s.leases[key] = l
 	}
@@ -62,6 +70,16 @@ func (s *store) put(l *coordinationv1.Lease, kind watch.EventType) *coordination
 	return l.DeepCopy()
 }
 
+// write is put by a replica.
+func (s *store) write(l *coordinationv1.Lease, kind watch.EventType) *coordinationv1.Lease {
+	is := l
+	if kind == watch.Deleted {
+		is = nil
+	}
+	s.judge(s.leases[l.Namespace+"/"+l.Name], is)
+	return s.put(l, kind)
+}
+
 // remove deletes a Lease as a person would.
 func (s *store) remove(key string) {
 	s.mu.Lock()
@@ -69,6 +87,22 @@ func (s *store) remove(key string) {
 	if l := s.leases[key]; l != nil {
 		s.put(l, watch.Deleted)
 	}
+}
+
+// edit changes a Lease as a person or another controller would, unless change says no
+// or there is none. It says whether it did.
+func (s *store) edit(key string, change func(l *coordinationv1.Lease) bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leases[key] == nil {
+		return false
+	}
+	l := s.leases[key].DeepCopy()
+	if !change(l) {
+		return false
+	}
+	s.put(l, watch.Modified)
+	return true
 }
 
 // restore sets the store back to older resource versions, as a restored backup does.
@@ -80,6 +114,15 @@ func (s *store) restore(by int) {
 		version, _ := strconv.Atoi(l.ResourceVersion)
 		l.ResourceVersion = strconv.Itoa(version - by)
 	}
+}
+
+// compact makes all that was listed until now too old to be watched from, and gives
+// the first resource version that is not.
+func (s *store) compact() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version++
+	return s.version
 }
 
 // backwards says which renew times fell.
@@ -96,6 +139,20 @@ func (s *store) had(key string) bool {
 	return !s.written[key].IsZero()
 }
 
+// holder gives who holds a Lease, and when it was written last.
+func (s *store) holder(key string) (holder string, written time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return holderOf(s.leases[key]), s.written[key]
+}
+
+func holderOf(l *coordinationv1.Lease) string {
+	if l == nil {
+		return ""
+	}
+	return deref(l.Spec.HolderIdentity)
+}
+
 func (s *store) snapshot(namespace string) []*coordinationv1.Lease {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,150 +165,31 @@ func (s *store) snapshot(namespace string) []*coordinationv1.Lease {
 	return all
 }
 
-// watcher is one watch; its events come in order, each after a delay.
-type watcher struct {
-	namespace string
-	selector  labels.Selector
-	delay     func() time.Duration
-	out       chan watch.Event
-	stop      context.CancelFunc
-	wake      chan struct{}
+// maxHistory is after how many writes a list is too old to be watched from.
+const maxHistory = 200
 
-	mu      sync.Mutex
-	pending []watch.Event
-}
-
-func (w *watcher) matches(l *coordinationv1.Lease) bool {
-	return l.Namespace == w.namespace && w.selector.Matches(labels.Set(l.Labels))
-}
-
-func (w *watcher) deliver(e watch.Event) {
-	w.mu.Lock()
-	w.pending = append(w.pending, e)
-	w.mu.Unlock()
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (w *watcher) run(ctx context.Context) {
-	defer close(w.out)
-	for {
-		w.mu.Lock()
-		batch := w.pending
-		w.pending = nil
-		w.mu.Unlock()
-		for _, e := range batch {
-			if !pause(ctx, w.delay()) {
-				return
-			}
-			select {
-			case w.out <- e:
-			case <-ctx.Done():
-				return
-			}
-		}
-		if len(batch) > 0 {
-			continue
-		}
-		select {
-		case <-w.wake:
-		case <-ctx.Done():
-			return
+// since gives what a watch that begins at a resource version is told first, in order;
+// the caller holds mu.
+func (s *store) since(version int, w *watcher) []watch.Event {
+	var events []watch.Event
+	add := func(kind watch.EventType, l *coordinationv1.Lease) {
+		if revision(l.ResourceVersion) > uint64(version) && w.matches(l) {
+			events = append(events, watch.Event{Type: kind, Object: l.DeepCopy()})
 		}
 	}
+	for _, l := range s.leases {
+		add(watch.Modified, l)
+	}
+	for _, l := range s.graves {
+		add(watch.Deleted, l)
+	}
+	slices.SortFunc(events, func(a, b watch.Event) int {
+		return int(revision(leaseOf(a).ResourceVersion)) - int(revision(leaseOf(b).ResourceVersion))
+	})
+	return events
 }
 
-func (w *watcher) Stop()                          { w.stop() }
-func (w *watcher) ResultChan() <-chan watch.Event { return w.out }
-
-// link is one replica's way to the store: slow, cut, or losing answers.
-type link struct {
-	store *store
-	// valid is asked before a write leaves, as the transport does; nil for the
-	// membership's own.
-	valid func() bool
-
-	mu sync.Mutex
-	// mu guards what follows
-	rng      *rand.Rand
-	cut      bool
-	mute     bool          // requests are never answered, whatever their sender waits for
-	latency  time.Duration // a request takes up to that, each way
-	lag      time.Duration // a watch event takes up to that
-	lose     float64       // the share of answers that are lost
-	watchers []*watcher
-}
-
-func (l *link) set(change func(*link)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	change(l)
-	if l.cut {
-		for _, w := range l.watchers {
-			w.stop()
-		}
-		l.watchers = nil
-	}
-}
-
-func (l *link) roll(most time.Duration) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return time.Duration(l.rng.Int64N(int64(most) + 1))
-}
-
-var errLost = errors.New("the answer was lost")
-
-// requestTimeout ends requests that nobody else bounds.
-const requestTimeout = 10 * time.Second
-
-// way takes a request to the store or its answer back.
-func (l *link) way(ctx context.Context) error {
-	l.mu.Lock()
-	cut, latency := l.cut, l.latency
-	l.mu.Unlock()
-	if cut {
-		pause(ctx, requestTimeout)
-		return context.DeadlineExceeded
-	}
-	if !pause(ctx, l.roll(latency)) {
-		return ctx.Err()
-	}
-	return nil
-}
-
-// request does something at the store and brings the answer back, or loses it.
-func (l *link) request(ctx context.Context, write bool, do func(s *store) (*coordinationv1.Lease, error)) (*coordinationv1.Lease, error) {
-	l.mu.Lock()
-	mute := l.mute
-	l.mu.Unlock()
-	if mute {
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}
-	if write && l.valid != nil && !l.valid() {
-		return nil, errors.New("shut")
-	}
-	if err := l.way(ctx); err != nil {
-		return nil, err
-	}
-	l.store.mu.Lock()
-	lease, err := do(l.store)
-	l.store.mu.Unlock()
-	l.mu.Lock()
-	lost := write && l.rng.Float64() < l.lose
-	l.mu.Unlock()
-	if lost {
-		pause(ctx, requestTimeout)
-		return nil, errLost
-	}
-	if wayErr := l.way(ctx); wayErr != nil {
-		return nil, wayErr
-	}
-	return lease, err
-}
+func leaseOf(e watch.Event) *coordinationv1.Lease { return e.Object.(*coordinationv1.Lease) }
 
 func (l *link) Leases(namespace string) coordinationclient.LeaseInterface {
 	return leasesIn{link: l, namespace: namespace}
@@ -270,7 +208,7 @@ func (i leasesIn) Create(ctx context.Context, lease *coordinationv1.Lease, _ met
 		}
 		made := lease.DeepCopy()
 		made.UID = types.UID(strconv.Itoa(s.version))
-		return s.put(made, watch.Added), nil
+		return s.write(made, watch.Added), nil
 	})
 }
 
@@ -283,7 +221,7 @@ func (i leasesIn) Update(ctx context.Context, lease *coordinationv1.Lease, _ met
 		if lease.ResourceVersion != "" && was.ResourceVersion != lease.ResourceVersion {
 			return nil, apierrors.NewConflict(resource, lease.Name, errors.New("it was changed"))
 		}
-		return s.put(lease, watch.Modified), nil
+		return s.write(lease, watch.Modified), nil
 	})
 }
 
@@ -296,27 +234,32 @@ func (i leasesIn) Delete(ctx context.Context, name string, o metav1.DeleteOption
 		if p := o.Preconditions; p != nil && p.ResourceVersion != nil && *p.ResourceVersion != was.ResourceVersion {
 			return nil, apierrors.NewConflict(resource, name, errors.New("it was changed"))
 		}
-		return s.put(was, watch.Deleted), nil
+		return s.write(was, watch.Deleted), nil
 	})
 	return err
 }
 
 func (i leasesIn) Get(ctx context.Context, name string, _ metav1.GetOptions) (*coordinationv1.Lease, error) {
 	return i.link.request(ctx, false, func(s *store) (*coordinationv1.Lease, error) {
-		if l := s.leases[i.namespace+"/"+name]; l != nil {
+		key := i.namespace + "/" + name
+		if l := s.leases[key]; l != nil {
+			i.link.looked(key, l, s.written[key])
 			return l.DeepCopy(), nil
 		}
 		return nil, apierrors.NewNotFound(resource, name)
 	})
 }
 
+// List is given up after a while, as one on a connection that leads nowhere is.
 func (i leasesIn) List(ctx context.Context, o metav1.ListOptions) (*coordinationv1.LeaseList, error) {
 	selector, err := labels.Parse(o.LabelSelector)
 	if err != nil {
 		return nil, err
 	}
+	limited, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	list := &coordinationv1.LeaseList{}
-	_, err = i.link.request(ctx, false, func(s *store) (*coordinationv1.Lease, error) {
+	_, err = i.link.request(limited, false, func(s *store) (*coordinationv1.Lease, error) {
 		for key, l := range s.leases {
 			if strings.HasPrefix(key, i.namespace+"/") && selector.Matches(labels.Set(l.Labels)) {
 				list.Items = append(list.Items, *l.DeepCopy())
@@ -337,46 +280,6 @@ func (i leasesIn) Watch(ctx context.Context, o metav1.ListOptions) (watch.Interf
 	if err != nil {
 		return nil, err
 	}
-	if err := i.link.way(ctx); err != nil {
-		return nil, err
-	}
-	since, _ := strconv.Atoi(o.ResourceVersion)
-	life, stop := context.WithCancel(ctx)
-	w := &watcher{
-		namespace: i.namespace, selector: selector, out: make(chan watch.Event), stop: stop, wake: make(chan struct{}, 1),
-		delay: func() time.Duration {
-			i.link.mu.Lock()
-			lag := i.link.lag
-			i.link.mu.Unlock()
-			return i.link.roll(lag)
-		},
-	}
-	s := i.link.store
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	// What changed since the list was made; what was deleted meanwhile is not known
-	// any more, so the watch is refused and the list made anew.
-	if s.version > since+maxHistory {
-		stop()
-		return nil, apierrors.NewResourceExpired("too old")
-	}
-	for _, l := range s.leases {
-		if version, _ := strconv.Atoi(l.ResourceVersion); version > since && w.matches(l) {
-			w.deliver(watch.Event{Type: watch.Modified, Object: l.DeepCopy()})
-		}
-	}
-	s.watchers[w] = true
-	context.AfterFunc(life, func() {
-		s.mu.Lock()
-		delete(s.watchers, w)
-		s.mu.Unlock()
-	})
-	i.link.mu.Lock()
-	i.link.watchers = append(i.link.watchers, w)
-	i.link.mu.Unlock()
-	go w.run(life)
-	return w, nil
+	version, _ := strconv.Atoi(o.ResourceVersion)
+	return i.link.watch(ctx, version, &watcher{namespace: i.namespace, selector: selector})
 }
-
-// maxHistory is after how many writes a list is too old to be watched from.
-const maxHistory = 200

@@ -3,6 +3,7 @@ package election
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -108,8 +109,8 @@ func (r *Replica) memberGone(l *coordinationv1.Lease) {
 func (r *Replica) seeBase(l *coordinationv1.Lease) {
 	now := time.Now()
 	id, ok := r.cfg.Base(l.Name)
-	if !ok {
-		return // not a base's
+	if !ok || !slices.Contains(r.cfg.Envs, id.Env) {
+		return // not a base's, or labelled by hand as one of ours
 	}
 	seen := parse(l)
 	r.mu.Lock()

@@ -35,7 +35,7 @@ type member struct {
 	Member
 	seen    time.Time // when it was first seen as it is, by our own clock
 	renewed bool      // it was seen otherwise before
-	hinted  bool      // somebody said that it is gone
+	hinted  time.Time // somebody said that it is gone; zero for nobody
 	fence   bool      // it was linked and is not
 }
 
@@ -63,6 +63,9 @@ func (s *State) SeeMember(m Member, now time.Time) (changed bool) {
 	}
 	fence := known && was.Holder == m.Holder && !m.Linked && (was.Linked || was.fence)
 	s.members[m.Name] = &member{Member: m, seen: now, renewed: known, fence: fence}
+	if known && was.Holder == m.Holder && now.Sub(was.hinted) < onTheWay {
+		s.members[m.Name].hinted = was.hinted // the last renewal may come after the hint
+	}
 	return s.regroup(now) || !known || was.Holder != m.Holder
 }
 
@@ -123,15 +126,18 @@ func (s *State) end(incarnation string, silent time.Time) {
 
 // Hint takes in that somebody says an incarnation is gone. Fresh says that it was
 // not said since it was seen to live.
-func (s *State) Hint(incarnation string) (name string, fresh bool) {
+func (s *State) Hint(incarnation string, now time.Time) (name string, fresh bool) {
 	pod, _ := PodOf(incarnation)
 	m := s.members[pod]
-	if m == nil || m.Holder != incarnation || incarnation == s.Self || m.hinted {
+	if m == nil || m.Holder != incarnation || incarnation == s.Self || !m.hinted.IsZero() {
 		return "", false
 	}
-	m.hinted = true
+	m.hinted = now
 	return pod, true
 }
+
+// onTheWay is how much later than a hint a member's last renewal may be seen.
+const onTheWay = 500 * time.Millisecond
 
 // forgetAfter is how long the Lease of a member that left is kept.
 const forgetAfter = 10 * time.Minute
@@ -153,7 +159,7 @@ func (s *State) MemberTurn(name string, now time.Time) (Step, time.Duration) {
 		return Step{Kind: FenceMember, Member: m.Member}, 0
 	}
 	patience := s.Patience
-	if m.hinted && !s.clear.After(m.seen) { // what was said in an outage of ours may be due to it
+	if !m.hinted.IsZero() && !s.clear.After(m.seen) { // what was said in an outage of ours may be due to it
 		patience = s.Hinted
 	}
 	// Time in which our own link was down is no proof of another's silence.

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 // Lease is a base's Lease as it was seen.
@@ -14,6 +16,8 @@ type Lease struct {
 	Epoch int32
 	// Revision is the resource version; it only grows.
 	Revision uint64
+	// Released says that there is no Holder because the one before wrote so.
+	Released bool
 	// Given says that the holder was named by the one before, and has not acted yet.
 	Given bool
 	// Renewed is renewTime, by the clock of who wrote it: compared, never
@@ -46,7 +50,8 @@ type State struct {
 	home     map[string]string // while draining: the Assignment as it is when we are back
 	stale    bool
 	wishedAt time.Time
-	nextMove time.Time // when the next base may be moved to a live member
+	nextMove time.Time                     // the next slot to be given
+	past     *simplelru.LRU[string, int32] // the epochs of bases that are no more
 }
 
 // base is what is known of one base.
@@ -55,6 +60,7 @@ type base struct {
 	last   *Lease    // as it was deleted, where that is known
 	since  time.Time // it was first seen as it is
 	epoch  int32     // the highest that was seen
+	latest time.Time // the latest renew time that was seen
 	wished bool      // somebody here asked for it
 	known  bool      // it has a Node
 	retire bool      // it is no more
@@ -68,14 +74,19 @@ type base struct {
 	leaving time.Time // since when it is being handed over; zero for not
 	yielded bool      // nothing is under way on it
 	later   time.Time // when it may be tried again to hand it over
+	slot    time.Time // when it may be moved to a live member; zero while it is at home
 }
 
 // NewState makes the state of a replica that is not a member yet.
 func NewState(self string, t Timing) *State {
 	name, _ := PodOf(self)
+	past, err := simplelru.NewLRU[string, int32](pastBases, nil)
+	if err != nil {
+		panic(err) // pastBases is positive
+	}
 	return &State{
 		Timing: t.Complete(), Self: self, Name: name, members: map[string]*member{}, ended: map[string]time.Time{},
-		bases: map[string]*base{}, wish: map[string]string{},
+		bases: map[string]*base{}, wish: map[string]string{}, past: past,
 	}
 }
 
@@ -132,6 +143,7 @@ func (s *State) base(key string, now time.Time) *base {
 	b := s.bases[key]
 	if b == nil {
 		b = &base{since: now}
+		b.epoch, _ = s.past.Get(key)
 		s.bases[key], s.stale = b, true
 	}
 	return b
@@ -184,6 +196,16 @@ func (s *State) Holds(key string) bool {
 	return b != nil && b.held && !b.retire
 }
 
+// HoldsAny says whether any base is held.
+func (s *State) HoldsAny() bool {
+	for _, b := range s.bases {
+		if b.held {
+			return true
+		}
+	}
+	return false
+}
+
 // SeeBase takes in a base's Lease, from a watch, a read or the answer to a write.
 // It says whether a claim was lost by it.
 func (s *State) SeeBase(key string, l Lease, now time.Time) (lost bool) {
@@ -193,6 +215,8 @@ func (s *State) SeeBase(key string, l Lease, now time.Time) (lost bool) {
 	}
 	if b.lease == nil || l.Revision != b.lease.Revision {
 		b.since = now
+		b.proof = false // what a write of ours in doubt compares with is no more
+		b.edited = b.edited && b.lease != nil && l.Renewed.Equal(b.lease.Renewed)
 	}
 	if l.Holder != s.Self && b.held {
 		b.edited = b.lease != nil && l.Renewed.Equal(b.lease.Renewed) && !l.Given
@@ -203,6 +227,7 @@ func (s *State) SeeBase(key string, l Lease, now time.Time) (lost bool) {
 		l.Epoch = b.epoch // edited by hand; the next renewal puts it right
 	}
 	b.lease, b.epoch = &l, max(b.epoch, l.Epoch)
+	b.latest = later(b.latest, l.Renewed)
 	return lost
 }
 
@@ -218,7 +243,7 @@ func (s *State) BaseGone(key string, revision uint64, last *Lease, now time.Time
 	}
 	dead := false
 	if b.last = last; last != nil {
-		b.epoch = max(b.epoch, last.Epoch)
+		b.epoch, b.latest = max(b.epoch, last.Epoch), later(b.latest, last.Renewed)
 		_, dead = s.ended[last.Holder]
 	}
 	if b.lease != nil {
@@ -233,10 +258,25 @@ func (s *State) BaseGone(key string, revision uint64, last *Lease, now time.Time
 	}
 }
 
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// forget forgets a base that is no more, but for its epoch: if it comes back, what was
+// sent to it before must be older.
 func (s *State) forget(key string) {
+	if b := s.bases[key]; b != nil && b.epoch > 0 {
+		s.past.Add(key, b.epoch)
+	}
 	delete(s.bases, key)
 	s.stale = true
 }
+
+// pastBases is how many bases that are no more are remembered.
+const pastBases = 10_000
 
 // Bases gives the names of all bases that are known, those renewed longest ago
 // first.

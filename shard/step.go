@@ -46,6 +46,8 @@ type Step struct {
 	Revision uint64
 	// Epoch is that to be written.
 	Epoch int32
+	// Renewed is the latest renew time of a Lease that was there before (CreateBase).
+	Renewed time.Time
 	// To is the member to be given the base (GiveBase).
 	To Member
 	// Incarnation is the one to be asked about (AskMember).
@@ -79,7 +81,7 @@ func (s *State) Turn(key string, now time.Time) (Step, time.Duration) {
 func (s *State) turnMissing(key string, b *base, now time.Time) (Step, time.Duration) {
 	switch {
 	case b.held && !b.retire: // deleted by hand
-		return Step{Kind: CreateBase, Epoch: b.epoch}, 0
+		return Step{Kind: CreateBase, Epoch: b.epoch, Renewed: b.latest}, 0
 	case !b.wished || b.retire:
 		s.forget(key)
 		return Step{}, 0
@@ -95,7 +97,7 @@ func (s *State) turnMissing(key string, b *base, now time.Time) (Step, time.Dura
 		// Whoever owned it had an epoch that went with the Lease.
 		b.tried = max(b.tried, int32(now.Unix()/60)) //nolint:gosec // minutes fit until the year 6053
 	}
-	return Step{Kind: CreateBase, Epoch: b.tried}, 0
+	return Step{Kind: CreateBase, Epoch: b.tried, Renewed: b.latest}, 0
 }
 
 // missingUntil is how long a base's Lease must be missing before others than its owner
@@ -205,8 +207,7 @@ func (s *State) turnLeaving(key string, b *base, step Step, now time.Time) (Step
 		return step, wait, true
 	}
 	if b.leaving.IsZero() {
-		b.leaving, b.yielded, step.Leaving = now, false, true
-		s.nextMove = now.Add(s.Pace)
+		b.leaving, b.yielded, b.slot, step.Leaving = now, false, time.Time{}, true
 	}
 	if left := b.leaving.Add(s.Handover).Sub(now); !b.yielded && left > 0 {
 		return step, left, true
@@ -237,6 +238,7 @@ func (s *State) successor(key string, b *base, now time.Time) (to Member, wait t
 	case s.draining && m == nil:
 		return Member{}, 0, true
 	case name == s.Name || m == nil:
+		b.slot = time.Time{}
 		return Member{}, 0, false
 	case !s.draining && b.leaving.IsZero() && now.Before(b.later):
 		return m.Member, b.later.Sub(now), true
@@ -248,10 +250,20 @@ func (s *State) successor(key string, b *base, now time.Time) (to Member, wait t
 	if left := s.teamSince.Add(s.Settle).Sub(now); left > 0 {
 		return m.Member, left, b.leaving.IsZero()
 	}
-	if left := s.nextMove.Sub(now); b.leaving.IsZero() && left > 0 {
-		return m.Member, left, true
+	return m.Member, s.untilSlot(b, now), true
+}
+
+// untilSlot is how long a base must wait before it is moved to a live member: each gets
+// a time of its own, Pace after the one before.
+func (s *State) untilSlot(b *base, now time.Time) time.Duration {
+	if !b.leaving.IsZero() {
+		return 0
 	}
-	return m.Member, 0, true
+	if b.slot.IsZero() {
+		b.slot = later(now, s.nextMove)
+		s.nextMove = b.slot.Add(s.Pace)
+	}
+	return max(b.slot.Sub(now), 0)
 }
 
 func (s *State) turnOthers(key string, b *base, now time.Time) (Step, time.Duration) {
@@ -283,8 +295,11 @@ func (s *State) turnOthers(key string, b *base, now time.Time) (Step, time.Durat
 // one lives. Ask says that nothing is known of the holder.
 func (s *State) freeAt(b *base) (at time.Time, ask bool) {
 	l := b.lease
-	if l.Holder == "" {
+	if l.Holder == "" && l.Released {
 		return b.since, false
+	}
+	if l.Holder == "" { // taken out by hand: whoever held it puts it right, if it lives
+		return s.unchanged(b).Add(s.Missing), false
 	}
 	if silent, ok := s.ended[l.Holder]; ok {
 		return silent, false

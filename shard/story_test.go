@@ -94,12 +94,16 @@ func (s *story) do(words []string) (string, error) {
 	switch verb := words[1]; verb {
 	case "member", "nomember", "judge", "fenced", "asked", "hint":
 		return s.doMember(verb, args, opts)
-	case "base", "nobase", "wish", "retire", "turn", "wrote", "failed", "read", "yielded", "claim":
+	case "base", "nobase", "wish", "retire", "turn", "wrote", "deleted", "failed", "read", "yielded", "claim":
 		return s.doBase(verb, args, opts)
-	case "renewed": // the membership write was sent now
-		if s.Renewed(s.now, s.now) {
-			return "may act", nil
+	case "renewed": // the membership write was sent now, or at another time
+		sent := s.now
+		if at, err := time.ParseDuration(opts["sent"]); err == nil {
+			sent = s.start.Add(at)
 		}
+		return when(s.Renewed(sent, s.now), "may act"), nil
+	case "replaced": // our own membership Lease names us no more
+		s.Silence()
 		return "", nil
 	case "interrupted":
 		s.Interrupted()
@@ -111,10 +115,16 @@ func (s *story) do(words []string) (string, error) {
 	return "", fmt.Errorf("unknown verb")
 }
 
+// clock is the time by the clock of who writes, which may be wrong.
+func (s *story) clock(opts map[string]string) time.Time {
+	wrong, _ := time.ParseDuration(opts["clock"])
+	return s.now.Add(wrong)
+}
+
 func (s *story) doMember(verb string, args []string, opts map[string]string) (string, error) {
 	s.rev++
 	seen := func() Member {
-		m := Member{Name: args[0], Revision: s.rev, Linked: opts["linked"] != "no", Draining: opts["draining"] == "yes", Released: opts["released"] == "yes", Renewed: s.now}
+		m := Member{Name: args[0], Revision: s.rev, Linked: opts["linked"] != "no", Draining: opts["draining"] == "yes", Released: opts["released"] == "yes", Renewed: s.clock(opts)}
 		if len(args) > 1 {
 			m.Holder = args[1]
 			return m
@@ -144,7 +154,7 @@ func (s *story) doMember(verb string, args []string, opts map[string]string) (st
 		s.Fenced(args[0])
 		return "", nil
 	case "hint":
-		name, fresh := s.Hint(args[0])
+		name, fresh := s.Hint(args[0], s.now)
 		return when(fresh, name+" is judged with less patience"), nil
 	}
 	step, wait := s.MemberTurn(args[0], s.now)
@@ -163,7 +173,10 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 	switch verb {
 	case "base", "read":
 		s.rev++
-		l := Lease{Holder: opts["holder"], Revision: s.rev, Given: opts["given"] == "yes", Duration: 40 * time.Second, Renewed: s.now}
+		l := Lease{Holder: opts["holder"], Revision: s.rev, Given: opts["given"] == "yes", Released: opts["released"] != "no", Duration: 40 * time.Second, Renewed: s.clock(opts)}
+		if d, err := time.ParseDuration(opts["duration"]); err == nil {
+			l.Duration = d
+		}
 		epoch, err := strconv.Atoi(opts["epoch"])
 		if err != nil {
 			return "", err
@@ -171,6 +184,9 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 		l.Epoch = int32(epoch)
 		if opts["renewed"] == "no" {
 			l.Renewed = s.bases[key].lease.Renewed
+		}
+		if was := s.bases[key]; opts["changed"] == "no" {
+			l.Revision, l.Renewed = was.lease.Revision, was.lease.Renewed
 		}
 		lost := s.SeeBase(key, l, s.now)
 		if verb == "read" {
@@ -198,9 +214,11 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 		s.rev++
 		l := Lease{Holder: s.Self, Epoch: s.last.Epoch, Revision: s.rev, Duration: 40 * time.Second, Renewed: s.now}
 		if s.last.Kind == GiveBase || s.last.Kind == ReleaseBase {
-			l.Holder, l.Given = s.last.To.Holder, s.last.Kind == GiveBase
+			l.Holder, l.Given, l.Released = s.last.To.Holder, s.last.Kind == GiveBase, s.last.Kind == ReleaseBase
 		}
 		return when(s.Wrote(key, s.last, l, s.now), "the claim is lost"), nil
+	case "deleted":
+		s.Deleted(key)
 	case "failed":
 		return when(s.Doubted(key, s.last), "the claim is lost"), nil
 	case "claim":
@@ -231,7 +249,11 @@ func tell(step Step, wait time.Duration) string {
 	}
 	text = when(step.Gained, "it is ours; ") + when(step.Leaving, "it leaves; ") + when(step.Stays, "it stays; ") + text
 	if wait > 0 {
-		text += fmt.Sprintf(", look again in %s", wait.Round(100*time.Millisecond))
+		unit := 100 * time.Millisecond
+		if wait < unit {
+			unit = time.Millisecond
+		}
+		text += fmt.Sprintf(", look again in %s", wait.Round(unit))
 	}
 	return text
 }

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -41,7 +44,7 @@ var memberKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, I
 // environment alone.
 var connectionChecks = map[string]string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS": "5", "HTTP2_PING_TIMEOUT_SECONDS": "5"}
 
-func newClients(cfg *config, gate tunnel.Gate, log *zap.Logger) (*clients, error) {
+func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) {
 	for name, value := range connectionChecks {
 		if _, set := os.LookupEnv(name); !set {
 			if err := os.Setenv(name, value); err != nil {
@@ -98,21 +101,69 @@ func tokenOf(cfg *rest.Config) func() (string, error) {
 	return nil
 }
 
-// gatedWrites refuses to write while the gate is shut: where bytes leave, so that
-// what began before cannot end after. Events change nothing and may always go.
+// gatedWrites refuses to write while the gate is shut, and gives up what is under way
+// when it shuts: a write that waits for a connection must not leave when that comes up
+// again. Events change nothing and may always go.
 type gatedWrites struct {
 	http.RoundTripper
-	gate tunnel.Gate
+	gate writeGate
+}
+
+// writeGate is a tunnel.Gate that tells until when it is open, unless that is put off.
+type writeGate interface {
+	Valid() bool
+	Until() time.Time
 }
 
 // eventPath matches Events, and nothing else that is named so.
 var eventPath = regexp.MustCompile(`^/(api/v1|apis/events\.k8s\.io/v1)/namespaces/[^/]+/events(/[^/]+)?$`)
 
 func (g gatedWrites) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method != http.MethodGet && !eventPath.MatchString(r.URL.Path) && !g.gate.Valid() {
+	if r.Method == http.MethodGet || eventPath.MatchString(r.URL.Path) {
+		return g.RoundTripper.RoundTrip(r)
+	}
+	if !g.gate.Valid() {
 		return nil, fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, tunnel.ErrShut)
 	}
-	return g.RoundTripper.RoundTrip(r)
+	ctx, end := context.WithCancelCause(r.Context())
+	go g.endWhenShut(ctx, end)
+	resp, err := g.RoundTripper.RoundTrip(r.WithContext(ctx))
+	if err != nil {
+		if cause := context.Cause(ctx); errors.Is(cause, tunnel.ErrShut) {
+			err = fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, cause)
+		}
+		end(nil)
+		return nil, err
+	}
+	resp.Body = endingBody{resp.Body, end}
+	return resp, nil
+}
+
+// endWhenShut ends a request when the gate shuts, and itself when the request has ended.
+func (g gatedWrites) endWhenShut(ctx context.Context, end context.CancelCauseFunc) {
+	const leastWait = 10 * time.Millisecond
+	for g.gate.Valid() {
+		timer := time.NewTimer(max(time.Until(g.gate.Until()), leastWait))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+	end(tunnel.ErrShut)
+}
+
+// endingBody ends its request when it is closed.
+type endingBody struct {
+	io.ReadCloser
+	end context.CancelCauseFunc
+}
+
+func (b endingBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.end(nil)
+	return err
 }
 
 // patientWatches tries a watch again until it begins, while the API server is not

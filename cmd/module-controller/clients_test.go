@@ -2,15 +2,26 @@ package main
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"module-controller/tunnel"
 )
@@ -85,10 +96,11 @@ func TestAWatchWithoutAServerEnds(t *testing.T) {
 	})
 }
 
-type shut struct{}
+// until is a gate that is open until then.
+type until struct{ time.Time }
 
-func (shut) Valid() bool                            { return false }
-func (shut) Fresh(context.Context, time.Time) error { return nil }
+func (u until) Valid() bool      { return time.Now().Before(u.Time) }
+func (u until) Until() time.Time { return u.Time }
 
 func TestWhatMayBeWrittenWithoutTheRightToAct(t *testing.T) {
 	for path, passes := range map[string]bool{
@@ -105,7 +117,7 @@ func TestWhatMayBeWrittenWithoutTheRightToAct(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp, err := gatedWrites{&transport{statuses: []int{200}}, shut{}}.RoundTrip(r)
+		resp, err := gatedWrites{&transport{statuses: []int{200}}, until{}}.RoundTrip(r)
 		if err == nil {
 			err = resp.Body.Close()
 		}
@@ -113,4 +125,179 @@ func TestWhatMayBeWrittenWithoutTheRightToAct(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
+}
+
+// call is a request that an API server got.
+type call struct{ from, proto, what, content, accept, token string }
+
+// apiServer refuses everything and keeps what it was asked. Config leads to it.
+type apiServer struct {
+	*testing.T
+	config *config
+
+	mu    sync.Mutex
+	calls []call // mu guards it
+}
+
+func newAPIServer(t *testing.T) *apiServer {
+	t.Helper()
+	a := &apiServer{T: t}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.calls = append(a.calls, call{r.RemoteAddr, r.Proto, r.Method + " " + r.URL.Path, r.Header.Get("Content-Type"), r.Header.Get("Accept"), r.Header.Get("Authorization")})
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	c := clientcmdapi.NewConfig()
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	c.Clusters["c"] = &clientcmdapi.Cluster{Server: server.URL, CertificateAuthorityData: ca}
+	c.AuthInfos["u"] = &clientcmdapi.AuthInfo{Token: "secret"}
+	c.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
+	c.CurrentContext = "x"
+	a.config = &config{kubeconfig: filepath.Join(t.TempDir(), "kubeconfig"), qps: 1000, burst: 1000}
+	if err := clientcmd.WriteToFile(*c, a.config.kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// clients are those of a life, before a gate.
+func (a *apiServer) clients(gate writeGate) *clients {
+	a.Helper()
+	c, err := newClients(a.config, gate, zap.NewNop())
+	if err != nil {
+		a.Fatal(err)
+	}
+	return c
+}
+
+// asked gives what was asked since the last time.
+func (a *apiServer) asked() (calls []call) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	calls, a.calls = a.calls, nil
+	return calls
+}
+
+// createLease tries to, which the server refuses.
+func createLease(ctx context.Context, c kubernetes.Interface) error {
+	_, err := c.CoordinationV1().Leases("n").Create(ctx, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "l"}}, metav1.CreateOptions{})
+	return err
+}
+
+// The membership has a connection of its own, which a write that hangs ends; all else
+// shares another one. Both write protobuf. Nor does the next life use what may hang.
+func TestTheMembershipHasAConnectionOfItsOwn(t *testing.T) {
+	a := newAPIServer(t)
+	c := a.clients(until{time.Now().Add(time.Hour)})
+	const protobuf = "application/vnd.kubernetes.protobuf"
+	over := map[string]string{} // connections, by what they speak
+	for range 3 {
+		for client, proto := range map[kubernetes.Interface]string{c.work: "HTTP/2.0", c.member: "HTTP/1.1"} {
+			if err := createLease(t.Context(), client); !apierrors.IsForbidden(err) {
+				t.Fatal(err)
+			}
+			got := a.asked()[0]
+			if over[proto] == "" {
+				over[proto] = got.from
+			}
+			want := call{over[proto], proto, "POST /apis/coordination.k8s.io/v1/namespaces/n/leases", protobuf, protobuf + ",application/json", "Bearer secret"}
+			if got != want {
+				t.Errorf("%+v, want %+v", got, want)
+			}
+		}
+	}
+	if err := createLease(t.Context(), a.clients(until{time.Now().Add(time.Hour)}).member); !apierrors.IsForbidden(err) {
+		t.Fatal(err)
+	}
+	if next := a.asked()[0].from; over["HTTP/2.0"] == over["HTTP/1.1"] || next == over["HTTP/1.1"] {
+		t.Errorf("connections are shared: %v, and that of the next life from %s", over, next)
+	}
+}
+
+// Who may not act writes its membership, and reads.
+func TestWhatLeavesWithoutTheRightToAct(t *testing.T) {
+	a := newAPIServer(t)
+	c := a.clients(until{})
+	if err := createLease(t.Context(), c.work); !errors.Is(err, tunnel.ErrShut) {
+		t.Errorf("a base's Lease: %v", err)
+	}
+	if calls := a.asked(); len(calls) != 0 {
+		t.Errorf("it left: %v", calls)
+	}
+	if err := createLease(t.Context(), c.member); !apierrors.IsForbidden(err) {
+		t.Errorf("the membership: %v", err)
+	}
+	if _, err := c.work.CoreV1().Nodes().Get(t.Context(), "n", metav1.GetOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("a read: %v", err)
+	}
+	if calls := a.asked(); len(calls) != 2 {
+		t.Errorf("the server was asked %v", calls)
+	}
+}
+
+// A member shows its peers the token that the API server knows it by: the file's, as
+// it is now. A certificate cannot be shown.
+func TestTheTokenThatIsShown(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	of := tokenOf(&rest.Config{BearerToken: "read once", BearerTokenFile: file})
+	for _, want := range []string{"first", "second"} {
+		if err := os.WriteFile(file, []byte(want+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := of(); got != want || err != nil {
+			t.Errorf("token %q, %v; want %s", got, err, want)
+		}
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := of(); err == nil {
+		t.Errorf("without its file the token is %q", got)
+	}
+	if got, err := tokenOf(&rest.Config{BearerToken: "fixed"})(); got != "fixed" || err != nil {
+		t.Errorf("token %q, %v", got, err)
+	}
+	if tokenOf(&rest.Config{}) != nil {
+		t.Error("there is a token where there is none")
+	}
+}
+
+// unreachable is a way to a server that comes up late.
+type unreachable struct {
+	after  time.Duration
+	served int
+}
+
+func (u *unreachable) RoundTrip(r *http.Request) (*http.Response, error) {
+	select {
+	case <-time.After(u.after):
+		u.served++
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+}
+
+// A write that waits for a connection does not leave after the right to act ended.
+func TestAWriteThatWaitsEndsWithTheRightToAct(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for after, leaves := range map[time.Duration]bool{time.Second: true, 4 * time.Second: false} {
+			way := &unreachable{after: after}
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, "https://api/api/v1/nodes/a/status", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := gatedWrites{way, until{time.Now().Add(3500 * time.Millisecond)}}.RoundTrip(r)
+			if err == nil {
+				err = resp.Body.Close()
+			}
+			if (way.served == 1) != leaves || errors.Is(err, tunnel.ErrShut) == leaves {
+				t.Errorf("after %s: served %d times, %v", after, way.served, err)
+			}
+		}
+	})
 }

@@ -23,6 +23,8 @@ type gate struct{ owner *election.Replica }
 
 func (g *gate) Valid() bool { return g.owner.Valid() }
 
+func (g *gate) Until() time.Time { return g.owner.Until() }
+
 func (g *gate) Fresh(ctx context.Context, since time.Time) error { return g.owner.Fresh(ctx, since) }
 
 // live wires the parts of one life and runs them until ctx ends, all bases were
@@ -79,6 +81,7 @@ func live(ctx context.Context, cfg *config, log *zap.Logger) error {
 			return serve(ctx, cfg.probeAddress, healthHandler(readiness(p, tunnels, links)))
 		},
 		func(ctx context.Context) error { return serve(ctx, cfg.metricsAddress, m.handler()) },
+		func(ctx context.Context) error { return links.serveWhen(ctx, p.Ready()) },
 	}
 	for _, t := range tunnels {
 		parts = append(parts, func(ctx context.Context) error { return t.Run(ctx, links) })

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
@@ -10,7 +11,8 @@ import (
 )
 
 // linkWatch passes all that tunnels hear on to the provider, remembers which of
-// them were connected once, and tells whether all are.
+// them were connected once, and tells whether all are and the provider serves: who
+// does not is to be given no bases.
 type linkWatch struct {
 	tunnel.Sink
 	tunnels int
@@ -20,6 +22,7 @@ type linkWatch struct {
 	// mu guards what follows
 	connected map[string]bool
 	up        map[string]bool
+	serves    bool
 }
 
 func newLinkWatch(sink tunnel.Sink, tunnels int, linked func(up bool)) *linkWatch {
@@ -51,8 +54,23 @@ func (w *linkWatch) tell() {
 			up++
 		}
 	}
+	all := w.serves && up == w.tunnels
 	w.mu.Unlock()
-	w.linked(up == w.tunnels)
+	w.linked(all)
+}
+
+// serveWhen waits until the provider serves, and returns when ctx ends.
+func (w *linkWatch) serveWhen(ctx context.Context, ready <-chan struct{}) error {
+	select {
+	case <-ready:
+		w.mu.Lock()
+		w.serves = true
+		w.mu.Unlock()
+		w.tell()
+		<-ctx.Done()
+	case <-ctx.Done():
+	}
+	return nil
 }
 
 func (w *linkWatch) once(name string) error {

@@ -1,0 +1,284 @@
+package election
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// link is one replica's way to the store: slow, cut, unanswered, or losing answers.
+type link struct {
+	store   *store
+	process *stopped
+	// valid is asked before a write leaves, as the transport does; nil for the
+	// membership's own.
+	valid func() bool
+
+	mu sync.Mutex
+	// mu guards what follows
+	rng       *rand.Rand
+	cut       bool
+	mute      bool          // requests are never answered, whatever their sender waits for
+	latency   time.Duration // a request takes up to that, each way
+	lag       time.Duration // a watch event takes up to that
+	lose      float64       // the share of answers that are lost
+	hidden    string        // the Lease, by namespace/name, whose changes are not shown
+	compacted int           // from what is older nothing can be watched
+	watchers  []*watcher
+	silent    map[string]time.Time // when a read showed a Lease of who may be ended
+}
+
+func newLink(s *store, process *stopped, seed1, seed2 uint64) *link {
+	return &link{store: s, process: process, rng: rand.New(rand.NewPCG(seed1, seed2)), latency: usualLatency, lag: usualLag,
+		silent: map[string]time.Time{}}
+}
+
+const (
+	usualLatency = 5 * time.Millisecond
+	usualLag     = 10 * time.Millisecond
+)
+
+func (l *link) set(change func(*link)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.mute
+	change(l)
+	switch {
+	case l.cut:
+		l.endWatches()
+	case l.mute && !was: // it is noticed in a while that the connection leads nowhere
+		time.AfterFunc(requestTimeout, func() { l.set((*link).endWatches) })
+	}
+}
+
+// endWatches ends the watches; the caller holds mu.
+func (l *link) endWatches() {
+	for _, w := range l.watchers {
+		w.stop()
+	}
+	l.watchers = nil
+}
+
+// show has the watches show everything again, from a new list on.
+func (l *link) show() {
+	version := l.store.compact()
+	l.set(func(l *link) {
+		l.hidden, l.compacted = "", version
+		l.endWatches()
+	})
+}
+
+// looked notes that a read arrived, and whether the Lease was of somebody who had
+// renewed nothing for a while or had no broker.
+func (l *link) looked(key string, lease *coordinationv1.Lease, written time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.silent, key)
+	if time.Since(written) > 2*time.Second || lease.Annotations[noteLinks] != linksUp {
+		l.silent[key] = time.Now()
+	}
+}
+
+func (l *link) roll(most time.Duration) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Duration(l.rng.Int64N(int64(most) + 1))
+}
+
+func (l *link) chance(share float64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rng.Float64() < share
+}
+
+var errLost = errors.New("the answer was lost")
+
+// requestTimeout ends requests that nobody else bounds.
+const requestTimeout = 10 * time.Second
+
+// request does something at the store and brings the answer back, or loses it.
+func (l *link) request(ctx context.Context, write bool, do func(s *store) (*coordinationv1.Lease, error)) (*coordinationv1.Lease, error) {
+	l.process.wait()
+	if write && l.valid != nil && !l.valid() {
+		return nil, errors.New("shut")
+	}
+	arrive := func() (*coordinationv1.Lease, error) {
+		l.store.mu.Lock()
+		defer l.store.mu.Unlock()
+		return do(l.store)
+	}
+	if err := l.there(ctx, write, func() { _, _ = arrive() }); err != nil {
+		return nil, err
+	}
+	lease, err := arrive()
+	if backErr := l.back(ctx, write); backErr != nil {
+		return nil, backErr
+	}
+	return lease, err
+}
+
+// there takes a request to the store. One that its sender waits for no longer may
+// arrive all the same; late is called then.
+func (l *link) there(ctx context.Context, write bool, late func()) error {
+	l.mu.Lock()
+	cut, mute, latency := l.cut, l.mute, l.latency
+	l.mu.Unlock()
+	if cut {
+		pause(ctx, requestTimeout)
+		return context.DeadlineExceeded
+	}
+	takes := l.roll(latency)
+	if !mute && pause(ctx, takes) {
+		return nil
+	}
+	if write && l.chance(0.5) {
+		time.AfterFunc(takes, late)
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// back brings an answer back.
+func (l *link) back(ctx context.Context, write bool) error {
+	l.mu.Lock()
+	cut, mute, lost, takes := l.cut, l.mute, write && l.rng.Float64() < l.lose, l.latency
+	l.mu.Unlock()
+	switch {
+	case lost:
+		pause(ctx, requestTimeout)
+		return errLost
+	case cut || mute:
+		pause(ctx, requestTimeout)
+		return context.DeadlineExceeded
+	case !pause(ctx, l.roll(takes)):
+		return ctx.Err()
+	}
+	l.process.wait()
+	if ctx.Err() != nil && l.chance(0.5) { // its sender may have slept through the deadline
+		return ctx.Err()
+	}
+	return nil
+}
+
+// watch begins a watch.
+func (l *link) watch(ctx context.Context, version int, w *watcher) (watch.Interface, error) {
+	l.process.wait()
+	limited, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if err := l.there(limited, false, nil); err != nil {
+		return nil, err
+	}
+	s := l.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.version > version+maxHistory || version < l.compacted {
+		return nil, apierrors.NewResourceExpired("too old")
+	}
+	var life context.Context
+	life, w.stop = context.WithCancel(ctx)
+	w.link, w.out, w.wake = l, make(chan watch.Event), make(chan struct{}, 1)
+	for _, e := range s.since(version, w) {
+		w.deliver(e)
+	}
+	s.watchers[w] = true
+	context.AfterFunc(life, func() {
+		s.mu.Lock()
+		delete(s.watchers, w)
+		s.mu.Unlock()
+	})
+	l.watchers = append(l.watchers, w)
+	go w.run(life)
+	return w, nil
+}
+
+// watcher is one watch; its events come in order, each after a delay.
+type watcher struct {
+	link      *link
+	namespace string
+	selector  labels.Selector
+	out       chan watch.Event
+	stop      context.CancelFunc
+	wake      chan struct{}
+
+	mu      sync.Mutex
+	pending []watch.Event
+}
+
+func (w *watcher) matches(l *coordinationv1.Lease) bool {
+	return l.Namespace == w.namespace && w.selector.Matches(labels.Set(l.Labels))
+}
+
+func (w *watcher) deliver(e watch.Event) {
+	w.mu.Lock()
+	w.pending = append(w.pending, e)
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// delay is how long an event takes; shown is false for one that is never shown.
+func (w *watcher) delay(e watch.Event) (takes time.Duration, shown bool) {
+	l, about := w.link, leaseOf(e)
+	l.mu.Lock()
+	mute, hidden, lag := l.mute, l.hidden, l.lag
+	l.mu.Unlock()
+	if mute {
+		return requestTimeout, true
+	}
+	return l.roll(lag), hidden != about.Namespace+"/"+about.Name
+}
+
+func (w *watcher) run(ctx context.Context) {
+	defer close(w.out)
+	for {
+		w.mu.Lock()
+		batch := w.pending
+		w.pending = nil
+		w.mu.Unlock()
+		for _, e := range batch {
+			if !w.bring(ctx, e) {
+				return
+			}
+		}
+		if len(batch) > 0 {
+			continue
+		}
+		select {
+		case <-w.wake:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// bring brings one event, and says whether the watch goes on.
+func (w *watcher) bring(ctx context.Context, e watch.Event) bool {
+	takes, shown := w.delay(e)
+	if !pause(ctx, takes) {
+		return false
+	}
+	w.link.process.wait()
+	if !shown {
+		return true
+	}
+	select {
+	case w.out <- e:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (w *watcher) Stop()                          { w.stop() }
+func (w *watcher) ResultChan() <-chan watch.Event { return w.out }
