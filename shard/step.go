@@ -177,6 +177,7 @@ func (s *State) turnOurs(key string, b *base, now time.Time) (Step, time.Duratio
 		}
 		if l.Given {
 			b.due = now.Add(acknowledge)
+			b.later = now.Add(s.Settle) // who gave it may know better where it belongs
 		}
 	}
 	if handed, wait, leaving := s.turnLeaving(key, b, step, now); leaving {
