@@ -10,7 +10,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 
+	"module-controller/shard"
 	"module-controller/tunnel"
 )
 
@@ -25,12 +28,12 @@ type alone struct {
 }
 
 // runAlone runs one until it holds a base.
-func runAlone(t *testing.T) *alone { return runAs(t, whole()) }
+func runAlone(t *testing.T) *alone { return runAs(t, newStore(), whole()) }
 
-func runAs(t *testing.T, cfg Config) *alone {
+func runAs(t *testing.T, s *store, cfg Config) *alone {
 	t.Helper()
 	quiet()
-	a := &alone{store: newStore(), ended: make(chan error, 1)}
+	a := &alone{store: s, ended: make(chan error, 1)}
 	a.member, a.work = newLink(a.store, new(stopped), 1, 1), newLink(a.store, new(stopped), 2, 2)
 	var err error
 	a.Replica, err = New(a.member, a.work, cfg, Hooks{Changed: a.changed}, simLog(cfg.Incarnation))
@@ -40,7 +43,9 @@ func runAs(t *testing.T, cfg Config) *alone {
 	var ctx context.Context
 	ctx, a.stop = context.WithCancel(t.Context())
 	go func() { a.ended <- a.Run(ctx) }()
-	a.own(t, base)
+	for !a.holds() {
+		pause(t.Context(), 100*time.Millisecond)
+	}
 	return a
 }
 
@@ -48,14 +53,6 @@ func runAs(t *testing.T, cfg Config) *alone {
 func (a *alone) changed(id tunnel.BaseID) {
 	a.told.Add(1)
 	a.Yielded(id)
-}
-
-// own wishes for a base until it is held.
-func (a *alone) own(t *testing.T, id tunnel.BaseID) {
-	t.Helper()
-	for held := false; !held; _, held = a.Claim(id) {
-		pause(t.Context(), 100*time.Millisecond)
-	}
 }
 
 func (a *alone) holds() bool {
@@ -174,23 +171,25 @@ func TestFreshWaitsForAWriteThatIsSentAfter(t *testing.T) {
 func TestADrainBeginsWithWhatWasRenewedLongestAgo(t *testing.T) {
 	for range 3 { // by chance it may go well
 		synctest.Test(t, func(t *testing.T) {
-			cfg := whole()
+			want := []string{"c", "a", "d", "b"} // as they are claimed, 5 s apart, from a stranger that is silent
+			cfg, s := whole(), newStore()
 			cfg.Workers = 1
-			r := runAs(t, cfg)
-			want := []string{base.Identity}
-			for _, name := range []string{"z", "a", "m"} {
-				pause(t.Context(), cfg.Renew/5) // when it is renewed next differs by that, by chance
-				r.own(t, tunnel.BaseID{Env: "dev", Identity: name})
-				want = append(want, name)
+			for i, name := range want {
+				strange := cfg
+				strange.Duration = time.Duration(i+1) * 5 * time.Second
+				lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: cfg.BaseNamespace}}
+				id := tunnel.BaseID{Env: "dev", Identity: name}
+				s.put(held(lease, id, shard.Step{Kind: shard.ClaimBase}, stranger, strange, time.Now()), watch.Added)
 			}
+			r := runAs(t, s, cfg) // until b is held
 			var given []string
-			r.store.mu.Lock()
-			r.store.judge = func(_, is *coordinationv1.Lease) {
+			s.mu.Lock()
+			s.judge = func(_, is *coordinationv1.Lease) {
 				if is.Namespace == cfg.BaseNamespace && holderOf(is) == "" {
 					given = append(given, is.Name)
 				}
 			}
-			r.store.mu.Unlock()
+			s.mu.Unlock()
 			r.end(t)
 			if d := cmp.Diff(want, given); d != "" {
 				t.Errorf("handed over (-want +got):\n%s", d)

@@ -112,7 +112,7 @@ func TestWhoKnowsNoLeasesIsGivenNoBase(t *testing.T) {
 
 // Who has the broker again keeps it: what was to be ended is over.
 func TestWhoHasTheBrokerAgainIsNotEvicted(t *testing.T) {
-	eachSeed(t, 1, 50, func(t *testing.T, seed uint64) {
+	eachSeed(t, 1, 30, func(t *testing.T, seed uint64) {
 		w := settled(t, seed)
 		defer w.end()
 		for _, linked := range []bool{false, true} {

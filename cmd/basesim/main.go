@@ -52,7 +52,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	f.IntVar(&o.bases, "bases", 10, "how many bases")
 	f.StringVar(&o.prefix, "identity", "base", "what identities begin with: base-0001, base-0002, …")
 	f.StringVar(&o.mqtt, "mqtt", "", "broker that the bases speak to, host:port; default the one that --broker starts")
-	f.StringVar(&o.endpoint, "heartbeat-endpoint", "", "where the bases post HTTP heartbeats, such as http://127.0.0.1:7777; they listen on 127.0.0.1")
+	f.StringVar(&o.endpoint, "heartbeat-endpoint", "", "where the bases post HTTP heartbeats, such as http://127.0.0.1:7777; they listen on 127.0.0.1; beside --mqtt, every second base does")
 	f.StringVar(&o.broker, "broker", "", "also be a broker, on host:port")
 	f.StringVar(&o.control, "control", "", "where the control endpoint listens, host:port; port 0 takes a free one, which is printed; empty for nowhere")
 	f.DurationVar(&o.reconnect, "reconnect", 2*time.Second, "how long the pause before a lost broker is tried again grows; a real base's grows to 128s")
@@ -96,7 +96,6 @@ func (o *options) check() error {
 		}
 	}
 	fault(o.bases < 0, "--bases must not be negative")
-	fault(o.mqtt != "" && o.endpoint != "", "bases speak --mqtt or to a --heartbeat-endpoint, not both")
 	fault(o.bases > 0 && o.mqtt+o.endpoint+o.broker == "", "bases need --mqtt, --heartbeat-endpoint or --broker")
 	fault(o.bases == 0 && o.broker == "", "nothing to do: give --bases or --broker")
 	fault(o.perConnection < 1, "--per-connection must be positive")
@@ -110,12 +109,11 @@ func run(ctx context.Context, o *options, out io.Writer) (err error) {
 		return err
 	}
 	if o.broker != "" {
-		if fleet.broker, err = tunneltest.StartBroker(o.broker); err != nil {
+		if fleet.broker, err = startBroker(o.broker, out); err != nil {
 			return err
 		}
-		_, _ = fmt.Fprintf(out, "broker on %s\n", fleet.broker.Address())
 		defer func() { err = errors.Join(err, fleet.broker.Stop()) }()
-		if o.mqtt == "" {
+		if o.mqtt == "" && o.endpoint == "" {
 			o.mqtt = fleet.broker.Address()
 		}
 	}
@@ -123,18 +121,38 @@ func run(ctx context.Context, o *options, out io.Writer) (err error) {
 	if o.control != "" {
 		parts.Go(func() error { return fleet.serve(ctx, o.control, out) })
 	}
+	overMQTT, overHTTP := o.split(fleet.bases)
 	parts.Go(func() error {
-		switch {
-		case o.bases == 0:
-			<-ctx.Done()
-		case o.endpoint == "":
-			(&tunneltest.MQTTFleet{Broker: o.mqtt, Bases: fleet.bases, Reconnect: o.reconnect, PerConnection: o.perConnection}).Run(ctx)
-		default:
-			return (&tunneltest.HTTPFleet{Endpoint: o.endpoint, Bases: fleet.bases}).Run(ctx)
-		}
+		(&tunneltest.MQTTFleet{Broker: o.mqtt, Bases: overMQTT, Reconnect: o.reconnect, PerConnection: o.perConnection}).Run(ctx)
 		return nil
 	})
+	parts.Go(func() error { return (&tunneltest.HTTPFleet{Endpoint: o.endpoint, Bases: overHTTP}).Run(ctx) })
 	return parts.Wait()
+}
+
+// startBroker starts a broker that says on out where it is and who connects.
+func startBroker(address string, out io.Writer) (*tunneltest.Broker, error) {
+	b := tunneltest.NewBroker(address)
+	b.Greet(func(client string) {
+		_, _ = fmt.Fprintf(out, "%s client %s connected\n", time.Now().Format(time.RFC3339Nano), client)
+	})
+	if err := b.Start(); err != nil {
+		return nil, err
+	}
+	_, _ = fmt.Fprintf(out, "broker on %s\n", b.Address())
+	return b, nil
+}
+
+// split says which bases speak what.
+func (o *options) split(bases []*tunneltest.Base) (overMQTT, overHTTP []*tunneltest.Base) {
+	for n, b := range bases {
+		if o.endpoint != "" && (o.mqtt == "" || n%2 == 1) {
+			overHTTP = append(overHTTP, b)
+		} else {
+			overMQTT = append(overMQTT, b)
+		}
+	}
+	return overMQTT, overHTTP
 }
 
 // fleet makes the bases.

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -37,6 +38,7 @@ func TestMain(m *testing.M) {
 type sim struct {
 	*testing.T
 	control string
+	said    chan string // the lines that it wrote after that; as many as fit
 }
 
 // start runs the program until the test ends.
@@ -49,7 +51,11 @@ func start(t *testing.T, args ...string) *sim {
 	ctx, cancel := context.WithCancel(context.Background())
 	r, w := io.Pipe()
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, o, w) }()
+	go func() {
+		err := run(ctx, o, w)
+		_ = w.Close() // it never fails
+		ended <- err
+	}()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -57,13 +63,26 @@ func start(t *testing.T, args ...string) *sim {
 		}
 		http.DefaultClient.CloseIdleConnections()
 	})
-	return &sim{t, endpoint(t, r)}
+	lines := bufio.NewScanner(r)
+	s := &sim{t, endpoint(t, lines), make(chan string, 100)}
+	go s.listen(lines)
+	return s
+}
+
+// listen takes what is written until the program ends: until it is read it holds the
+// program up.
+func (s *sim) listen(lines *bufio.Scanner) {
+	for lines.Scan() {
+		select {
+		case s.said <- lines.Text():
+		default:
+		}
+	}
 }
 
 // endpoint reads where the control endpoint is.
-func endpoint(t *testing.T, out io.Reader) string {
+func endpoint(t *testing.T, lines *bufio.Scanner) string {
 	t.Helper()
-	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if url, ok := strings.CutPrefix(lines.Text(), "control endpoint on "); ok {
 			return url
@@ -183,8 +202,42 @@ func TestHTTPBasesAnnounceThemselves(t *testing.T) {
 	}
 }
 
+// Of a mixed fleet every second base speaks HTTP, and the others reach the broker,
+// which says who they are.
+func TestAFleetMaySpeakBoth(t *testing.T) {
+	heard := make(chan string, 100)
+	controller := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		heard <- string(body)
+	}))
+	defer controller.Close()
+	broker := start(t, "--broker", "127.0.0.1:0", "--bases", "0")
+	var at struct{ Address string }
+	broker.get("/broker", &at)
+	start(t, "--bases", "2", "--mqtt", at.Address, "--heartbeat-endpoint", controller.URL)
+	select {
+	case beat := <-heard:
+		if !strings.Contains(beat, `"identity":"base-0002"`) {
+			t.Errorf("heartbeat %s", beat)
+		}
+	case <-time.After(patience):
+		t.Error("no heartbeat")
+	}
+	select {
+	case line := <-broker.said:
+		if !connection.MatchString(line) {
+			t.Errorf("the broker said %q", line)
+		}
+	case <-time.After(patience):
+		t.Error("nobody connected to the broker")
+	}
+}
+
+// connection is a line that tells of a client: when it came, and its id.
+var connection = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\S+ client \S+ connected$`)
+
 func TestOptionsAreChecked(t *testing.T) {
-	for _, args := range []string{"", "--bases -1 --mqtt x", "--mqtt a --heartbeat-endpoint b", "--bases 0", "--mqtt a --metaspace x", "--nonsense"} {
+	for _, args := range []string{"", "--bases -1 --mqtt x", "--bases 0", "--mqtt a --metaspace x", "--nonsense"} {
 		if _, err := parse(strings.Fields(args), io.Discard); err == nil {
 			t.Errorf("%q was taken", args)
 		}
@@ -210,7 +263,7 @@ func TestTermEndsTheProgram(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	endpoint(t, out)
+	endpoint(t, bufio.NewScanner(out))
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -33,7 +34,10 @@ func StartService(port int) (*Service, error) {
 		return nil, fmt.Errorf("start service: %w", err)
 	}
 	s := &Service{served: make(chan error, 1)}
-	s.server = &http.Server{Handler: &httputil.ReverseProxy{Rewrite: s.direct, ErrorLog: log.New(io.Discard, "", 0)}}
+	s.server = &http.Server{Handler: &httputil.ReverseProxy{
+		Rewrite: s.direct, ErrorLog: log.New(io.Discard, "", 0),
+		Transport: &http.Transport{DisableKeepAlives: true}, // a backend that ends need not wait for what comes next
+	}}
 	go func() { s.served <- s.server.Serve(l) }()
 	return s, nil
 }
@@ -47,6 +51,22 @@ func (s *Service) Backend() (int, error) {
 		s.ports = append(s.ports, port)
 	}
 	return port, err
+}
+
+// Instead gives a free port that belongs to the Service from now on, in place of one
+// that did or, with 0, of none.
+func (s *Service) Instead(old int) (int, error) {
+	s.mu.Lock()
+	s.ports = slices.DeleteFunc(s.ports, func(p int) bool { return p == old })
+	s.mu.Unlock()
+	return s.Backend()
+}
+
+// Only has all requests go to the backend at a port from now on.
+func (s *Service) Only(port int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ports = []int{port}
 }
 
 func (s *Service) direct(r *httputil.ProxyRequest) {

@@ -3,6 +3,7 @@ package suite
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"module-controller/e2e/controlplane"
@@ -168,38 +170,89 @@ func TestABaseThatIsSilentTurnsNotReadyAndIsGone(t *testing.T) {
 	w.nodesReady(2)
 }
 
+// Whatever becomes of an answer, the base's list decides: each module is asked for, and
+// takes effect, as often as it must and not once more.
 func TestAnswersThatMislead(t *testing.T) {
-	w := newWorld(t).withBroker().withFleet(3).withController("BACKOFF_FIRST=1s", "ANSWER_TIMEOUT=4s", "LIST_INTERVAL=1s")
-	w.nodesReady(3)
-	w.must(w.fleet.Do("base-0001", "lose-answers?n=1"))
-	w.must(w.fleet.Do("base-0002", "fail-installs?n=2"))
-	w.must(w.fleet.Do("base-0003", "without-effect?n=1"))
-	for n := 1; n <= 3; n++ {
-		w.pod(fmt.Sprintf("p%d", n), fmt.Sprintf("base-%04d", n), "stock", "1.0.0", jar("stock", "1.0.0"))
+	settings := []string{"BACKOFF_FIRST=1s", "ANSWER_TIMEOUT=4s", "LIST_INTERVAL=1s"}
+	both := map[string]int{"lose-answers?n=1": 1, "fail-installs?n=2": 3, "without-effect?n=1": 2, "error-with-effect?n=1": 1}
+	t.Run("MQTT", func(t *testing.T) {
+		faults := map[string]int{"duplicate?n=50": 1, "late?d=2s": 1, "reorder?n=1": 1}
+		maps.Copy(faults, both)
+		misled(newWorld(t).withBroker().withFleet(len(faults)).withController(settings...), faults)
+	})
+	t.Run("HTTP", func(t *testing.T) {
+		misled(newWorld(t).withHTTP().withController(settings...).withHTTPFleet(len(both)), both)
+	})
+}
+
+// misled has a fault happen to each base before a pod comes, and again before it goes;
+// the number is how many installs it takes until the module serves.
+func misled(w *world, faults map[string]int) {
+	w.Helper()
+	w.nodesReady(len(faults))
+	names := slices.Sorted(maps.Keys(faults))
+	base := func(i int) string { return fmt.Sprintf("base-%04d", i+1) }
+	for i, fault := range names {
+		w.must(w.fleet.Do(base(i), fault))
+		w.pod(fmt.Sprintf("p%d", i), base(i), "stock", "1.0.0", jar("stock", "1.0.0"))
 	}
-	w.ready("p1")
-	w.ready("p2")
-	w.ready("p3") // it said success once, and listed nothing
-	if c := w.counts(); c.Installs != 3 || c.Uninstalls != 0 {
-		t.Errorf("%d installs and %d uninstalls, want 3 and none", c.Installs, c.Uninstalls)
+	for i := range names {
+		w.ready(fmt.Sprintf("p%d", i))
+	}
+	for i, fault := range names {
+		w.must(w.fleet.Do(base(i), fault))
+		w.deletePod(fmt.Sprintf("p%d", i))
+	}
+	for i, fault := range names {
+		w.gone(fmt.Sprintf("p%d", i), patience)
+		b, err := w.fleet.Base(base(i))
+		w.must(err)
+		asked := map[string]int{}
+		for _, c := range b.Commands {
+			asked[c.Command]++
+		}
+		want := map[string]int{"installBiz": faults[fault], "uninstallBiz": 1}
+		if b.Installs["stock:1.0.0"] != 1 || b.Uninstalls["stock:1.0.0"] != 1 || !maps.Equal(asked, want) {
+			w.Errorf("%s: installed %d times and uninstalled %d times, want once each; asked for %v, want %v",
+				fault, b.Installs["stock:1.0.0"], b.Uninstalls["stock:1.0.0"], asked, want)
+		}
 	}
 }
 
-func TestRollingUpdateOverHTTPHasNoGap(t *testing.T) {
-	w := newWorld(t).withHTTP().withController().withHTTPFleet(1, "--install-time", "200ms")
+// Lists that come an hour late, whenever that is, say nothing of what is: the pod stays
+// as it is, and nothing is installed again.
+func TestAListThatIsLongOver(t *testing.T) {
+	w := newWorld(t).withBroker().withFleet(1).withController("LIST_INTERVAL=1s")
 	w.nodesReady(1)
-	w.deployment("orders", "1.0.0", jar("orders", "1.0.0"), 1, func(d *appsv1.Deployment) { d.Spec.Strategy = surge() })
-	w.podsReady("app=orders", 1)
-	w.setVersion("orders", "2.0.0", jar("orders", "2.0.0"))
-	w.eventually(patience, func() error { return w.onlyVersion("orders", "2.0.0") })
-	w.serves("base-0001", "orders:2.0.0")
+	w.pod("stock", "base-0001", "stock", "1.0.0", jar("stock", "1.0.0"))
+	w.ready("stock")
+	ready := readySince(w.pods("app=stock"))
+	w.eachListed()
+	old := fmt.Appendf(nil, `{"publishTimestamp":%d,"data":[]}`, time.Now().Add(-time.Hour).UnixMilli())
+	tick := time.NewTicker(300 * time.Millisecond)
+	defer tick.Stop()
+	for range 10 {
+		w.must(w.fleet.Post("/bases/base-0001/say?where=base/simpleBiz", old))
+		<-tick.C
+	}
+	w.eachListed()
+	w.stillReady(ready, "app=stock")
 	b, err := w.fleet.Base("base-0001")
 	w.must(err)
-	for i, s := range b.Serving {
-		if len(s.Modules) == 0 && i > 0 {
-			t.Errorf("nothing served at %s: %v", s.At.Format(time.StampMilli), b.Serving)
-		}
-	}
+	w.askedOnce(b)
+}
+
+// A base that is heard and never answers turns NotReady, and the others work.
+func TestADeadHTTPBaseHurtsNoOther(t *testing.T) {
+	const bases = 20
+	w := newWorld(t).withHTTP().withController("STALE_AFTER=12s", "ANSWER_AFTER=3s", "LIST_INTERVAL=1s").withHTTPFleet(bases)
+	w.nodesReady(bases)
+	w.must(w.fleet.Do("base-0001", "mute"))
+	w.nodeShows("base-0001", "BaseNotAnswering")
+	w.deployment("stock", "1.0.0", jar("stock", "1.0.0"), bases-1, spread)
+	w.podsReady("app=stock", bases-1)
+	w.must(w.fleet.Do("base-0001", "resume"))
+	w.nodesReady(bases)
 }
 
 // liveFor lets time go by in which every replica stays live.
@@ -219,6 +272,15 @@ func (w *world) liveFor(d time.Duration) {
 	})
 }
 
+// answers waits until the API server does.
+func (w *world) answers() {
+	w.Helper()
+	w.eventually(patience, func() error {
+		_, err := client.CoreV1().Namespaces().Get(w.Context(), w.env, metav1.GetOptions{})
+		return err
+	})
+}
+
 // While the API server is away nothing happens to modules, and afterwards all goes
 // on as before.
 func TestAnAPIOutageChangesNothing(t *testing.T) {
@@ -232,10 +294,7 @@ func TestAnAPIOutageChangesNothing(t *testing.T) {
 	w.must(plane.Kill(controlplane.APIServer))
 	w.liveFor(outage)
 	w.must(plane.Restart(t.Context(), controlplane.APIServer))
-	w.eventually(patience, func() error {
-		_, err := client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{Limit: 1})
-		return err
-	})
+	w.answers()
 	w.pod("after", "base-0002", "orders", "1.0.0", jar("orders", "1.0.0"))
 	w.ready("after")
 	if c := w.counts(); c.Installs != bases+1 || c.Uninstalls != 0 {
@@ -249,63 +308,64 @@ func TestAnAPIOutageChangesNothing(t *testing.T) {
 	}
 }
 
-// Leases that were deleted or edited by hand are put right, and the modules never
-// notice.
-func TestALeaseChangedByHandIsPutRight(t *testing.T) {
-	w := newWorld(t).withBroker().withFleet(1).withController("LEASE_RENEW_INTERVAL=1s", "LEASE_DURATION=2s")
-	w.nodesReady(1)
-	w.pod("stock", "base-0001", "stock", "1.0.0", jar("stock", "1.0.0"))
-	w.ready("stock")
-	leases := client.CoordinationV1().Leases("kube-node-lease")
-	name := w.nodeOf("base-0001")
-	lease, err := leases.Get(t.Context(), name, metav1.GetOptions{})
-	w.must(err)
-	holder, epoch := *lease.Spec.HolderIdentity, *lease.Spec.LeaseTransitions
+// In an outage of the API everybody falls silent and no base changes hands. After it
+// everything goes on, also where no base says anything by itself.
+func TestAnAPIOutageMovesNothing(t *testing.T) { apiOutage(t, 30*time.Second) }
 
-	w.must(leases.Delete(t.Context(), name, metav1.DeleteOptions{}))
-	w.eventually(patience, func() error {
-		again, err := leases.Get(t.Context(), name, metav1.GetOptions{})
-		if err == nil && (again.UID == lease.UID || *again.Spec.HolderIdentity != holder) {
-			err = fmt.Errorf("lease %+v", again.Spec)
-		}
-		return err
-	})
-
-	// Another controller takes it and falls silent: it is served again after the
-	// Lease stayed unchanged for its duration and a grace.
-	w.eventually(patience, func() error {
-		lease, err := leases.Get(t.Context(), name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		other := "another-controller"
-		lease.Spec.HolderIdentity = &other
-		_, err = leases.Update(t.Context(), lease, metav1.UpdateOptions{})
-		return err
-	})
-	w.eventually(patience, func() error {
-		lease, err := leases.Get(t.Context(), name, metav1.GetOptions{})
-		if err == nil && (*lease.Spec.HolderIdentity != holder || *lease.Spec.LeaseTransitions <= epoch) {
-			err = fmt.Errorf("lease %+v", lease.Spec)
-		}
-		return err
-	})
-	w.pod("after", "base-0001", "orders", "1.0.0", jar("orders", "1.0.0"))
-	w.ready("after")
-	if c := w.counts(); c.Installs != 2 || c.Uninstalls != 0 {
-		t.Errorf("installs %d, uninstalls %d; want 2 and none", c.Installs, c.Uninstalls)
-	}
+func apiOutage(t *testing.T, lasts time.Duration) {
+	const bases = 30
+	outage(t, bases, lasts, func() error { return plane.Freeze(controlplane.APIServer) }, func() error { return plane.Thaw(controlplane.APIServer) })
 }
 
-// A base that is heard and never answers turns NotReady, and the others work.
-func TestADeadHTTPBaseHurtsNoOther(t *testing.T) {
-	const bases = 20
-	w := newWorld(t).withHTTP().withController("STALE_AFTER=12s", "ANSWER_AFTER=3s", "LIST_INTERVAL=1s").withHTTPFleet(bases)
+// outage has replicas live through one of the API, and checks that it changed nothing
+// but, where it lasted longer than the Nodes' grace, their readiness for a while. It
+// lasts longer than a base may be silent, and longer than one is waited for: who may
+// not ask must not wonder that nobody answers.
+func outage(t *testing.T, bases int, lasts time.Duration, begin, end func() error) {
+	t.Helper()
+	const grace = 50 * time.Second
+	w := newWorld(t).withBroker().withFleet(bases).withStock(3, bases, "STALE_AFTER=10s", "GONE_AFTER=15s")
+	w.apiAway = true
+	ready := readySince(w.pods("app=stock"))
+	installs := w.counts().Installs
+	owners, nodes := w.owners(), uids(w.nodes())
+	w.must(w.fleet.Do("*", "stop-heartbeat"))
+	w.recorded = w.record()
+	w.must(begin())
+	w.liveFor(lasts)
+	w.must(end())
+	w.answers()
+	w.eachListed()
 	w.nodesReady(bases)
-	w.must(w.fleet.Do("base-0001", "mute"))
-	w.nodeShows("base-0001", "BaseNotAnswering")
-	w.deployment("stock", "1.0.0", jar("stock", "1.0.0"), bases-1, spread)
-	w.podsReady("app=stock", bases-1)
-	w.must(w.fleet.Do("base-0001", "resume"))
-	w.nodesReady(bases)
+	w.podsReady("app=stock", bases)
+	sights := w.recorded.history().Sights
+	for _, s := range sights {
+		if s.What == "deleted" || lasts < grace {
+			t.Errorf("the Node of %s was %s at %s", s.Base, s.What, s.At.Format(time.StampMilli))
+		}
+	}
+	if now := uids(w.nodes()); !maps.Equal(now, nodes) {
+		t.Errorf("nodes are %v, were %v", now, nodes)
+	}
+	if now := w.owners(); !maps.Equal(now, owners) {
+		t.Errorf("owners are %v, were %v", now, owners)
+	}
+	if c := w.counts(); c.Installs != installs || c.Uninstalls != 0 {
+		t.Errorf("installs %d, uninstalls %d; want %d and none", c.Installs, c.Uninstalls, installs)
+	}
+	switch now := readySince(w.pods("app=stock")); {
+	case lasts < grace && !maps.Equal(now, ready):
+		t.Errorf("pods are ready since %v, were since %v", now, ready)
+	case !slices.Equal(slices.Sorted(maps.Keys(now)), slices.Sorted(maps.Keys(ready))):
+		t.Errorf("pods are %v, were %v", now, ready)
+	}
+	t.Logf("Nodes were seen not to be Ready %d times in %s without the API", len(sights), lasts)
+}
+
+func uids(nodes []corev1.Node) map[string]types.UID {
+	of := map[string]types.UID{}
+	for _, n := range nodes {
+		of[n.Name] = n.UID
+	}
+	return of
 }

@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // serves waits until a base truly serves exactly these modules.
@@ -83,15 +82,6 @@ func TestNodeOfABase(t *testing.T) {
 			t.Errorf("the lease's label %s is %q, want %q", key, lease.Labels[key], want)
 		}
 	}
-	// Deleted by hand, it is put right.
-	w.must(client.CoreV1().Nodes().Delete(t.Context(), node.Name, metav1.DeleteOptions{}))
-	w.eventually(patience, func() error {
-		nodes := w.nodes()
-		if len(nodes) == 1 && nodes[0].UID != node.UID && nodeReady(nodes[0]) {
-			return nil
-		}
-		return fmt.Errorf("node is not back")
-	})
 }
 
 func TestAModulePodFromBindingToDeletion(t *testing.T) {
@@ -159,21 +149,21 @@ func TestFailuresShowTheirReason(t *testing.T) {
 	w.serves("base-0001") // the wrong one was uninstalled again
 }
 
-func TestTheSameModuleTwiceAndSuccession(t *testing.T) {
-	w := newWorld(t).withBroker().withFleet(1).withController()
+// Where the metaspace is full, the pod says so, and what serves goes on.
+func TestTheMetaspaceIsFull(t *testing.T) {
+	w := newWorld(t).withBroker().withFleet(1, "--metaspace", "64Mi").withController("BACKOFF_FIRST=1s", "BACKOFF_MAX=8s")
 	w.nodesReady(1)
-	w.pod("first", "base-0001", "orders", "1.0.0", jar("orders", "1.0.0"))
-	w.ready("first")
-	w.pod("second", "base-0001", "orders", "1.0.0", jar("orders", "1.0.0"))
-	w.waits("second", "DuplicateModule")
-	w.deletePod("first")
-	w.ready("second")
-	w.gone("first", patience)
-	b, err := w.fleet.Base("base-0001")
-	w.must(err)
-	if b.Installs["orders:1.0.0"] != 1 {
-		t.Errorf("installed %d times, want once: the second pod takes over what serves", b.Installs["orders:1.0.0"])
+	w.must(w.fleet.Post("/jars", map[string]any{"url": jar("huge", "1.0.0"), "name": "huge", "version": "1.0.0", "metaspace": 32 << 20}))
+	w.pod("stock", "base-0001", "stock", "1.0.0", jar("stock", "1.0.0"))
+	w.ready("stock")
+	w.pod("huge", "base-0001", "huge", "1.0.0", jar("huge", "1.0.0"))
+	w.waits("huge", "InstallBackOff", "Metaspace", "3 attempts failed, back-off 4s")
+	w.serves("base-0001", "stock:1.0.0")
+	if p, err := w.get("stock"); err != nil || !podReady(*p) {
+		t.Errorf("what served is not ready any more (%v)", err)
 	}
+	w.deletePod("huge")
+	w.gone("huge", 5*time.Second)
 }
 
 func TestRollingUpdateOverMQTT(t *testing.T) {
@@ -203,6 +193,23 @@ func TestRollingUpdateOverMQTT(t *testing.T) {
 	for _, p := range w.pods("app=orders") {
 		if p.UID == before && !podReady(p) {
 			t.Error("the old pod is not ready any more")
+		}
+	}
+}
+
+func TestRollingUpdateOverHTTPHasNoGap(t *testing.T) {
+	w := newWorld(t).withHTTP().withController().withHTTPFleet(1, "--install-time", "200ms")
+	w.nodesReady(1)
+	w.deployment("orders", "1.0.0", jar("orders", "1.0.0"), 1, func(d *appsv1.Deployment) { d.Spec.Strategy = surge() })
+	w.podsReady("app=orders", 1)
+	w.setVersion("orders", "2.0.0", jar("orders", "2.0.0"))
+	w.eventually(patience, func() error { return w.onlyVersion("orders", "2.0.0") })
+	w.serves("base-0001", "orders:2.0.0")
+	b, err := w.fleet.Base("base-0001")
+	w.must(err)
+	for i, s := range b.Serving {
+		if len(s.Modules) == 0 && i > 0 {
+			t.Errorf("nothing served at %s: %v", s.At.Format(time.StampMilli), b.Serving)
 		}
 	}
 }
@@ -279,25 +286,4 @@ func TestAModuleThatNobodyAskedForIsReported(t *testing.T) {
 		return err
 	})
 	w.serves("base-0001", "alien:1")
-}
-
-func TestInPlaceImageChangeInstallsTheNewJar(t *testing.T) {
-	w := newWorld(t).withBroker().withFleet(1).withController()
-	w.nodesReady(1)
-	w.pod("stock", "base-0001", "stock", "1.0.0", jar("stock", "1.0.0"))
-	w.ready("stock")
-	patch := []byte(`{"spec":{"containers":[{"name":"stock","image":"file:///opt/fixed/stock-1.0.0-ark-biz.jar"}]}}`)
-	_, err := client.CoreV1().Pods(w.env).Patch(t.Context(), "stock", types.StrategicMergePatchType, patch, metav1.PatchOptions{})
-	w.must(err)
-	w.eventually(patience, func() error {
-		b, err := w.fleet.Base("base-0001")
-		p, perr := w.get("stock")
-		if err != nil || perr != nil {
-			return fmt.Errorf("%w %w", err, perr)
-		}
-		if b.Installs["stock:1.0.0"] != 2 || !podReady(*p) {
-			return fmt.Errorf("installed %d times, ready %v", b.Installs["stock:1.0.0"], podReady(*p))
-		}
-		return nil
-	})
 }

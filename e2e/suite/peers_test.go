@@ -1,7 +1,6 @@
 package suite
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/e2e/harness"
@@ -130,10 +131,11 @@ func TestWrongClocks(t *testing.T) {
 	}
 }
 
-// heartbeat posts a body as a base does, and gives the status.
-func (w *world) heartbeat(body []byte, token string) int {
+// post posts a body where heartbeats are taken, as a base or a member does, and gives
+// the status.
+func (w *world) post(path, body, token string) int {
 	w.Helper()
-	r, err := http.NewRequestWithContext(w.Context(), http.MethodPost, w.endpoint()+"/heartbeat", bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(w.Context(), http.MethodPost, w.endpoint()+path, strings.NewReader(body))
 	w.must(err)
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
@@ -165,7 +167,7 @@ func TestHostileHeartbeats(t *testing.T) {
 		{"identity with a slash", fmt.Sprintf(announcement, "a/b", "127.0.0.1"), token, http.StatusBadRequest},
 		{"no identity", fmt.Sprintf(announcement, "", "127.0.0.1"), token, http.StatusBadRequest},
 	} {
-		if got := w.heartbeat([]byte(c.body), c.token); got != c.want {
+		if got := w.post("/heartbeat", c.body, c.token); got != c.want {
 			t.Errorf("%s: status %d, want %d", c.name, got, c.want)
 		}
 	}
@@ -191,6 +193,49 @@ func TestHostileHeartbeats(t *testing.T) {
 	}
 	if nodes := w.nodes(); len(nodes) != 0 {
 		t.Errorf("nodes appeared: %v", nodes)
+	}
+}
+
+// token asks for a token of a service account, for some audiences or for the API server.
+func (w *world) token(namespace, account string, audiences ...string) string {
+	w.Helper()
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: audiences}}
+	got, err := client.CoreV1().ServiceAccounts(namespace).CreateToken(w.Context(), account, request, metav1.CreateOptions{})
+	w.must(err)
+	return got.Status.Token
+}
+
+// Heartbeats that are passed on are taken from members only, whatever else the sender
+// may prove.
+func TestOnlyMembersPassHeartbeatsOn(t *testing.T) {
+	const secret = "t0ken" // of the bases
+	w := newWorld(t).withHTTP()
+	w.withController("HTTP_TUNNEL_TOKEN_FILE=" + w.file("token", secret))
+	namesake := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: harness.ServiceAccount}}
+	_, err := client.CoreV1().ServiceAccounts(w.env).Create(t.Context(), namesake, metav1.CreateOptions{})
+	w.must(err)
+	strangers := map[string]string{
+		"without":  "",
+		"wrong":    "x",
+		"base":     secret,
+		"another":  w.token(w.env, "default"),
+		"namesake": w.token(w.env, namesake.Name),
+		"audience": w.token(harness.Namespace, harness.ServiceAccount, "vault"),
+	}
+	for identity, token := range strangers {
+		if got := w.post("/peer/heartbeat", fmt.Sprintf(announcement, identity, "127.0.0.1"), token); got != http.StatusUnauthorized {
+			t.Errorf("%s: status %d", identity, got)
+		}
+	}
+	if n, err := w.controller.Metric("module_controller_messages_dropped_total", `reason="peer_unauthorized"`); err != nil || int(n) != len(strangers) {
+		t.Errorf("%v strangers were counted, want %d (%v)", n, len(strangers), err)
+	}
+	if got := w.post("/peer/heartbeat", fmt.Sprintf(announcement, "member", "127.0.0.1"), w.token(harness.Namespace, harness.ServiceAccount)); got != http.StatusOK {
+		t.Errorf("a member: status %d", got)
+	}
+	w.nodesReady(1)
+	if name := w.nodes()[0].Name; name != w.nodeOf("member") {
+		t.Errorf("node %s appeared", name)
 	}
 }
 

@@ -126,3 +126,41 @@ func TestTheSameVersionDeployedAgain(t *testing.T) {
 	w.gone("second", 5*time.Second)
 	w.serves("base-0001")
 }
+
+func TestTheSameModuleTwiceAndSuccession(t *testing.T) {
+	w := newWorld(t).withBroker().withFleet(1).withController()
+	w.nodesReady(1)
+	w.pod("first", "base-0001", "orders", "1.0.0", jar("orders", "1.0.0"))
+	w.ready("first")
+	w.pod("second", "base-0001", "orders", "1.0.0", jar("orders", "1.0.0"))
+	w.waits("second", "DuplicateModule")
+	w.deletePod("first")
+	w.ready("second")
+	w.gone("first", patience)
+	b, err := w.fleet.Base("base-0001")
+	w.must(err)
+	if b.Installs["orders:1.0.0"] != 1 {
+		t.Errorf("installed %d times, want once: the second pod takes over what serves", b.Installs["orders:1.0.0"])
+	}
+}
+
+func TestInPlaceImageChangeInstallsTheNewJar(t *testing.T) {
+	w := newWorld(t).withBroker().withFleet(1).withController()
+	w.nodesReady(1)
+	w.pod("stock", "base-0001", "stock", "1.0.0", jar("stock", "1.0.0"))
+	w.ready("stock")
+	patch := []byte(`{"spec":{"containers":[{"name":"stock","image":"file:///opt/fixed/stock-1.0.0-ark-biz.jar"}]}}`)
+	_, err := client.CoreV1().Pods(w.env).Patch(t.Context(), "stock", types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+	w.must(err)
+	w.eventually(patience, func() error {
+		b, err := w.fleet.Base("base-0001")
+		p, perr := w.get("stock")
+		if err != nil || perr != nil {
+			return fmt.Errorf("%w %w", err, perr)
+		}
+		if b.Installs["stock:1.0.0"] != 2 || !podReady(*p) {
+			return fmt.Errorf("installed %d times, ready %v", b.Installs["stock:1.0.0"], podReady(*p))
+		}
+		return nil
+	})
+}

@@ -27,6 +27,7 @@ type Broker struct {
 	secure   *tls.Config
 	deny     func(topic string) bool
 	observe  func(Published)
+	greet    func(client string)
 	deaf     bool
 	thaw     chan struct{} // closed when the broker is no longer frozen; nil while it is not
 }
@@ -40,9 +41,13 @@ type Published struct {
 	Retain  bool
 }
 
+// NewBroker makes a broker for an address, host:port; port 0 takes a free one. It
+// starts nothing.
+func NewBroker(address string) *Broker { return &Broker{address: address} }
+
 // StartBroker starts a broker on an address, host:port; port 0 takes a free one.
 func StartBroker(address string) (*Broker, error) {
-	b := &Broker{address: address}
+	b := NewBroker(address)
 	return b, b.Start()
 }
 
@@ -139,6 +144,14 @@ func (b *Broker) Observe(observe func(Published)) {
 	b.observe = observe
 }
 
+// Greet has greet called with the id of each client that is let in, before the client
+// is told so and before a connection of the same id is ended.
+func (b *Broker) Greet(greet func(client string)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.greet = greet
+}
+
 // Deafen makes the broker accept and acknowledge everything and deliver nothing.
 func (b *Broker) Deafen(deaf bool) {
 	b.mu.Lock()
@@ -193,7 +206,7 @@ type hook struct {
 }
 
 func (h *hook) Provides(b byte) bool {
-	return h.AllowHook.Provides(b) || b == mochi.OnPublish || b == mochi.OnPacketRead
+	return h.AllowHook.Provides(b) || b == mochi.OnPublish || b == mochi.OnPacketRead || b == mochi.OnSessionEstablish
 }
 
 func (h *hook) OnConnectAuthenticate(_ *mochi.Client, pk packets.Packet) bool {
@@ -201,6 +214,15 @@ func (h *hook) OnConnectAuthenticate(_ *mochi.Client, pk packets.Packet) bool {
 	admit := h.broker.admit
 	h.broker.mu.Unlock()
 	return admit == nil || admit(string(pk.Connect.Username), string(pk.Connect.Password))
+}
+
+func (h *hook) OnSessionEstablish(c *mochi.Client, _ packets.Packet) {
+	h.broker.mu.Lock()
+	greet := h.broker.greet
+	h.broker.mu.Unlock()
+	if greet != nil {
+		greet(c.ID)
+	}
 }
 
 func (h *hook) OnACLCheck(_ *mochi.Client, topic string, write bool) bool {
