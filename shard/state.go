@@ -69,7 +69,7 @@ type base struct {
 	tried   int32     // the epoch that our own claim in doubt would give
 	doubt   bool      // a write of ours may or may not have happened
 	proof   bool      // it would give the base away: ours again after another write
-	edited  bool      // somebody took our name out without moving the renew time
+	edited  bool      // somebody took our name out, and put none in or did not move the renew time
 	due     time.Time // of the renewal
 	leaving time.Time // since when it is being handed over; zero for not
 	yielded bool      // nothing is under way on it
@@ -219,7 +219,7 @@ func (s *State) SeeBase(key string, l Lease, now time.Time) (lost bool) {
 		b.edited = b.edited && b.lease != nil && l.Renewed.Equal(b.lease.Renewed)
 	}
 	if l.Holder != s.Self && b.held {
-		b.edited = b.lease != nil && l.Renewed.Equal(b.lease.Renewed) && !l.Given
+		b.edited = b.lease != nil && !l.Given && (l.Renewed.Equal(b.lease.Renewed) || l.Holder == "" && !l.Released)
 		lost = true
 		b.drop()
 	}
