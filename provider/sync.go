@@ -88,7 +88,8 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 func (p *Provider) claimOf(b *base) (claim shard.Claim, held bool) {
 	claim, held = p.deps.Owner.Claim(b.id)
 	again := held && b.owned && claim.Epoch != b.epoch // it was lost, and won again since
-	if again || !held && !(b.owned && p.deps.Owner.Held(b.id)) {
+	lapsed := !held && b.owned && p.deps.Owner.Held(b.id)
+	if again || !held && !lapsed {
 		p.letGo(b)
 	}
 	return claim, held
