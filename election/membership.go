@@ -181,7 +181,7 @@ func (r *Replica) writeMembership(ctx context.Context, lease *coordinationv1.Lea
 	r.seeMember(written)
 	r.mu.Lock()
 	again := r.state.Renewed(sent, time.Now())
-	r.sent = sent
+	r.sent, r.announced = sent, r.announced || tell.linked
 	close(r.renewed)
 	r.renewed = make(chan struct{})
 	r.mu.Unlock()

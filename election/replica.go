@@ -48,15 +48,16 @@ type Replica struct {
 
 	mu sync.Mutex
 	// mu guards what follows
-	state   *shard.State
-	leases  map[string]*coordinationv1.Lease // bases', as seen last
-	peers   map[string]*coordinationv1.Lease // members', as seen last
-	ending  map[string]bool                  // members that are being ended
-	self    member
-	sent    time.Time     // when the last successful membership write was sent
-	renewed chan struct{} // closed at the next successful membership write
-	synced  bool          // all Leases that were there are known
-	leaving bool
+	state     *shard.State
+	leases    map[string]*coordinationv1.Lease // bases', as seen last
+	peers     map[string]*coordinationv1.Lease // members', as seen last
+	ending    map[string]bool                  // members that are being ended
+	self      member
+	sent      time.Time     // when the last successful membership write was sent
+	renewed   chan struct{} // closed at the next successful membership write
+	synced    bool          // all Leases that were there are known
+	announced bool          // the membership Lease has told once that bases may be given
+	leaving   bool
 }
 
 // ErrReplaced is returned by Run when this incarnation lives no more: somebody
@@ -288,6 +289,13 @@ func (r *Replica) writeNow() {
 	case r.poke <- struct{}{}:
 	default:
 	}
+}
+
+// Announced says whether members were told once that this one can be given bases.
+func (r *Replica) Announced() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.announced
 }
 
 // Hint tells that somebody says an incarnation is gone: its Lease is judged with

@@ -154,6 +154,10 @@ func TestABaseIsServedStillWhileWeMayNotAct(t *testing.T) {
 	if b := s.look(); len(b.attempts) != 1 || b.requests != 1 || s.wire.unfollows > 0 || s.installs() != 1 {
 		t.Errorf("afterwards attempts %v, %d requests, unfollowed %d times, commands %v", b.attempts, b.requests, s.wire.unfollows, s.wire.commands)
 	}
+	s.owner.claim.Since = time.Now()
+	if b := s.look(); !b.adopted.Equal(s.owner.claim.Since) {
+		t.Errorf("its silence counts from %s, not from when it could be asked again", b.adopted)
+	}
 	s.owner.claim.Epoch = 3 // somebody else had it meanwhile
 	if b := s.look(); len(b.attempts) > 0 || s.wire.unfollows != 1 || s.wire.follows != 2 || b.epoch != 3 {
 		t.Errorf("won again, attempts %v, unfollowed %d times, followed %d times, epoch %d", b.attempts, s.wire.unfollows, s.wire.follows, b.epoch)

@@ -39,6 +39,9 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 		p.pods.serveNode(b.node)
 		p.fence.want(b.claimed)
 	}
+	if claim.Since.After(b.adopted) { // who might not ask must not wonder that nobody answered
+		b.adopted, b.unanswered = claim.Since, time.Time{}
+	}
 	conflict, conflictEnds := m.origins.conflict(now, p.cfg.StaleAfter)
 	if b.takenOver != nil && conflict == "" {
 		return 0, p.replaceApplication(ctx, b)

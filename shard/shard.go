@@ -23,6 +23,9 @@ type Claim struct {
 	Epoch int32
 	// Deadline ends the claim unless it is renewed; it carries a monotonic reading.
 	Deadline time.Time
+	// Since is since when the holder may act without a break. Nobody could be asked
+	// anything before.
+	Since time.Time
 	// Leaving says that the base is about to be handed over: what is under way may
 	// end, nothing new begins.
 	Leaving bool

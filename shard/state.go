@@ -35,6 +35,7 @@ type State struct {
 	Self, Name string
 
 	until  time.Time // what our own last membership write permits
+	since  time.Time // since when it does without a break
 	joined time.Time // when we became a member
 	clear  time.Time // since when our own writes succeed without a break
 	broken bool      // the last membership write failed
@@ -106,6 +107,9 @@ func (s *State) Renewed(sent, now time.Time) (again bool) {
 	}
 	again = !s.Valid(now)
 	s.until = sent.Add(s.Act)
+	if again {
+		s.since = now
+	}
 	if s.joined.IsZero() {
 		s.joined = now
 	}
@@ -187,7 +191,7 @@ func (s *State) Claim(key string, now time.Time) (Claim, bool) {
 	if Without("check-before-write") {
 		deadline = now.Add(s.Act)
 	}
-	return Claim{Holder: s.Self, Epoch: b.epoch, Deadline: deadline, Leaving: !b.leaving.IsZero()}, true
+	return Claim{Holder: s.Self, Epoch: b.epoch, Deadline: deadline, Since: s.since, Leaving: !b.leaving.IsZero()}, true
 }
 
 // Holds says whether a base is held, whether or not this replica may act now.

@@ -78,7 +78,7 @@ func live(ctx context.Context, cfg *config, log *zap.Logger) error {
 	parts := []func(context.Context) error{
 		p.Run,
 		func(ctx context.Context) error {
-			return serve(ctx, cfg.probeAddress, healthHandler(readiness(p, tunnels, links)))
+			return serve(ctx, cfg.probeAddress, healthHandler(readiness(p, tunnels, links, owner.Announced)))
 		},
 		func(ctx context.Context) error { return serve(ctx, cfg.metricsAddress, m.handler()) },
 		func(ctx context.Context) error { return links.serveWhen(ctx, p.Ready()) },

@@ -84,8 +84,13 @@ func (w *linkWatch) once(name string) error {
 
 // readiness has what must be true once before this replica is of use. A broker
 // that goes away later makes it no less ready: restarting would not help.
-func readiness(p *provider.Provider, tunnels []tunnel.Tunnel, links *linkWatch) []check {
-	checks := []check{{"caches-synced", func() error {
+func readiness(p *provider.Provider, tunnels []tunnel.Tunnel, links *linkWatch, announced func() bool) []check {
+	checks := []check{{"announced-to-members", func() error {
+		if !announced() {
+			return errors.New("members were not told yet that bases may be given")
+		}
+		return nil
+	}}, {"caches-synced", func() error {
 		select {
 		case <-p.Ready():
 			return nil
