@@ -98,6 +98,8 @@ type inbox struct {
 		modules []tunnel.Module
 	}
 	last    tunnel.Heartbeat
+	lists   order
+	healths order
 	lost    types.UID // the Node that was deleted
 	summary summary
 }
@@ -143,6 +145,9 @@ func (i *inbox) heartbeat(h tunnel.Heartbeat) bool {
 	same := i.last.Name == h.Name && i.last.Version == h.Version && i.last.Cluster == h.Cluster &&
 		i.last.IP == h.IP && i.last.Hostname == h.Hostname && i.last.Port == h.Port && i.last.Tunnel == h.Tunnel
 	i.last, i.mail.beat = h, &h
+	if h.First {
+		i.lists, i.healths = order{}, order{} // it may run on another machine now
+	}
 	i.mail.restart = i.mail.restart || h.First
 	return !same || changed || h.First || !i.settled.ok
 }
@@ -154,6 +159,8 @@ func (i *inbox) report(r tunnel.Report) bool {
 	i.hear(r.Tunnel, r.Received)
 	i.mail.answered = true
 	switch {
+	case r.Listed && i.lists.late(r):
+		return false
 	case r.Listed:
 		if r.Asked.IsZero() {
 			r.Asked = i.popAsk()
@@ -165,8 +172,10 @@ func (i *inbox) report(r tunnel.Report) bool {
 		}
 		i.mail.list = &r
 		return !i.settled.ok || !slices.Equal(i.settled.modules, r.Modules)
-	case r.Health != nil:
+	case r.Health != nil && !i.healths.late(r):
 		i.mail.health = r.Health
+	case r.Health != nil:
+		return false
 	case r.Features != nil:
 		i.mail.features = r.Features
 	case r.Answer != nil:

@@ -61,7 +61,7 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 		out = withheld(b, out, now)
 	}
 	p.remember(b, out)
-	commands := p.affordable(b, claim, now, out.Commands)
+	commands := p.affordable(b, claim, now, out)
 	b.installed = b.withInstalled(commands)
 	noteDue := b.noteInstalled(now, claim.Leaving)
 	if err := p.ensureNode(ctx, b, age, now, pods); err != nil {
@@ -293,12 +293,12 @@ func (p *Provider) remember(b *base, out plan.Output) {
 
 // affordable gives the commands that may be sent now: the base's cap is kept, and
 // the claim outlives the time in which they act.
-func (p *Provider) affordable(b *base, claim shard.Claim, now time.Time, commands []plan.Planned) []plan.Planned {
+func (p *Provider) affordable(b *base, claim shard.Claim, now time.Time, out plan.Output) []plan.Planned {
 	if claim.Leaving || !claim.Outlives(now) {
 		return nil // what leaves later than that is refused where it leaves
 	}
-	room := max(p.cfg.CommandsPerBase-b.underWay(), 0)
-	return commands[:min(room, len(commands))]
+	room := max(p.cfg.CommandsPerBase-b.underWay()-out.Inherited, 0)
+	return out.Commands[:min(room, len(out.Commands))]
 }
 
 // nextLook is how long until something changes by itself. Whatever is heard wakes

@@ -219,6 +219,29 @@ func misled(w *world, faults map[string]int) {
 	}
 }
 
+// Lists that come an hour late, whenever that is, say nothing of what is: the pod stays
+// as it is, and nothing is installed again.
+func TestAListThatIsLongOver(t *testing.T) {
+	w := newWorld(t).withBroker().withFleet(1).withController("LIST_INTERVAL=1s")
+	w.nodesReady(1)
+	w.pod("stock", "base-0001", "stock", "1.0.0", jar("stock", "1.0.0"))
+	w.ready("stock")
+	ready := readySince(w.pods("app=stock"))
+	w.eachListed()
+	old := fmt.Appendf(nil, `{"publishTimestamp":%d,"data":[]}`, time.Now().Add(-time.Hour).UnixMilli())
+	tick := time.NewTicker(300 * time.Millisecond)
+	defer tick.Stop()
+	for range 10 {
+		w.must(w.fleet.Post("/bases/base-0001/say?where=base/simpleBiz", old))
+		<-tick.C
+	}
+	w.eachListed()
+	w.stillReady(ready, "app=stock")
+	b, err := w.fleet.Base("base-0001")
+	w.must(err)
+	w.askedOnce(b)
+}
+
 // A base that is heard and never answers turns NotReady, and the others work.
 func TestADeadHTTPBaseHurtsNoOther(t *testing.T) {
 	const bases = 20

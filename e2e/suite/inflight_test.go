@@ -93,15 +93,35 @@ func (w *world) slowOnes(each int) {
 	}
 }
 
-// askedOnce checks that a base got no command twice.
+// askedOnce checks that a base got no command twice, and never had more under way than
+// it may.
 func (w *world) askedOnce(b harness.SimBase) {
 	w.Helper()
 	asked := map[string]int{}
-	for _, c := range b.Commands {
+	for i, c := range b.Commands {
 		if asked[c.Command+" "+c.Module]++; asked[c.Command+" "+c.Module] == 2 {
 			w.Errorf("%s got %s %s again at %s (%s)", b.Identity, c.Command, c.Module, c.At.Format(time.StampMilli), c.Request)
 		}
+		starting := 0
+		for _, before := range b.Commands[:i+1] {
+			if before.Command == "installBiz" && !servedBy(b, before.Module, c.At) {
+				starting++
+			}
+		}
+		if starting > slowEach {
+			w.Errorf("%s was starting %d modules at %s, when it got %s %s (%s)", b.Identity, starting, c.At.Format(time.StampMilli), c.Command, c.Module, c.Request)
+		}
 	}
+}
+
+// servedBy says whether a module served at a moment or before.
+func servedBy(b harness.SimBase, module string, at time.Time) bool {
+	for _, s := range b.Serving {
+		if !s.At.After(at) && slices.Contains(s.Modules, module) {
+			return true
+		}
+	}
+	return false
 }
 
 // killSlowOwner kills a replica while what it asked for is under way.
@@ -114,8 +134,8 @@ func (w *world) killSlowOwner() {
 	w.must(w.areStarting())
 }
 
-// Whoever takes a base over finds what its owner before began, and begins nothing of it
-// anew.
+// Whoever takes a base over finds what its owner before began, begins nothing of it
+// anew, and has what comes next wait for it.
 func TestInstallsUnderWayOutliveAKill(t *testing.T) {
 	const each = slowEach + 1
 	w := slowFleet(t, 2).slowPods(each)
@@ -166,6 +186,27 @@ func TestABaseMovesWhenItHasAnswered(t *testing.T) {
 				t.Errorf("%s was given away at %s, and had answered at %s", b.Identity, claim.At, answered)
 			}
 		}
+	}
+}
+
+// A module that is to go while it is starting goes once it has started, whoever owns
+// the base then; it is not asked to before.
+func TestADeletionWaitsForAnInstallUnderWay(t *testing.T) {
+	w := slowFleet(t, 2).slowPods(slowEach)
+	for n := range slowBases * slowEach {
+		w.deletePod(fmt.Sprintf("slow%d", n))
+	}
+	w.killSlowOwner()
+	for n := range slowBases * slowEach {
+		w.gone(fmt.Sprintf("slow%d", n), patience)
+	}
+	if c := w.counts(); c.Installs != slowBases*slowEach || c.Uninstalls != c.Installs {
+		t.Errorf("installs %d, uninstalls %d; want %d of each", c.Installs, c.Uninstalls, slowBases*slowEach)
+	}
+	for n := range slowBases {
+		b, err := w.fleet.Base(slowBase(n))
+		w.must(err)
+		w.askedOnce(b)
 	}
 }
 

@@ -32,6 +32,10 @@ func (p *planner) removeLeaving(n *name) bool {
 		if !p.leaving[m.ModuleKey] || p.keep[m.ModuleKey] {
 			continue
 		}
+		if starting(m) { // whoever served the base before asked for it; the base would be busy
+			p.out.Ask = true
+			return true
+		}
 		p.uninstall(n, m.ModuleKey)
 		return true
 	}

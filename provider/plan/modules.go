@@ -53,6 +53,7 @@ func Modules(in Input) Output {
 			p.decide(n)
 		}
 		p.tidy()
+		p.out.Inherited = p.inherited()
 	} else {
 		p.out.Unwanted = maps.Clone(in.Unwanted)
 		p.out.Ask = in.Live && in.Conflict == "" && in.Listed.IsZero()
@@ -148,6 +149,18 @@ func (p *planner) own() {
 
 // inherits says whether commands of whoever served the base before may be under way.
 func (p *planner) inherits() bool { return p.Now.Before(p.Since.Add(p.Config.AnswerTimeout)) }
+
+// inherited is how many modules are starting that whoever served the base before asked
+// for. One that is starting for longer than an answer takes is not waited for.
+func (p *planner) inherited() int {
+	n := 0
+	for _, m := range p.List {
+		if _, ours := p.out.Attempts[m.Name]; !ours && starting(m) && p.inherits() {
+			n++
+		}
+	}
+	return n
+}
 
 func (p *planner) nameOf(n string) *name {
 	if p.names[n] == nil {

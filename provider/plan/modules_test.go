@@ -443,6 +443,48 @@ func TestInvalidPodsSayWhatToDo(t *testing.T) {
 	}
 }
 
+// What somebody else began, a version that is on its way, is waited for before it is
+// uninstalled: the base would refuse it as long.
+func TestAModuleThatIsStartingIsNotUninstalled(t *testing.T) {
+	s := newSim(overMQTT)
+	s.pod("p", "orders", "1", urlOf("orders", "1"))
+	s.delete("p")
+	s.modules = []tunnel.Module{{ModuleKey: tunnel.ModuleKey{Name: "orders", Version: "1"}, State: tunnel.Resolved}}
+	s.round()
+	for range 40 {
+		if out := s.round(); !out.Ask {
+			t.Fatal("nobody asks what became of it")
+		}
+	}
+	s.wantLog(t)
+	s.modules[0].State = tunnel.Activated
+	s.rounds(5)
+	s.wantLog(t, "uninstall orders:1")
+	s.want(t, map[string]string{"p": "gone"}, "")
+}
+
+// Modules that are starting and that this process asked nothing about count as commands
+// of the owner before, for as long as an answer may take.
+func TestCommandsOfTheOwnerBeforeCount(t *testing.T) {
+	module := func(name string, state tunnel.State) tunnel.Module {
+		return tunnel.Module{ModuleKey: tunnel.ModuleKey{Name: name, Version: "1"}, State: state}
+	}
+	in := Input{
+		Now: noon, Since: noon.Add(-time.Second), Listed: noon, Live: true,
+		List: []tunnel.Module{module("a", tunnel.Resolved), module("b", tunnel.Unresolved), module("c", tunnel.Activated), module("ours", tunnel.Resolved)},
+		Attempts: map[string]Attempt{"ours": {
+			Command: tunnel.Command{Verb: tunnel.InstallModule, Module: tunnel.ModuleKey{Name: "ours", Version: "1"}}, Sent: noon.Add(-time.Second),
+		}},
+	}
+	if n := Modules(in).Inherited; n != 2 {
+		t.Errorf("%d are inherited, want 2", n)
+	}
+	in.Now = noon.Add(time.Minute)
+	if n := Modules(in).Inherited; n != 0 {
+		t.Errorf("%d are inherited after a minute, want none", n)
+	}
+}
+
 // Whatever happens, once it stops happening the base and the pods agree, no
 // command overlapped another for its module, and nothing is done any more.
 func TestEverythingConverges(t *testing.T) {

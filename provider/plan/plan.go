@@ -199,6 +199,9 @@ type Output struct {
 	Statuses []PodStatus
 	// Commands has at most one for each module name.
 	Commands []Planned
+	// Inherited is how many commands may be under way that whoever served the base
+	// before sent: its modules are starting.
+	Inherited int
 	// Ask: the module list is needed now (after an answer, a lost answer, or
 	// because it was never read).
 	Ask bool

@@ -1,0 +1,55 @@
+package provider
+
+import (
+	"testing"
+	"time"
+
+	"module-controller/tunnel"
+)
+
+// What a base said long ago, and comes again, says nothing of what is: not in a list, nor
+// in a health. A base whose clock was set back is believed again, after a while or when
+// it begins anew.
+func TestOldMessagesAreNotBelieved(t *testing.T) {
+	id := tunnel.BaseID{Env: "dev", Identity: "b"}
+	b := newBase(id, "vnode.b.dev", tunnel.Heartbeat{Tunnel: "mqtt"}, nil)
+	noon := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	now := noon
+	hear := func(stamp time.Time, names ...string) {
+		now = now.Add(time.Second)
+		r := tunnel.Report{Base: id, Tunnel: "mqtt", Received: now, Stamp: stamp, Listed: true}
+		for _, name := range names {
+			r.Modules = append(r.Modules, tunnel.Module{ModuleKey: tunnel.ModuleKey{Name: name, Version: "1"}})
+		}
+		b.report(r)
+		b.report(tunnel.Report{Base: id, Tunnel: "mqtt", Received: now, Stamp: stamp, Health: &tunnel.Health{Uptime: stamp.Sub(noon.Add(-24 * time.Hour))}})
+		b.absorb(b.take())
+	}
+	lists := func(want int, when string) {
+		t.Helper()
+		if len(b.modules) != want {
+			t.Errorf("%s: %d modules are listed, want %d", when, len(b.modules), want)
+		}
+	}
+	b.asked(now)
+	hear(noon, "orders", "stock")
+	lists(2, "at first")
+	asked := now
+	b.asked(asked)
+	hear(noon.Add(-time.Hour))
+	lists(2, "after one that is an hour old")
+	hear(noon, "orders")
+	lists(2, "after one that came twice")
+	if !b.listed.Before(asked) {
+		t.Error("an old list answered a request")
+	}
+	hear(noon.Add(10*time.Second), "orders")
+	lists(1, "after the next")
+	now = now.Add(clockSetBack)
+	hear(noon.Add(-time.Hour), "orders", "stock")
+	lists(2, "when the clock was set back")
+	b.heartbeat(tunnel.Heartbeat{Base: id, Tunnel: "mqtt", Received: now, First: true})
+	b.absorb(b.take())
+	hear(noon.Add(-2*time.Hour), "orders")
+	lists(1, "when it began anew")
+}
