@@ -43,7 +43,7 @@ func newMetrics() *metrics {
 	}
 	m := &metrics{
 		registry:  prometheus.NewRegistry(),
-		dropped:   counter("messages_dropped_total", "Messages from bases that were not taken, by tunnel and reason.", "tunnel", "reason"),
+		dropped:   counter("messages_dropped_total", "Messages from bases that were not taken, by tunnel and reason: peer_unauthorized for a token that is no member's, peer_unreviewed for one that the API server could not be asked about.", "tunnel", "reason"),
 		commands:  histogram("command_seconds", "Time until a command left (MQTT) or was answered (HTTP), by tunnel, verb and outcome.", prometheus.ExponentialBuckets(0.001, 4, 8), "tunnel", "verb", "outcome"),
 		writes:    counter("api_writes_total", "Writes of Nodes, pod statuses and Leases to the API server, by object and result; Events and the ends of members are not counted.", "object", "result"),
 		syncs:     histogram("sync_seconds", "Time of one look at a base, by result.", prometheus.ExponentialBuckets(0.0001, 4, 8), "result"),

@@ -50,8 +50,10 @@ func report(w http.ResponseWriter, r *http.Request, name string, checks []check)
 }
 
 const (
-	readTimeout  = 5 * time.Second
-	closeTimeout = 5 * time.Second
+	readTimeout = 5 * time.Second
+	// closeTimeout is how long what is under way may take at the end. Scrapers come
+	// again, and a connection that has sent nothing yet would be waited for 5 s.
+	closeTimeout = 500 * time.Millisecond
 )
 
 // serve serves a handler until ctx ends. The address "0" or "" serves nowhere.
@@ -64,21 +66,26 @@ func serve(ctx context.Context, address string, h http.Handler) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", address, err)
 	}
+	return serveOn(ctx, l, h)
+}
+
+// serveOn serves a handler on a listener until ctx ends.
+func serveOn(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: time.Minute}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
 	select {
 	case err := <-failed:
-		return fmt.Errorf("serve on %s: %w", address, err)
+		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	if err := server.Shutdown(closing); errors.Is(err, context.DeadlineExceeded) {
-		_ = server.Close() // scrapers that do not end in time are cut off
+		_ = server.Close() // who does not end in time is cut off
 	}
 	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve on %s: %w", address, err)
+		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
 	}
 	return nil
 }

@@ -28,9 +28,14 @@ type Peers interface {
 	Refused(tunnel.BaseID)
 	// Token proves to a peer who this replica is.
 	Token() (string, error)
-	// Admit says why a token is not a peer's, nil where it is.
+	// Admit says why a token is not a peer's, nil where it is. Its error is an
+	// ErrUnreviewed where nobody could tell.
 	Admit(ctx context.Context, token string) error
 }
+
+// ErrUnreviewed says that whose a token is could not be found out now, so nothing of
+// the token itself. It is returned wrapped.
+var ErrUnreviewed = errors.New("it could not be reviewed")
 
 const (
 	peerPath = "/peer/heartbeat"
@@ -115,9 +120,7 @@ func (t *Tunnel) fromPeer(r *http.Request, sink tunnel.Sink) (int, error) {
 		err = t.cfg.Peers.Admit(r.Context(), token)
 	}
 	if err != nil {
-		t.meter.Dropped(Name, "peer_unauthorized")
-		t.log.Info("peer refused", zap.String("from", r.RemoteAddr), zap.Error(err))
-		return http.StatusUnauthorized, errors.New("a peer's token is needed")
+		return t.refuse(r, err)
 	}
 	h, _, status, err := t.read(r)
 	if err != nil {
@@ -125,6 +128,18 @@ func (t *Tunnel) fromPeer(r *http.Request, sink tunnel.Sink) (int, error) {
 	}
 	sink.Heartbeat(*h)
 	return http.StatusOK, nil
+}
+
+// refuse says with which status and why what a peer sent is not taken. A token that
+// could not be reviewed may be good: the peer's next heartbeat tries again.
+func (t *Tunnel) refuse(r *http.Request, err error) (int, error) {
+	t.log.Info("peer refused", zap.String("from", r.RemoteAddr), zap.Error(err))
+	if errors.Is(err, ErrUnreviewed) {
+		t.meter.Dropped(Name, "peer_unreviewed")
+		return http.StatusServiceUnavailable, errors.New("the token cannot be reviewed now")
+	}
+	t.meter.Dropped(Name, "peer_unauthorized")
+	return http.StatusUnauthorized, errors.New("a peer's token is needed")
 }
 
 // dial connects to a base; what leaves on the connection is held back once the gate

@@ -3,6 +3,8 @@ package httptunnel
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -10,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.uber.org/zap/zaptest"
 
 	"module-controller/tunnel"
 	"module-controller/tunnel/tunneltest"
@@ -26,10 +30,13 @@ func (p *team) Owner(tunnel.BaseID) string { return p.owner }
 func (p *team) Refused(tunnel.BaseID)      { p.refused.Add(1) }
 func (p *team) Token() (string, error)     { return p.token, nil }
 func (p *team) Admit(_ context.Context, token string) error {
-	if token != "member" {
-		return errors.New("no member")
+	switch token {
+	case "member":
+		return nil
+	case "unknown":
+		return fmt.Errorf("%w: the API server is away", ErrUnreviewed)
 	}
-	return nil
+	return errors.New("no member")
 }
 
 func post(t *testing.T, url, body string) int {
@@ -82,6 +89,38 @@ func TestOnlyMembersMayPassOn(t *testing.T) {
 	}
 	if heard := len(ears.Heard().Beats); heard != 0 {
 		t.Errorf("%d heartbeats of strangers were heard", heard)
+	}
+}
+
+// reasons counts what was dropped, by reason.
+type reasons map[string]int
+
+func (r reasons) Dropped(_, reason string)                           { r[reason]++ }
+func (r reasons) Command(string, tunnel.Verb, string, time.Duration) {}
+
+// While nobody can tell whose a token is, that is not held against who brings it.
+func TestATokenThatCannotBeReviewedIsNotRefused(t *testing.T) {
+	dropped, ears := reasons{}, &tunneltest.Ears{}
+	tun, err := New(Config{Env: "dev", Peers: &team{}, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, zaptest.NewLogger(t), dropped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for token, want := range map[string]int{
+		"unknown": http.StatusServiceUnavailable, "stranger": http.StatusUnauthorized, "member": http.StatusOK,
+	} {
+		r := httptest.NewRequest(http.MethodPost, peerPath, strings.NewReader(beat("b1", "127.0.0.1", 1)))
+		r.Header.Set("Authorization", "Bearer "+token)
+		answer := httptest.NewRecorder()
+		tun.handler(ears).ServeHTTP(answer, r)
+		if answer.Code != want {
+			t.Errorf("token %q: status %d, want %d", token, answer.Code, want)
+		}
+	}
+	if want := (reasons{"peer_unreviewed": 1, "peer_unauthorized": 1}); !maps.Equal(dropped, want) {
+		t.Errorf("dropped %v, want %v", dropped, want)
+	}
+	if heard := len(ears.Heard().Beats); heard != 1 {
+		t.Errorf("%d heartbeats were heard, want the member's", heard)
 	}
 }
 

@@ -84,25 +84,28 @@ func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
 	if err != nil {
 		return fmt.Errorf("listen for heartbeats: %w", err)
 	}
+	return t.serve(ctx, l, sink)
+}
+
+// serve takes heartbeats from a listener until ctx ends.
+func (t *Tunnel) serve(ctx context.Context, l net.Listener, sink tunnel.Sink) error {
 	t.mu.Lock()
 	t.sink = sink
 	t.mu.Unlock()
-	server := &http.Server{
-		Handler: t.handler(sink), MaxHeaderBytes: maxHeader,
-		ReadTimeout: t.cfg.Timeout, ReadHeaderTimeout: t.cfg.Timeout / 2,
-		WriteTimeout: t.cfg.Timeout, IdleTimeout: 2 * time.Minute, // bases speak every 12 s
-		ErrorLog: zap.NewStdLog(t.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
-	}
+	handling, stopHandling := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopHandling()
+	var conns sync.WaitGroup
+	server := t.server(handling, &conns, sink)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
 	passing, stopPassing := context.WithCancel(ctx)
-	defer t.work.Wait()
 	defer stopPassing()
 	for range postmen {
 		t.work.Go(func() { t.passOn(passing) })
 	}
 	sink.Link(tunnel.Link{Tunnel: Name, Up: true, Since: time.Now()})
 	t.log.Info("listening for heartbeats", zap.Stringer("address", l.Addr()))
+	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
@@ -110,17 +113,52 @@ func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
 	stopPassing()
 	t.stop()
 	t.work.Wait()
-	if err != nil {
+	notClosed := shutDown(ctx, server)
+	if err == nil {
+		err = <-failed
+	}
+	stopHandling()
+	conns.Wait()
+	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve heartbeats: %w", err)
 	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.cfg.Timeout)
-	defer cancel()
-	err = server.Shutdown(closing)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = server.Close()
+	return notClosed
+}
+
+// server makes the server of heartbeats. Its requests' contexts end with ctx, and
+// conns counts its connections, whose handlers have ended when they have.
+func (t *Tunnel) server(ctx context.Context, conns *sync.WaitGroup, sink tunnel.Sink) *http.Server {
+	return &http.Server{
+		Handler: t.handler(sink), MaxHeaderBytes: maxHeader,
+		ReadTimeout: t.cfg.Timeout, ReadHeaderTimeout: t.cfg.Timeout / 2,
+		WriteTimeout: t.cfg.Timeout, IdleTimeout: 2 * time.Minute, // bases speak every 12 s
+		ErrorLog:    zap.NewStdLog(t.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ConnState: func(_ net.Conn, s http.ConnState) {
+			switch s {
+			case http.StateNew:
+				conns.Add(1)
+			case http.StateClosed:
+				conns.Done()
+			default:
+			}
+		},
 	}
-	if served := <-failed; err == nil && !errors.Is(served, http.ErrServerClosed) {
-		err = fmt.Errorf("serve heartbeats: %w", served)
+}
+
+// closeTimeout is how long what is under way may take at the end. Senders repeat what
+// is cut off, and a connection that has sent nothing yet would be waited for 5 s.
+const closeTimeout = 500 * time.Millisecond
+
+// shutDown lets the requests under way end for closeTimeout, then cuts them off, which
+// is no error.
+func shutDown(ctx context.Context, server *http.Server) error {
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	err := server.Shutdown(closing)
+	if errors.Is(err, context.DeadlineExceeded) {
+		_ = server.Close() // the listener's error, and that was closed before
+		return nil
 	}
 	return err
 }

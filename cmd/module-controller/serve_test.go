@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"module-controller/tunnel/tunneltest"
+)
+
+// However slow they are who ask, a life ends soon, without an error, and they are cut
+// off.
+func TestServingEndsSoon(t *testing.T) {
+	never := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	for name, said := range map[string]string{
+		"nothing was said": "",
+		"half a header":    "GET /metrics HT",
+		"a slow answer":    "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := make(tunneltest.Pipes)
+				ctx, end := context.WithCancel(t.Context())
+				ended := make(chan error)
+				go func() { ended <- serveOn(ctx, l, never) }()
+				scraper, conn := net.Pipe()
+				l <- conn
+				if _, err := io.WriteString(scraper, said); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				began := time.Now()
+				end()
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took > closeTimeout {
+					t.Errorf("it took %s", took)
+				}
+				if _, err := io.ReadAll(scraper); err != nil { // until the connection is closed
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
