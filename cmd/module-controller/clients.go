@@ -56,7 +56,8 @@ func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) 
 	if err != nil {
 		return nil, fmt.Errorf("find the API server: %w; set KUBECONFIG outside of a cluster", err)
 	}
-	base.UserAgent = "module-controller/" + version
+	// An audit log tells which life of which replica wrote what.
+	base.UserAgent = "module-controller/" + version + " (" + cfg.election.Incarnation + ")"
 	base.ContentType = runtime.ContentTypeProtobuf
 	base.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	base.Wrap(func(rt http.RoundTripper) http.RoundTripper { return patientWatches{rt, log} })

@@ -38,6 +38,14 @@ type Deeds struct {
 	Installs, Uninstalls map[string]int
 }
 
+// Write is a change that a replica made of a base's Node or of a pod on it, when the API
+// server got it.
+type Write struct {
+	At           time.Time
+	Base, Writer string
+	What         string
+}
+
 // Sight is a Node that was seen not to be Ready, or deleted.
 type Sight struct {
 	At   time.Time
@@ -67,6 +75,7 @@ type Fault struct {
 type History struct {
 	Claims []Claim // in the order in which they were seen
 	Deeds  map[string]Deeds
+	Writes []Write
 	Sights []Sight
 	Pods   []Pod
 	Faults []Fault
@@ -88,7 +97,7 @@ const (
 
 // Report is what a history shows in numbers.
 type Report struct {
-	Faults, Claims, Commands, Pods int
+	Faults, Claims, Commands, Writes, Pods int
 	// Takeover is the longest that a base of a killed replica had no living owner,
 	// Kills of how many kills that was measured: those that no other fault followed
 	// too soon.
@@ -101,8 +110,14 @@ type Report struct {
 
 // Check gives what broke an invariant, and the numbers.
 func (h *History) Check() (violations []string, r Report) {
-	c := &check{History: h, holders: map[string]map[int]string{}, report: Report{Faults: len(h.Faults), Claims: len(h.Claims), Pods: len(h.Pods)}}
+	c := &check{
+		History: h, holders: map[string]map[int]string{}, of: map[string][]Claim{},
+		report: Report{Faults: len(h.Faults), Claims: len(h.Claims), Writes: len(h.Writes), Pods: len(h.Pods)},
+	}
 	c.claims()
+	for _, w := range h.Writes {
+		c.written(w)
+	}
 	for _, base := range sortedKeys(h.Deeds) {
 		c.order(base)
 		c.asked(base)
@@ -122,6 +137,7 @@ func (h *History) Check() (violations []string, r Report) {
 type check struct {
 	*History
 	holders map[string]map[int]string // by base and epoch
+	of      map[string][]Claim        // by base
 	found   []string
 	report  Report
 }
@@ -147,6 +163,7 @@ func (c *check) claims() {
 			c.bad("I2: the epoch of %s fell from %d to %d", claim.Base, before.Epoch, claim.Epoch)
 		}
 		c.holders[claim.Base][claim.Epoch] = claim.Holder
+		c.of[claim.Base] = append(c.of[claim.Base], claim)
 		last[claim.Base] = claim
 	}
 }
@@ -154,12 +171,6 @@ func (c *check) claims() {
 // order checks that commands come in the order of their epochs, each of an epoch
 // that somebody had, and none once a later epoch was seen.
 func (c *check) order(base string) {
-	var over []Claim
-	for _, claim := range c.Claims {
-		if claim.Base == base {
-			over = append(over, claim)
-		}
-	}
 	highest := 0
 	for _, command := range c.Deeds[base].Commands {
 		if command.At.Before(c.Began) {
@@ -179,7 +190,7 @@ func (c *check) order(base string) {
 			c.bad("I1: %s got %s %s of epoch %d, which nobody had", base, command.Verb, command.Module, epoch)
 		}
 		c.silent(base, command, c.holders[base][epoch])
-		for _, claim := range over {
+		for _, claim := range c.of[base] {
 			if claim.Epoch > epoch && command.At.After(claim.At) {
 				c.bad("I1: %s got %s %s of epoch %d at %s, after %s had it with epoch %d at %s",
 					base, command.Verb, command.Module, epoch, stamp(command.At), claim.Holder, claim.Epoch, stamp(claim.At))

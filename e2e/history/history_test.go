@@ -66,12 +66,17 @@ func TestEachViolationIsFound(t *testing.T) {
 		"a module installed twice":       {deeds(func(d *Deeds) { d.Installs["m:1"] = 2 }), "I5: m:1 was installed 2 times on b, want 1"},
 		"a module that nobody asked for": {deeds(func(d *Deeds) { d.Installs["x:1"] = 1 }), "I5: x:1 was installed 1 times on b, and no pod asked"},
 		"a module left behind":           {deeds(func(d *Deeds) { d.Uninstalls = nil }), "I5: m:1 was uninstalled 0 times on b, want 1"},
-		"a Node that was not Ready":      {func(h *History) { h.Sights = []Sight{{at(3), "b", "not Ready"}} }, "I3: the Node of b was not Ready"},
-		"a pod that is Ready too late":   {func(h *History) { h.Pods[0].Ready = at(12); h.Faults = nil }, "I4: the pod of m:1 on b was Ready 1s after it should have been"},
-		"a pod that is never Ready":      {func(h *History) { h.Pods[0].Ready, h.Pods[0].Deleted = time.Time{}, time.Time{} }, "I4: the pod of m:1 on b never was Ready"},
-		"a pod that stays after a fault": {func(h *History) { h.Pods[0].Gone = at(95) }, "I4: the pod of m:1 on b was gone 5s after"},
-		"a takeover that is late":        {func(h *History) { h.Claims[1].At = at(33) }, "I6: b of a_1 was owned again 13s"},
-		"a takeover that never comes":    {func(h *History) { h.Claims = h.Claims[:1]; h.Deeds = nil }, "I6: b of a_1 was never owned again"},
+		"a Node written by who lost it": {func(h *History) { h.Writes = []Write{{at(24.1), "b", "a_1", "the Node"}} },
+			"I1: the Node was written at 12:00:24.100 by a_1: a_2 owned b"},
+		"a pod written by who has not claimed yet": {func(h *History) { h.Writes = []Write{{at(22), "b", "a_2", "pod p"}} },
+			"I1: pod p was written at 12:00:22.000 by a_2: a_1 owned b"},
+		"a Node written by nobody's owner": {func(h *History) { h.Writes = []Write{{at(3), "c", "a_1", "the Node"}} }, "by a_1: nobody owned c"},
+		"a Node that was not Ready":        {func(h *History) { h.Sights = []Sight{{at(3), "b", "not Ready"}} }, "I3: the Node of b was not Ready"},
+		"a pod that is Ready too late":     {func(h *History) { h.Pods[0].Ready = at(12); h.Faults = nil }, "I4: the pod of m:1 on b was Ready 1s after it should have been"},
+		"a pod that is never Ready":        {func(h *History) { h.Pods[0].Ready, h.Pods[0].Deleted = time.Time{}, time.Time{} }, "I4: the pod of m:1 on b never was Ready"},
+		"a pod that stays after a fault":   {func(h *History) { h.Pods[0].Gone = at(95) }, "I4: the pod of m:1 on b was gone 5s after"},
+		"a takeover that is late":          {func(h *History) { h.Claims[1].At = at(33) }, "I6: b of a_1 was owned again 13s"},
+		"a takeover that never comes":      {func(h *History) { h.Claims = h.Claims[:1]; h.Deeds = nil }, "I6: b of a_1 was never owned again"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := good()
@@ -81,6 +86,21 @@ func TestEachViolationIsFound(t *testing.T) {
 				t.Errorf("violations %q, want %q", bad, c.want)
 			}
 		})
+	}
+}
+
+// An owner writes, a new one before its claim was seen too, and what was held back on
+// its way arrives.
+func TestWritesOfOwners(t *testing.T) {
+	h := good()
+	h.Faults = append(h.Faults, Fault{Begun: at(40), Ended: at(60), Name: "api blackhole", Silenced: []string{"a_1"}})
+	h.Writes = []Write{
+		{at(1), "b", "a_1", "the Node"}, {at(23.5), "b", "a_2", "the Node"}, {at(30), "b", "a_2", "pod p"},
+		{at(60.1), "b", "a_1", "the Node"},
+	}
+	bad, r := h.Check()
+	if len(bad) > 0 || r.Writes != 4 {
+		t.Errorf("%d writes, violations: %v", r.Writes, bad)
 	}
 }
 

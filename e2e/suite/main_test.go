@@ -24,6 +24,7 @@ var (
 	client kubernetes.Interface
 	bin    harness.Binaries
 	logs   string
+	audits audit
 )
 
 func TestMain(m *testing.M) {
@@ -44,7 +45,11 @@ func run(m *testing.M) (code int, err error) {
 	if bin, err = harness.Build(ctx, logs, os.Stderr); err != nil {
 		return 1, err
 	}
-	if plane, err = controlplane.Start(ctx, controlplane.Options{Log: os.Stderr}); err != nil {
+	if audits, err = newAudit(logs); err != nil {
+		return 1, err
+	}
+	args := map[controlplane.Component][]string{controlplane.APIServer: audits.args()}
+	if plane, err = controlplane.Start(ctx, controlplane.Options{Log: os.Stderr, Args: args}); err != nil {
 		return 1, err
 	}
 	defer func() {

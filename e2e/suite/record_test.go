@@ -26,20 +26,25 @@ type recorder struct {
 	stop []func()
 
 	before map[string]harness.SimBase
+	log    int64 // the size of the audit log at the beginning
 
 	mu   sync.Mutex // mu guards what follows
 	h    history.History
 	last map[string]owner // by base
 	pods map[types.UID]*history.Pod
-	seen chan struct{} // closed when a pod changed
+	on   map[string]string // the base of a pod, by name; empty where it had several
+	seen chan struct{}     // closed when a pod changed
 }
 
 // record begins to watch. Who gets a recorder must end it with history.
 func (w *world) record() *recorder {
 	w.Helper()
 	ctx, end := context.WithCancel(w.Context())
+	log, err := audits.size()
+	w.must(err)
 	r := &recorder{
-		world: w, end: end, before: w.baselines(), last: map[string]owner{}, pods: map[types.UID]*history.Pod{}, seen: make(chan struct{}),
+		world: w, end: end, before: w.baselines(), log: log, last: map[string]owner{},
+		pods: map[types.UID]*history.Pod{}, on: map[string]string{}, seen: make(chan struct{}),
 		h: history.History{Began: time.Now(), Deeds: map[string]history.Deeds{}},
 	}
 	ours := informers.WithTweakListOptions(func(o *metav1.ListOptions) {
@@ -148,6 +153,11 @@ func (r *recorder) seePod(p *corev1.Pod, deleted bool) {
 		c := p.Spec.Containers[0]
 		is = &history.Pod{UID: string(p.UID), Base: r.baseOf(p.Spec.NodeName), Module: c.Name + ":" + c.Env[0].Value, Created: now, Before: podReady(*p)}
 		r.pods[p.UID] = is
+		if base, known := r.on[p.Name]; known && base != is.Base {
+			r.on[p.Name] = ""
+		} else {
+			r.on[p.Name] = is.Base
+		}
 	}
 	note := func(happened bool, when *time.Time) {
 		if happened && when.IsZero() {
@@ -223,6 +233,14 @@ func (r *recorder) history() *history.History {
 	for _, p := range r.pods {
 		r.h.Pods = append(r.h.Pods, *p)
 	}
+	var err error
+	r.h.Writes, err = audits.writes(r.log, r.env, func(resource, name string) string {
+		if resource == "nodes" {
+			return r.baseOf(name)
+		}
+		return r.on[name]
+	})
+	r.must(err)
 	slices.SortFunc(r.h.Pods, func(a, b history.Pod) int { return a.Created.Compare(b.Created) })
 	r.h.Ended = time.Now()
 	return &r.h
@@ -232,6 +250,9 @@ func (r *recorder) history() *history.History {
 func (r *recorder) keptRules() history.Report {
 	r.Helper()
 	violations, report := r.history().Check()
+	if report.Pods > 0 && report.Writes == 0 {
+		r.Error("the audit log tells of no write")
+	}
 	for i, v := range violations {
 		if i == 20 {
 			r.Errorf("and %d more", len(violations)-i)
@@ -244,6 +265,6 @@ func (r *recorder) keptRules() history.Report {
 
 // summary is a report in one line.
 func summary(r history.Report) string {
-	return fmt.Sprintf("%d faults, %d claims, %d commands, %d pods; a pod was Ready after %s and gone after %s at most; %d kills were alone, after which the last base was owned again within %s",
-		r.Faults, r.Claims, r.Commands, r.Pods, r.ToReady.Round(time.Millisecond), r.ToGone.Round(time.Millisecond), r.Kills, r.Takeover.Round(time.Millisecond))
+	return fmt.Sprintf("%d faults, %d claims, %d commands, %d writes of Nodes and pods, %d pods; a pod was Ready after %s and gone after %s at most; %d kills were alone, after which the last base was owned again within %s",
+		r.Faults, r.Claims, r.Commands, r.Writes, r.Pods, r.ToReady.Round(time.Millisecond), r.ToGone.Round(time.Millisecond), r.Kills, r.Takeover.Round(time.Millisecond))
 }
