@@ -42,6 +42,7 @@ type served struct {
 
 	epoch     int32     // of the claim
 	claimed   time.Time // when the claim was seen to be held
+	yielded   bool      // it may be handed over, so nothing is written any more
 	seesPods  bool      // the cache has shown all pods that were there then
 	attempts  map[string]plan.Attempt
 	failures  map[tunnel.ModuleKey]plan.Failure

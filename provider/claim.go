@@ -34,6 +34,7 @@ const leaveLook = 20 * time.Millisecond
 // ended, and what the pods should show is written. The next owner knows of neither.
 func (p *Provider) leave(ctx context.Context, b *base, now time.Time, out plan.Output) time.Duration {
 	if len(b.attempts) == 0 && !p.pods.writing(b.node) {
+		b.yielded = true
 		p.deps.Owner.Yielded(b.id)
 		return p.cfg.ListEvery
 	}

@@ -198,6 +198,30 @@ func TestABaseLeavesWhenAllIsToldOfIt(t *testing.T) {
 	}
 }
 
+// What may be the next owner's at any moment is not written any more; a base that stays
+// after all is.
+func TestNothingIsWrittenOfABaseThatMayBeAnothers(t *testing.T) {
+	s := newServedBase(t)
+	s.beats("shop")
+	s.claims()
+	s.Report(tunnel.Report{Base: s.id, Tunnel: "wire", Received: time.Now(), Health: &tunnel.Health{Uptime: time.Hour}})
+	s.owner.claim.Leaving = true
+	if s.look(); s.owner.yields != 1 {
+		t.Fatal("it does not leave")
+	}
+	s.client.ClearActions()
+	another := tunnel.Heartbeat{Base: s.id, Tunnel: "wire", Name: "shop", Version: "2", Cluster: "c", IP: "192.0.2.2", Received: time.Now()}
+	s.Heartbeat(another) // its Node should tell of it
+	s.look()
+	if actions := s.client.Actions(); len(actions) > 0 || s.owner.yields != 2 {
+		t.Errorf("it yielded %d times, and made %d requests", s.owner.yields, len(actions))
+	}
+	s.owner.claim.Leaving = false
+	if s.look(); len(s.client.Actions()) == 0 {
+		t.Error("it stays, and its Node is not written")
+	}
+}
+
 // Nothing is done and nothing is shown from a view of pods that is older than the claim.
 func TestNothingIsDoneFromAnOldView(t *testing.T) {
 	ready := orders()
