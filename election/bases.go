@@ -111,9 +111,13 @@ func (r *Replica) write(ctx context.Context, key string, id tunnel.BaseID, step 
 	if known := r.leases[key]; known == nil || revision(known.ResourceVersion) <= seen.Revision {
 		r.leases[key] = written
 	}
-	lost := r.state.Wrote(key, step, seen, time.Now())
+	end := r.state.Wrote(key, step, seen, time.Now())
 	r.mu.Unlock()
-	r.tell(id, step, lost)
+	if step.Kind == shard.CreateBase || step.Kind == shard.ClaimBase {
+		r.log.Info("base claimed", zap.Stringer("base", id), zap.Int32("epoch", step.Epoch))
+		r.hooks.Moved("claimed")
+	}
+	r.tellEnd(key, id, seen, end)
 	return nil
 }
 
@@ -132,30 +136,21 @@ func (r *Replica) failed(key string, id tunnel.BaseID, step shard.Step, err erro
 	return fmt.Errorf("write lease %s: %w", key, err)
 }
 
-// tell says what a write changed in the ownership.
-func (r *Replica) tell(id tunnel.BaseID, step shard.Step, lost bool) {
-	switch step.Kind {
-	case shard.CreateBase, shard.ClaimBase:
-		r.log.Info("base claimed", zap.Stringer("base", id), zap.Int32("epoch", step.Epoch))
-		r.hooks.Moved("claimed")
-	case shard.GiveBase:
-		r.log.Info("base given", zap.Stringer("base", id), zap.Int32("epoch", step.Epoch), zap.String("to", step.To.Holder))
+// tellEnd says how a claim ended, if it did, and what its Lease shows now.
+func (r *Replica) tellEnd(key string, id tunnel.BaseID, seen shard.Lease, end shard.End) {
+	switch end {
+	case shard.NoEnd:
+		return
+	case shard.Lost:
+		r.log.Warn("base lost", zap.Stringer("base", id), zap.String("lease", key), zap.String("holder", seen.Holder))
+		r.hooks.Moved("lost")
+	case shard.Given:
+		r.log.Info("base given", zap.Stringer("base", id), zap.Int32("epoch", seen.Epoch), zap.String("to", seen.Holder))
 		r.hooks.Moved("given")
-	case shard.ReleaseBase:
+	case shard.Released:
 		r.log.Info("base released", zap.Stringer("base", id))
 		r.hooks.Moved("released")
-	default: // the owner stays
 	}
-	if lost {
-		r.hooks.Changed(id)
-		r.noteDrained()
-	}
-}
-
-// lost says that somebody else's name stands in a Lease that was ours.
-func (r *Replica) lost(key string, id tunnel.BaseID, holder string) {
-	r.log.Warn("base lost", zap.Stringer("base", id), zap.String("lease", key), zap.String("holder", holder))
-	r.hooks.Moved("lost")
 	r.hooks.Changed(id)
 	r.noteDrained()
 }

@@ -31,8 +31,8 @@ type Config struct {
 	Base func(name string) (tunnel.BaseID, bool)
 	// Exists says whether a base has a Node. Default: it has none.
 	Exists func(tunnel.BaseID) bool
-	// Labels gives more labels for a base's Lease, written when it changes hands.
-	// Default: none.
+	// Labels gives more labels for a base's Lease, written whenever it is. Default:
+	// none.
 	Labels func(tunnel.BaseID) map[string]string
 	// Wall gives the time that is written into Leases. Nothing is decided by it.
 	// Default: time.Now.

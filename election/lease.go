@@ -14,7 +14,8 @@ import (
 
 const prefix = "virtual-kubelet.koupleless.io/"
 
-// Labels of a base's Lease. They change only with its ownership.
+// Labels of a base's Lease, beside those of Config.Labels. They change only with its
+// ownership; what somebody else made of them is put right at the next renewal.
 const (
 	labelComponent = prefix + "component"
 	componentBase  = "vnode-lease"
@@ -67,9 +68,9 @@ func held(lease *coordinationv1.Lease, id tunnel.BaseID, step shard.Step, holder
 	if deref(next.Spec.HolderIdentity) != holder || next.Spec.AcquireTime == nil {
 		acquired := *next.Spec.RenewTime
 		next.Spec.AcquireTime = &acquired
-		for key, value := range cfg.Labels(id) {
-			put(&next.Labels, key, value)
-		}
+	}
+	for key, value := range cfg.Labels(id) {
+		put(&next.Labels, key, value)
 	}
 	epoch := step.Epoch
 	next.Spec.HolderIdentity, next.Spec.LeaseTransitions = &holder, &epoch

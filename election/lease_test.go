@@ -1,8 +1,10 @@
 package election
 
 import (
+	"maps"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -72,6 +74,42 @@ func TestALeaseSaysWhoOwnsABase(t *testing.T) {
 			if got := parse(next); got.Holder != c.holder || got.Epoch != 8 || got.Revision != 42 || got.Given != (c.kind == shard.GiveBase) {
 				t.Errorf("read back as %+v", got)
 			}
+		})
+	}
+}
+
+// What people make of the labels by which a base's Lease is found is put right when it is
+// renewed; their own labels stay.
+func TestLabelsThatWereChangedByHandComeBack(t *testing.T) {
+	// Without the component and the environment no watch shows it.
+	stays := func(key string) bool { return key == "a" || key == labelComponent || key == labelEnv }
+	change := func(labels map[string]string) {
+		for key := range labels {
+			if !stays(key) {
+				labels[key] = "else"
+			}
+		}
+	}
+	remove := func(labels map[string]string) {
+		maps.DeleteFunc(labels, func(key, _ string) bool { return !stays(key) })
+	}
+	for name, edit := range map[string]func(labels map[string]string){"changed": change, "removed": remove} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := runAlone(t)
+				want := r.store.snapshot(r.cfg.BaseNamespace)[0].Labels
+				want["a"] = "person"
+				r.store.edit("kube-node-lease/b", func(l *coordinationv1.Lease) bool {
+					l.Labels = maps.Clone(want)
+					edit(l.Labels)
+					return true
+				})
+				pause(t.Context(), r.cfg.Renew+time.Second)
+				if d := cmp.Diff(want, r.store.snapshot(r.cfg.BaseNamespace)[0].Labels); d != "" {
+					t.Errorf("labels (-want +got):\n%s", d)
+				}
+				r.end(t)
+			})
 		})
 	}
 }

@@ -3,7 +3,6 @@ package election
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,58 +15,6 @@ import (
 	"module-controller/shard"
 	"module-controller/tunnel"
 )
-
-// alone is a replica without others, in synthetic time.
-type alone struct {
-	*Replica
-	store        *store
-	member, work *link
-	told         atomic.Int32 // how often it was told that a claim changed
-	stop         context.CancelFunc
-	ended        chan error
-}
-
-// runAlone runs one until it holds a base.
-func runAlone(t *testing.T) *alone { return runAs(t, newStore(), whole()) }
-
-func runAs(t *testing.T, s *store, cfg Config) *alone {
-	t.Helper()
-	quiet()
-	a := &alone{store: s, ended: make(chan error, 1)}
-	a.member, a.work = newLink(a.store, new(stopped), 1, 1), newLink(a.store, new(stopped), 2, 2)
-	var err error
-	a.Replica, err = New(a.member, a.work, cfg, Hooks{Changed: a.changed}, simLog(cfg.Incarnation))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ctx context.Context
-	ctx, a.stop = context.WithCancel(t.Context())
-	go func() { a.ended <- a.Run(ctx) }()
-	for !a.holds() {
-		pause(t.Context(), 100*time.Millisecond)
-	}
-	return a
-}
-
-// changed has nothing under way on a base that is to be handed over.
-func (a *alone) changed(id tunnel.BaseID) {
-	a.told.Add(1)
-	a.Yielded(id)
-}
-
-func (a *alone) holds() bool {
-	_, ok := a.Claim(base)
-	return ok
-}
-
-// end stops it, and wants it to end by itself.
-func (a *alone) end(t *testing.T) {
-	t.Helper()
-	a.stop()
-	if err := <-a.ended; err != nil {
-		t.Error(err)
-	}
-}
 
 // Whoever asks for a claim while the API server is away is told that there is none.
 // When it is back, he is told to ask again.

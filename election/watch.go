@@ -117,11 +117,9 @@ func (r *Replica) seeBase(l *coordinationv1.Lease) {
 	if known := r.leases[l.Name]; known == nil || revision(known.ResourceVersion) <= seen.Revision {
 		r.leases[l.Name] = l
 	}
-	lost := r.state.SeeBase(l.Name, seen, now)
+	end := r.state.SeeBase(l.Name, seen, now)
 	r.mu.Unlock()
-	if lost {
-		r.lost(l.Name, id, seen.Holder)
-	}
+	r.tellEnd(l.Name, id, seen, end)
 	r.queue.Add(l.Name)
 }
 

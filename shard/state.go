@@ -8,25 +8,6 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// Lease is a base's Lease as it was seen.
-type Lease struct {
-	// Holder is the incarnation that owns the base, or what somebody else wrote.
-	Holder string
-	// Epoch is leaseTransitions.
-	Epoch int32
-	// Revision is the resource version; it only grows.
-	Revision uint64
-	// Released says that there is no Holder because the one before wrote so.
-	Released bool
-	// Given says that the holder was named by the one before, and has not acted yet.
-	Given bool
-	// Renewed is renewTime, by the clock of who wrote it: compared, never
-	// subtracted from our own.
-	Renewed time.Time
-	// Duration is what the holder promises to renew within.
-	Duration time.Duration
-}
-
 // State is what one replica knows of members and bases. It is not safe for
 // concurrent use. Bases are named by their Lease's name.
 type State struct {
@@ -74,8 +55,11 @@ type base struct {
 	due     time.Time // of the renewal
 	leaving time.Time // since when it is being handed over; zero for not
 	yielded bool      // nothing is under way on it
+	giving  *Step     // what may give the Lease away as it was seen last; nil for nothing
 	later   time.Time // when it may be tried again to hand it over
 	slot    time.Time // when it may be moved to a live member; zero while it is at home
+	planned string    // who should have it, as it was when it was looked at last
+	shifted time.Time // since when that one should, as far as was looked
 }
 
 // NewState makes the state of a replica that is not a member yet.
@@ -210,65 +194,6 @@ func (s *State) HoldsAny() bool {
 	return false
 }
 
-// SeeBase takes in a base's Lease, from a watch, a read or the answer to a write.
-// It says whether a claim was lost by it.
-func (s *State) SeeBase(key string, l Lease, now time.Time) (lost bool) {
-	b := s.base(key, now)
-	if b.lease != nil && l.Revision < b.lease.Revision {
-		return false
-	}
-	if b.lease == nil || l.Revision != b.lease.Revision {
-		b.since = now
-		b.proof = false // what a write of ours in doubt compares with is no more
-		b.edited = b.edited && b.lease != nil && l.Renewed.Equal(b.lease.Renewed)
-	}
-	if l.Holder != s.Self && b.held {
-		b.edited = b.lease != nil && !l.Given && (l.Renewed.Equal(b.lease.Renewed) || l.Holder == "" && !l.Released)
-		lost = true
-		b.drop()
-	}
-	if l.Holder == s.Self && b.held && l.Epoch < b.epoch {
-		l.Epoch = b.epoch // edited by hand; the next renewal puts it right
-	}
-	b.lease, b.epoch = &l, max(b.epoch, l.Epoch)
-	b.latest = later(b.latest, l.Renewed)
-	return lost
-}
-
-func (b *base) drop() { b.held, b.leaving, b.yielded = false, time.Time{}, false }
-
-// BaseGone takes in that a base has no Lease. Revision is that of the deletion, 0
-// where a read found none. Last is the Lease as it was deleted, nil where that is not
-// known.
-func (s *State) BaseGone(key string, revision uint64, last *Lease, now time.Time) {
-	b := s.bases[key]
-	if b == nil || revision != 0 && b.lease != nil && revision < b.lease.Revision {
-		return
-	}
-	dead := false
-	if b.last = last; last != nil {
-		b.epoch, b.latest = max(b.epoch, last.Epoch), later(b.latest, last.Renewed)
-		_, dead = s.ended[last.Holder]
-	}
-	if b.lease != nil {
-		b.since = now
-		if !b.held && !dead {
-			b.wished = false // whoever retired it knows best; a sign of life wishes again
-		}
-	}
-	b.lease, b.doubt, b.tried = nil, false, 0
-	if !b.wished && !b.held {
-		s.forget(key)
-	}
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
-
 // forget forgets a base that is no more, but for its epoch: if it comes back, what was
 // sent to it before must be older.
 func (s *State) forget(key string) {
@@ -288,76 +213,4 @@ func (s *State) Bases() []string {
 	return slices.SortedFunc(maps.Keys(s.bases), func(a, b string) int {
 		return s.bases[a].due.Compare(s.bases[b].due)
 	})
-}
-
-// Census counts what a replica holds and should hold.
-type Census struct {
-	// Held are the bases that it holds, Wanted those that it should hold, Away those
-	// that it holds and that should be another's.
-	Held, Wanted, Away int
-	// Members are the replicas that live.
-	Members int
-}
-
-// Count counts.
-func (s *State) Count(now time.Time) (c Census) {
-	s.rewish(now)
-	for key, b := range s.bases {
-		wanted := s.wanted(key, now)
-		switch {
-		case b.held && wanted != s.Name:
-			c.Away++
-			c.Held++
-		case b.held:
-			c.Held++
-		}
-		if wanted == s.Name {
-			c.Wanted++
-		}
-	}
-	for _, m := range s.members {
-		if m.Holder != "" {
-			c.Members++
-		}
-	}
-	return c
-}
-
-// Owner gives the member that a base's heartbeat should be passed on to: the one
-// that holds it, or that should where nobody does.
-func (s *State) Owner(key string, now time.Time) (Member, bool) {
-	name := s.wanted(key, now)
-	if b := s.bases[key]; b != nil && b.lease != nil {
-		if pod, ok := PodOf(b.lease.Holder); ok && s.members[pod] != nil && s.members[pod].Holder == b.lease.Holder {
-			name = pod
-		}
-	}
-	m := s.members[name]
-	if m == nil || m.Holder == "" {
-		return Member{}, false
-	}
-	return m.Member, true
-}
-
-// rewishEvery bounds how often the assignment is worked out while bases come and
-// go. Until then a new base is wished for by its first choice.
-const rewishEvery = 200 * time.Millisecond
-
-func (s *State) rewish(now time.Time) {
-	if s.stale && (now.Sub(s.wishedAt) >= rewishEvery || !s.teamSince.Before(s.wishedAt)) {
-		s.wish = Assign(slices.Collect(maps.Keys(s.bases)), s.team)
-		if s.draining {
-			s.home = Assign(slices.Collect(maps.Keys(s.bases)), append(slices.Clone(s.team), s.Name))
-		}
-		s.wishedAt, s.stale = now, false
-	}
-}
-
-// wanted is the member that should own a base; "" for nobody.
-func (s *State) wanted(key string, now time.Time) string {
-	s.rewish(now)
-	if name, ok := s.wish[key]; ok {
-		return name
-	}
-	return First(key, s.team)
 }

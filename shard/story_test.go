@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -108,6 +109,9 @@ func (s *story) do(words []string) (string, error) {
 	case "interrupted":
 		s.Interrupted()
 		return "", nil
+	case "shifted":
+		keys := slices.Sorted(slices.Values(s.Shifted(s.now)))
+		return when(len(keys) > 0, strings.Join(keys, ", ")+" should be another's than before"), nil
 	case "drain":
 		s.Drain(s.now)
 		return "", nil
@@ -188,11 +192,11 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 		if was := s.bases[key]; opts["changed"] == "no" {
 			l.Revision, l.Renewed = was.lease.Revision, was.lease.Renewed
 		}
-		lost := s.SeeBase(key, l, s.now)
+		end := s.SeeBase(key, l, s.now)
 		if verb == "read" {
 			s.Resolved(key)
 		}
-		return when(lost, "the claim is lost"), nil
+		return ends[end], nil
 	case "nobase":
 		s.rev++
 		var last *Lease
@@ -211,16 +215,18 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 		s.last, wait = s.Turn(key, s.now)
 		return tell(s.last, wait), nil
 	case "wrote": // what the last turn asked for
-		s.rev++
+		if opts["seen"] != "before" {
+			s.rev++
+		}
 		l := Lease{Holder: s.Self, Epoch: s.last.Epoch, Revision: s.rev, Duration: 40 * time.Second, Renewed: s.now}
 		if s.last.Kind == GiveBase || s.last.Kind == ReleaseBase {
 			l.Holder, l.Given, l.Released = s.last.To.Holder, s.last.Kind == GiveBase, s.last.Kind == ReleaseBase
 		}
-		return when(s.Wrote(key, s.last, l, s.now), "the claim is lost"), nil
+		return ends[s.Wrote(key, s.last, l, s.now)], nil
 	case "deleted":
 		s.Deleted(key)
 	case "failed":
-		return when(s.Doubted(key, s.last), "the claim is lost"), nil
+		return when(s.Doubted(key, s.last), "the claim is in doubt"), nil
 	case "claim":
 		c, ok := s.Claim(key, s.now)
 		if !ok {
@@ -235,6 +241,8 @@ var kinds = map[Kind]string{
 	Nothing: "nothing", ReadBase: "read its Lease", CreateBase: "create its Lease", ClaimBase: "claim it", RenewBase: "renew it",
 	GiveBase: "give it", ReleaseBase: "release it", DeleteBase: "delete its Lease", AskMember: "ask about", FenceMember: "have the broker end its connection", KillMember: "kill it", ForgetMember: "forget it",
 }
+
+var ends = map[End]string{Lost: "the claim is lost", Given: "it was given", Released: "it was released"}
 
 func tell(step Step, wait time.Duration) string {
 	text := kinds[step.Kind]

@@ -1,0 +1,163 @@
+package election
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"module-controller/shard"
+	"module-controller/tunnel"
+)
+
+// Claim says whether this replica may act for a base. Asking is wishing: a base
+// that was not asked about before is claimed when it should be ours, and Changed is
+// called then.
+func (r *Replica) Claim(id tunnel.BaseID) (shard.Claim, bool) {
+	key, err := r.cfg.Name(id)
+	if err != nil {
+		return shard.Claim{}, false
+	}
+	now := time.Now()
+	r.mu.Lock()
+	claim, held := r.state.Claim(key, now)
+	r.mu.Unlock()
+	if held {
+		return claim, true
+	}
+	known := r.cfg.Exists(id)
+	r.mu.Lock()
+	fresh := r.state.Wish(key, known, now)
+	r.mu.Unlock()
+	if fresh {
+		r.queue.Add(key)
+	}
+	return shard.Claim{}, false
+}
+
+// Held says whether a base is this replica's, also while it may not act. Asking wishes
+// for nothing.
+func (r *Replica) Held(id tunnel.BaseID) bool {
+	key, err := r.cfg.Name(id)
+	if err != nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Holds(key)
+}
+
+// Yielded says that nothing is under way on a base that is to be handed over. It
+// returns at once.
+func (r *Replica) Yielded(id tunnel.BaseID) { r.told(id, r.state.Yielded) }
+
+// Retire gives up a base that is no more; its Lease is deleted if it is ours. It
+// returns at once. A claim that is wished for after that begins anew.
+func (r *Replica) Retire(id tunnel.BaseID) {
+	r.told(id, func(key string) bool { r.state.Retire(key); return true })
+}
+
+func (r *Replica) told(id tunnel.BaseID, tell func(key string) bool) {
+	key, err := r.cfg.Name(id)
+	if err != nil {
+		return
+	}
+	r.mu.Lock()
+	look := tell(key)
+	r.mu.Unlock()
+	if look {
+		r.queue.Add(key)
+	}
+}
+
+// Linked tells whether all tunnels are up and bases can be served; others are preferred
+// while they cannot. It returns at once.
+func (r *Replica) Linked(up bool) {
+	r.mu.Lock()
+	changed := r.self.linked != up
+	r.self.linked = up
+	r.mu.Unlock()
+	if changed {
+		r.writeNow()
+	}
+}
+
+func (r *Replica) writeNow() {
+	select {
+	case r.poke <- struct{}{}:
+	default:
+	}
+}
+
+// Announced says whether members were told once that this one can be given bases.
+func (r *Replica) Announced() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.announced
+}
+
+// Hint tells that somebody says an incarnation is gone: its Lease is judged with
+// less patience. It returns at once.
+func (r *Replica) Hint(incarnation string) {
+	r.mu.Lock()
+	name, fresh := r.state.Hint(incarnation, time.Now())
+	r.mu.Unlock()
+	if fresh {
+		r.log.Info("member said to be gone", zap.String("member", name), zap.String("incarnation", incarnation))
+	}
+}
+
+// Valid says whether this replica may act at all now. What leaves the process for
+// a base or for the API server is to be asked about here at the last moment.
+func (r *Replica) Valid() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Valid(time.Now())
+}
+
+// Until is when this replica's right to act ends, unless its membership is renewed
+// before; a time that is over where it may not act.
+func (r *Replica) Until() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Until()
+}
+
+// Fresh waits until a membership write succeeded that was sent after a time. It
+// returns ctx's error when that ends first.
+func (r *Replica) Fresh(ctx context.Context, since time.Time) error {
+	for {
+		r.mu.Lock()
+		sent, next := r.sent, r.renewed
+		r.mu.Unlock()
+		if sent.After(since) {
+			return nil
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Census counts what this replica holds and should hold, and the members that
+// live.
+func (r *Replica) Census() shard.Census {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Count(time.Now())
+}
+
+// Owner gives the member that a base's heartbeat should be passed on to, and
+// whether that is this replica. Ok is false where nobody is known.
+func (r *Replica) Owner(id tunnel.BaseID) (m shard.Member, ours, ok bool) {
+	key, err := r.cfg.Name(id)
+	if err != nil {
+		return shard.Member{}, false, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, ok = r.state.Owner(key, time.Now())
+	return m, m.Holder == r.cfg.Incarnation, ok
+}
