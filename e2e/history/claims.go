@@ -1,0 +1,54 @@
+package history
+
+// claims checks that each epoch of a base has one holder, and that they only grow.
+func (c *check) claims() {
+	last := map[string]Claim{}
+	for _, claim := range c.Claims {
+		if c.holders[claim.Base] == nil {
+			c.holders[claim.Base] = map[int]string{}
+		}
+		was := c.holders[claim.Base][claim.Epoch]
+		if was != "" && was != claim.Holder {
+			c.bad("I1: epoch %d of %s has two holders, %s and %s", claim.Epoch, claim.Base, was, claim.Holder)
+		}
+		if before := last[claim.Base]; claim.Epoch < before.Epoch {
+			c.bad("I2: the epoch of %s fell from %d to %d", claim.Base, before.Epoch, claim.Epoch)
+		}
+		c.holders[claim.Base][claim.Epoch] = claim.Holder
+		c.of[claim.Base] = append(c.of[claim.Base], claim)
+		last[claim.Base] = claim
+	}
+}
+
+// takenOver checks that the bases of a killed replica were owned again in time, where
+// nothing else happened meanwhile.
+func (c *check) takenOver(i int) {
+	f := c.Faults[i]
+	if f.Killed == "" {
+		return
+	}
+	until := f.Begun.Add(Takeover)
+	for j, o := range c.Faults {
+		if j != i && o.Begun.Before(until) && o.Ended.Add(Takeover).After(f.Begun) {
+			return // the slower of two faults says nothing of one
+		}
+	}
+	c.report.Kills++
+	held := map[string]bool{}
+	for _, claim := range c.Claims {
+		if !claim.At.After(f.Begun) {
+			held[claim.Base] = claim.Holder == f.Killed
+		} else if held[claim.Base] {
+			delete(held, claim.Base)
+			took := claim.At.Sub(f.Begun)
+			if c.report.Takeover = max(c.report.Takeover, took); took > Takeover {
+				c.bad("I6: %s of %s was owned again %s after the kill", claim.Base, f.Killed, took)
+			}
+		}
+	}
+	for _, base := range sortedKeys(held) {
+		if held[base] && c.Ended.After(until) {
+			c.bad("I6: %s of %s was never owned again", base, f.Killed)
+		}
+	}
+}

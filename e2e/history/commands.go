@@ -1,0 +1,114 @@
+package history
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// order checks that commands come in the order of their epochs, each of an epoch
+// that somebody had, and none once a later epoch was seen.
+func (c *check) order(base string) {
+	highest := 0
+	for _, command := range c.Deeds[base].Commands {
+		if command.At.Before(c.Began) {
+			continue // who was the owner then was not seen
+		}
+		c.report.Commands++
+		epoch, _, err := request(command.Request)
+		if err != nil {
+			c.bad("I5: %s got %s %s with the request %q: %v", base, command.Verb, command.Module, command.Request, err)
+			continue
+		}
+		if epoch < highest {
+			c.bad("I2: %s got %s %s of epoch %d at %s after one of epoch %d", base, command.Verb, command.Module, epoch, stamp(command.At), highest)
+		}
+		highest = max(highest, epoch)
+		if c.holders[base][epoch] == "" {
+			c.bad("I1: %s got %s %s of epoch %d, which nobody had", base, command.Verb, command.Module, epoch)
+		}
+		c.silent(base, command, c.holders[base][epoch])
+		for _, claim := range c.of[base] {
+			if claim.Epoch > epoch && command.At.After(claim.At) {
+				c.bad("I1: %s got %s %s of epoch %d at %s, after %s had it with epoch %d at %s",
+					base, command.Verb, command.Module, epoch, stamp(command.At), claim.Holder, claim.Epoch, stamp(claim.At))
+				break
+			}
+		}
+	}
+}
+
+// silent checks that whoever cannot renew its membership sends nothing once its time
+// to act is over.
+func (c *check) silent(base string, command Command, sender string) {
+	for _, f := range c.Faults {
+		over := f.Begun.Add(act + onTheWay)
+		if slices.Contains(f.Silenced, sender) && command.At.After(over) && command.At.Before(f.Ended) {
+			c.bad("I1: %s got %s %s at %s from %s, which could not renew since %s (%s)",
+				base, command.Verb, command.Module, stamp(command.At), sender, stamp(f.Begun), f.Name)
+		}
+	}
+}
+
+// request reads what a request id tells: the epoch and for whom.
+func request(id string) (epoch int, pod string, err error) {
+	first, rest, ok := strings.Cut(id, "-")
+	if i := strings.LastIndexByte(rest, '-'); ok && i > 0 {
+		pod = rest[:i]
+	} else {
+		return 0, "", fmt.Errorf("it is no <epoch>-<pod>-<n>")
+	}
+	epoch, err = strconv.Atoi(first)
+	return epoch, pod, err
+}
+
+// asked checks that what took effect is what pods asked for, once each.
+func (c *check) asked(base string) {
+	byUID, installs, uninstalls := map[string]Pod{}, map[string]int{}, map[string]int{}
+	for _, p := range c.Pods {
+		if p.Base != base {
+			continue
+		}
+		byUID[p.UID] = p
+		if !p.Ready.IsZero() {
+			if !p.Before {
+				installs[p.Module]++
+			}
+			if !p.Gone.IsZero() {
+				uninstalls[p.Module]++
+			}
+		}
+	}
+	deeds := c.Deeds[base]
+	given := map[[2]string]bool{} // verb and pod; a pod has one module
+	for _, command := range deeds.Commands {
+		_, uid, err := request(command.Request)
+		if err != nil || uid == "controller" {
+			continue
+		}
+		if p, known := byUID[uid]; !known || p.Module != command.Module {
+			c.bad("I5: %s got %s %s for pod %s, which did not ask for it", base, command.Verb, command.Module, uid)
+		}
+		if once := [2]string{command.Verb, uid}; given[once] {
+			c.bad("I5: %s got %s %s for pod %s again at %s (%s)", base, command.Verb, command.Module, uid, stamp(command.At), command.Request)
+		} else {
+			given[once] = true
+		}
+	}
+	c.counts(base, "installed", deeds.Installs, installs)
+	c.counts(base, "uninstalled", deeds.Uninstalls, uninstalls)
+}
+
+func (c *check) counts(base, done string, is, want map[string]int) {
+	for _, module := range sortedKeys(want) {
+		if is[module] != want[module] {
+			c.bad("I5: %s was %s %d times on %s, want %d", module, done, is[module], base, want[module])
+		}
+	}
+	for _, module := range sortedKeys(is) {
+		if _, known := want[module]; !known {
+			c.bad("I5: %s was %s %d times on %s, and no pod asked", module, done, is[module], base)
+		}
+	}
+}
