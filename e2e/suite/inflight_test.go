@@ -218,9 +218,9 @@ func TestADeletionOutlivesItsOwner(t *testing.T) {
 	soon := func(p *corev1.Pod) { p.Spec.TerminationGracePeriodSeconds = new(int64(1)) }
 	w.pod("runs", "base-0001", "stock", "1.0.0", jar("stock", "1.0.0"), soon)
 	w.ready("runs")
+	w.settled() // a base that answers nothing is not moved
 	w.must(w.fleet.Do("base-0001", "silence"))
 	w.pod("waits", "base-0001", "orders", "1.0.0", jar("orders", "1.0.0"), soon)
-	w.settled()
 	w.deletePod("runs")
 	w.deletePod("waits")
 	victim := w.owners()[w.nodeOf("base-0001")].holder

@@ -250,7 +250,7 @@ func (r *recorder) history() *history.History {
 func (r *recorder) keptRules() history.Report {
 	r.Helper()
 	violations, report := r.history().Check()
-	if report.Pods > 0 && report.Writes == 0 {
+	if report.Commands > 0 && report.Writes == 0 {
 		r.Error("the audit log tells of no write")
 	}
 	for i, v := range violations {
