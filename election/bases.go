@@ -52,7 +52,7 @@ func (r *Replica) turn(ctx context.Context, key string) (time.Duration, error) {
 	if step.Gained {
 		r.log.Info("base owned", zap.Stringer("base", id), zap.Int32("epoch", step.Epoch))
 	}
-	if step.Gained || step.Leaving || step.Stays {
+	if step.Gained || step.Leaving || step.Ending || step.Stays {
 		r.hooks.Changed(id)
 	}
 	switch step.Kind {

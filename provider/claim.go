@@ -34,9 +34,7 @@ const leaveLook = 20 * time.Millisecond
 // ended, and what the pods should show is written. The next owner knows of neither.
 func (p *Provider) leave(ctx context.Context, b *base, now time.Time, out plan.Output) time.Duration {
 	if len(b.attempts) == 0 && !p.pods.writing(b.node) {
-		b.yielded = true
-		p.deps.Owner.Yielded(b.id)
-		return p.cfg.ListEvery
+		return p.yield(b)
 	}
 	if out.Ask {
 		p.poll(ctx, b, now, true)
@@ -45,6 +43,17 @@ func (p *Provider) leave(ctx context.Context, b *base, now time.Time, out plan.O
 		return p.nextLook(b, now, out.Ask, out.Next)
 	}
 	return leaveLook
+}
+
+// yield says that a base may be the next owner's at any moment: nothing is written of it
+// any more, once the statuses are that were on their way.
+func (p *Provider) yield(b *base) time.Duration {
+	if !b.yielded && p.pods.writing(b.node) {
+		return leaveLook
+	}
+	b.yielded = true
+	p.deps.Owner.Yielded(b.id)
+	return p.cfg.ListEvery
 }
 
 // adoptClaimed makes a record of a base that was claimed although it was not heard

@@ -222,6 +222,30 @@ func TestNothingIsWrittenOfABaseThatMayBeAnothers(t *testing.T) {
 	}
 }
 
+// A base that is handed over whatever is under way is not written any more either, and
+// goes when the writes on their way have ended.
+func TestABaseThatIsHandedOverInAnyCaseIsNotWritten(t *testing.T) {
+	s := newServedBase(t, orders())
+	s.beats("shop")
+	s.claims()
+	s.handsOver(orders())
+	s.lists()
+	s.look()
+	s.owner.claim.Leaving, s.owner.claim.Ending = true, true
+	s.client.ClearActions()
+	if s.look(); s.owner.yields > 0 {
+		t.Error("it goes although what the pod shows is not written")
+	}
+	s.pods.wrote("vnode.b.dev", "u", "6")
+	s.lists(activated) // the pod should show it
+	if b := s.look(); s.owner.yields != 1 || len(b.attempts) == 0 {
+		t.Errorf("it yielded %d times, with %d commands under way", s.owner.yields, len(b.attempts))
+	}
+	if written := s.pods.writing("vnode.b.dev"); written || len(s.client.Actions()) > 0 {
+		t.Errorf("the pod is written: %v, requests: %d", written, len(s.client.Actions()))
+	}
+}
+
 // Nothing is done and nothing is shown from a view of pods that is older than the claim.
 func TestNothingIsDoneFromAnOldView(t *testing.T) {
 	ready := orders()

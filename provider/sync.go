@@ -39,10 +39,10 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 		p.pods.serveNode(b.node)
 		p.fence.want(b.claimed)
 	}
-	if b.yielded = b.yielded && claim.Leaving; b.yielded { // it may be the next owner's any moment
-		p.deps.Owner.Yielded(id)
-		return p.cfg.ListEvery, nil
+	if claim.Ending || claim.Leaving && b.yielded {
+		return p.yield(b), nil
 	}
+	b.yielded = false
 	if claim.Since.After(b.adopted) { // who might not ask must not wonder that nobody answered
 		b.adopted, b.unanswered = claim.Since, time.Time{}
 	}

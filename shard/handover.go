@@ -28,6 +28,12 @@ func (s *State) turnLeaving(key string, b *base, step Step, now time.Time) (Step
 		b.later = now.Add(s.Settle)
 		return step, 0, false
 	}
+	if b.ending.IsZero() && !b.yielded {
+		b.ending, step.Ending = now, true
+	}
+	if left := b.ending.Add(farewell).Sub(now); !b.yielded && left > 0 {
+		return step, left, true
+	}
 	step.Epoch = after(step.Epoch)
 	if step.Kind = GiveBase; to.Name == "" {
 		step.Kind = ReleaseBase
@@ -37,6 +43,10 @@ func (s *State) turnLeaving(key string, b *base, step Step, now time.Time) (Step
 	b.giving = &given
 	return step, 0, true
 }
+
+// farewell is how long a base that is handed over whatever is under way waits for a
+// write of its Node, or of a pod's status, to end.
+const farewell = time.Second
 
 // successor is the member that a base we hold is to be given to, and how long that
 // must wait. A member without a name means nobody.

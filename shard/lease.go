@@ -77,7 +77,13 @@ func (b *base) given(l Lease) End {
 	return Given
 }
 
-func (b *base) drop() { b.held, b.leaving, b.yielded = false, time.Time{}, false }
+func (b *base) drop() {
+	b.held = false
+	b.keep()
+}
+
+// keep ends a handover.
+func (b *base) keep() { b.leaving, b.ending, b.yielded = time.Time{}, time.Time{}, false }
 
 // BaseGone takes in that a base has no Lease. Revision is that of the deletion, 0
 // where a read found none. Last is the Lease as it was deleted, nil where that is not

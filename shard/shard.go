@@ -29,6 +29,9 @@ type Claim struct {
 	// Leaving says that the base is about to be handed over: what is under way may
 	// end, nothing new begins.
 	Leaving bool
+	// Ending says of a base that leaves that it is handed over whatever is under way:
+	// nothing is to be written any more, and Yielded says when nothing is.
+	Ending bool
 }
 
 // Without says whether a guard is taken out of this build; see guard.go. The guards:

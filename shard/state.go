@@ -54,6 +54,7 @@ type base struct {
 	edited  bool      // somebody took our name out, and put none in or did not move the renew time
 	due     time.Time // of the renewal
 	leaving time.Time // since when it is being handed over; zero for not
+	ending  time.Time // since when it is handed over whatever is under way; zero for not
 	yielded bool      // nothing is under way on it
 	giving  *Step     // what may give the Lease away as it was seen last; nil for nothing
 	later   time.Time // when it may be tried again to hand it over
@@ -175,7 +176,7 @@ func (s *State) Claim(key string, now time.Time) (Claim, bool) {
 	if Without("check-before-write") {
 		deadline = now.Add(s.Act)
 	}
-	return Claim{Holder: s.Self, Epoch: b.epoch, Deadline: deadline, Since: s.since, Leaving: !b.leaving.IsZero()}, true
+	return Claim{Holder: s.Self, Epoch: b.epoch, Deadline: deadline, Since: s.since, Leaving: !b.leaving.IsZero(), Ending: !b.ending.IsZero()}, true
 }
 
 // Holds says whether a base is held, whether or not this replica may act now.

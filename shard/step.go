@@ -53,10 +53,10 @@ type Step struct {
 	Incarnation string
 	// Member is the one to be fenced, killed or forgotten, as it was decided on.
 	Member Member
-	// Gained, Leaving and Stays say that the right to act for the base changed with
-	// this look: it was gained, may only finish what is under way, or need not be
-	// handed over after all.
-	Gained, Leaving, Stays bool
+	// Gained, Leaving, Ending and Stays say that the right to act for the base changed
+	// with this look: it was gained, may only finish what is under way, not even that,
+	// or need not be handed over after all.
+	Gained, Leaving, Ending, Stays bool
 }
 
 // Turn gives the one step that a base needs now, and how long until it needs a
@@ -112,7 +112,8 @@ func (s *State) turnOurs(key string, b *base, now time.Time) (Step, time.Duratio
 		return handed, wait
 	}
 	if !b.leaving.IsZero() {
-		b.leaving, b.yielded, step.Stays = time.Time{}, false, true
+		b.keep()
+		step.Stays = true
 	}
 	left := b.due.Sub(now)
 	if left <= 0 {

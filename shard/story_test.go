@@ -232,7 +232,7 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 		if !ok {
 			return "no", nil
 		}
-		return fmt.Sprintf("yes, epoch %d, for %s%s", c.Epoch, c.Deadline.Sub(s.now), when(c.Leaving, ", leaving")), nil
+		return fmt.Sprintf("yes, epoch %d, for %s%s", c.Epoch, c.Deadline.Sub(s.now), when(c.Leaving, ", leaving")+when(c.Ending, ", ending")), nil
 	}
 	return "", nil
 }
@@ -255,7 +255,7 @@ func tell(step Step, wait time.Duration) string {
 		text += " " + step.Incarnation
 	default:
 	}
-	text = when(step.Gained, "it is ours; ") + when(step.Leaving, "it leaves; ") + when(step.Stays, "it stays; ") + text
+	text = when(step.Gained, "it is ours; ") + when(step.Leaving, "it leaves; ") + when(step.Ending, "it ends; ") + when(step.Stays, "it stays; ") + text
 	if wait > 0 {
 		unit := 100 * time.Millisecond
 		if wait < unit {
