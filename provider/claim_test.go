@@ -192,7 +192,7 @@ func TestABaseLeavesWhenAllIsToldOfIt(t *testing.T) {
 	if s.owner.yields > 0 {
 		t.Fatal("it leaves although what the pod shows is not written")
 	}
-	s.pods.wrote("vnode.b.dev", "u", "6")
+	s.pods.wrote("vnode.b.dev", "u", s.pods.toWrite("vnode.b.dev", "u"), "6")
 	if s.look(); s.owner.yields != 1 {
 		t.Error("it does not leave")
 	}
@@ -236,7 +236,7 @@ func TestABaseThatIsHandedOverInAnyCaseIsNotWritten(t *testing.T) {
 	if s.look(); s.owner.yields > 0 {
 		t.Error("it goes although what the pod shows is not written")
 	}
-	s.pods.wrote("vnode.b.dev", "u", "6")
+	s.pods.wrote("vnode.b.dev", "u", s.pods.toWrite("vnode.b.dev", "u"), "6")
 	s.lists(activated) // the pod should show it
 	if b := s.look(); s.owner.yields != 1 || len(b.attempts) == 0 {
 		t.Errorf("it yielded %d times, with %d commands under way", s.owner.yields, len(b.attempts))
@@ -330,5 +330,22 @@ func TestADeletionThatFailsIsTriedAgain(t *testing.T) {
 	fails = false
 	if err := s.retire(t.Context(), b, ""); err != nil || b.owned || len(s.retired) != 1 {
 		t.Errorf("error %v, owned %v, retired %v", err, b.owned, s.retired)
+	}
+}
+
+// The end of one write of a status is not that of the next, which waits for it.
+func TestAStatusThatIsToBeWrittenIsWaitedFor(t *testing.T) {
+	s := newServedBase(t, orders())
+	s.beats("shop")
+	s.claims()
+	s.handsOver(orders())
+	s.pods.write(orders(), corev1.PodStatus{Reason: "first"})
+	first := s.pods.toWrite("vnode.b.dev", "u")
+	s.pods.write(orders(), corev1.PodStatus{Reason: "second"})
+	if s.pods.wrote("vnode.b.dev", "u", first, "6"); !s.pods.writing("vnode.b.dev") {
+		t.Error("the second is not waited for")
+	}
+	if s.pods.wrote("vnode.b.dev", "u", s.pods.toWrite("vnode.b.dev", "u"), "7"); s.pods.writing("vnode.b.dev") {
+		t.Error("it is waited for, though it is written")
 	}
 }

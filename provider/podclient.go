@@ -46,6 +46,7 @@ func (p podsIn) UpdateStatus(ctx context.Context, pod *corev1.Pod, _ metav1.Upda
 	if err != nil {
 		return nil, fmt.Errorf("patch status of pod %s: %w", keyOf(pod), err)
 	}
+	status := p.provider.pods.toWrite(pod.Spec.NodeName, pod.UID)
 	written, err := p.Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 	p.provider.meter.Wrote("pod", err)
 	if apierrors.IsConflict(err) {
@@ -54,7 +55,7 @@ func (p podsIn) UpdateStatus(ctx context.Context, pod *corev1.Pod, _ metav1.Upda
 	if err != nil {
 		return nil, err
 	}
-	p.provider.pods.wrote(pod.Spec.NodeName, pod.UID, written.ResourceVersion)
+	p.provider.pods.wrote(pod.Spec.NodeName, pod.UID, status, written.ResourceVersion)
 	return written, nil
 }
 

@@ -280,11 +280,22 @@ func (s *podStore) writing(node string) bool {
 	})
 }
 
-// wrote records the version that a status write made.
-func (s *podStore) wrote(node string, uid types.UID, version string) {
+// toWrite gives the status of a pod that is to be written, nil for none.
+func (s *podStore) toWrite(node string, uid types.UID) *corev1.PodStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if entry := s.pods[node][uid]; entry != nil && entry.written != nil {
+	if entry := s.pods[node][uid]; entry != nil {
+		return entry.written
+	}
+	return nil
+}
+
+// wrote records the version that the write of a status made, unless another is to be
+// written since.
+func (s *podStore) wrote(node string, uid types.UID, status *corev1.PodStatus, version string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if entry := s.pods[node][uid]; entry != nil && entry.written != nil && entry.written == status {
 		entry.writtenVersion = version
 	}
 }

@@ -176,7 +176,7 @@ func TestWhatWasWrittenIsShown(t *testing.T) {
 	s.serveNode("a")
 	must(t, s.CreatePod(t.Context(), pod))
 	s.write(pod, corev1.PodStatus{Phase: corev1.PodRunning})
-	s.wrote("a", pod.UID, "7")
+	s.wrote("a", pod.UID, s.toWrite("a", pod.UID), "7")
 	if pods := s.planned("a"); pods["one"].Status.Phase != corev1.PodRunning {
 		t.Errorf("status %+v", pods["one"].Status)
 	}
