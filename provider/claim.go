@@ -96,6 +96,13 @@ func (p *Provider) vanished(b *base, now time.Time) bool {
 	return now.Sub(heard) >= p.cfg.StaleAfter && p.nodes.get(b.node) == nil
 }
 
+// take begins to serve a base whose claim was gained.
+func (p *Provider) take(b *base, claim shard.Claim, now time.Time) {
+	b.begin(claim, p.nodes.get(b.node), now, p.cfg.StaleAfter)
+	p.pods.serveNode(b.node)
+	p.fence.want(b.claimed)
+}
+
 // begin starts to serve a base as it is. What this process knew of it from before
 // may be wrong: somebody else served it.
 func (b *base) begin(claim shard.Claim, node *corev1.Node, now time.Time, stale time.Duration) {

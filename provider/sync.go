@@ -35,9 +35,7 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 		return p.cfg.GoneAfter, nil // the owner says when that changes
 	}
 	if !b.owned {
-		b.begin(claim, p.nodes.get(b.node), now, p.cfg.StaleAfter)
-		p.pods.serveNode(b.node)
-		p.fence.want(b.claimed)
+		p.take(b, claim, now)
 	}
 	if claim.Ending || claim.Leaving && b.yielded {
 		return p.yield(b), nil

@@ -48,7 +48,10 @@ const (
 )
 
 func newPeers(owner *election.Replica, c *clients) *peers {
-	seen, _ := lru.New[tokenHash, verdict](rememberTokens) // it fails for a size below 1 only
+	seen, err := lru.New[tokenHash, verdict](rememberTokens)
+	if err != nil {
+		panic(err) // rememberTokens is positive
+	}
 	return &peers{owner: owner, client: c.member, token: c.token, seen: seen}
 }
 

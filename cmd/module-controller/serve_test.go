@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -27,11 +26,7 @@ func TestServingEndsSoon(t *testing.T) {
 				ctx, end := context.WithCancel(t.Context())
 				ended := make(chan error)
 				go func() { ended <- serveOn(ctx, l, never) }()
-				scraper, conn := net.Pipe()
-				l <- conn
-				if _, err := io.WriteString(scraper, said); err != nil {
-					t.Fatal(err)
-				}
+				scraper := l.Say(t, said)
 				synctest.Wait()
 				began := time.Now()
 				end()

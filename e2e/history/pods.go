@@ -1,8 +1,6 @@
 package history
 
-import (
-	"time"
-)
+import "time"
 
 // prompt checks that a pod showed in time what was so.
 func (c *check) prompt(p Pod) {

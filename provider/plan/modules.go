@@ -154,8 +154,11 @@ func (p *planner) inherits() bool { return p.Now.Before(p.Since.Add(p.Config.Ans
 // for. One that is starting for longer than an answer takes is not waited for.
 func (p *planner) inherited() int {
 	n := 0
+	if !p.inherits() {
+		return n
+	}
 	for _, m := range p.List {
-		if _, ours := p.out.Attempts[m.Name]; !ours && starting(m) && p.inherits() {
+		if _, ours := p.out.Attempts[m.Name]; !ours && starting(m) {
 			n++
 		}
 	}

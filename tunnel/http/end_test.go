@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,11 +50,7 @@ func TestRunEndsSoon(t *testing.T) {
 				ctx, end := context.WithCancel(t.Context())
 				ended := make(chan error)
 				go func() { ended <- tun.serve(ctx, l, ears) }()
-				sender, conn := net.Pipe()
-				l <- conn
-				if _, err := io.WriteString(sender, c.said); err != nil {
-					t.Fatal(err)
-				}
+				sender := l.Say(t, c.said)
 				synctest.Wait()
 				began := time.Now()
 				end()

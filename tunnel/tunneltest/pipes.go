@@ -1,6 +1,10 @@
 package tunneltest
 
-import "net"
+import (
+	"io"
+	"net"
+	"testing"
+)
 
 // Pipes is a listener whose connections need no network, so that time may stand still
 // in a test that waits for them: what is sent to it is accepted.
@@ -12,6 +16,17 @@ func (p Pipes) Accept() (net.Conn, error) {
 		return conn, nil
 	}
 	return nil, net.ErrClosed
+}
+
+// Say connects and says something.
+func (p Pipes) Say(t *testing.T, said string) net.Conn {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	p <- theirs
+	if _, err := io.WriteString(ours, said); err != nil {
+		t.Fatal(err)
+	}
+	return ours
 }
 
 // Close implements net.Listener.
