@@ -96,8 +96,8 @@ func (p *Provider) vanished(b *base, now time.Time) bool {
 	return now.Sub(heard) >= p.cfg.StaleAfter && p.nodes.get(b.node) == nil
 }
 
-// take begins to serve a base whose claim was gained.
-func (p *Provider) take(b *base, claim shard.Claim, now time.Time) {
+// serve begins to serve a base whose claim was gained.
+func (p *Provider) serve(b *base, claim shard.Claim, now time.Time) {
 	b.begin(claim, p.nodes.get(b.node), now, p.cfg.StaleAfter)
 	p.pods.serveNode(b.node)
 	p.fence.want(b.claimed)

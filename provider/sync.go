@@ -35,7 +35,7 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 		return p.cfg.GoneAfter, nil // the owner says when that changes
 	}
 	if !b.owned {
-		p.take(b, claim, now)
+		p.serve(b, claim, now)
 	}
 	if claim.Ending || claim.Leaving && b.yielded {
 		return p.yield(b), nil
