@@ -53,3 +53,38 @@ func TestOldMessagesAreNotBelieved(t *testing.T) {
 	hear(noon.Add(-2*time.Hour), "orders")
 	lists(1, "when it began anew")
 }
+
+// A heartbeat that comes late, or once more, is a sign of life and no more: the base is
+// where, and what, it said last.
+func TestAnOldHeartbeatMovesNoBase(t *testing.T) {
+	id := tunnel.BaseID{Env: "dev", Identity: "b"}
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	beat := func(ip string, stamp, received time.Time, first bool) tunnel.Heartbeat {
+		return tunnel.Heartbeat{Base: id, Tunnel: "mqtt", Name: "shop", IP: ip, Stamp: stamp, Received: received, First: first}
+	}
+	b := newBase(id, "vnode.b.dev", beat("10.0.0.1", now, now, false), nil)
+	for _, c := range []struct {
+		when  string
+		said  tunnel.Heartbeat
+		after time.Duration // that it came
+		want  string
+	}{
+		{"at first", beat("10.0.0.1", now, now, false), 0, "10.0.0.1"},
+		{"when it moved", beat("10.0.0.2", now.Add(10*time.Second), now, false), 10 * time.Second, "10.0.0.2"},
+		{"after an old one", beat("10.0.0.1", now, now, false), 12 * time.Second, "10.0.0.2"},
+		{"after one without a stamp", beat("10.0.0.3", time.Time{}, now, false), 13 * time.Second, "10.0.0.3"},
+		{"when its clock was set back", beat("10.0.0.4", now.Add(-time.Hour), now, false), 10*time.Second + clockSetBack, "10.0.0.4"},
+		{"when it began anew", beat("10.0.0.5", now.Add(-2*time.Hour), now, true), 11*time.Second + clockSetBack, "10.0.0.5"},
+	} {
+		c.said.Received = now.Add(c.after)
+		b.heartbeat(c.said)
+		m := b.take()
+		b.absorb(m)
+		if b.beat.IP != c.want {
+			t.Errorf("%s it is at %s, want %s", c.when, b.beat.IP, c.want)
+		}
+		if !m.heard.Equal(c.said.Received) {
+			t.Errorf("%s its last sign of life was at %s, want %s", c.when, m.heard, c.said.Received)
+		}
+	}
+}

@@ -98,6 +98,7 @@ type inbox struct {
 		modules []tunnel.Module
 	}
 	last    tunnel.Heartbeat
+	beats   order
 	lists   order
 	healths order
 	lost    types.UID // the Node that was deleted
@@ -142,12 +143,15 @@ func (i *inbox) heartbeat(h tunnel.Heartbeat) bool {
 	defer i.mu.Unlock()
 	i.hear(h.Tunnel, h.Received)
 	changed := i.mail.origins.hear(h)
+	if h.First {
+		i.beats, i.lists, i.healths = order{}, order{}, order{} // it may run on another machine now
+	}
+	if i.beats.late(h.Stamp, h.Received) {
+		return changed || !i.settled.ok // it says that the base lives, and nothing else
+	}
 	same := i.last.Name == h.Name && i.last.Version == h.Version && i.last.Cluster == h.Cluster &&
 		i.last.IP == h.IP && i.last.Hostname == h.Hostname && i.last.Port == h.Port && i.last.Tunnel == h.Tunnel
 	i.last, i.mail.beat = h, &h
-	if h.First {
-		i.lists, i.healths = order{}, order{} // it may run on another machine now
-	}
 	i.mail.restart = i.mail.restart || h.First
 	return !same || changed || h.First || !i.settled.ok
 }
@@ -159,7 +163,7 @@ func (i *inbox) report(r tunnel.Report) bool {
 	i.hear(r.Tunnel, r.Received)
 	i.mail.answered = true
 	switch {
-	case r.Listed && i.lists.late(r):
+	case r.Listed && i.lists.late(r.Stamp, r.Received):
 		return false
 	case r.Listed:
 		if r.Asked.IsZero() {
@@ -172,7 +176,7 @@ func (i *inbox) report(r tunnel.Report) bool {
 		}
 		i.mail.list = &r
 		return !i.settled.ok || !slices.Equal(i.settled.modules, r.Modules)
-	case r.Health != nil && !i.healths.late(r):
+	case r.Health != nil && !i.healths.late(r.Stamp, r.Received):
 		i.mail.health = r.Health
 	case r.Health != nil:
 		return false

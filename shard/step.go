@@ -111,13 +111,16 @@ func (s *State) turnOurs(key string, b *base, now time.Time) (Step, time.Duratio
 	if handed, wait, leaving := s.turnLeaving(key, b, step, now); leaving {
 		return handed, wait
 	}
-	if !b.leaving.IsZero() {
-		b.keep()
-		step.Stays = true
-	}
 	left := b.due.Sub(now)
 	if left <= 0 {
 		step.Kind = RenewBase
+	}
+	if !b.leaving.IsZero() {
+		b.keep()
+		step.Stays = true
+		if again := b.later.Sub(now); again > 0 {
+			left = min(left, again)
+		}
 	}
 	return step, max(left, 0)
 }

@@ -52,6 +52,36 @@ func say(t *testing.T, b *tunneltest.Broker, base tunnel.BaseID) {
 	}
 }
 
+// A queryBaseline says that the base has just started only beside the heartbeat that the
+// base said with it: one that comes later, or once more, is of a start long ago.
+func TestALateBeginningIsNone(t *testing.T) {
+	broker := newBroker(t)
+	_, s := startOn(t, broker.Address(), nil)
+	tunneltest.Await(t, "link up", func() bool { return s.Heard().Up() })
+	say := func(topic string, stamp int, data string) {
+		t.Helper()
+		payload := fmt.Sprintf(`{"publishTimestamp":%d,"data":%s}`, stamp, data)
+		if err := broker.Publish("koupleless_dev/b1/base/"+topic, []byte(payload), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const metadata = `{"identity":"b1","name":"shop","version":"1","clusterName":"c"}`
+	const heart = `{"baseMetadata":` + metadata + `,"localIP":"10.0.0.1","localHostName":"h","port":0,"state":"activated"}`
+	say("queryBaseline", 1000, metadata)
+	say("heart", 1100, heart)
+	say("heart", 61_100, heart)
+	say("queryBaseline", 1000, metadata)
+	say("heart", 71_100, heart)
+	say("queryBaseline", 3_600_000, metadata)
+	say("heart", 3_600_100, heart)
+	tunneltest.Await(t, "four heartbeats", func() bool { return len(s.Heard().Beats) == 4 })
+	for n, first := range []bool{true, false, false, true} {
+		if got := s.Heard().Beats[n].First; got != first {
+			t.Errorf("heartbeat %d begins the base: %t, want %t", n+1, got, first)
+		}
+	}
+}
+
 func (t *Tunnel) hears(bases int) func() bool {
 	return func() bool {
 		t.mu.RLock()

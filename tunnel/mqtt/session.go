@@ -159,16 +159,21 @@ func (s *session) deliver(b tunnel.BaseID, kind arklet.Kind, msg arklet.Message,
 	case msg.Heartbeat != nil:
 		h := *msg.Heartbeat
 		h.Tunnel, h.Received = Name, now
-		h.First = s.begun.Remove(b)
+		begun, _ := s.begun.Peek(b)
+		h.First = s.begun.Remove(b) && h.Stamp.Sub(begun).Abs() < begins
 		s.sink.Heartbeat(h)
 	case kind == arklet.KindBaseline:
-		s.begun.Add(b, struct{}{})
+		s.begun.Add(b, msg.Report.Stamp)
 	default:
 		r := *msg.Report
 		r.Tunnel, r.Received = Name, now
 		s.sink.Report(r)
 	}
 }
+
+// begins is how long after its queryBaseline, by its own clock, a base says its first
+// heartbeat at the latest; it takes 0.1 s. What is further apart came late, or again.
+const begins = 5 * time.Second
 
 func (s *session) drop(topic, reason string) {
 	s.meter.Dropped(Name, reason)

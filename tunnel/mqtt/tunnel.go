@@ -24,8 +24,8 @@ type Tunnel struct {
 	log   *zap.Logger
 	meter tunnel.Meter
 	envs  map[string]bool
-	begun *lru.Cache[tunnel.BaseID, struct{}] // said queryBaseline, and no heartbeat since
-	wake  chan struct{}                       // something was followed or unfollowed
+	begun *lru.Cache[tunnel.BaseID, time.Time] // said queryBaseline then, by its own clock, and no heartbeat since
+	wake  chan struct{}                        // something was followed or unfollowed
 
 	mu sync.RWMutex
 	// mu guards what follows
@@ -40,7 +40,7 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure MQTT tunnel: %w", err)
 	}
-	begun, err := lru.New[tunnel.BaseID, struct{}](cfg.Remembered)
+	begun, err := lru.New[tunnel.BaseID, time.Time](cfg.Remembered)
 	if err != nil {
 		return nil, fmt.Errorf("configure MQTT tunnel: %w", err)
 	}
