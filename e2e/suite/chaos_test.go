@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func TestChaos(t *testing.T) {
 	c := newChaos(t, bases, seed)
 	before := c.footprints()
 
-	stop := c.load(loaders, bases)
+	stop := c.load(loaders, bases, c.Errorf)
 	t.Cleanup(stop)
 	for over := time.Now().Add(long); time.Now().Before(over); {
 		c.happen()
@@ -86,14 +87,20 @@ func TestMutantsAreCaught(t *testing.T) {
 }
 
 // violationsOf gives what a history shows in which one fault happened to each replica
-// under load.
+// under load, and which pods of the load did not come or go.
 func violationsOf(t *testing.T, controller, fault string) []string {
 	t.Helper()
 	whole := bin.Controller
 	defer func() { bin.Controller = whole }()
 	bin.Controller = controller
 	c := newChaos(t, 12, 1)
-	stop := c.load(12, c.bases)
+	var mu sync.Mutex
+	var stuck []string
+	stop := c.load(12, c.bases, func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		stuck = append(stuck, fmt.Sprintf(format, args...))
+	})
 	t.Cleanup(stop)
 	for n := range c.replicas {
 		c.lasts(5 * time.Second)
@@ -107,7 +114,7 @@ func violationsOf(t *testing.T, controller, fault string) []string {
 	stop()
 	c.eachListed()
 	found, _ := c.history().Check()
-	return found
+	return append(found, stuck...)
 }
 
 func setting(name, otherwise string) string {

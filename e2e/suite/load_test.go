@@ -16,13 +16,14 @@ import (
 )
 
 // load has pods come and go, so many at a time, until it is stopped or the test ends.
-func (r *recorder) load(loaders, bases int) (stop func()) {
+// Complain is told of pods that do not.
+func (r *recorder) load(loaders, bases int, complain func(format string, args ...any)) (stop func()) {
 	var over atomic.Bool
 	var load sync.WaitGroup
 	for range loaders {
 		load.Go(func() {
 			for !over.Load() && r.Context().Err() == nil {
-				r.comeAndGo(bases)
+				r.comeAndGo(bases, complain)
 			}
 		})
 	}
@@ -34,7 +35,7 @@ func (r *recorder) load(loaders, bases int) (stop func()) {
 
 // comeAndGo creates a pod, waits until it is Ready, deletes it and waits until it is
 // gone.
-func (r *recorder) comeAndGo(bases int) {
+func (r *recorder) comeAndGo(bases int, complain func(format string, args ...any)) {
 	const enough = 3 * time.Minute
 	n := int(r.loaded.Add(1))
 	name, base := fmt.Sprintf("l%d", n), fmt.Sprintf("base-%04d", 1+n%bases)
@@ -50,13 +51,13 @@ func (r *recorder) comeAndGo(bases int) {
 		return err
 	})
 	if !r.until(uid, enough, func(p history.Pod) bool { return !p.Ready.IsZero() }) {
-		r.Errorf("pod %s on %s is not Ready after %s", name, base, enough)
+		complain("pod %s on %s is not Ready after %s", name, base, enough)
 	}
 	r.insist(enough, func() error {
 		return ignoreNotFound(client.CoreV1().Pods(r.env).Delete(r.Context(), name, metav1.DeleteOptions{}))
 	})
 	if !r.until(uid, enough, func(p history.Pod) bool { return !p.Gone.IsZero() }) {
-		r.Errorf("pod %s on %s is not gone after %s", name, base, enough)
+		complain("pod %s on %s is not gone after %s", name, base, enough)
 	}
 }
 

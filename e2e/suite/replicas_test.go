@@ -134,7 +134,7 @@ func (w *world) undisturbed(bases int) (check func()) {
 	const loaders = 4
 	ready := readySince(w.pods("app=stock"))
 	w.recorded = w.record()
-	stop := w.recorded.load(loaders, bases)
+	stop := w.recorded.load(loaders, bases, w.Errorf)
 	w.Cleanup(stop)
 	return func() {
 		w.Helper()
