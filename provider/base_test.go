@@ -56,6 +56,11 @@ func TestWhatCannotBeAskedIsNotWaitedFor(t *testing.T) {
 	if last := waits[len(waits)-1]; last < followPauseMax/2 || waits[0] > 2*followPause {
 		t.Errorf("a base that is not followed is looked at after %v", waits)
 	}
+	if !b.unanswered.IsZero() {
+		t.Error("it owes an answer, and was not heard since the link came up")
+	}
+	b.heardAt = now.Add(time.Millisecond)
+	p.ask(t.Context(), b, tunnel.ListModules, b.asked)
 	if b.unanswered.IsZero() {
 		t.Error("it owes no answer")
 	}

@@ -76,7 +76,7 @@ func (p *Provider) send(ctx context.Context, b *base, claim shard.Claim, command
 		p.log.Info("command sent", zap.Stringer("base", b.id), zap.String("verb", string(c.Verb)),
 			zap.Stringer("module", c.Module), zap.Bool("replace", c.Replace), zap.String("request", c.RequestID))
 		b.attempts[c.Module.Name] = plan.Attempt{Command: c.Command, Pod: c.Pod, Sent: sent, Before: keysOf(b.modules)}
-		b.owes(sent)
+		p.owes(b, sent)
 	}
 }
 
@@ -98,9 +98,10 @@ func (p *Provider) do(ctx context.Context, b *base, c tunnel.Command) error {
 	return t.Do(ctx, b.id, c)
 }
 
-// owes notes that the base has a request to answer.
-func (b *base) owes(since time.Time) {
-	if b.unanswered.IsZero() {
+// owes notes that the base has a request to answer. What is sent to one that is not
+// back since our link came up may be lost, and tells nothing.
+func (p *Provider) owes(b *base, since time.Time) {
+	if b.unanswered.IsZero() && p.heardOverThisLink(b) {
 		b.unanswered = since
 	}
 }
@@ -169,7 +170,7 @@ func (p *Provider) ask(ctx context.Context, b *base, v tunnel.Verb, note func(ti
 		b.forgetAsks()
 		b.askAgain = now.Add(min(followPause<<min(b.notFollowed, 10), followPauseMax))
 		b.notFollowed++
-		b.owes(now) // a broker may refuse the subscription for ever
+		p.owes(b, now) // a broker may refuse the subscription for ever
 		return
 	}
 	b.notFollowed, b.askAgain = 0, time.Time{}
@@ -181,5 +182,5 @@ func (p *Provider) ask(ctx context.Context, b *base, v tunnel.Verb, note func(ti
 		level("base not asked", zap.Stringer("base", b.id), zap.String("verb", string(v)), zap.Error(err))
 		return
 	}
-	b.owes(now)
+	p.owes(b, now)
 }

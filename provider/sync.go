@@ -90,17 +90,12 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 func (p *Provider) ageOf(b *base, now time.Time, conflict string) plan.Age {
 	link := p.bases.link(b.beat.Tunnel)
 	heard := b.heardAt
-	switch {
-	case heard.IsZero() && b.notReady == plan.ReasonBaseSilent:
+	if heard.IsZero() && b.notReady == plan.ReasonBaseSilent {
 		// Whoever served it before did not hear it either.
 		heard = b.adopted.Add(-p.cfg.StaleAfter)
-	case heard.IsZero() || heard.Before(b.adopted) && b.notReady != plan.ReasonBaseSilent:
-		// Whoever served it before heard it, or it would not be Ready: answers to polls
-		// are heard by the owner alone.
-		heard = b.adopted
 	}
 	return plan.AgeOf(plan.AgeInput{
-		Now: now, Heard: heard, Unanswered: b.unanswered, Was: b.notReady, Conflict: conflict,
+		Now: now, Heard: heard, Adopted: b.adopted, Unanswered: b.unanswered, Was: b.notReady, Conflict: conflict,
 		LinkUp: link.Up, LinkSince: link.Since,
 		StaleAfter: p.cfg.StaleAfter, AnswerAfter: p.cfg.AnswerAfter,
 		GoneAfter: p.cfg.GoneAfter, LinkGrace: p.cfg.LinkGrace,

@@ -9,9 +9,9 @@ import (
 // clock, with monotonic readings.
 type AgeInput struct {
 	Now time.Time
-	// Heard is the base's last sign of life of any kind, or when this process
-	// adopted it.
-	Heard time.Time
+	// Heard is the base's last sign of life of any kind, zero for none yet. Adopted
+	// is since when this process serves it.
+	Heard, Adopted time.Time
 	// Unanswered is when the first request was sent that it has not answered;
 	// zero when it owes no answer.
 	Unanswered time.Time
@@ -40,7 +40,7 @@ type Age struct {
 
 // AgeOf judges a base by when this process heard it last. While our own link is
 // down nothing ages; a base that was not heard since the link came back has
-// LinkGrace to come back itself.
+// LinkGrace to come back itself, whoever served it when it was away.
 func AgeOf(in AgeInput) Age {
 	if in.Conflict != "" {
 		return Age{NotReady: ReasonIdentityConflict, Message: in.Conflict}
@@ -51,6 +51,11 @@ func AgeOf(in AgeInput) Age {
 	from := in.Heard
 	if !in.Heard.After(in.LinkSince) {
 		from = in.LinkSince.Add(in.LinkGrace)
+	}
+	if in.Was != ReasonBaseSilent && in.Adopted.After(from) {
+		// Whoever served it before heard it, or it would not be Ready: answers to polls
+		// are heard by the owner alone.
+		from = in.Adopted
 	}
 	stale, gone := from.Add(in.StaleAfter), from.Add(in.GoneAfter)
 	switch {
