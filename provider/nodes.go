@@ -123,6 +123,9 @@ func (p *Provider) ensureNode(ctx context.Context, b *base, age plan.Age, now ti
 		b.written = nil
 	}
 	current := newest(b.written, p.nodes.get(b.node))
+	if b.written != nil {
+		b.written = current // once the cache has caught up, one copy is enough
+	}
 	if current == nil && (b.heardAt.IsZero() || age.NotReady != "") {
 		return nil // only a fresh sign of life creates a Node
 	}

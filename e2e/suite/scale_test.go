@@ -5,6 +5,7 @@ package suite
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -15,6 +16,8 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/tools/cache"
 )
 
 // concurrency is the controller's own number of workers.
@@ -77,7 +80,7 @@ func TestScale(t *testing.T) {
 	}
 	wg.Wait()
 	w.podsReady("app=stock", bases)
-	ready := became()
+	ready := became(bases)
 	var took []time.Duration
 	for n := range bases {
 		took = append(took, ready[fmt.Sprintf("p%d", n)].Sub(bound[n]))
@@ -172,26 +175,42 @@ func (w *world) bareCreates(n int) time.Duration {
 	return took
 }
 
-// watchReady notes when each pod of the world is first seen Ready.
-func (w *world) watchReady() (stop func() map[string]time.Time) {
+// watchReady notes when each pod of the world is first seen Ready, at the latest: a
+// watch that falls behind is ended by the API server and begun anew.
+func (w *world) watchReady() (wait func(want int) map[string]time.Time) {
 	w.Helper()
 	ctx, cancel := context.WithCancel(w.Context())
-	watcher, err := client.CoreV1().Pods(w.env).Watch(ctx, metav1.ListOptions{})
-	w.must(err)
-	seen := make(chan map[string]time.Time)
-	go func() {
-		ready := map[string]time.Time{}
-		for e := range watcher.ResultChan() {
-			if p, ok := e.Object.(*corev1.Pod); ok && podReady(*p) && ready[p.Name].IsZero() {
-				ready[p.Name] = time.Now()
-			}
+	var mu sync.Mutex
+	ready := map[string]time.Time{}
+	note := func(obj any) {
+		mu.Lock()
+		defer mu.Unlock()
+		if p, ok := obj.(*corev1.Pod); ok && podReady(*p) && ready[p.Name].IsZero() {
+			ready[p.Name] = time.Now()
 		}
-		seen <- ready
-	}()
-	return func() map[string]time.Time {
-		cancel()
-		watcher.Stop()
-		return <-seen
+	}
+	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(w.env))
+	_, err := factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: note, UpdateFunc: func(_, is any) { note(is) },
+	})
+	w.must(err)
+	factory.Start(ctx.Done())
+	factory.WaitForCacheSync(ctx.Done())
+	return func(want int) map[string]time.Time {
+		w.Helper()
+		defer factory.Shutdown()
+		defer cancel()
+		w.eventually(patience, func() error {
+			mu.Lock()
+			defer mu.Unlock()
+			if len(ready) < want {
+				return fmt.Errorf("%d of %d pods were seen Ready", len(ready), want)
+			}
+			return nil
+		})
+		mu.Lock()
+		defer mu.Unlock()
+		return maps.Clone(ready)
 	}
 }
 
