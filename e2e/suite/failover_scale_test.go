@@ -79,6 +79,7 @@ func (w *world) watchClaims(victim string) (rate func(want int) float64) {
 	watcher, err := client.CoordinationV1().Leases("kube-node-lease").Watch(w.Context(), metav1.ListOptions{LabelSelector: "virtual-kubelet.koupleless.io/env=" + w.env})
 	w.must(err)
 	return func(want int) float64 {
+		w.Helper()
 		defer watcher.Stop()
 		claimed := map[string]bool{}
 		var first time.Time
@@ -93,6 +94,9 @@ func (w *world) watchClaims(victim string) (rate func(want int) float64) {
 			if claimed[l.Name] = true; len(claimed) == want {
 				break
 			}
+		}
+		if len(claimed) < want {
+			w.Fatalf("the watch ended when %d of %d claims had been seen", len(claimed), want)
 		}
 		return float64(len(claimed)) / time.Since(first).Seconds()
 	}

@@ -113,6 +113,7 @@ func (w *world) watchNodesUp() (wait func(want int) time.Time) {
 	watcher, err := client.CoreV1().Nodes().Watch(w.Context(), metav1.ListOptions{LabelSelector: "virtual-kubelet.koupleless.io/env=" + w.env})
 	w.must(err)
 	return func(want int) time.Time {
+		w.Helper()
 		defer watcher.Stop()
 		seen := map[string]bool{}
 		for e := range watcher.ResultChan() {
@@ -120,10 +121,11 @@ func (w *world) watchNodesUp() (wait func(want int) time.Time) {
 				seen[n.Name] = true
 			}
 			if len(seen) == want {
-				break
+				return time.Now()
 			}
 		}
-		return time.Now()
+		w.Fatalf("the watch ended when %d of %d Nodes had been seen Ready", len(seen), want)
+		return time.Time{}
 	}
 }
 
