@@ -59,7 +59,7 @@ type served struct {
 	askAgain    time.Time // when the next is tried then
 	requests    int       // commands sent in this claim, for request ids
 
-	written   *corev1.Node // the Node as this process wrote it last
+	written   *corev1.Node // the Node as this process wrote it last, or as the cache has it since
 	touched   time.Time    // when its status was last written
 	takenOver *tunnel.Heartbeat
 }

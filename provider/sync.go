@@ -89,13 +89,8 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 
 func (p *Provider) ageOf(b *base, now time.Time, conflict string) plan.Age {
 	link := p.bases.link(b.beat.Tunnel)
-	heard := b.heardAt
-	if heard.IsZero() && b.notReady == plan.ReasonBaseSilent {
-		// Whoever served it before did not hear it either.
-		heard = b.adopted.Add(-p.cfg.StaleAfter)
-	}
 	return plan.AgeOf(plan.AgeInput{
-		Now: now, Heard: heard, Adopted: b.adopted, Unanswered: b.unanswered, Was: b.notReady, Conflict: conflict,
+		Now: now, Heard: b.heardAt, Adopted: b.adopted, Unanswered: b.unanswered, Was: b.notReady, Conflict: conflict,
 		LinkUp: link.Up, LinkSince: link.Since,
 		StaleAfter: p.cfg.StaleAfter, AnswerAfter: p.cfg.AnswerAfter,
 		GoneAfter: p.cfg.GoneAfter, LinkGrace: p.cfg.LinkGrace,

@@ -3,9 +3,7 @@
 package suite
 
 import (
-	"context"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -16,8 +14,9 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/tools/cache"
+	"k8s.io/apimachinery/pkg/types"
+
+	"module-controller/e2e/history"
 )
 
 // concurrency is the controller's own number of workers.
@@ -66,25 +65,26 @@ func TestScale(t *testing.T) {
 	w.nodesReady(bases)
 
 	// Pods bound at once.
-	became := w.watchReady()
+	r := w.record()
 	var wg sync.WaitGroup
-	bound := make([]time.Time, bases)
+	bound, uids := make([]time.Time, bases), make([]types.UID, bases)
 	for worker := range concurrency {
 		wg.Go(func() {
 			for n := worker; n < bases; n += concurrency {
 				name := fmt.Sprintf("p%d", n)
-				w.pod(name, fmt.Sprintf("base-%04d", n+1), "stock", "1.0.0", jar("stock", "1.0.0"))
+				uids[n] = w.pod(name, fmt.Sprintf("base-%04d", n+1), "stock", "1.0.0", jar("stock", "1.0.0")).UID
 				bound[n] = time.Now()
 			}
 		})
 	}
 	wg.Wait()
-	w.podsReady("app=stock", bases)
-	ready := became(bases)
-	var took []time.Duration
-	for n := range bases {
-		took = append(took, ready[fmt.Sprintf("p%d", n)].Sub(bound[n]))
+	took := make([]time.Duration, bases)
+	for n, uid := range uids {
+		if !r.until(uid, patience, func(p history.Pod) bool { took[n] = p.Ready.Sub(bound[n]); return !p.Ready.IsZero() }) {
+			t.Fatalf("pod p%d was not seen Ready within %s", n, patience)
+		}
 	}
+	t.Log(r.keptRules())
 	slices.Sort(took)
 	t.Logf("%d pods: bound to Ready p50 %s, p99 %s, installs of 20 ms", bases,
 		took[bases/2].Round(time.Millisecond), took[bases*99/100].Round(time.Millisecond))
@@ -175,45 +175,6 @@ func (w *world) bareCreates(n int) time.Duration {
 		w.must(client.CoreV1().Nodes().Delete(ctx, name, metav1.DeleteOptions{}))
 	}
 	return took
-}
-
-// watchReady notes when each pod of the world is first seen Ready, at the latest: a
-// watch that falls behind is ended by the API server and begun anew.
-func (w *world) watchReady() (wait func(want int) map[string]time.Time) {
-	w.Helper()
-	ctx, cancel := context.WithCancel(w.Context())
-	var mu sync.Mutex
-	ready := map[string]time.Time{}
-	note := func(obj any) {
-		mu.Lock()
-		defer mu.Unlock()
-		if p, ok := obj.(*corev1.Pod); ok && podReady(*p) && ready[p.Name].IsZero() {
-			ready[p.Name] = time.Now()
-		}
-	}
-	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(w.env))
-	_, err := factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: note, UpdateFunc: func(_, is any) { note(is) },
-	})
-	w.must(err)
-	factory.Start(ctx.Done())
-	factory.WaitForCacheSync(ctx.Done())
-	return func(want int) map[string]time.Time {
-		w.Helper()
-		defer factory.Shutdown()
-		defer cancel()
-		w.eventually(patience, func() error {
-			mu.Lock()
-			defer mu.Unlock()
-			if len(ready) < want {
-				return fmt.Errorf("%d of %d pods were seen Ready", len(ready), want)
-			}
-			return nil
-		})
-		mu.Lock()
-		defer mu.Unlock()
-		return maps.Clone(ready)
-	}
 }
 
 // steady measures a quiet time: API writes, goroutines and memory.

@@ -48,6 +48,9 @@ func AgeOf(in AgeInput) Age {
 	if !in.LinkUp {
 		return Age{NotReady: in.Was, Message: messageOf(in.Was)}
 	}
+	if in.Heard.IsZero() && in.Was == ReasonBaseSilent {
+		in.Heard = in.Adopted.Add(-in.StaleAfter) // whoever served it before did not hear it either
+	}
 	from := in.Heard
 	if !in.Heard.After(in.LinkSince) {
 		from = in.LinkSince.Add(in.LinkGrace)

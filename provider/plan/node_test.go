@@ -177,6 +177,7 @@ func TestAge(t *testing.T) {
 		{"taken over: silence counts from then", 39, func(in *AgeInput) { in.Heard, in.Adopted = at(-30), at(0) }, "", false},
 		{"taken over: then it is stale", 40, func(in *AgeInput) { in.Heard, in.Adopted = time.Time{}, at(0) }, ReasonBaseSilent, false},
 		{"taken over: who was stale stays so", 11, func(in *AgeInput) { in.Heard, in.Adopted, in.Was = at(-30), at(0), ReasonBaseSilent }, ReasonBaseSilent, false},
+		{"taken over, never heard here: who was stale stays so", 1, func(in *AgeInput) { in.Heard, in.Adopted, in.Was = time.Time{}, at(0), ReasonBaseSilent }, ReasonBaseSilent, false},
 		{"taken over after the link was back: 150 s to come back", 184, func(in *AgeInput) { in.LinkSince, in.Heard, in.Adopted = at(-5), time.Time{}, at(0) }, "", false},
 		{"taken over after the link was back: then it is stale", 185, func(in *AgeInput) { in.LinkSince, in.Heard, in.Adopted = at(-5), time.Time{}, at(0) }, ReasonBaseSilent, false},
 		{"link back: who was stale stays so", 10, func(in *AgeInput) { in.LinkSince, in.Was = at(0), ReasonBaseSilent }, ReasonBaseSilent, false},

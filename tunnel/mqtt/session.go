@@ -159,8 +159,10 @@ func (s *session) deliver(b tunnel.BaseID, kind arklet.Kind, msg arklet.Message,
 	case msg.Heartbeat != nil:
 		h := *msg.Heartbeat
 		h.Tunnel, h.Received = Name, now
-		begun, _ := s.begun.Peek(b)
-		h.First = s.begun.Remove(b) && h.Stamp.Sub(begun).Abs() < begins
+		if begun, ok := s.begun.Peek(b); ok && !h.Stamp.Before(begun) {
+			s.begun.Remove(b)
+			h.First = h.Stamp.Sub(begun) < begins
+		}
 		s.sink.Heartbeat(h)
 	case kind == arklet.KindBaseline:
 		s.begun.Add(b, msg.Report.Stamp)
