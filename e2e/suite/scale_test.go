@@ -84,7 +84,7 @@ func TestScale(t *testing.T) {
 			t.Fatalf("pod p%d was not seen Ready within %s", n, patience)
 		}
 	}
-	t.Log(r.keptRules())
+	t.Log(summary(r.keptRules()))
 	slices.Sort(took)
 	t.Logf("%d pods: bound to Ready p50 %s, p99 %s, installs of 20 ms", bases,
 		took[bases/2].Round(time.Millisecond), took[bases*99/100].Round(time.Millisecond))
