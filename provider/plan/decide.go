@@ -58,7 +58,7 @@ func (p *planner) serves(key tunnel.ModuleKey) bool { return p.listed[key].State
 
 // blocked says whether an install for a want must wait after a failure.
 func (p *planner) blocked(w *want) bool {
-	f, failed := p.Failures[w.key]
+	f, failed := p.out.Memory.Failures[w.key]
 	if !failed || f.URL != w.url || !p.Now.Before(f.NotBefore) {
 		return false
 	}
@@ -92,7 +92,7 @@ func (p *planner) fallBack(n *name) {
 func (p *planner) bring(n *name, w *want) {
 	m, there := p.listed[w.key]
 	switch {
-	case !there && p.Inert:
+	case !there && p.Seen.Partial:
 		p.out.Ask = true
 	case !there:
 		p.install(n, w, w.atOnce() && len(p.versions(n.name)) > 0)
@@ -104,7 +104,7 @@ func (p *planner) bring(n *name, w *want) {
 	case p.blocked(w):
 	case m.State == tunnel.Deactivated && !p.outdated(w) && p.canSwitch(w):
 		p.command(n, w, tunnel.Command{Verb: tunnel.SwitchModule, Module: w.key})
-	case p.Failures[w.key].Plain && p.Failures[w.key].URL == w.url:
+	case p.out.Memory.Failures[w.key].Plain && p.out.Memory.Failures[w.key].URL == w.url:
 		p.makeRoom(n, w)
 	case !started(m) && len(p.versions(n.name)) > 1:
 		// What did not start must not take the place of one that did.
@@ -116,8 +116,8 @@ func (p *planner) bring(n *name, w *want) {
 
 // forget drops a failure that is over: the version serves.
 func (p *planner) forget(w *want) {
-	if f, ok := p.Failures[w.key]; ok && f.URL != string(tunnel.UninstallModule) {
-		delete(p.Failures, w.key)
+	if f, ok := p.out.Memory.Failures[w.key]; ok && f.URL != string(tunnel.UninstallModule) {
+		delete(p.out.Memory.Failures, w.key)
 	}
 }
 
@@ -151,7 +151,7 @@ func (p *planner) lastURL(key tunnel.ModuleKey) string {
 }
 
 func (p *planner) canSwitch(w *want) bool {
-	return p.Features.Switch && p.Failures[w.key].URL != string(tunnel.SwitchModule)
+	return p.Seen.Features.Switch && p.out.Memory.Failures[w.key].URL != string(tunnel.SwitchModule)
 }
 
 // makeRoom uninstalls what stands in the way on a base that replaces nothing: the
@@ -168,7 +168,7 @@ func (p *planner) makeRoom(n *name, w *want) {
 
 func (p *planner) install(n *name, w *want, replace bool) {
 	c := tunnel.Command{Verb: tunnel.InstallModule, Module: w.key, URL: w.url, Replace: replace}
-	if p.Features.Settings {
+	if p.Seen.Features.Settings {
 		c.Args, c.Env = w.args, w.env
 	}
 	p.command(n, w, c)
@@ -181,7 +181,7 @@ func (p *planner) command(n *name, w *want, c tunnel.Command) {
 
 // uninstall plans the end of a listed version, unless that failed just now.
 func (p *planner) uninstall(n *name, key tunnel.ModuleKey) {
-	if f, failed := p.Failures[key]; failed && f.URL == string(tunnel.UninstallModule) && p.Now.Before(f.NotBefore) {
+	if f, failed := p.out.Memory.Failures[key]; failed && f.URL == string(tunnel.UninstallModule) && p.Now.Before(f.NotBefore) {
 		p.next(f.NotBefore)
 		return
 	}
@@ -197,35 +197,35 @@ func (p *planner) uninstall(n *name, key tunnel.ModuleKey) {
 
 // tidy looks at what is listed and wanted by nobody, and forgets what is gone.
 func (p *planner) tidy() {
-	for _, m := range p.List {
+	for _, m := range p.Seen.Modules {
 		key := m.ModuleKey
 		n := p.nameOf(key.Name)
-		if p.Inert || p.keep[key] || p.leaving[key] || n.busy {
-			if since, known := p.Unwanted[key]; known && (p.Inert || n.busy) {
-				p.out.Unwanted[key] = since
+		if p.Seen.Partial || p.keep[key] || p.leaving[key] || n.busy {
+			if since, known := p.Memory.Unmanaged[key]; known && (p.Seen.Partial || n.busy) {
+				p.out.Memory.Unmanaged[key] = since
 			}
 			continue
 		}
 		p.unwanted(n, key)
 	}
-	if p.Inert || p.inherits() {
+	if p.Seen.Partial || p.inherits() {
 		return
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(p.out.Installed), compareKeys) {
+	for _, key := range slices.SortedFunc(maps.Keys(p.out.Memory.Installed), compareKeys) {
 		if _, there := p.listed[key]; !there && !p.nameOf(key.Name).busy {
-			delete(p.out.Installed, key)
+			delete(p.out.Memory.Installed, key)
 		}
 	}
 }
 
 func (p *planner) unwanted(n *name, key tunnel.ModuleKey) {
-	since, known := p.Unwanted[key]
+	since, known := p.Memory.Unmanaged[key]
 	if !known {
 		since = p.Now
 		p.event("", true, "UnwantedModule", key.String()+" is installed and no pod asks for it")
 	}
-	p.out.Unwanted[key] = since
-	if !p.out.Installed[key] && p.Config.Policy != PolicyUninstall {
+	p.out.Memory.Unmanaged[key] = since
+	if !p.out.Memory.Installed[key] && p.Config.Policy != PolicyUninstall {
 		p.out.Strangers = append(p.out.Strangers, key)
 		return
 	}

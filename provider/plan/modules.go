@@ -28,21 +28,16 @@ func (c Config) complete() Config {
 func Modules(in Input) Output {
 	in.Config = in.Config.complete()
 	p := &planner{
-		Input:    in,
-		listed:   map[tunnel.ModuleKey]tunnel.Module{},
-		names:    map[string]*name{},
-		keep:     map[tunnel.ModuleKey]bool{},
-		leaving:  map[tunnel.ModuleKey]bool{},
-		unfit:    map[types.UID]waiting{},
-		brought:  map[tunnel.ModuleKey]string{},
-		Failures: maps.Clone(in.Failures),
-		out: Output{
-			Attempts: maps.Clone(in.Attempts), Installed: maps.Clone(in.Installed),
-			Unwanted: map[tunnel.ModuleKey]time.Time{},
-		},
+		Input:   in,
+		listed:  map[tunnel.ModuleKey]tunnel.Module{},
+		names:   map[string]*name{},
+		keep:    map[tunnel.ModuleKey]bool{},
+		leaving: map[tunnel.ModuleKey]bool{},
+		unfit:   map[types.UID]waiting{},
+		brought: map[tunnel.ModuleKey]string{},
+		out:     Output{Memory: in.Memory.clone()},
 	}
-	makeMaps(p)
-	for _, m := range in.List {
+	for _, m := range in.Seen.Modules {
 		p.listed[m.ModuleKey] = m
 	}
 	p.readPods()
@@ -52,37 +47,35 @@ func Modules(in Input) Output {
 		for _, n := range p.sortedNames() {
 			p.decide(n)
 		}
+		p.out.Memory.Unmanaged = map[tunnel.ModuleKey]time.Time{}
 		p.tidy()
 		p.out.Inherited = p.inherited()
 	} else {
-		p.out.Unwanted = maps.Clone(in.Unwanted)
-		p.out.Ask = in.Live && in.Conflict == "" && in.Listed.IsZero()
+		p.out.Ask = in.Live && in.Conflict == "" && in.Seen.Listed.IsZero()
 	}
 	for _, pod := range p.Pods {
 		p.show(pod)
 	}
-	p.out.Failures = p.Failures
 	return p.out
 }
 
-func makeMaps(p *planner) {
-	if p.out.Attempts == nil {
-		p.out.Attempts = map[string]Attempt{}
+// clone gives a copy whose maps are its own, and there.
+func (m Memory) clone() Memory {
+	return Memory{
+		Attempts: cloned(m.Attempts), Failures: cloned(m.Failures),
+		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged),
 	}
-	if p.out.Installed == nil {
-		p.out.Installed = map[tunnel.ModuleKey]bool{}
-	}
-	if p.Failures == nil {
-		p.Failures = map[tunnel.ModuleKey]Failure{}
-	}
+}
+
+func cloned[K comparable, V any](m map[K]V) map[K]V {
+	c := make(map[K]V, len(m))
+	maps.Copy(c, m)
+	return c
 }
 
 // planner is one run of Modules.
 type planner struct {
 	Input
-	// Failures hides Input.Failures: it is the copy that this run changes.
-	Failures map[tunnel.ModuleKey]Failure
-
 	listed map[tunnel.ModuleKey]tunnel.Module
 	names  map[string]*name
 	// keep has what some live pod asks for, leaving what some leaving pod does.
@@ -132,7 +125,7 @@ type waiting struct{ reason, message string }
 
 // acts says whether commands may be planned and statuses judged: the base is live,
 // it is one base, and its list was read.
-func (p *planner) acts() bool { return p.Live && p.Conflict == "" && !p.Listed.IsZero() }
+func (p *planner) acts() bool { return p.Live && p.Conflict == "" && !p.Seen.Listed.IsZero() }
 
 // own counts as installed by this controller what pods ask for: what is listed, and,
 // for as long as a command of whoever served the base before may be under way, all
@@ -141,7 +134,7 @@ func (p *planner) own() {
 	for _, wanted := range []map[tunnel.ModuleKey]bool{p.keep, p.leaving} {
 		for key := range wanted {
 			if _, there := p.listed[key]; there || p.inherits() {
-				p.out.Installed[key] = true
+				p.out.Memory.Installed[key] = true
 			}
 		}
 	}
@@ -157,8 +150,8 @@ func (p *planner) inherited() int {
 	if !p.inherits() {
 		return n
 	}
-	for _, m := range p.List {
-		if _, ours := p.out.Attempts[m.Name]; !ours && starting(m) {
+	for _, m := range p.Seen.Modules {
+		if _, ours := p.out.Memory.Attempts[m.Name]; !ours && starting(m) {
 			n++
 		}
 	}
@@ -193,7 +186,7 @@ func (p *planner) readPods() {
 			p.readLive(pod)
 		}
 	}
-	for n := range p.Attempts {
+	for n := range p.Memory.Attempts {
 		p.nameOf(n)
 	}
 	for key := range p.listed {

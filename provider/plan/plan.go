@@ -113,14 +113,47 @@ type Failure struct {
 	Plain bool
 }
 
-// Input is all that is known of one base's modules.
+// Seen is what the base itself reported, as far as it reached this process. It is
+// empty when this process takes the base over, and again when the base restarts.
+type Seen struct {
+	// Modules is the last module list. A key stands in it at most once.
+	Modules []tunnel.Module
+	// Listed is when Modules was asked for, or received where the tunnel cannot
+	// tell. Whatever was sent before it shows in Modules. Zero means that there is
+	// no list yet; then Modules is empty and nothing is concluded from it.
+	Listed time.Time
+	// Partial: Modules proves presence, never absence.
+	Partial bool
+	// Features is what the base understands; zero until it is known.
+	Features tunnel.Features
+	// Started is when the base's process started, by our clock; zero if unknown.
+	Started time.Time
+}
+
+// Memory is what is remembered of a base from one plan to the next. Modules takes
+// it in its Input and gives it back whole in its Output: that replaces what was
+// before. In between, the caller only records what it sends and what is answered.
+type Memory struct {
+	// Attempts has, by module name, the command that was sent and has not ended
+	// yet; at most one for a name.
+	Attempts map[string]Attempt
+	// Failures has what failed last, by module. One is dropped when what it tells
+	// of succeeds; nothing is sent again before its NotBefore.
+	Failures map[tunnel.ModuleKey]Failure
+	// Installed has what this controller brought to this base, or found there when
+	// a pod asked for it, and has not seen gone since. Every value is true.
+	Installed map[tunnel.ModuleKey]bool
+	// Unmanaged has since when a listed module has had no pod. It has no key of a
+	// module that a pod asks for.
+	Unmanaged map[tunnel.ModuleKey]time.Time
+}
+
+// Input is all that is known of one base's modules. It is not changed.
 type Input struct {
 	Now  time.Time
 	Base tunnel.BaseID
 	// IP is the base's address, for podIP and hostIP.
 	IP string
-	// Started is when the base's process started, by our clock; zero if unknown.
-	Started time.Time
 
 	// Live: the base was heard lately and our own link is up. Otherwise no
 	// command is planned, and statuses stay.
@@ -128,31 +161,16 @@ type Input struct {
 	// Conflict explains that two live bases share the identity; no command is
 	// planned then.
 	Conflict string
-	Features tunnel.Features
 
 	// Since is when this process began to serve the base. Who served it before may
 	// have sent commands then that nobody here knows of. LinkSince is when our own
 	// link came up: what was sent before it may be lost.
 	Since, LinkSince time.Time
 
-	// List is the last module list, Listed when it was asked for (or received,
-	// where the tunnel cannot tell); zero Listed means never, since this
-	// process adopted the base or the base restarted.
-	List   []tunnel.Module
-	Listed time.Time
-	// Inert: the list proves presence, never absence.
-	Inert bool
-
-	Pods []Pod
-	// Attempts by module name; Failures by what was asked.
-	Attempts map[string]Attempt
-	Failures map[tunnel.ModuleKey]Failure
-	// Installed has what this controller brought to this base, or found there when
-	// a pod asked for it, and has not seen gone since.
-	Installed map[tunnel.ModuleKey]bool
-	// Unwanted has since when a listed module has had no pod.
-	Unwanted map[tunnel.ModuleKey]time.Time
-
+	Seen   Seen
+	Memory Memory
+	// Pods are the pods bound to the base, in any order, each UID once.
+	Pods   []Pod
 	Config Config
 }
 
@@ -205,12 +223,8 @@ type Output struct {
 	// Ask: the module list is needed now (after an answer, a lost answer, or
 	// because it was never read).
 	Ask bool
-	// Failures, Installed and Unwanted are to be remembered as they are here.
-	// Attempts that are settled are absent from Attempts.
-	Attempts  map[string]Attempt
-	Failures  map[tunnel.ModuleKey]Failure
-	Installed map[tunnel.ModuleKey]bool
-	Unwanted  map[tunnel.ModuleKey]time.Time
+	// Memory is to be remembered as it is here. Attempts that have ended are absent.
+	Memory Memory
 	// Strangers are listed modules that no pod asked for, this controller did not
 	// install, and the policy leaves alone.
 	Strangers []tunnel.ModuleKey

@@ -14,12 +14,12 @@ const busyPause = 2 * time.Second
 // settleAll looks what became of the commands that were sent.
 func (p *planner) settleAll() {
 	for _, n := range p.sortedNames() {
-		a, ok := p.Attempts[n.name]
+		a, ok := p.Memory.Attempts[n.name]
 		if !ok {
 			continue
 		}
 		if p.settle(a) {
-			delete(p.out.Attempts, n.name)
+			delete(p.out.Memory.Attempts, n.name)
 		} else {
 			n.busy = true
 		}
@@ -32,7 +32,7 @@ func (p *planner) settle(a Attempt) bool {
 	switch {
 	case a.Restarted:
 		return true
-	case p.Listed.After(a.Sent) && p.shown(a):
+	case p.Seen.Listed.After(a.Sent) && p.shown(a):
 		p.succeed(a)
 		return true
 	case a.Answer == nil:
@@ -43,12 +43,12 @@ func (p *planner) settle(a Attempt) bool {
 			p.next(until)
 			return false
 		}
-		if !p.Listed.After(a.Answered) {
+		if !p.Seen.Listed.After(a.Answered) {
 			p.out.Ask = true
 			return false
 		}
 		return true
-	case !p.Listed.After(a.Answered):
+	case !p.Seen.Listed.After(a.Answered):
 		p.out.Ask = true
 		return false
 	}
@@ -64,7 +64,7 @@ func (p *planner) shown(a Attempt) bool {
 	case tunnel.InstallModule:
 		return there && started(m) && !a.Replace
 	case tunnel.UninstallModule:
-		return !there && !p.Inert
+		return !there && !p.Seen.Partial
 	case tunnel.SwitchModule:
 		return there && m.State == tunnel.Activated
 	default: // the others change nothing
@@ -99,7 +99,7 @@ func (p *planner) settleUnanswered(a Attempt) bool {
 		return false
 	}
 	m, there := p.listed[a.Module]
-	if !p.Listed.After(deadline) || p.Inert && !there || there && starting(m) {
+	if !p.Seen.Listed.After(deadline) || p.Seen.Partial && !there || there && starting(m) {
 		p.out.Ask = true // the base works on it still, or we do not know
 		return false
 	}
@@ -120,7 +120,7 @@ func earlier(a, b time.Time) time.Time {
 
 func (p *planner) settleAnswered(a Attempt) bool {
 	m, there := p.listed[a.Module]
-	if there && starting(m) || !there && p.Inert {
+	if there && starting(m) || !there && p.Seen.Partial {
 		p.out.Ask = true
 		return false
 	}
@@ -159,18 +159,18 @@ func purpose(a Attempt) string {
 
 func (p *planner) succeed(a Attempt) {
 	if a.Verb != tunnel.InstallModule {
-		if f, ok := p.Failures[a.Module]; ok && f.URL == purpose(a) {
-			delete(p.Failures, a.Module)
+		if f, ok := p.out.Memory.Failures[a.Module]; ok && f.URL == purpose(a) {
+			delete(p.out.Memory.Failures, a.Module)
 		}
 		if a.Verb == tunnel.UninstallModule {
 			p.event(a.Pod, false, "Uninstalled", a.Module.String()+" was uninstalled")
 		}
 		return
 	}
-	p.out.Installed[a.Module] = true
+	p.out.Memory.Installed[a.Module] = true
 	p.brought[a.Module] = a.URL
-	if f, ok := p.Failures[a.Module]; ok && !f.Plain {
-		delete(p.Failures, a.Module)
+	if f, ok := p.out.Memory.Failures[a.Module]; ok && !f.Plain {
+		delete(p.out.Memory.Failures, a.Module)
 	}
 }
 
@@ -181,7 +181,7 @@ func (p *planner) fail(a Attempt, message string) {
 		f.Message = "the base gave no reason"
 	}
 	f.NotBefore = p.Now.Add(p.backOff(f.Count))
-	p.Failures[a.Module] = f
+	p.out.Memory.Failures[a.Module] = f
 	reason := map[tunnel.Verb]string{
 		tunnel.InstallModule: "InstallFailed", tunnel.UninstallModule: "UninstallFailed", tunnel.SwitchModule: "SwitchFailed",
 	}[a.Verb]
@@ -190,7 +190,7 @@ func (p *planner) fail(a Attempt, message string) {
 
 // again is the failure of an attempt, counted on from the ones before it.
 func (p *planner) again(a Attempt) Failure {
-	f, known := p.Failures[a.Module]
+	f, known := p.out.Memory.Failures[a.Module]
 	if !known || f.URL != purpose(a) {
 		f = Failure{URL: purpose(a)}
 	}
@@ -204,7 +204,7 @@ func (p *planner) again(a Attempt) Failure {
 func (p *planner) failPlain(a Attempt) {
 	f := p.again(a)
 	f.Count, f.Plain, f.Message = 0, true, "the base does not replace modules: they are uninstalled first"
-	p.Failures[a.Module] = f
+	p.out.Memory.Failures[a.Module] = f
 }
 
 // mismatch notes a jar of another name or version. What it brought is uninstalled
@@ -214,11 +214,11 @@ func (p *planner) mismatch(a Attempt) {
 	f.Wrong, f.Mismatch = true, p.broughtBy(a)
 	f.NotBefore = p.Now.Add(p.Config.BackOffMax)
 	f.Message = clip(fmt.Sprintf("asked for %s, but the jar at %s is %s: correct %s or the image", a.Module, redact(a.URL), f.Mismatch, EnvVersion))
-	p.Failures[a.Module] = f
+	p.out.Memory.Failures[a.Module] = f
 	p.event(a.Pod, true, ReasonVersionMismatch, f.Message)
 	if a.Answer.Outcome == tunnel.Done {
-		p.out.Installed[f.Mismatch] = true
-		p.Unwanted = with(p.Unwanted, f.Mismatch, p.Now.Add(-p.Config.Grace))
+		p.out.Memory.Installed[f.Mismatch] = true
+		p.Memory.Unmanaged = with(p.Memory.Unmanaged, f.Mismatch, p.Now.Add(-p.Config.Grace))
 	}
 }
 
@@ -229,8 +229,8 @@ func (p *planner) broughtBy(a Attempt) tunnel.ModuleKey {
 		return a.Answer.Installed
 	}
 	var found []tunnel.ModuleKey
-	for _, m := range p.List {
-		if !p.keep[m.ModuleKey] && !p.leaving[m.ModuleKey] && !p.Installed[m.ModuleKey] && !slices.Contains(a.Before, m.ModuleKey) {
+	for _, m := range p.Seen.Modules {
+		if !p.keep[m.ModuleKey] && !p.leaving[m.ModuleKey] && !p.Memory.Installed[m.ModuleKey] && !slices.Contains(a.Before, m.ModuleKey) {
 			found = append(found, m.ModuleKey)
 		}
 	}

@@ -57,11 +57,11 @@ func (p *planner) finished(pod Pod) bool {
 		return false
 	}
 	for _, key := range Wanted(pod.Pod) {
-		a, underWay := p.out.Attempts[key.Name]
+		a, underWay := p.out.Memory.Attempts[key.Name]
 		if underWay && a.Module == key {
 			return false
 		}
-		if _, there := p.listed[key]; (there || p.Inert) && !p.keep[key] {
+		if _, there := p.listed[key]; (there || p.Seen.Partial) && !p.keep[key] {
 			return false
 		}
 	}
@@ -145,7 +145,7 @@ func holder(n *name, w *want) string {
 
 // acting says whether a command for a want's version is planned or under way.
 func (p *planner) acting(n *name, w *want) bool {
-	if a, ok := p.out.Attempts[n.name]; ok && a.Module == w.key {
+	if a, ok := p.out.Memory.Attempts[n.name]; ok && a.Module == w.key {
 		return true
 	}
 	return slices.ContainsFunc(p.out.Commands, func(c Planned) bool { return c.Module == w.key })
@@ -157,7 +157,7 @@ func (p *planner) replacing(n *name, w *want) bool {
 	if w != n.target {
 		return false
 	}
-	if a, ok := p.out.Attempts[n.name]; ok && a.Module == w.key && a.Verb == tunnel.InstallModule && a.Replace {
+	if a, ok := p.out.Memory.Attempts[n.name]; ok && a.Module == w.key && a.Verb == tunnel.InstallModule && a.Replace {
 		return true
 	}
 	return slices.ContainsFunc(p.out.Commands, func(c Planned) bool {
@@ -166,7 +166,7 @@ func (p *planner) replacing(n *name, w *want) bool {
 }
 
 func (p *planner) installing(w *want) shown {
-	if f, failed := p.Failures[w.key]; failed && f.URL == w.url && f.Count > 0 {
+	if f, failed := p.out.Memory.Failures[w.key]; failed && f.URL == w.url && f.Count > 0 {
 		return wait(ReasonInstalling, "installing again after: %s", f.Message)
 	}
 	return wait(ReasonInstalling, "%s from %s", w.key, redact(w.url))
@@ -174,7 +174,7 @@ func (p *planner) installing(w *want) shown {
 
 // showFailure explains why a module does not serve and nothing is being done.
 func (p *planner) showFailure(w *want, m tunnel.Module) shown {
-	f, failed := p.Failures[w.key]
+	f, failed := p.out.Memory.Failures[w.key]
 	failed = failed && f.Count > 0
 	switch {
 	case failed && f.Wrong && f.URL == w.url:

@@ -99,7 +99,7 @@ func (p *planner) stopped(cs *corev1.ContainerStatus, ran corev1.ContainerStateR
 	switch {
 	case !again:
 		reason = is.reason
-	case p.Started.After(ran.StartedAt.Time):
+	case p.Seen.Started.After(ran.StartedAt.Time):
 		reason = reasonBaseRestarted
 	case cs.Image != cs.ImageID:
 		reason = reasonReplaced
