@@ -112,7 +112,7 @@ func (p *Provider) noteAge(b *base, age plan.Age, conflict string) {
 func (p *Provider) inputOf(b *base, now time.Time, age plan.Age, conflict string, pods []plan.Pod) plan.Input {
 	p.recall(b, pods)
 	return plan.Input{
-		Now: now, Base: b.id, IP: b.beat.IP,
+		Now: now, BaseID: b.id, IP: b.beat.IP,
 		Live:     p.heardOverThisLink(b) && age.NotReady != plan.ReasonBaseSilent,
 		Conflict: conflict,
 		Since:    b.adopted, LinkSince: p.bases.link(b.beat.Tunnel).Since,

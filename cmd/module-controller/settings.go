@@ -111,9 +111,9 @@ func behaviour(c *config) []setting {
 		{env: "PODS_PER_NODE", flag: "pods-per-node", def: "110", help: "pod capacity of a Node", set: count64(&p.Node.Pods)},
 		{env: "CPUS_PER_NODE", flag: "cpus-per-node", def: "8", help: "cpu capacity of a Node whose base does not tell its processors", set: count64(&p.Node.CPUs)},
 		{env: "UNWANTED_MODULES", flag: "unwanted-modules", def: "report", help: "what to do with modules that no pod asks for and this controller did not install: report or uninstall", set: policy(&p.Plan.Policy)},
-		{env: "UNWANTED_GRACE", flag: "unwanted-grace", def: "10s", help: "how long a module stays after it lost its pod without a graceful deletion", set: duration(&p.Plan.Grace)},
-		{env: "ANSWER_TIMEOUT", flag: "answer-timeout", def: "1m", help: "how long an unanswered command is believed to be under way", set: duration(&p.Plan.AnswerTimeout)},
-		{env: "BACKOFF_FIRST", flag: "backoff-first", def: "10s", help: "pause after a failed install, doubled with each failure", set: duration(&p.Plan.BackOffFirst)},
+		{env: "UNWANTED_GRACE", flag: "unwanted-grace", def: "10s", help: "how long a module stays after it lost its pod without a graceful deletion", set: duration(&p.Plan.UnmanagedGrace)},
+		{env: "ANSWER_TIMEOUT", flag: "answer-timeout", def: "1m", help: "how long an unanswered command is believed to be under way", set: duration(&p.Plan.CommandTimeout)},
+		{env: "BACKOFF_FIRST", flag: "backoff-first", def: "10s", help: "pause after a failed install, doubled with each failure", set: duration(&p.Plan.BackOffBase)},
 		{env: "BACKOFF_MAX", flag: "backoff-max", def: "5m", help: "the longest such pause", set: duration(&p.Plan.BackOffMax)},
 		{env: "MAX_CONTAINERS", flag: "max-containers", def: "64", help: "modules in one pod", set: count(&p.Plan.MaxContainers)},
 	}

@@ -22,7 +22,7 @@ func (p *planner) conditions(pod Pod, s *corev1.PodStatus, allReady bool) {
 	containers := corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionTrue}
 	if !allReady {
 		containers.Status, containers.Reason = corev1.ConditionFalse, "ContainersNotReady"
-		containers.Message = clip(fmt.Sprintf("modules that do not serve: [%s]", strings.Join(waiting, " ")))
+		containers.Message = clip(fmt.Sprintf("containers with unready status: [%s]", strings.Join(waiting, " ")))
 	}
 	ready := containers
 	ready.Type = corev1.PodReady

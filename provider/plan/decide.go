@@ -13,7 +13,7 @@ func (p *planner) decide(n *name) {
 	if n.busy {
 		return
 	}
-	if p.removeLeaving(n) {
+	if p.removeTerminating(n) {
 		return
 	}
 	if n.target == nil {
@@ -26,10 +26,10 @@ func (p *planner) decide(n *name) {
 	p.bring(n, n.target)
 }
 
-// removeLeaving uninstalls a version that only leaving pods asked for.
-func (p *planner) removeLeaving(n *name) bool {
+// removeTerminating uninstalls a version that only terminating pods asked for.
+func (p *planner) removeTerminating(n *name) bool {
 	for _, m := range p.versions(n.name) {
-		if !p.leaving[m.ModuleKey] || p.keep[m.ModuleKey] {
+		if !p.terminating[m.ModuleKey] || p.keep[m.ModuleKey] {
 			continue
 		}
 		if starting(m) { // whoever served the base before asked for it; the base would be busy
@@ -81,7 +81,7 @@ func (p *planner) fallBack(n *name) {
 		}
 		tried[w.key] = true // an older one of the same version must not take turns with it
 		if !p.blocked(w) {
-			p.event(w.pod.UID, false, "ModuleRestored", w.key.String()+" is given back: "+n.target.key.String()+" could not replace it")
+			p.event(w.pod.UID, false, "ModuleRestored", "restored "+w.key.String()+": "+n.target.key.String()+" failed to replace it")
 			p.bring(n, w)
 			return
 		}
@@ -188,7 +188,7 @@ func (p *planner) uninstall(n *name, key tunnel.ModuleKey) {
 	n.commanded = true
 	planned := Planned{Command: tunnel.Command{Verb: tunnel.UninstallModule, Module: key}}
 	for _, pod := range p.Pods {
-		if pod.Leaving() && slices.Contains(Wanted(pod.Pod), key) {
+		if pod.Terminating() && slices.Contains(Wanted(pod.Pod), key) {
 			planned.Pod = pod.UID
 		}
 	}
@@ -200,7 +200,7 @@ func (p *planner) tidy() {
 	for _, m := range p.Seen.Modules {
 		key := m.ModuleKey
 		n := p.nameOf(key.Name)
-		if p.Seen.Partial || p.keep[key] || p.leaving[key] || n.busy {
+		if p.Seen.Partial || p.keep[key] || p.terminating[key] || n.busy {
 			if since, known := p.Memory.Unmanaged[key]; known && (p.Seen.Partial || n.busy) {
 				p.out.Memory.Unmanaged[key] = since
 			}
@@ -222,14 +222,14 @@ func (p *planner) unwanted(n *name, key tunnel.ModuleKey) {
 	since, known := p.Memory.Unmanaged[key]
 	if !known {
 		since = p.Now
-		p.event("", true, "UnwantedModule", key.String()+" is installed and no pod asks for it")
+		p.event("", true, "UnmanagedModule", key.String()+" is installed but not requested by any pod")
 	}
 	p.out.Memory.Unmanaged[key] = since
 	if !p.out.Memory.Installed[key] && p.Config.Policy != PolicyUninstall {
-		p.out.Strangers = append(p.out.Strangers, key)
+		p.out.Unmanaged = append(p.out.Unmanaged, key)
 		return
 	}
-	due := since.Add(p.Config.Grace)
+	due := since.Add(p.Config.UnmanagedGrace)
 	switch {
 	case p.Now.Before(due):
 		p.next(due)

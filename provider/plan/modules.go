@@ -14,9 +14,9 @@ import (
 
 func (c Config) complete() Config {
 	c.Policy = cmp.Or(c.Policy, PolicyReport)
-	c.Grace = cmp.Or(c.Grace, 10*time.Second)
-	c.AnswerTimeout = cmp.Or(c.AnswerTimeout, time.Minute)
-	c.BackOffFirst = cmp.Or(c.BackOffFirst, 10*time.Second)
+	c.UnmanagedGrace = cmp.Or(c.UnmanagedGrace, 10*time.Second)
+	c.CommandTimeout = cmp.Or(c.CommandTimeout, time.Minute)
+	c.BackOffBase = cmp.Or(c.BackOffBase, 10*time.Second)
 	c.BackOffMax = cmp.Or(c.BackOffMax, 5*time.Minute)
 	c.MaxContainers = cmp.Or(c.MaxContainers, 64)
 	return c
@@ -28,14 +28,14 @@ func (c Config) complete() Config {
 func Modules(in Input) Output {
 	in.Config = in.Config.complete()
 	p := &planner{
-		Input:   in,
-		listed:  map[tunnel.ModuleKey]tunnel.Module{},
-		names:   map[string]*name{},
-		keep:    map[tunnel.ModuleKey]bool{},
-		leaving: map[tunnel.ModuleKey]bool{},
-		unfit:   map[types.UID]waiting{},
-		brought: map[tunnel.ModuleKey]string{},
-		out:     Output{Memory: in.Memory.clone()},
+		Input:       in,
+		listed:      map[tunnel.ModuleKey]tunnel.Module{},
+		names:       map[string]*name{},
+		keep:        map[tunnel.ModuleKey]bool{},
+		terminating: map[tunnel.ModuleKey]bool{},
+		unfit:       map[types.UID]waiting{},
+		brought:     map[tunnel.ModuleKey]string{},
+		out:         Output{Memory: in.Memory.clone()},
 	}
 	for _, m := range in.Seen.Modules {
 		p.listed[m.ModuleKey] = m
@@ -78,9 +78,9 @@ type planner struct {
 	Input
 	listed map[tunnel.ModuleKey]tunnel.Module
 	names  map[string]*name
-	// keep has what some live pod asks for, leaving what some leaving pod does.
-	keep, leaving map[tunnel.ModuleKey]bool
-	unfit         map[types.UID]waiting
+	// keep has what some live pod asks for, terminating what some terminating pod does.
+	keep, terminating map[tunnel.ModuleKey]bool
+	unfit             map[types.UID]waiting
 	// brought has the URLs of installs found in this run to have succeeded.
 	brought map[tunnel.ModuleKey]string
 	out     Output
@@ -95,10 +95,10 @@ type name struct {
 	wants  []*want
 	target *want
 	// busy: a command for the name is under way, or its effect is not known yet, or it
-	// is pending.
+	// is unsynced.
 	busy bool
-	// pending: a pod that may want it is on its way, so which is to serve is not known.
-	pending bool
+	// unsynced: a pod that may want it is not yet synced, so which is to serve is not known.
+	unsynced bool
 	// commanded: a command was planned in this run.
 	commanded bool
 }
@@ -129,9 +129,9 @@ func (p *planner) acts() bool { return p.Live && p.Conflict == "" && !p.Seen.Lis
 
 // own counts as installed by this controller what pods ask for: what is listed, and,
 // for as long as a command of whoever served the base before may be under way, all
-// of it. What becomes of the pods then, no module is left behind as a stranger.
+// of it. What becomes of the pods then, no module is left behind unmanaged.
 func (p *planner) own() {
-	for _, wanted := range []map[tunnel.ModuleKey]bool{p.keep, p.leaving} {
+	for _, wanted := range []map[tunnel.ModuleKey]bool{p.keep, p.terminating} {
 		for key := range wanted {
 			if _, there := p.listed[key]; there || p.inherits() {
 				p.out.Memory.Installed[key] = true
@@ -141,7 +141,7 @@ func (p *planner) own() {
 }
 
 // inherits says whether commands of whoever served the base before may be under way.
-func (p *planner) inherits() bool { return p.Now.Before(p.Since.Add(p.Config.AnswerTimeout)) }
+func (p *planner) inherits() bool { return p.Now.Before(p.Since.Add(p.Config.CommandTimeout)) }
 
 // inherited is how many modules are starting that whoever served the base before asked
 // for. One that is starting for longer than an answer takes is not waited for.
@@ -177,9 +177,9 @@ func (p *planner) readPods() {
 	})
 	for _, pod := range p.Pods {
 		switch {
-		case pod.Leaving():
+		case pod.Terminating():
 			for _, key := range Wanted(pod.Pod) {
-				p.leaving[key] = true
+				p.terminating[key] = true
 				p.nameOf(key.Name)
 			}
 		case !terminal(pod):
@@ -205,10 +205,10 @@ func (p *planner) readLive(pod Pod) {
 	for _, key := range Wanted(pod.Pod) {
 		p.keep[key] = true // even where it is not installed for this pod: it may run already
 	}
-	if pod.Pending {
+	if pod.Unsynced {
 		for _, c := range pod.Spec.Containers {
 			n := p.nameOf(c.Name)
-			n.busy, n.pending = true, true
+			n.busy, n.unsynced = true, true
 		}
 		return
 	}

@@ -257,7 +257,7 @@ func TestModulesThatNobodyAskedFor(t *testing.T) {
 		policy    Policy
 		installed bool
 		left      bool
-	}{{"a stranger is reported", PolicyReport, false, true}, {"a stranger is uninstalled", PolicyUninstall, false, false}, {"ours is uninstalled", PolicyReport, true, false}} {
+	}{{"an unmanaged one is reported", PolicyReport, false, true}, {"an unmanaged one is uninstalled", PolicyUninstall, false, false}, {"ours is uninstalled", PolicyReport, true, false}} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSim(overMQTT)
 			s.in.Config.Policy = c.policy
@@ -269,7 +269,7 @@ func TestModulesThatNobodyAskedFor(t *testing.T) {
 			var events int
 			for i := range 12 {
 				for _, e := range s.round().Events {
-					if e.Reason == "UnwantedModule" {
+					if e.Reason == "UnmanagedModule" {
 						events++
 					}
 				}
@@ -305,7 +305,7 @@ func TestNothingIsDoneAboutModulesThatAPodOnItsWayMayWant(t *testing.T) {
 			s.pod("old", "orders", "1", urlOf("orders", "1"))
 			s.rounds(3)
 			s.pod("new", "orders", version, urlOf("orders", "1"))
-			s.pending = map[string]bool{"new": true}
+			s.unsynced = map[string]bool{"new": true}
 			s.delete("old")
 			s.rounds(5)
 			s.wantLog(t, "install orders:1")
@@ -318,7 +318,7 @@ func TestNothingIsDoneAboutModulesThatAPodOnItsWayMayWant(t *testing.T) {
 		s.pod("new", "orders", "2", urlOf("orders", "2"))
 		s.rounds(6)
 		before := slices.Clone(s.log)
-		s.pending = map[string]bool{"new": true}
+		s.unsynced = map[string]bool{"new": true}
 		s.rounds(5)
 		s.wantLog(t, before...)
 		s.want(t, map[string]string{"old": ReasonSuperseded, "new": "Running"}, "orders:2")
@@ -549,7 +549,7 @@ func (s *sim) converged(t *rapid.T) {
 	wanted := map[tunnel.ModuleKey]bool{}
 	for _, p := range s.pods {
 		if p.DeletionTimestamp != nil || s.gone[p.UID] {
-			t.Fatalf("pod %s is leaving and not gone; commands %v", p.Name, s.log)
+			t.Fatalf("pod %s is terminating and not gone; commands %v", p.Name, s.log)
 		}
 		for _, key := range Wanted(p) {
 			wanted[key] = true

@@ -44,9 +44,9 @@ const (
 
 // NodeInput is all that is known of one base's Node.
 type NodeInput struct {
-	Now  time.Time
-	Name string
-	Base tunnel.Heartbeat
+	Now       time.Time
+	Name      string
+	Heartbeat tunnel.Heartbeat
 	// Health is nil until the base told it.
 	Health *tunnel.Health
 	// NotReady is the reason why the base does not count as ready; empty when it
@@ -71,13 +71,13 @@ func Node(in NodeInput, current *corev1.Node) *corev1.Node {
 		node = current.DeepCopy()
 	}
 	describe(in, node)
-	setTaints(in.Base.Base.Env, node)
-	node.Spec.ProviderID = "koupleless://" + in.Base.Base.Env + "/" + url.PathEscape(in.Base.Base.Identity)
+	setTaints(in.Heartbeat.Base.Env, node)
+	node.Spec.ProviderID = "koupleless://" + in.Heartbeat.Base.Env + "/" + url.PathEscape(in.Heartbeat.Base.Identity)
 	if current != nil && current.Spec.ProviderID != "" {
 		node.Spec.ProviderID = current.Spec.ProviderID // it cannot be changed
 	}
 	setResources(in, node)
-	setAddresses(in.Base, node)
+	setAddresses(in.Heartbeat, node)
 	node.Status.NodeInfo.KubeletVersion = in.Config.version()
 	node.Status.NodeInfo.OperatingSystem = "linux"
 	node.Status.NodeInfo.Architecture = "jvm"
@@ -88,7 +88,7 @@ func Node(in NodeInput, current *corev1.Node) *corev1.Node {
 // describe sets our labels and annotations and takes away those that no longer
 // apply; it touches no other.
 func describe(in NodeInput, node *corev1.Node) {
-	beat := in.Base
+	beat := in.Heartbeat
 	labels := map[string]string{
 		LabelComponent: ComponentVNode, labelStack: "java", "type": "virtual-kubelet", labelNoLB: "true",
 		LabelEnv: beat.Base.Env, LabelTunnel: beat.Tunnel,

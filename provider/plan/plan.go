@@ -70,13 +70,13 @@ type Pod struct {
 	// Unresolved explains why the environment could not be resolved; then the pod
 	// is not installed and shows ReasonConfigError.
 	Unresolved string
-	// Pending says that it is on its way: what it wants is not known whole. Nothing
-	// is done about modules of its names meanwhile, and nothing is written.
-	Pending bool
+	// Unsynced: the pod is not yet synced, so what it wants is not known whole. Until
+	// then nothing is done about modules of its names, and no status is written.
+	Unsynced bool
 }
 
-// Leaving says that the pod's modules are to go.
-func (p Pod) Leaving() bool { return p.Gone || p.DeletionTimestamp != nil }
+// Terminating says that the pod's modules are to be uninstalled.
+func (p Pod) Terminating() bool { return p.Gone || p.DeletionTimestamp != nil }
 
 // Attempt is the last command sent for a module name on a base. There is at most
 // one under way for each name.
@@ -150,8 +150,8 @@ type Memory struct {
 
 // Input is all that is known of one base's modules. It is not changed.
 type Input struct {
-	Now  time.Time
-	Base tunnel.BaseID
+	Now    time.Time
+	BaseID tunnel.BaseID
 	// IP is the base's address, for podIP and hostIP.
 	IP string
 
@@ -177,14 +177,14 @@ type Input struct {
 // Config are the planner's settings; the zero value of each means its default.
 type Config struct {
 	Policy Policy // default PolicyReport
-	// Grace is how long a module that lost its pod without a graceful deletion
+	// UnmanagedGrace is how long a module that lost its pod without a graceful deletion
 	// stays before it is uninstalled. Default 10 s.
-	Grace time.Duration
-	// AnswerTimeout is how long an unanswered command is believed to be under
-	// way; then the list decides. Default 60 s.
-	AnswerTimeout time.Duration
-	// BackOffFirst doubles with each failure up to BackOffMax. Default 10 s, 5 min.
-	BackOffFirst, BackOffMax time.Duration
+	UnmanagedGrace time.Duration
+	// CommandTimeout is how long an unanswered command counts as under way;
+	// then the list decides. Default 60 s.
+	CommandTimeout time.Duration
+	// BackOffBase doubles with each failure up to BackOffMax. Default 10 s, 5 min.
+	BackOffBase, BackOffMax time.Duration
 	// MaxContainers refuses pods with more. Default 64.
 	MaxContainers int
 }
@@ -193,7 +193,7 @@ type Config struct {
 type PodStatus struct {
 	Pod    Pod
 	Status corev1.PodStatus
-	// Finished: every module of a leaving pod is gone, so the pod may be deleted
+	// Finished: every module of a terminating pod is gone, so the pod may be deleted
 	// from the API.
 	Finished bool
 }
@@ -225,9 +225,9 @@ type Output struct {
 	Ask bool
 	// Memory is to be remembered as it is here. Attempts that have ended are absent.
 	Memory Memory
-	// Strangers are listed modules that no pod asked for, this controller did not
+	// Unmanaged are listed modules that no pod asked for, this controller did not
 	// install, and the policy leaves alone.
-	Strangers []tunnel.ModuleKey
+	Unmanaged []tunnel.ModuleKey
 	Events    []Event
 	// Next is when to plan again if nothing happens; zero means no need.
 	Next time.Time

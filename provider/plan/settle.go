@@ -86,13 +86,13 @@ func started(m tunnel.Module) bool {
 const quickVerbs = 4
 
 func (p *planner) settleUnanswered(a Attempt) bool {
-	timeout := p.Config.AnswerTimeout
+	timeout := p.Config.CommandTimeout
 	if a.Verb != tunnel.InstallModule {
 		timeout /= quickVerbs // quick to do, and harmless to ask for again
 	}
 	deadline := a.Sent.Add(timeout)
 	if p.LinkSince.After(a.Sent) {
-		deadline = earlier(deadline, p.LinkSince.Add(p.Config.AnswerTimeout/quickVerbs))
+		deadline = earlier(deadline, p.LinkSince.Add(p.Config.CommandTimeout/quickVerbs))
 	}
 	if p.Now.Before(deadline) {
 		p.next(deadline)
@@ -218,7 +218,7 @@ func (p *planner) mismatch(a Attempt) {
 	p.event(a.Pod, true, ReasonVersionMismatch, f.Message)
 	if a.Answer.Outcome == tunnel.Done {
 		p.out.Memory.Installed[f.Mismatch] = true
-		p.Memory.Unmanaged = with(p.Memory.Unmanaged, f.Mismatch, p.Now.Add(-p.Config.Grace))
+		p.Memory.Unmanaged = with(p.Memory.Unmanaged, f.Mismatch, p.Now.Add(-p.Config.UnmanagedGrace))
 	}
 }
 
@@ -230,7 +230,7 @@ func (p *planner) broughtBy(a Attempt) tunnel.ModuleKey {
 	}
 	var found []tunnel.ModuleKey
 	for _, m := range p.Seen.Modules {
-		if !p.keep[m.ModuleKey] && !p.leaving[m.ModuleKey] && !p.Memory.Installed[m.ModuleKey] && !slices.Contains(a.Before, m.ModuleKey) {
+		if !p.keep[m.ModuleKey] && !p.terminating[m.ModuleKey] && !p.Memory.Installed[m.ModuleKey] && !slices.Contains(a.Before, m.ModuleKey) {
 			found = append(found, m.ModuleKey)
 		}
 	}
@@ -246,5 +246,5 @@ func (p *planner) broughtBy(a Attempt) tunnel.ModuleKey {
 // backOff is the pause after so many failures in a row.
 func (p *planner) backOff(count int) time.Duration {
 	const enough = 16 // doublings that are beyond any maximum
-	return min(p.Config.BackOffFirst<<min(count-1, enough), p.Config.BackOffMax)
+	return min(p.Config.BackOffBase<<min(count-1, enough), p.Config.BackOffMax)
 }

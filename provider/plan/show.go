@@ -22,11 +22,11 @@ type shown struct {
 func (p *planner) show(pod Pod) {
 	s := PodStatus{Pod: pod, Status: pod.Status}
 	switch {
-	case pod.Leaving():
+	case pod.Terminating():
 		if s.Finished = p.finished(pod); s.Finished && !pod.Gone {
 			s.Status = finishedStatus(pod, p.Now)
 		}
-	case p.pending(pod), terminal(pod):
+	case p.unsynced(pod), terminal(pod):
 	case !p.acts() && len(pod.Status.ContainerStatuses) > 0 && (p.Conflict == "" || podRuns(pod)):
 	default:
 		containers := make([]shown, 0, len(pod.Spec.Containers))
@@ -38,11 +38,11 @@ func (p *planner) show(pod Pod) {
 	p.out.Statuses = append(p.out.Statuses, s)
 }
 
-// pending says whether a module of a live pod waits for a pod that is on its way.
-func (p *planner) pending(pod Pod) bool {
+// unsynced says whether a module of a live pod waits for a pod that is not yet synced.
+func (p *planner) unsynced(pod Pod) bool {
 	return slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool {
 		n := p.names[c.Name]
-		return n != nil && n.pending
+		return n != nil && n.unsynced
 	})
 }
 
@@ -50,7 +50,7 @@ func podRuns(pod Pod) bool {
 	return slices.ContainsFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.State.Running != nil })
 }
 
-// finished says whether all modules of a leaving pod are gone from the base, or are
+// finished says whether all modules of a terminating pod are gone from the base, or are
 // now somebody else's.
 func (p *planner) finished(pod Pod) bool {
 	if !p.acts() {

@@ -19,11 +19,11 @@ type sim struct {
 	in  Input
 	now time.Time
 	// true state of the base
-	modules []tunnel.Module
-	pods    []*corev1.Pod
-	gone    map[types.UID]bool // deleted by force
-	pending map[string]bool    // on their way, by name
-	jars    map[string]jarOf   // by URL
+	modules  []tunnel.Module
+	pods     []*corev1.Pod
+	gone     map[types.UID]bool // deleted by force
+	unsynced map[string]bool    // not yet synced, by name
+	jars     map[string]jarOf   // by URL
 	// what happened
 	log                  []string
 	installs, uninstalls map[tunnel.ModuleKey]int
@@ -41,7 +41,7 @@ type jarOf struct {
 
 func newSim(features tunnel.Features) *sim {
 	return &sim{
-		now: noon, in: Input{Base: tunnel.BaseID{Env: "dev", Identity: "b"}, IP: "192.0.2.9", Live: true, Seen: Seen{Features: features}},
+		now: noon, in: Input{BaseID: tunnel.BaseID{Env: "dev", Identity: "b"}, IP: "192.0.2.9", Live: true, Seen: Seen{Features: features}},
 		gone: map[types.UID]bool{}, jars: map[string]jarOf{},
 		installs: map[tunnel.ModuleKey]int{}, uninstalls: map[tunnel.ModuleKey]int{},
 	}
@@ -87,7 +87,7 @@ func (s *sim) round() Output {
 	s.in.Now = s.now
 	s.in.Pods = nil
 	for _, p := range s.pods {
-		s.in.Pods = append(s.in.Pods, Pod{Pod: p, Gone: s.gone[p.UID], Pending: s.pending[p.Name]})
+		s.in.Pods = append(s.in.Pods, Pod{Pod: p, Gone: s.gone[p.UID], Unsynced: s.unsynced[p.Name]})
 	}
 	out := Modules(s.in)
 	s.in.Memory = out.Memory

@@ -70,7 +70,7 @@ func (p *planner) containerStatus(pod Pod, c corev1.Container, is shown) corev1.
 	case is.running && ran != nil:
 	case is.running:
 		cs.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: p.startedAt(pod, is.since)}}
-		cs.ContainerID = "koupleless://" + p.Base.Identity + "/" + key.String()
+		cs.ContainerID = "koupleless://" + p.BaseID.Identity + "/" + key.String()
 		p.event(pod.UID, false, "Installed", key.String()+" serves")
 	default:
 		if ran != nil {
