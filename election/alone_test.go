@@ -50,7 +50,7 @@ func runAs(t *testing.T, s *store, cfg Config) *alone {
 // changed has nothing under way on a base that is to be handed over.
 func (a *alone) changed(id tunnel.BaseID) {
 	a.told.Add(1)
-	a.Yielded(id)
+	a.Drained(id)
 }
 
 func (a *alone) moved(how string) {

@@ -49,10 +49,10 @@ func (r *Replica) turn(ctx context.Context, key string) (time.Duration, error) {
 	lease := r.leases[key]
 	r.mu.Unlock()
 	id, _ := r.cfg.Base(key) // every key was made of a base, or was seen to be one's
-	if step.Gained {
+	if step.Gained() {
 		r.log.Info("base owned", zap.Stringer("base", id), zap.Int32("epoch", step.Epoch))
 	}
-	if step.Gained || step.Leaving || step.Ending || step.Stays {
+	if step.Changed() {
 		r.hooks.Changed(id)
 	}
 	switch step.Kind {

@@ -47,9 +47,9 @@ func (r *Replica) Held(id tunnel.BaseID) bool {
 	return r.state.Holds(key)
 }
 
-// Yielded says that nothing is under way on a base that is to be handed over. It
+// Drained says that nothing is in flight on a base that is to be handed over. It
 // returns at once.
-func (r *Replica) Yielded(id tunnel.BaseID) { r.told(id, r.state.Yielded) }
+func (r *Replica) Drained(id tunnel.BaseID) { r.told(id, r.state.Drained) }
 
 // Retire gives up a base that is no more; its Lease is deleted if it is ours. It
 // returns at once. A claim that is wished for after that begins anew.

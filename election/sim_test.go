@@ -137,8 +137,8 @@ func (p *process) serve(base string) {
 		claim, held := p.replica.Claim(id)
 		switch {
 		case !held || !claim.Outlives(time.Now()):
-		case claim.Leaving:
-			p.replica.Yielded(id)
+		case claim.Phase >= shard.Draining:
+			p.replica.Drained(id)
 		default:
 			p.act(base, claim, time.Duration(rng.IntN(50))*time.Millisecond)
 		}

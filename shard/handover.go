@@ -17,21 +17,21 @@ func (s *State) turnLeaving(key string, b *base, step Step, now time.Time) (Step
 		return step, wait, true
 	}
 	if b.leaving.IsZero() {
-		b.leaving, b.yielded, b.slot, step.Leaving = now, false, time.Time{}, true
+		b.leaving, b.drained, b.slot = now, false, time.Time{}
 	}
-	if left := b.leaving.Add(s.Handover).Sub(now); !b.yielded && left > 0 {
+	if left := b.leaving.Add(s.Handover).Sub(now); !b.drained && left > 0 {
 		return step, left, true
 	}
-	if self := s.members[s.Name]; !b.yielded && !s.draining && self != nil && self.Linked {
+	if self := s.members[s.Name]; !b.drained && !s.draining && self != nil && self.Linked {
 		// What is not answered may be on its way still, and must not come after what
 		// the next owner says. There is no hurry: the owner lives, and goes on.
 		b.later = now.Add(s.Settle)
 		return step, 0, false
 	}
-	if b.ending.IsZero() && !b.yielded {
-		b.ending, step.Ending = now, true
+	if b.ending.IsZero() && !b.drained {
+		b.ending = now
 	}
-	if left := b.ending.Add(farewell).Sub(now); !b.yielded && left > 0 {
+	if left := b.ending.Add(farewell).Sub(now); !b.drained && left > 0 {
 		return step, left, true
 	}
 	step.Epoch = after(step.Epoch)

@@ -83,7 +83,7 @@ func (b *base) drop() {
 }
 
 // keep ends a handover.
-func (b *base) keep() { b.leaving, b.ending, b.yielded = time.Time{}, time.Time{}, false }
+func (b *base) keep() { b.leaving, b.ending, b.drained = time.Time{}, time.Time{}, false }
 
 // BaseGone takes in that a base has no Lease. Revision is that of the deletion, 0
 // where a read found none. Last is the Lease as it was deleted, nil where that is not

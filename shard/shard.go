@@ -26,12 +26,8 @@ type Claim struct {
 	// Since is since when the holder may act without a break. Nobody could be asked
 	// anything before.
 	Since time.Time
-	// Leaving says that the base is about to be handed over: what is under way may
-	// end, nothing new begins.
-	Leaving bool
-	// Ending says of a base that leaves that it is handed over whatever is under way:
-	// nothing is to be written any more, and Yielded says when nothing is.
-	Ending bool
+	// Phase is what may be done for the base; Owned at least, where the claim is held.
+	Phase Phase
 }
 
 // Without says whether a guard is taken out of this build; see guard.go. The guards:

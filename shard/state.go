@@ -55,12 +55,25 @@ type base struct {
 	due     time.Time // of the renewal
 	leaving time.Time // since when it is being handed over; zero for not
 	ending  time.Time // since when it is handed over whatever is under way; zero for not
-	yielded bool      // nothing is under way on it
+	drained bool      // nothing is in flight on it
 	giving  *Step     // what may give the Lease away as it was seen last; nil for nothing
 	later   time.Time // when it may be tried again to hand it over
 	slot    time.Time // when it may be moved to a live member; zero while it is at home
 	planned string    // who should have it, as it was when it was looked at last
 	shifted time.Time // since when that one should, as far as was looked
+}
+
+func (b *base) phase() Phase {
+	switch {
+	case !b.ending.IsZero():
+		return Forced
+	case !b.leaving.IsZero():
+		return Draining
+	case b.held:
+		return Owned
+	default:
+		return Unowned
+	}
 }
 
 // NewState makes the state of a replica that is not a member yet.
@@ -145,13 +158,13 @@ func (s *State) Retire(key string) {
 	}
 }
 
-// Yielded takes in that nothing is under way on a base that is being handed over.
-func (s *State) Yielded(key string) (fresh bool) {
+// Drained takes in that nothing is in flight on a base that is being handed over.
+func (s *State) Drained(key string) (fresh bool) {
 	b := s.bases[key]
-	if b == nil || b.leaving.IsZero() || b.yielded {
+	if b == nil || b.phase() < Draining || b.drained {
 		return false
 	}
-	b.yielded = true
+	b.drained = true
 	return true
 }
 
@@ -176,7 +189,7 @@ func (s *State) Claim(key string, now time.Time) (Claim, bool) {
 	if Without("check-before-write") {
 		deadline = now.Add(s.Act)
 	}
-	return Claim{Holder: s.Self, Epoch: b.epoch, Deadline: deadline, Since: s.since, Leaving: !b.leaving.IsZero(), Ending: !b.ending.IsZero()}, true
+	return Claim{Holder: s.Self, Epoch: b.epoch, Deadline: deadline, Since: s.since, Phase: b.phase()}, true
 }
 
 // Holds says whether a base is held, whether or not this replica may act now.

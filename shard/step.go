@@ -53,11 +53,16 @@ type Step struct {
 	Incarnation string
 	// Member is the one to be fenced, killed or forgotten, as it was decided on.
 	Member Member
-	// Gained, Leaving, Ending and Stays say that the right to act for the base changed
-	// with this look: it was gained, may only finish what is under way, not even that,
-	// or need not be handed over after all.
-	Gained, Leaving, Ending, Stays bool
+	// Was and Became are the phases of a base that is ours before and after this turn.
+	// Both are Unowned for every other base.
+	Was, Became Phase
 }
+
+// Changed says whether the turn changed what may be done for the base.
+func (s Step) Changed() bool { return s.Was != s.Became }
+
+// Gained says whether the turn gained the claim of the base.
+func (s Step) Gained() bool { return s.Changed() && s.Was == Unowned }
 
 // Turn gives the one step that a base needs now, and how long until it needs a
 // look; 0 means not by itself. A replica that may not act has no steps: every base
@@ -92,6 +97,7 @@ func (s *State) turnOurs(key string, b *base, now time.Time) (Step, time.Duratio
 		step.Kind = RenewBase
 		return step, 0
 	}
+	was := b.phase()
 	if !b.held {
 		// Our name stands there: put in by ourselves, given by the holder before, or
 		// written by hand, while somebody else may act.
@@ -99,7 +105,6 @@ func (s *State) turnOurs(key string, b *base, now time.Time) (Step, time.Duratio
 			return Step{}, left
 		}
 		b.held, b.tried, b.edited = true, 0, false
-		step.Gained = true
 		if b.due.Before(now) {
 			b.due = now.Add(s.spread(key, now))
 		}
@@ -108,16 +113,19 @@ func (s *State) turnOurs(key string, b *base, now time.Time) (Step, time.Duratio
 			b.later = now.Add(s.Settle) // who gave it may know better where it belongs
 		}
 	}
-	if handed, wait, leaving := s.turnLeaving(key, b, step, now); leaving {
+	handed, wait, leaving := s.turnLeaving(key, b, step, now)
+	handed.Was, handed.Became = was, b.phase()
+	if leaving {
 		return handed, wait
 	}
+	step = handed
 	left := b.due.Sub(now)
 	if left <= 0 {
 		step.Kind = RenewBase
 	}
 	if !b.leaving.IsZero() {
 		b.keep()
-		step.Stays = true
+		step.Became = b.phase()
 		if again := b.later.Sub(now); again > 0 {
 			left = min(left, again)
 		}

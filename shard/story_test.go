@@ -95,7 +95,7 @@ func (s *story) do(words []string) (string, error) {
 	switch verb := words[1]; verb {
 	case "member", "nomember", "judge", "fenced", "asked", "hint":
 		return s.doMember(verb, args, opts)
-	case "base", "nobase", "wish", "retire", "turn", "wrote", "deleted", "failed", "read", "yielded", "claim":
+	case "base", "nobase", "wish", "retire", "turn", "wrote", "deleted", "failed", "read", "drained", "claim":
 		return s.doBase(verb, args, opts)
 	case "renewed": // the membership write was sent now, or at another time
 		sent := s.now
@@ -208,8 +208,8 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 		s.Wish(key, opts["node"] == "yes", s.now)
 	case "retire":
 		s.Retire(key)
-	case "yielded":
-		s.Yielded(key)
+	case "drained":
+		s.Drained(key)
 	case "turn":
 		var wait time.Duration
 		s.last, wait = s.Turn(key, s.now)
@@ -232,7 +232,7 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 		if !ok {
 			return "no", nil
 		}
-		return fmt.Sprintf("yes, epoch %d, for %s%s", c.Epoch, c.Deadline.Sub(s.now), when(c.Leaving, ", leaving")+when(c.Ending, ", ending")), nil
+		return fmt.Sprintf("yes, epoch %d, for %s%s", c.Epoch, c.Deadline.Sub(s.now), when(c.Phase > Owned, ", "+c.Phase.String())), nil
 	}
 	return "", nil
 }
@@ -243,6 +243,23 @@ var kinds = map[Kind]string{
 }
 
 var ends = map[End]string{Lost: "the claim is lost", Given: "it was given", Released: "it was released"}
+
+// tellPhase tells what a turn made of what may be done for a base.
+func tellPhase(step Step) string {
+	ours := when(step.Gained(), "it is ours; ")
+	switch {
+	case !step.Changed():
+		return ""
+	case step.Became == Draining:
+		return ours + "it drains; "
+	case step.Became == Forced:
+		return ours + "its drain is forced; "
+	}
+	if ours != "" {
+		return ours
+	}
+	return "it stays; "
+}
 
 func tell(step Step, wait time.Duration) string {
 	text := kinds[step.Kind]
@@ -255,7 +272,7 @@ func tell(step Step, wait time.Duration) string {
 		text += " " + step.Incarnation
 	default:
 	}
-	text = when(step.Gained, "it is ours; ") + when(step.Leaving, "it leaves; ") + when(step.Ending, "it ends; ") + when(step.Stays, "it stays; ") + text
+	text = tellPhase(step) + text
 	if wait > 0 {
 		unit := 100 * time.Millisecond
 		if wait < unit {
