@@ -73,8 +73,8 @@ type Heartbeat struct {
 	IP, Hostname string
 	// Port is where the base takes HTTP commands; 0 over MQTT.
 	Port int
-	// First says that the base's process has just started (its queryBaseline).
-	First bool
+	// Restarted says that the base's process has just started (its queryBaseline).
+	Restarted bool
 	// Received is when this process got it, with a monotonic reading.
 	Received time.Time
 	// Stamp is the base's own clock, for ordering that base's messages only; zero
@@ -176,9 +176,9 @@ type Report struct {
 
 	Listed  bool
 	Modules []Module // valid when Listed
-	// Inert is set beside Listed when some entries could not be read and were
+	// Partial is set beside Listed when some entries could not be read and were
 	// left out: such a list proves presence, never absence.
-	Inert    bool
+	Partial  bool
 	Health   *Health
 	Answer   *Answer
 	Features *Features

@@ -181,7 +181,7 @@ func (t *Tunnel) Follow(h tunnel.Heartbeat) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.bases[h.Base]
-	if r != nil && r.beat.IP == h.IP && r.beat.Port == h.Port && !h.First {
+	if r != nil && r.beat.IP == h.IP && r.beat.Port == h.Port && !h.Restarted {
 		return
 	}
 	if r != nil {

@@ -77,7 +77,7 @@ func TestALateBeginningIsNone(t *testing.T) {
 	say("heart", 3_600_100, heart)
 	tunneltest.Await(t, "five heartbeats", func() bool { return len(s.Heard().Beats) == 5 })
 	for n, first := range []bool{true, false, false, false, true} {
-		if got := s.Heard().Beats[n].First; got != first {
+		if got := s.Heard().Beats[n].Restarted; got != first {
 			t.Errorf("heartbeat %d begins the base: %t, want %t", n+1, got, first)
 		}
 	}

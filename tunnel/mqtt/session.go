@@ -161,7 +161,7 @@ func (s *session) deliver(b tunnel.BaseID, kind arklet.Kind, msg arklet.Message,
 		h.Tunnel, h.Received = Name, now
 		if begun, ok := s.begun.Peek(b); ok && !h.Stamp.Before(begun) {
 			s.begun.Remove(b)
-			h.First = h.Stamp.Sub(begun) < begins
+			h.Restarted = h.Stamp.Sub(begun) < begins
 		}
 		s.sink.Heartbeat(h)
 	case kind == arklet.KindBaseline:

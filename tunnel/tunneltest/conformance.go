@@ -204,7 +204,7 @@ func (s *scene) checkReport(r tunnel.Report) {
 func (s *scene) list(b *Base) map[tunnel.ModuleKey]tunnel.State {
 	s.Helper()
 	r := s.question(b, tunnel.ListModules, func(r tunnel.Report) bool { return r.Listed })
-	if r.Inert {
+	if r.Partial {
 		s.Errorf("the list of %s has entries that could not be read", b.Identity())
 	}
 	states := map[tunnel.ModuleKey]tunnel.State{}

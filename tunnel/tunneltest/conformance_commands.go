@@ -23,7 +23,7 @@ func heartbeatIsHeard(s *scene) {
 	if port := b.Look().Port; got.Port != port {
 		s.Errorf("port %d, want %d", got.Port, port)
 	}
-	got.Tunnel, got.Received, got.Stamp, got.Port, got.First = "", time.Time{}, time.Time{}, 0, false
+	got.Tunnel, got.Received, got.Stamp, got.Port, got.Restarted = "", time.Time{}, time.Time{}, 0, false
 	want := tunnel.Heartbeat{Base: idOf(b), Name: "shop", Version: "2.0", Cluster: "east", IP: "127.0.0.1", Hostname: "127.0.0.1"}
 	if diff := gocmp.Diff(want, got); diff != "" {
 		s.Errorf("heartbeat (-want +got):\n%s", diff)

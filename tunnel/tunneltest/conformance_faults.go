@@ -127,7 +127,7 @@ func garbageHurtsNobody(s *scene) {
 	since := s.ears.now()
 	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
 	s.question(b, tunnel.ListModules, func(r tunnel.Report) bool { // other lists may be garbage
-		return r.Listed && !r.Inert && slices.ContainsFunc(r.Modules, func(m tunnel.Module) bool { return m.State == tunnel.Activated })
+		return r.Listed && !r.Partial && slices.ContainsFunc(r.Modules, func(m tunnel.Module) bool { return m.State == tunnel.Activated })
 	})
 	if _, ok := s.ears.beat(within(s.T, enough), since, func(tunnel.Heartbeat) bool { return true }); !ok {
 		s.Error("no heartbeat is heard any more")

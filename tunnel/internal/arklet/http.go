@@ -38,7 +38,7 @@ func DecodeResponse(c tunnel.Command, body []byte, r *tunnel.Report) error {
 			return refuse(WrongType, "list: %s %s", resp.Code, resp.Message)
 		}
 		r.Listed = true
-		r.Modules, r.Inert, err = modulesOf(resp.Data)
+		r.Modules, r.Partial, err = modulesOf(resp.Data)
 	case tunnel.ReadHealth:
 		if resp.Code != codeSuccess {
 			return refuse(WrongType, "health: %s %s", resp.Code, resp.Message)

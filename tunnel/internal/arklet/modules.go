@@ -68,8 +68,8 @@ func stateOf(word string) tunnel.State {
 }
 
 // modulesOf reads a list. What cannot be read is left out, and the list is then
-// inert: it proves presence, never absence.
-func modulesOf(raw json.RawMessage) (modules []tunnel.Module, inert bool, err error) {
+// partial: it proves presence, never absence.
+func modulesOf(raw json.RawMessage) (modules []tunnel.Module, partial bool, err error) {
 	var entries []json.RawMessage
 	if err := json.Unmarshal(raw, &entries); err != nil {
 		return nil, false, refuse(WrongType, "module list: %v", err)
@@ -78,7 +78,7 @@ func modulesOf(raw json.RawMessage) (modules []tunnel.Module, inert bool, err er
 		return nil, false, refuse(WrongType, "the module list is null")
 	}
 	if len(entries) > maxModules {
-		entries, inert = entries[:maxModules], true
+		entries, partial = entries[:maxModules], true
 	}
 	at := map[tunnel.ModuleKey]int{}
 	for _, raw := range entries {
@@ -88,7 +88,7 @@ func modulesOf(raw json.RawMessage) (modules []tunnel.Module, inert bool, err er
 			m, ok = e.module()
 		}
 		if !ok {
-			inert = true
+			partial = true
 			continue
 		}
 		if i, twice := at[m.ModuleKey]; twice {
@@ -100,7 +100,7 @@ func modulesOf(raw json.RawMessage) (modules []tunnel.Module, inert bool, err er
 		at[m.ModuleKey] = len(modules)
 		modules = append(modules, m)
 	}
-	return modules, inert, nil
+	return modules, partial, nil
 }
 
 // number is a JSON number, or a string that holds one.

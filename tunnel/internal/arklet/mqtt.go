@@ -36,7 +36,7 @@ type Message struct {
 
 // DecodeMQTT reads a message from a base. The caller stamps Received and Tunnel. A
 // queryBaseline tells that the process has just started and no address, so it is a
-// report without content; the heartbeat behind it carries First where the caller
+// report without content; the heartbeat behind it carries Restarted where the caller
 // remembers.
 func DecodeMQTT(b tunnel.BaseID, k Kind, payload []byte) (Message, error) {
 	var env envelope
@@ -69,7 +69,7 @@ func fill(r *tunnel.Report, k Kind, data json.RawMessage) (err error) {
 		return sameIdentity(r.Base, m.Identity)
 	case KindList:
 		r.Listed = true
-		r.Modules, r.Inert, err = modulesOf(data)
+		r.Modules, r.Partial, err = modulesOf(data)
 	case KindHealth:
 		var resp response
 		if err := json.Unmarshal(data, &resp); err != nil || len(resp.Data) == 0 {
