@@ -32,9 +32,9 @@ func (noMeter) Conflict()                  {}
 // Census is how the bases are at one moment, for gauges.
 type Census struct {
 	Ready, NotReady int
-	// Modules are the listed ones that serve; Strangers the listed ones that no pod
+	// Modules are the listed ones that serve; Unmanaged the listed ones that no pod
 	// asked for.
-	Modules, Strangers int
+	Modules, Unmanaged int
 	// Queued is how many bases wait for a worker.
 	Queued int
 }

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
@@ -15,7 +14,9 @@ import (
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 
+	"module-controller/provider/lifecycle"
 	"module-controller/provider/plan"
+	"module-controller/provider/pods"
 	"module-controller/shard"
 	"module-controller/tunnel"
 )
@@ -56,28 +57,15 @@ type Provider struct {
 	deps    Deps
 	log     *zap.Logger
 	meter   Meter
-	tunnels map[string]tunnel.Tunnel
+	tunnels tunnels
 	envs    map[string]bool
 
-	bases *registry
-	queue workqueue.TypedRateLimitingInterface[tunnel.BaseID]
-	nodes *nodeCache
-	pods  *podStore
-	shown *facade
-	fence *fence
-
-	// What is remembered of what is no more, bounded by Config.Remembered.
-	failures  *lru.Cache[failureKey, plan.Failure]
-	installed *lru.Cache[tunnel.BaseID, map[tunnel.ModuleKey]bool]
-	refused   *lru.Cache[tunnel.BaseID, struct{}]
-	unheard   *lru.Cache[tunnel.BaseID, time.Time] // claimed, without a Node, and since when
-
-	ready chan struct{}
-}
-
-type failureKey struct {
-	base   tunnel.BaseID
-	module tunnel.ModuleKey
+	bases   *registry
+	queue   workqueue.TypedRateLimitingInterface[tunnel.BaseID] // a key is worked on by one worker at a time
+	nodes   *nodes
+	pods    *pods.Pods
+	history *history
+	ready   chan struct{} // closed once the Nodes that are there were adopted
 }
 
 // New checks the configuration, completed with defaults, and makes a Provider. It
@@ -90,10 +78,12 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	if deps.Client == nil || deps.Owner == nil || deps.Recorder == nil || deps.Log == nil || len(deps.Tunnels) == 0 {
 		return nil, errors.New("make provider: a client, an owner, a recorder, a logger and at least one tunnel are needed")
 	}
+	history, err := newHistory(cfg.HistoryLimit)
+	errs := []error{err}
 	p := &Provider{
 		cfg: cfg, deps: deps, log: deps.Log, meter: deps.Meter,
-		tunnels: map[string]tunnel.Tunnel{}, envs: map[string]bool{},
-		bases: newRegistry(), ready: make(chan struct{}),
+		tunnels: tunnels{}, envs: map[string]bool{},
+		bases: newRegistry(), history: history, ready: make(chan struct{}),
 	}
 	if p.meter == nil {
 		p.meter = NoMeter
@@ -104,85 +94,94 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	for _, t := range deps.Tunnels {
 		p.tunnels[t.Name()] = t
 	}
-	var errs []error
 	for _, env := range deps.Envs {
 		errs = append(errs, plan.CheckEnv(env))
 		p.envs[env] = true
 	}
-	p.queue = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](
-		retryFirst, retryMax))
-	p.nodes = newNodeCache(deps.Client)
-	p.shown = newFacade(newPodInformer(deps.Client), p.nodes.address)
-	p.pods, p.fence = newPodStore(p), newFence()
-	var err error
-	p.failures, err = lru.New[failureKey, plan.Failure](cfg.Remembered)
-	errs = append(errs, err)
-	p.installed, err = lru.New[tunnel.BaseID, map[tunnel.ModuleKey]bool](cfg.Remembered)
-	errs = append(errs, err)
-	p.refused, err = lru.New[tunnel.BaseID, struct{}](cfg.Remembered)
-	errs = append(errs, err)
-	p.unheard, err = lru.New[tunnel.BaseID, time.Time](cfg.Remembered)
-	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("make provider: %w", err)
 	}
+	p.queue = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](
+		retryBase, retryMax))
+	p.nodes = newNodes(deps.Client, p.meter)
+	p.pods = pods.New(
+		pods.Deps{Client: deps.Client, Recorder: deps.Recorder, Meter: p.meter, Log: p.log, Workers: cfg.Workers},
+		pods.Hooks{Wake: p.podsChanged, MayWrite: p.mayWrite, Address: p.nodes.address},
+	)
 	return p, nil
 }
 
 const (
-	// A base whose work failed is worked on again after retryFirst, doubled each
+	// A base whose work failed is worked on again after retryBase, doubled each
 	// time up to retryMax.
-	retryFirst = 50 * time.Millisecond
-	retryMax   = 30 * time.Second
+	retryBase = 50 * time.Millisecond
+	retryMax  = 30 * time.Second
 )
 
-// Run serves until ctx ends, and returns when all that it started has ended.
+// Run serves until ctx ends, and returns when all that it started has ended. It returns
+// an error only for what no retry can mend.
 func (p *Provider) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer cancel()
+	defer cancel(nil)
 	defer p.queue.ShutDown()
 
-	if err := p.watchNodes(); err != nil {
+	if err := p.nodes.watch(p.nodeChanged, p.nodeDeleted); err != nil {
 		return err
 	}
 	wg.Go(func() { p.nodes.informer.RunWithContext(ctx) })
-	wg.Go(func() { p.shown.informer.RunWithContext(ctx) })
-	if !cache.WaitForCacheSync(ctx.Done(), p.nodes.informer.HasSynced, p.shown.informer.HasSynced) {
-		return ctx.Err()
-	}
-	p.adopt()
-	close(p.ready)
-
-	controller, err := p.newPodController()
-	if err != nil {
-		return err
-	}
-	failed := make(chan error, 1)
-	wg.Go(func() {
-		if err := controller.Run(ctx, p.cfg.Workers); err != nil {
-			failed <- fmt.Errorf("run pod controller: %w", err)
+	wg.Go(func() { cancel(p.pods.Run(ctx)) })
+	if cache.WaitForCacheSync(ctx.Done(), p.nodes.informer.HasSynced, p.pods.HasSynced) {
+		p.adopt()
+		close(p.ready)
+		for range p.cfg.Workers {
+			wg.Go(func() { p.work(ctx) })
 		}
-	})
-	wg.Go(func() { p.fence.run(ctx, p.deps.Client, p.log) })
-	for range p.cfg.Workers {
-		wg.Go(func() { p.work(ctx) })
+		<-ctx.Done()
 	}
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-failed:
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
 	}
+	return nil
 }
 
 // Ready is closed once the caches are synced and the Nodes that are there were
 // adopted.
 func (p *Provider) Ready() <-chan struct{} { return p.ready }
+
+// podsChanged queues the base on a Node, whose pods changed. It does not block.
+func (p *Provider) podsChanged(node string) {
+	if r := p.bases.onNode(node); r != nil {
+		r.inbox.unsettle()
+		p.queue.Add(r.id)
+	}
+}
+
+// mayWrite says whether the claim of the base on a Node is held now.
+func (p *Provider) mayWrite(node string) bool {
+	r := p.bases.onNode(node)
+	if r == nil {
+		return false
+	}
+	right, _ := p.right(r.id)
+	return right == lifecycle.Valid
+}
+
+// nodeChanged queues the base whose Node differs from before; nodeDeleted one whose Node
+// is no more.
+func (p *Provider) nodeChanged(node *corev1.Node) {
+	if r := p.bases.onNode(node.Name); r != nil {
+		p.queue.Add(r.id)
+	}
+}
+
+func (p *Provider) nodeDeleted(node *corev1.Node) {
+	if r := p.bases.onNode(node.Name); r != nil {
+		r.inbox.nodeDeleted(node.UID)
+		p.queue.Add(r.id)
+	}
+}
 
 // HasNode says whether a base has a Node.
 func (p *Provider) HasNode(id tunnel.BaseID) bool {
@@ -192,8 +191,8 @@ func (p *Provider) HasNode(id tunnel.BaseID) bool {
 
 // LeaseLabels gives the labels by which a base's Lease is to be found.
 func (p *Provider) LeaseLabels(id tunnel.BaseID) map[string]string {
-	if b := p.bases.get(id); b != nil {
-		return plan.LeaseLabels(b.first)
+	if r := p.bases.get(id); r != nil {
+		return plan.LeaseLabels(r.first)
 	}
 	return nil
 }
@@ -201,26 +200,6 @@ func (p *Provider) LeaseLabels(id tunnel.BaseID) map[string]string {
 // Changed is to be called when a claim was gained or lost or is about to be handed
 // over. It returns at once.
 func (p *Provider) Changed(id tunnel.BaseID) { p.queue.Add(id) }
-
-// adopt makes records of the bases whose Nodes exist, so that they are polled
-// even if their heartbeats stopped for good.
-func (p *Provider) adopt() {
-	for _, obj := range p.nodes.informer.GetStore().List() {
-		node := obj.(*corev1.Node)
-		beat, installed, err := plan.Adopt(node)
-		if err != nil || !p.envs[beat.Base.Env] || p.tunnels[beat.Tunnel] == nil {
-			p.log.Debug("node left alone", zap.String("node", node.Name), zap.Error(err))
-			continue
-		}
-		b := p.bases.add(beat.Base, func() *base {
-			b := newBase(beat.Base, node.Name, beat, installed)
-			b.notReady = plan.NotReadyOf(node)
-			return b
-		})
-		p.queue.Add(b.id)
-	}
-	p.log.Info("nodes adopted", zap.Int("count", len(p.bases.all())))
-}
 
 func (p *Provider) work(ctx context.Context) {
 	for {
@@ -240,7 +219,7 @@ func (p *Provider) workOn(ctx context.Context, id tunnel.BaseID) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
-		p.log.Warn("base not synced", zap.Stringer("base", id), zap.Error(err))
+		p.log.Warn("sync failed, retrying", zap.Stringer("base", id), zap.Error(err))
 		p.queue.AddRateLimited(id)
 	default:
 		p.queue.Forget(id)
@@ -253,18 +232,18 @@ func (p *Provider) workOn(ctx context.Context, id tunnel.BaseID) {
 // Census counts the bases as they are now.
 func (p *Provider) Census() Census {
 	c := Census{Queued: p.queue.Len()}
-	for _, b := range p.bases.all() {
-		s := b.lastSummary()
+	for _, r := range p.bases.all() {
+		s := r.inbox.lastSummary()
 		switch {
-		case !s.owned:
+		case !s.Served:
 			continue
-		case s.ready:
+		case s.Ready:
 			c.Ready++
 		default:
 			c.NotReady++
 		}
-		c.Modules += s.modules
-		c.Strangers += s.strangers
+		c.Modules += s.Modules
+		c.Unmanaged += s.Unmanaged
 	}
 	return c
 }

@@ -1,234 +1,158 @@
 package provider
 
 import (
-	"cmp"
 	"context"
-	"maps"
 	"time"
 
 	"go.uber.org/zap"
-	corev1 "k8s.io/api/core/v1"
 
+	"module-controller/provider/lifecycle"
 	"module-controller/provider/plan"
+	"module-controller/provider/pods"
 	"module-controller/shard"
 	"module-controller/tunnel"
 )
 
-// sync looks at all that is known of a base and does what follows from it. It
-// returns how long until it should look again if nothing happens.
+// sync is one look at a base: observe, decide, perform. It returns how long until the
+// next one if nothing happens.
 func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, error) {
-	b := p.bases.get(id)
-	if b == nil {
-		if b = p.adoptClaimed(id); b == nil {
-			return 0, nil
-		}
-	}
-	m := b.take()
-	b.absorb(m)
-	now := time.Now()
-	if !b.owned && p.vanished(b, now) {
-		p.bases.remove(b)
+	seen, known := p.observe(id)
+	if !known {
 		return 0, nil
 	}
-	claim, held := p.claimOf(b)
-	if !held {
-		return p.cfg.GoneAfter, nil // the owner says when that changes
-	}
-	if !b.owned {
-		p.serve(b, claim, now)
-	}
-	if claim.Phase == shard.Forced || claim.Phase == shard.Draining && b.yielded {
-		return p.yield(b), nil
-	}
-	b.yielded = false
-	if claim.Since.After(b.adopted) { // who might not ask must not wonder that nobody answered
-		b.adopted, b.unanswered = claim.Since, time.Time{}
-	}
-	conflict, conflictEnds := m.origins.conflict(now, p.cfg.StaleAfter)
-	if b.takenOver != nil && conflict == "" {
-		return 0, p.replaceApplication(ctx, b)
-	}
-	p.chooseTunnel(b, now)
-	p.follow(b)
-	age := p.ageOf(b, now, conflict)
-	if age.Gone {
-		return 0, p.retire(ctx, b, "the base was not heard for too long")
-	}
-	p.noteAge(b, age, conflict)
+	do := seen.base.Turn(seen.facts)
+	return p.perform(ctx, seen, do)
+}
 
-	seen := p.shown.version() // read before the pods are: they are at least as new
-	pods := p.pods.onNode(b.node)
-	out := plan.Modules(p.inputOf(b, now, age, conflict, pods))
-	if !idle(out) && !p.seesPods(ctx, b, seen, pods) {
-		out = withheld(b, out, now)
+// observation is a base and all that was seen of it.
+type observation struct {
+	*entry
+	facts lifecycle.Facts
+	// version is a resource version that the cache of pods had reached before Pods were
+	// read from it.
+	version string
+}
+
+// observe reads everything that a base's Turn needs, without I/O. It is false for a base
+// that this process does not know, or knows no more.
+func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
+	r := p.bases.get(id)
+	if r == nil {
+		if r = p.adoptClaimed(id); r == nil {
+			return observation{}, false
+		}
 	}
-	p.remember(b, out)
-	commands := p.affordable(b, claim, now, out)
-	b.installed = b.withInstalled(commands)
-	noteDue := b.noteInstalled(now, claim.Phase >= shard.Draining)
-	if err := p.ensureNode(ctx, b, age, now, pods); err != nil {
-		p.show(ctx, b, out) // what has ended is told nowhere else
+	o := observation{entry: r}
+	in := &o.facts
+	in.Mail, in.Links, in.Node, in.Now = r.inbox.take(), p.bases.allLinks(), p.nodes.get(r.node), time.Now()
+	if r.base.Vanished(*in) { // before the claim is asked for: asking makes a Lease
+		p.bases.remove(r)
+		return o, false
+	}
+	in.Right, in.Claim = p.right(id)
+	in.Now = time.Now()
+	if in.Right == lifecycle.Valid {
+		o.version = p.pods.Version()
+		in.Current = p.pods.Freshness(r.node, o.version, in.Now) == pods.Current
+		in.Writing, in.Pods = p.pods.Writing(r.node), p.pods.On(r.node)
+		in.Failures = p.history.recall(id, in.Pods)
+	}
+	return o, true
+}
+
+// right says what this replica may do for a base. Asking registers interest in it.
+func (p *Provider) right(id tunnel.BaseID) (lifecycle.Right, shard.Claim) {
+	claim, valid := p.deps.Owner.Claim(id)
+	switch {
+	case valid:
+		return lifecycle.Valid, claim
+	case p.deps.Owner.Held(id):
+		return lifecycle.Lapsed, shard.Claim{}
+	}
+	return lifecycle.NotOurs, shard.Claim{}
+}
+
+// perform does what a Turn said, from top to bottom. Where the Node cannot be written no
+// command is sent, for the Node is to tell of what is installed; the rest is done.
+func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Actions) (time.Duration, error) {
+	p.take(o, do)
+	p.follow(o.entry, do.Talk)
+	p.note(o.entry, do.Changed)
+	if do.Retire != nil {
+		return 0, p.retire(ctx, o.entry, *do.Retire)
+	}
+	p.history.remember(o.id, do.Remember)
+	err := p.writeNode(ctx, o.entry, do.Write)
+	if err == nil {
+		p.send(ctx, o.entry, do)
+	}
+	p.writePods(ctx, o, do.Write)
+	do.Next = earlier(do.Next, p.ask(ctx, o.entry, do.Talk.Ask))
+	if err != nil {
 		return 0, err
 	}
-	p.shown.claim(b.node)
-	if still, held := p.deps.Owner.Claim(id); held && still.Phase < shard.Draining && still.Epoch == claim.Epoch {
-		p.send(ctx, b, claim, commands) // the write of the Node may have taken long
-	}
-	p.show(ctx, b, out)
-	if claim.Phase >= shard.Draining {
-		return p.leave(ctx, b, now, out), nil
-	}
-	needed := out.Ask || !p.heardOverThisLink(b)
-	p.poll(ctx, b, now, needed)
-	b.summarize(out)
-	if len(out.Commands) == 0 && len(b.attempts) == 0 && !out.Ask {
-		b.settle(b.modules)
-	}
-	return p.nextLook(b, now, needed, out.Next, age.Next, conflictEnds, noteDue), nil
+	return p.end(ctx, o, do), nil
 }
 
-func (p *Provider) ageOf(b *base, now time.Time, conflict string) plan.Age {
-	link := p.bases.link(b.beat.Tunnel)
-	return plan.AgeOf(plan.AgeInput{
-		Now: now, Heard: b.heardAt, Adopted: b.adopted, Unanswered: b.unanswered, Was: b.notReady, Conflict: conflict,
-		LinkUp: link.Up, LinkSince: link.Since,
-		StaleAfter: p.cfg.StaleAfter, AnswerAfter: p.cfg.AnswerAfter,
-		GoneAfter: p.cfg.GoneAfter, LinkGrace: p.cfg.LinkGrace,
-	})
+// take stops and begins to serve the Node's pods.
+func (p *Provider) take(o observation, do lifecycle.Actions) {
+	if do.LetGo {
+		p.pods.Forget(o.node)
+	}
+	if do.Begin {
+		p.pods.Serve(o.node, o.facts.Now)
+	}
 }
 
-// noteAge logs and counts what changed in a base's readiness.
-func (p *Provider) noteAge(b *base, age plan.Age, conflict string) {
-	if conflict != "" && b.notReady != plan.ReasonIdentityConflict {
+// note logs and counts a change of readiness.
+func (p *Provider) note(r *entry, c *lifecycle.Change) {
+	if c == nil {
+		return
+	}
+	if c.Is == plan.ReasonIdentityConflict {
 		p.meter.Conflict()
-		p.deps.Recorder.Event(nodeRef(b), corev1.EventTypeWarning, plan.ReasonIdentityConflict, conflict)
 	}
-	if age.NotReady != b.notReady {
-		p.log.Info("base readiness changed", zap.Stringer("base", b.id), zap.String("reason", age.NotReady), zap.String("was", b.notReady))
-	}
-	b.notReady = age.NotReady
+	p.log.Info("base readiness changed", zap.Stringer("base", r.id), zap.String("reason", c.Is), zap.String("was", c.Was))
 }
 
-func (p *Provider) inputOf(b *base, now time.Time, age plan.Age, conflict string, pods []plan.Pod) plan.Input {
-	p.recall(b, pods)
-	return plan.Input{
-		Now: now, BaseID: b.id, IP: b.beat.IP,
-		Live:     p.heardOverThisLink(b) && age.NotReady != plan.ReasonBaseSilent,
-		Conflict: conflict,
-		Since:    b.adopted, LinkSince: p.bases.link(b.beat.Tunnel).Since,
-		Seen:   plan.Seen{Modules: b.modules, Listed: b.listed, Partial: b.inert, Features: b.features, Started: b.started},
-		Memory: b.memory(),
-		Pods:   pods, Config: p.cfg.Plan,
+// end says that a base is drained or settled, and gives how long until the next look.
+func (p *Provider) end(ctx context.Context, o observation, do lifecycle.Actions) time.Duration {
+	if do.NeedCurrent && p.confirm(ctx, o) {
+		do.Next = o.facts.Now
 	}
+	if do.Drained {
+		p.deps.Owner.Drained(o.id)
+	}
+	if do.Settled {
+		o.inbox.settle(o.base.Modules())
+	}
+	o.inbox.summarize(do.Summary)
+	if !do.Next.After(o.facts.Now) {
+		p.queue.Add(o.id) // it is looked at again when this look is over
+		return 0
+	}
+	return max(time.Until(do.Next), minWait)
 }
 
-// memory is what the planner wants to know again.
-func (b *base) memory() plan.Memory {
-	return plan.Memory{Attempts: b.attempts, Failures: b.failures, Installed: b.installed, Unmanaged: b.unwanted}
+// minWait bounds how often a base is looked at by itself, whatever is due.
+const minWait = 10 * time.Millisecond
+
+// confirm asks the API server whether the pods that were seen are as new as the claim.
+func (p *Provider) confirm(ctx context.Context, o observation) bool {
+	fresh, err := p.pods.Confirm(ctx, o.node, o.version, o.facts.Pods, o.facts.Now)
+	if err != nil {
+		p.log.Info("cannot read pods", zap.Stringer("base", o.id), zap.Error(err))
+	}
+	return fresh == pods.Current
 }
 
-// heardOverThisLink says whether our link is up and the base was heard since it
-// came up: a command sent before the base is back at the broker too would be lost.
-func (p *Provider) heardOverThisLink(b *base) bool {
-	link := p.bases.link(b.beat.Tunnel)
-	return link.Up && b.heardAt.After(link.Since)
-}
-
-// recall takes back what was remembered of failures of modules that had no pod,
-// for pods that want them again.
-func (p *Provider) recall(b *base, pods []plan.Pod) {
-	for _, pod := range pods {
-		for _, key := range plan.Wanted(pod.Pod) {
-			if _, known := b.failures[key]; known {
-				continue
-			}
-			if f, ok := p.failures.Get(failureKey{b.id, key}); ok {
-				b.failures[key] = f
-			}
-		}
+// earlier gives the earlier of two times that are not zero.
+func earlier(a, b time.Time) time.Time {
+	switch {
+	case a.IsZero():
+		return b
+	case b.IsZero(), a.Before(b):
+		return a
 	}
-}
-
-// remember keeps what the planner wants kept, and moves failures that no pod
-// waits for to the bounded memory.
-func (p *Provider) remember(b *base, out plan.Output) {
-	b.attempts, b.installed, b.unwanted = out.Memory.Attempts, out.Memory.Installed, out.Memory.Unmanaged
-	wanted := map[tunnel.ModuleKey]bool{}
-	for _, s := range out.Statuses {
-		for _, key := range plan.Wanted(s.Pod.Pod) {
-			wanted[key] = true
-		}
-	}
-	b.failures = maps.Clone(out.Memory.Failures)
-	for key, f := range out.Memory.Failures {
-		if !wanted[key] {
-			p.failures.Add(failureKey{b.id, key}, f)
-			delete(b.failures, key)
-		}
-	}
-	if b.attempts == nil {
-		b.attempts = map[string]plan.Attempt{}
-	}
-	if b.failures == nil {
-		b.failures = map[tunnel.ModuleKey]plan.Failure{}
-	}
-	if b.installed == nil {
-		b.installed = map[tunnel.ModuleKey]bool{}
-	}
-}
-
-// affordable gives the commands that may be sent now: the base's cap is kept, and
-// the claim outlives the time in which they act.
-func (p *Provider) affordable(b *base, claim shard.Claim, now time.Time, out plan.Output) []plan.Planned {
-	if claim.Phase >= shard.Draining || !claim.Outlives(now) {
-		return nil // what leaves later than that is refused where it leaves
-	}
-	room := max(p.cfg.CommandsPerBase-b.underWay()-out.Inherited, 0)
-	return out.Commands[:min(room, len(out.Commands))]
-}
-
-// nextLook is how long until something changes by itself. Whatever is heard wakes
-// the base before that.
-func (p *Provider) nextLook(b *base, now time.Time, needed bool, times ...time.Time) time.Duration {
-	if p.bases.link(b.followed.Tunnel).Up { // when it is up again, all bases are looked at
-		times = append(times, p.listDue(b, needed), p.healthDue(b))
-	}
-	if patience := b.adopted.Add(healthPatience); b.touched.IsZero() && now.Before(patience) {
-		times = append(times, patience)
-	} else {
-		times = append(times, cmp.Or(b.touched, now).Add(p.cfg.NodeEvery))
-	}
-	var next time.Time
-	for _, t := range times {
-		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
-			next = t
-		}
-	}
-	return max(next.Sub(now), minLook)
-}
-
-// minLook bounds how often a base is looked at by itself, whatever is due.
-const minLook = 10 * time.Millisecond
-
-// runningMemory is the memory that pods request whose modules serve on the base.
-func runningMemory(pods []plan.Pod) int64 {
-	var sum int64
-	for _, pod := range pods {
-		if pod.Gone || !podReady(pod.Pod) {
-			continue
-		}
-		for _, c := range pod.Spec.Containers {
-			sum += c.Resources.Requests.Memory().Value()
-		}
-	}
-	return sum
-}
-
-func podReady(pod *corev1.Pod) bool {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.ContainersReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
+	return b
 }

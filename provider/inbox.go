@@ -1,0 +1,98 @@
+package provider
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"module-controller/provider/lifecycle"
+	"module-controller/tunnel"
+)
+
+// inbox is the part of a base's record that any goroutine may touch: tunnels and caches
+// fill the mailbox, gauges read the summary.
+type inbox struct {
+	mu sync.Mutex
+	// mu guards what follows
+	mailbox lifecycle.Mailbox
+	summary lifecycle.Summary
+}
+
+// take empties the mailbox.
+func (i *inbox) take() lifecycle.Mail {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.mailbox.Take()
+}
+
+// heartbeat records one and says whether a worker should look.
+func (i *inbox) heartbeat(h tunnel.Heartbeat) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.mailbox.Heartbeat(h)
+}
+
+// report records one and says whether a worker should look.
+func (i *inbox) report(r tunnel.Report) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.mailbox.Report(r)
+}
+
+// nodeDeleted records that the base's Node was deleted.
+func (i *inbox) nodeDeleted(uid types.UID) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.mailbox.NodeDeleted(uid)
+}
+
+// inherit takes over where the record before heard its base from.
+func (i *inbox) inherit(o lifecycle.Origins) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.mailbox.Inherit(o)
+}
+
+// asked records that a list was asked for; forgetRequests that none will come.
+func (i *inbox) asked(at time.Time) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.mailbox.Asked(at)
+}
+
+func (i *inbox) forgetRequests() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.mailbox.ForgetRequests()
+}
+
+// settle lets the mailbox wake nobody while the same modules are listed; unsettle ends
+// that.
+func (i *inbox) settle(modules []tunnel.Module) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.mailbox.Settle(modules)
+}
+
+func (i *inbox) unsettle() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.mailbox.Unsettle()
+}
+
+// summarize records what a Turn found, for gauges; nil leaves what is there.
+func (i *inbox) summarize(s *lifecycle.Summary) {
+	if s == nil {
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.summary = *s
+}
+
+func (i *inbox) lastSummary() lifecycle.Summary {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.summary
+}

@@ -1,0 +1,192 @@
+package lifecycle
+
+import (
+	"errors"
+	"time"
+
+	"module-controller/provider/plan"
+	"module-controller/tunnel"
+)
+
+// talk is the state of the conversation with the base over its tunnel. All of it belongs
+// to the claim under which the base is served.
+type talk struct {
+	// followed is the heartbeat that the tunnel was given; its Base is empty while the
+	// base is not followed.
+	followed tunnel.Heartbeat
+	// listAsked and healthAsked are when these were last asked for; zero means ask at
+	// once, or at askAgain.
+	listAsked, healthAsked time.Time
+	// askAgain is when a base is asked again that its tunnel does not hear yet; zero
+	// otherwise.
+	askAgain time.Time
+	// notFollowed is how many requests in a row its tunnel could not send yet.
+	notFollowed int
+	// unanswered is when the first request was sent since the base last answered.
+	unanswered time.Time
+	// reachable: our link is up and the base was heard since it came up. A message sent
+	// before the base is back at the broker too would be lost.
+	reachable bool
+	// owed is how many lists were asked for that have not come.
+	owed int
+}
+
+// Talk is what is said to the base and its tunnel, in this order.
+type Talk struct {
+	Unfollow string            // the tunnel that is to forget the base; empty for none
+	Follow   *tunnel.Heartbeat // what the base's tunnel is to know; nil while it knows
+	Send     []plan.Planned    // commands, with request ids
+	Ask      []tunnel.Verb     // requests that change nothing; the first that is not followed ends them
+}
+
+const (
+	// askBase is the pause before a module list is asked for again when it is needed and
+	// has not come; it doubles with each list that is owed.
+	askBase = 300 * time.Millisecond
+	// A base that its tunnel does not hear yet is asked again after followPause, doubled
+	// each time up to followPauseMax.
+	followPause    = 20 * time.Millisecond
+	followPauseMax = time.Second
+)
+
+// route chooses the tunnel that the base is followed through, and tells that tunnel where
+// the base is when that changed.
+func (b *Base) route(in Facts) Talk {
+	var t Talk
+	switch followed := b.talk.followed; {
+	case followed.Base != b.id: // not followed yet
+	case followed.Tunnel == b.about.heartbeat.Tunnel:
+	case b.hears(in, followed.Tunnel):
+		b.keepTunnel()
+	default:
+		t.Unfollow = followed.Tunnel
+		b.talk.followed = tunnel.Heartbeat{}
+		b.seen.Features, b.talk.listAsked, b.talk.healthAsked = tunnel.Features{}, time.Time{}, time.Time{}
+	}
+	if h := b.about.heartbeat; h.Restarted || addressOf(h) != addressOf(b.talk.followed) {
+		t.Follow = &h
+		b.about.heartbeat.Restarted = false
+		b.talk.followed = b.about.heartbeat
+	}
+	link := in.Links[b.about.heartbeat.Tunnel]
+	b.talk.reachable = link.Up && b.about.lastSeen.After(link.Since)
+	return t
+}
+
+// hears says whether a tunnel is up and heard the base within StaleAfter. While the one
+// that is followed does, the base stays with it.
+func (b *Base) hears(in Facts, tunnelName string) bool {
+	return in.Links[tunnelName].Up && in.Now.Sub(b.about.seenBy[tunnelName]) < b.cfg.StaleAfter
+}
+
+// keepTunnel takes the description of the base from another tunnel's heartbeat, and how
+// it is reached from the followed one's.
+func (b *Base) keepTunnel() {
+	keep, latest := b.talk.followed, b.about.heartbeat
+	keep.Name, keep.Version, keep.Cluster = latest.Name, latest.Version, latest.Cluster
+	keep.IP, keep.Hostname = latest.IP, latest.Hostname
+	b.about.heartbeat = keep
+}
+
+// address is where a tunnel reaches a base.
+type address struct {
+	base   tunnel.BaseID
+	tunnel string
+	ip     string
+	port   int
+}
+
+func addressOf(h tunnel.Heartbeat) address { return address{h.Base, h.Tunnel, h.IP, h.Port} }
+
+// asks gives the requests that are due, and counts them as sent.
+func (b *Base) asks(in Facts, needed bool) []tunnel.Verb {
+	if !in.Links[b.talk.followed.Tunnel].Up {
+		return nil
+	}
+	var due []tunnel.Verb
+	if !in.Now.Before(b.listDue(needed)) {
+		b.talk.listAsked = in.Now
+		b.talk.owed++
+		due = append(due, tunnel.ListModules)
+	}
+	if !in.Now.Before(b.healthDue()) {
+		b.talk.healthAsked = in.Now
+		due = append(due, tunnel.ReadHealth)
+	}
+	return due
+}
+
+// listDue is when the module list should be asked for next. Needed says that something
+// waits for it.
+func (b *Base) listDue(needed bool) time.Time {
+	if b.talk.listAsked.IsZero() {
+		return b.firstAsk()
+	}
+	pause := b.cfg.ListEvery
+	if needed {
+		pause = min(askBase<<min(b.talk.owed, maxRequests), pause)
+	}
+	return b.talk.listAsked.Add(pause)
+}
+
+// healthDue is when the health should be asked for next.
+func (b *Base) healthDue() time.Time {
+	switch {
+	case b.talk.healthAsked.IsZero():
+		return b.firstAsk()
+	case b.seen.health == nil:
+		return b.talk.healthAsked.Add(min(b.cfg.ListEvery, b.cfg.HealthEvery))
+	}
+	return b.talk.healthAsked.Add(b.cfg.HealthEvery)
+}
+
+// firstAsk is when a base is asked that was not asked yet.
+func (b *Base) firstAsk() time.Time {
+	if b.talk.askAgain.IsZero() {
+		return b.since
+	}
+	return b.talk.askAgain
+}
+
+// Asked takes in what became of a request that Actions.Talk.Ask named. It gives when the
+// base is to be looked at again for it; the zero time means not for that.
+func (b *Base) Asked(at time.Time, err error) (again time.Time) {
+	t := &b.talk
+	if errors.Is(err, tunnel.ErrNotFollowed) {
+		t.listAsked, t.healthAsked, t.owed = time.Time{}, time.Time{}, 0
+		t.askAgain = at.Add(min(followPause<<min(t.notFollowed, 10), followPauseMax))
+		t.notFollowed++
+		t.owes(at) // a broker may refuse the subscription for ever
+		return t.askAgain
+	}
+	t.notFollowed, t.askAgain = 0, time.Time{}
+	if err == nil {
+		t.owes(at)
+	}
+	return time.Time{}
+}
+
+// Sent takes in that a command of Actions.Talk.Send is on its way. One that is not is
+// planned anew.
+func (b *Base) Sent(c plan.Planned, at time.Time) {
+	before := make([]tunnel.ModuleKey, 0, len(b.seen.Modules))
+	for _, m := range b.seen.Modules {
+		before = append(before, m.ModuleKey)
+	}
+	b.ledger.Attempts[c.Module.Name] = plan.Attempt{Command: c.Command, Pod: c.Pod, Sent: at, Before: before}
+	b.talk.owes(at)
+}
+
+// owes notes that the base has a request to answer. What is sent to one that is not
+// reachable may be lost, and proves nothing.
+func (t *talk) owes(since time.Time) {
+	if !t.reachable {
+		return
+	}
+	if t.unanswered.IsZero() {
+		t.unanswered = since
+	}
+}
+
+// Tunnel is the name of the tunnel that the base is followed through; empty for none.
+func (b *Base) Tunnel() string { return b.talk.followed.Tunnel }

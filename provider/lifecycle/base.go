@@ -1,0 +1,222 @@
+package lifecycle
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"module-controller/provider/plan"
+	"module-controller/tunnel"
+)
+
+// Base is what this replica knows of one base, and how far the base has come here.
+type Base struct {
+	cfg  Config // completed; never changed
+	id   tunnel.BaseID
+	name string // of its Node and its Lease
+
+	// phase is changed by become only.
+	phase Phase
+	// epoch is that of the claim under which the base is served. What is in ledger was
+	// done under it.
+	epoch int32
+	// since is when this process first knew the base, began to serve it, or could act
+	// again after a lapse. Silence and unanswered requests from before do not count.
+	since time.Time
+
+	about  about
+	seen   seen
+	talk   talk
+	ledger ledger
+	node   nodeCopy
+}
+
+// about is who the base says it is, and when it was last heard. It is kept while the
+// base is foreign.
+type about struct {
+	// heartbeat is the base's latest description of itself. Its Restarted holds until
+	// the tunnel was told.
+	heartbeat tunnel.Heartbeat
+	// reused is the description of another application that has the base's address now;
+	// nil for none. While it is set, heartbeat stays that of the application before.
+	reused *tunnel.Heartbeat
+	// lastSeen is when its last message came; zero for none yet.
+	lastSeen time.Time
+	// seenBy is the same for each tunnel.
+	seenBy map[string]time.Time
+}
+
+// seen is what the base reported of its process. A restart empties it but for features.
+type seen struct {
+	plan.Seen
+	health *tunnel.Health
+}
+
+// New makes the record of a base that this process heard, or whose Node it found.
+// Installed is what is remembered of modules that were installed on it.
+func New(cfg Config, id tunnel.BaseID, name string, h tunnel.Heartbeat, installed map[tunnel.ModuleKey]bool, now time.Time) *Base {
+	b := &Base{cfg: cfg, id: id, name: name, about: about{heartbeat: h, seenBy: map[string]time.Time{}}}
+	b.reset(installed, now)
+	return b
+}
+
+// reset forgets what was learned of the base under another claim, or by hearsay.
+func (b *Base) reset(installed map[tunnel.ModuleKey]bool, now time.Time) {
+	b.since = now
+	b.seen, b.talk, b.node = seen{}, talk{}, nodeCopy{}
+	b.ledger = newLedger(installed)
+}
+
+// Phase is how far the base has come.
+func (b *Base) Phase() Phase { return b.phase }
+
+// Modules are the ones that the base listed last. They must not be changed.
+func (b *Base) Modules() []tunnel.Module { return b.seen.Modules }
+
+// become changes the phase and resets what depends on it: what was followed, asked and
+// owed was so under a claim.
+func (b *Base) become(p Phase) {
+	if !p.served() {
+		b.talk = talk{}
+	}
+	b.phase = p
+}
+
+// release ends serving the base, and gives the tunnel that is to unfollow it; empty for
+// none.
+func (b *Base) release(to Phase) (unfollow string) {
+	unfollow = b.talk.followed.Tunnel
+	b.become(to)
+	return unfollow
+}
+
+// begin starts to serve the base under a claim. What this process knew of it may be
+// wrong: somebody else served it. The Node tells what whoever served it knew.
+func (b *Base) begin(in Facts) {
+	if in.Now.Sub(b.about.lastSeen) >= b.cfg.StaleAfter {
+		b.about.lastSeen = time.Time{} // whoever served it knows better
+	}
+	latest := b.about.heartbeat
+	if b.about.reused != nil {
+		latest = *b.about.reused
+	}
+	b.reset(b.ledger.Installed, in.Now)
+	b.epoch = in.Claim.Epoch
+	b.about.heartbeat, b.about.reused = latest, nil
+	b.become(Serving)
+	if in.Node != nil {
+		b.adopt(in.Node, latest, in.Now)
+	}
+}
+
+// adopt goes on where the Node says that whoever served the base before stopped. What
+// the base said of itself meanwhile may be another application's word.
+func (b *Base) adopt(node *corev1.Node, latest tunnel.Heartbeat, now time.Time) {
+	b.node.notReady = plan.NotReadyOf(node)
+	if b.node.notReady == plan.ReasonBaseNotAnswering {
+		b.talk.unanswered = now // until it answers
+	}
+	beat, installed, err := plan.Adopt(node)
+	if err != nil {
+		return // not a base's Node: its description is written anew
+	}
+	b.about.heartbeat = beat
+	b.ledger = newLedger(installed)
+	if !b.about.lastSeen.IsZero() {
+		b.absorbHeartbeat(latest)
+	}
+}
+
+// absorb takes in what the base reported. The order is the rule: who it is comes before
+// what it says, and a restart after the answers of the process before and before the
+// list of the new one.
+func (b *Base) absorb(m Mail) {
+	b.about.see(m)
+	if m.Answered {
+		b.talk.unanswered = time.Time{}
+	}
+	if m.Heartbeat != nil {
+		h := *m.Heartbeat
+		h.Restarted = m.Restarted
+		b.absorbHeartbeat(h)
+	}
+	if m.Features != nil {
+		b.seen.Features = *m.Features
+	}
+	if m.Health != nil {
+		b.absorbHealth(*m.Health, m.LastSeen)
+	}
+	for name, r := range m.Answers {
+		b.ledger.absorb(name, r)
+	}
+	if m.Restarted {
+		b.restarted(m.LastSeen)
+		m.List = nil // it may be of the process before
+	}
+	if m.List != nil {
+		b.seen.absorbList(*m.List)
+	}
+	b.talk.owed = m.Owed
+	b.node.lost(m.NodeLost)
+}
+
+func (a *about) see(m Mail) {
+	if m.LastSeen.IsZero() {
+		return
+	}
+	a.lastSeen = m.LastSeen
+	for name, at := range m.SeenBy {
+		a.seenBy[name] = at
+	}
+}
+
+// application is what tells two applications at one address apart.
+func application(h tunnel.Heartbeat) [2]string { return [2]string{h.Name, h.Cluster} }
+
+// absorbHeartbeat follows the base's description of itself. Another name or cluster is
+// another application, which is not served as if it were the one before.
+func (b *Base) absorbHeartbeat(h tunnel.Heartbeat) {
+	switch {
+	case b.about.heartbeat.Tunnel == "": // nothing is known of the one before
+	case application(b.about.heartbeat) != application(h):
+		b.about.reused = &h
+		return
+	}
+	b.about.reused, b.about.heartbeat = nil, h
+}
+
+// absorbHealth notices a restart by an uptime that fell. An uptime of zero means that
+// the base did not say.
+func (b *Base) absorbHealth(h tunnel.Health, at time.Time) {
+	was := b.seen.health
+	b.seen.health = &h
+	if h.Uptime <= 0 {
+		return
+	}
+	if was != nil && h.Uptime < was.Uptime {
+		b.restarted(at)
+	}
+	b.seen.Started = at.Add(-h.Uptime)
+}
+
+// restarted forgets what the base's last process knew.
+func (b *Base) restarted(at time.Time) {
+	b.seen = seen{Seen: plan.Seen{Started: at, Features: b.seen.Features, Partial: b.seen.Partial}}
+	b.talk.listAsked, b.talk.healthAsked = time.Time{}, time.Time{}
+	for name, a := range b.ledger.Attempts {
+		a.Restarted = true
+		b.ledger.Attempts[name] = a
+	}
+}
+
+// absorbList takes a list in, unless it was asked for before the one that is known.
+func (s *seen) absorbList(r tunnel.Report) {
+	switch {
+	case r.Asked.IsZero(): // nobody asked: it proves what is there, but not since when
+	case r.Asked.Before(s.Listed):
+		return // it was on its way for longer than a later one
+	default:
+		s.Listed = r.Asked
+	}
+	s.Modules, s.Partial = r.Modules, r.Partial
+}

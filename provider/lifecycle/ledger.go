@@ -1,0 +1,144 @@
+package lifecycle
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	"module-controller/provider/plan"
+	"module-controller/tunnel"
+)
+
+// ledger is what this replica did on the base under its claim. Its maps are never nil.
+type ledger struct {
+	plan.Memory
+	// noted is what the Node shows, or is about to show, of Installed.
+	noted map[tunnel.ModuleKey]bool
+	// noteDue is when noted is brought up to date; zero while it is so.
+	noteDue time.Time
+	// requests counts the commands of this claim, for request ids that are used once.
+	requests int
+}
+
+func newLedger(installed map[tunnel.ModuleKey]bool) ledger {
+	return ledger{Memory: whole(plan.Memory{Installed: installed}), noted: maps.Clone(installed)}
+}
+
+// whole gives a memory whose maps can be written.
+func whole(m plan.Memory) plan.Memory {
+	if m.Attempts == nil {
+		m.Attempts = map[string]plan.Attempt{}
+	}
+	if m.Failures == nil {
+		m.Failures = map[tunnel.ModuleKey]plan.Failure{}
+	}
+	if m.Installed == nil {
+		m.Installed = map[tunnel.ModuleKey]bool{}
+	}
+	if m.Unmanaged == nil {
+		m.Unmanaged = map[tunnel.ModuleKey]time.Time{}
+	}
+	return m
+}
+
+// absorb takes in the answer to the command that was sent last for a module name.
+func (l *ledger) absorb(name string, r tunnel.Report) {
+	if a, sent := l.Attempts[name]; sent && answers(r, a) {
+		a.Answer, a.Answered = r.Answer, r.Received
+		l.Attempts[name] = a
+	}
+}
+
+// answers says whether a report answers an attempt, and not one before it. A tunnel that
+// cannot tell request ids leaves them empty.
+func answers(r tunnel.Report, a plan.Attempt) bool {
+	switch {
+	case a.Answer != nil: // the first answer counts
+		return false
+	case a.Verb != r.Answer.Verb, a.Module != r.Answer.Module, r.Received.Before(a.Sent):
+		return false
+	case r.Answer.RequestID == "":
+		return true
+	}
+	return r.Answer.RequestID == a.RequestID
+}
+
+// recall takes back failures that were remembered elsewhere while no pod waited for them.
+func (l *ledger) recall(failures map[tunnel.ModuleKey]plan.Failure) {
+	for key, f := range failures {
+		if _, known := l.Failures[key]; !known {
+			l.Failures[key] = f
+		}
+	}
+}
+
+// remember keeps what the planner wants kept, and gives the failures that no pod waits
+// for: they go to the bounded memory.
+func (l *ledger) remember(out plan.Output) (unwanted map[tunnel.ModuleKey]plan.Failure) {
+	l.Memory = whole(out.Memory)
+	wanted := map[tunnel.ModuleKey]bool{}
+	for _, s := range out.Statuses {
+		for _, key := range plan.Wanted(s.Pod.Pod) {
+			wanted[key] = true
+		}
+	}
+	unwanted = maps.Clone(l.Failures)
+	maps.DeleteFunc(unwanted, func(key tunnel.ModuleKey, _ plan.Failure) bool { return wanted[key] })
+	l.Failures = maps.Clone(l.Failures)
+	maps.DeleteFunc(l.Failures, func(key tunnel.ModuleKey, _ plan.Failure) bool { return !wanted[key] })
+	return unwanted
+}
+
+// inFlight is how many commands were sent that the base has not answered.
+func (l *ledger) inFlight() int {
+	n := 0
+	for _, a := range l.Attempts {
+		if !a.Restarted && a.Answer == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// issue numbers the commands that are sent now, and counts what they install as
+// installed: the Node must tell of it before the base has it.
+func (l *ledger) issue(commands []plan.Planned, epoch int32) []plan.Planned {
+	l.Installed = maps.Clone(l.Installed)
+	issued := make([]plan.Planned, 0, len(commands))
+	for _, c := range commands {
+		if c.Verb == tunnel.InstallModule {
+			l.Installed[c.Module] = true
+		}
+		l.requests++
+		c.RequestID = fmt.Sprintf("%d-%s-%d", epoch, ownerOf(c), l.requests)
+		issued = append(issued, c)
+	}
+	return issued
+}
+
+func ownerOf(c plan.Planned) string {
+	if c.Pod == "" {
+		return "controller"
+	}
+	return string(c.Pod)
+}
+
+// noteAfter is how long what was installed may stay unwritten on the Node. Until then
+// the pods that asked for it tell.
+const noteAfter = 5 * time.Second
+
+// note decides what the Node shows of what this controller installed. Changes are
+// gathered, so that the write delays no command; a base that drains is written at once,
+// for the next owner.
+func (l *ledger) note(now time.Time, draining bool) {
+	if maps.Equal(l.noted, l.Installed) {
+		l.noteDue = time.Time{}
+		return
+	}
+	if l.noteDue.IsZero() {
+		l.noteDue = now.Add(noteAfter)
+	}
+	if draining || !now.Before(l.noteDue) {
+		l.noted, l.noteDue = maps.Clone(l.Installed), time.Time{}
+	}
+}

@@ -1,0 +1,193 @@
+package lifecycle
+
+import (
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"module-controller/tunnel"
+)
+
+// Mail is what a base reported since its last Turn. The last message of each kind wins,
+// but for answers: the last of each module name.
+type Mail struct {
+	// LastSeen is when the last message of any kind came; zero when none came.
+	LastSeen time.Time
+	// SeenBy is the same for each tunnel that a message came through.
+	SeenBy map[string]time.Time
+	// Origins is where its heartbeats come from, over all time.
+	Origins Origins
+
+	Heartbeat *tunnel.Heartbeat
+	// Restarted: a heartbeat said that the base's process has just started. It holds
+	// although a later heartbeat is the one kept.
+	Restarted bool
+	// Answered: a report came, so the base answers what it is asked.
+	Answered bool
+	List     *tunnel.Report // Asked is set, to the time of the request at the earliest; zero where nobody asked
+	Health   *tunnel.Health
+	Features *tunnel.Features
+	Answers  map[string]tunnel.Report // by module name
+	// Owed is how many lists were asked for and have not come.
+	Owed int
+	// NodeLost is the UID of the base's Node that was deleted; empty for none.
+	NodeLost types.UID
+}
+
+// Mailbox records what tunnels hear of one base until a worker takes it. Its methods do
+// not block. It has no lock: the caller holds one.
+type Mailbox struct {
+	mail Mail
+	// requests are when the lists were asked for that have not come, the oldest first:
+	// over MQTT nothing else tells which request a list answers.
+	requests []time.Time
+	// settled: the worker found nothing to do about listed, so that hearing the same
+	// again need not wake it.
+	settled bool
+	listed  []tunnel.Module
+	last    tunnel.Heartbeat // the newest one, to see what changed
+
+	heartbeats, lists, healths order
+}
+
+// Take empties the mailbox. Until Settle, whatever is heard wakes a worker.
+func (m *Mailbox) Take() Mail {
+	out := m.mail
+	out.Owed = len(m.requests)
+	m.mail = Mail{Origins: out.Origins}
+	m.settled = false
+	return out
+}
+
+// Settle says that the worker has nothing more to do while these modules are listed.
+func (m *Mailbox) Settle(modules []tunnel.Module) { m.settled, m.listed = true, modules }
+
+// Unsettle makes the next message wake a worker.
+func (m *Mailbox) Unsettle() { m.settled = false }
+
+// NodeDeleted records that the base's Node was deleted.
+func (m *Mailbox) NodeDeleted(uid types.UID) {
+	m.mail.NodeLost, m.settled = uid, false
+}
+
+// Inherit takes over where the record before heard its base from.
+func (m *Mailbox) Inherit(o Origins) {
+	if m.mail.Origins.Empty() {
+		m.mail.Origins = o
+	}
+}
+
+// Heartbeat records one and says whether a worker should look.
+func (m *Mailbox) Heartbeat(h tunnel.Heartbeat) (wake bool) {
+	m.seen(h.Tunnel, h.Received)
+	moved := m.mail.Origins.Observe(h)
+	if h.Restarted { // its clock may be another's now
+		m.heartbeats, m.lists, m.healths = order{}, order{}, order{}
+		m.mail.Restarted = true
+	}
+	changed := false
+	if !m.heartbeats.late(h.Stamp, h.Received) { // a late one is a sign of life and no more
+		changed = describes(m.last) != describes(h)
+		m.last, m.mail.Heartbeat = h, &h
+	}
+	switch {
+	case moved, changed, h.Restarted:
+		return true
+	}
+	return !m.settled
+}
+
+// describes leaves out of a heartbeat what differs from one to the next.
+func describes(h tunnel.Heartbeat) tunnel.Heartbeat {
+	h.Base, h.Restarted, h.Received, h.Stamp = tunnel.BaseID{}, false, time.Time{}, time.Time{}
+	return h
+}
+
+// Report records one and says whether a worker should look. A list or health that comes
+// late is a sign of life and no more.
+func (m *Mailbox) Report(r tunnel.Report) (wake bool) {
+	m.seen(r.Tunnel, r.Received)
+	m.mail.Answered = true
+	switch {
+	case r.Listed:
+		return m.list(r)
+	case r.Health != nil:
+		return m.health(r)
+	case r.Features != nil:
+		m.mail.Features = r.Features
+	case r.Answer != nil:
+		if m.mail.Answers == nil {
+			m.mail.Answers = map[string]tunnel.Report{}
+		}
+		m.mail.Answers[r.Answer.Module.Name] = r
+	}
+	return true
+}
+
+func (m *Mailbox) list(r tunnel.Report) (wake bool) {
+	if m.lists.late(r.Stamp, r.Received) {
+		return false
+	}
+	if r.Asked.IsZero() {
+		r.Asked = m.popRequest(r.Received)
+	} else {
+		m.requests = slices.DeleteFunc(m.requests, func(t time.Time) bool { return !t.After(r.Asked) })
+	}
+	if older := m.mail.List; older != nil && older.Asked.After(r.Asked) {
+		return true // this one was on its way for longer
+	}
+	m.mail.List = &r
+	if !m.settled {
+		return true
+	}
+	return !slices.Equal(m.listed, r.Modules)
+}
+
+func (m *Mailbox) health(r tunnel.Report) (wake bool) {
+	if m.healths.late(r.Stamp, r.Received) {
+		return false
+	}
+	m.mail.Health = r.Health
+	return true
+}
+
+func (m *Mailbox) seen(tunnelName string, at time.Time) {
+	m.mail.LastSeen = at
+	if m.mail.SeenBy == nil {
+		m.mail.SeenBy = map[string]time.Time{}
+	}
+	m.mail.SeenBy[tunnelName] = at
+}
+
+const (
+	// maxRequests bounds what is remembered of lists that never came.
+	maxRequests = 8
+	// requestLost is the age at which an unanswered request counts as lost.
+	requestLost = 30 * time.Second
+)
+
+// Asked records that a list was asked for now.
+func (m *Mailbox) Asked(now time.Time) {
+	m.requests = append(m.requests, now)
+	if extra := len(m.requests) - maxRequests; extra > 0 {
+		m.requests = slices.Delete(m.requests, 0, extra)
+	}
+}
+
+// ForgetRequests forgets the lists that were asked for: none will come.
+func (m *Mailbox) ForgetRequests() { m.requests = nil }
+
+// popRequest matches a list to the oldest outstanding request. It gives the zero time
+// where nobody asked. Of several requests the old ones count as lost.
+func (m *Mailbox) popRequest(now time.Time) time.Time {
+	if len(m.requests) > 1 {
+		m.requests = slices.DeleteFunc(m.requests, func(t time.Time) bool { return now.Sub(t) > requestLost })
+	}
+	if len(m.requests) == 0 {
+		return time.Time{}
+	}
+	asked := m.requests[0]
+	m.requests = m.requests[1:]
+	return asked
+}

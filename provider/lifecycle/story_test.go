@@ -1,0 +1,407 @@
+package lifecycle
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"module-controller/provider/plan"
+	"module-controller/shard"
+	"module-controller/tunnel"
+)
+
+var update = flag.Bool("update", false, "write what happens into the transcripts")
+
+// noon is when stories begin, and when times in tests are counted from.
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// story plays a transcript: one fact or question a line, after it, indented, what follows
+// from it. It is a shell without I/O: what a Turn writes is there at once.
+type story struct {
+	t       *testing.T
+	now     time.Time
+	base    *Base
+	mailbox Mailbox
+	facts   Facts // but for Mail and Now
+	pods    map[types.UID]*plan.Pod
+	version int
+	// deaf: the tunnel does not hear the base yet. slow: status writes end when told.
+	// broken: the Node cannot be written.
+	deaf, slow, broken bool
+}
+
+func TestStories(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := play(t, string(text))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if diff := cmp.Diff(string(text), got); diff != "" {
+				t.Errorf("it went otherwise (-told +happened):\n%s", diff)
+			}
+		})
+	}
+}
+
+func play(t *testing.T, text string) string {
+	t.Helper()
+	s := &story{t: t, now: noon, pods: map[types.UID]*plan.Pod{}, version: 100}
+	s.facts = Facts{Links: map[string]tunnel.Link{}, Current: true}
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		if strings.HasPrefix(line, "  ") {
+			continue // what was told; what happens is written instead
+		}
+		out.WriteString(line + "\n")
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		for _, result := range s.do(line) {
+			out.WriteString("  " + result + "\n")
+		}
+	}
+	return out.String()
+}
+
+// do plays one line: a time, a verb and words. Words with = are options.
+func (s *story) do(line string) []string {
+	words := strings.Fields(line)
+	at, err := time.ParseDuration(words[0])
+	if err != nil {
+		s.t.Fatalf("%q: %v", line, err)
+	}
+	s.now = noon.Add(at)
+	var args []string
+	opts := map[string]string{}
+	for _, w := range words[2:] {
+		if k, v, ok := strings.Cut(w, "="); ok {
+			opts[k] = v
+		} else {
+			args = append(args, w)
+		}
+	}
+	switch verb := words[1]; verb {
+	case "turn":
+		return s.turn()
+	case "vanished":
+		in := s.facts
+		in.Now = s.now
+		return []string{fmt.Sprint(s.base.Vanished(in))}
+	case "heartbeat", "list", "health", "features", "answer":
+		s.reports(verb, args, opts)
+	case "link", "claim", "lapsed", "lost":
+		s.rights(verb, args, opts)
+	case "pod", "terminate", "nopod", "node", "nodelost":
+		s.objects(verb, args, opts)
+	case "cache":
+		s.facts.Current = args[0] == "current"
+	case "tunnel":
+		s.deaf = args[0] == "deaf"
+	case "writes":
+		s.slow = args[0] == "slow"
+		s.facts.Writing = s.facts.Writing && s.slow
+	case "api":
+		s.broken = args[0] == "away"
+	default:
+		s.t.Fatalf("%q: unknown verb", line)
+	}
+	return nil
+}
+
+// reports plays what the base says.
+func (s *story) reports(verb string, args []string, opts map[string]string) {
+	tunnelName := withDefault(opts["tunnel"], "mqtt")
+	r := tunnel.Report{Base: id, Tunnel: tunnelName, Received: s.now}
+	switch verb {
+	case "heartbeat":
+		h := tunnel.Heartbeat{
+			Base: id, Tunnel: tunnelName, Name: args[0], Version: "1", Cluster: "c", IP: withDefault(opts["ip"], "192.0.2.1"),
+			Restarted: opts["restarted"] == "yes", Received: s.now,
+		}
+		if s.base == nil {
+			s.base = New(Config{}.Complete(), id, nodeName, h, nil, s.now)
+		}
+		s.mailbox.Heartbeat(h)
+		return
+	case "list":
+		r.Listed, r.Partial = true, opts["partial"] == "yes"
+		for _, arg := range args {
+			key, state, _ := strings.Cut(arg, "/")
+			r.Modules = append(r.Modules, tunnel.Module{ModuleKey: keyOf(key), State: tunnel.State(withDefault(state, "activated"))})
+		}
+	case "health":
+		uptime, err := time.ParseDuration(args[0])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		r.Health = &tunnel.Health{Uptime: uptime, MaxMetaspace: 256 << 20, UsedMetaspace: 56 << 20}
+	case "features":
+		r.Features = &tunnel.Features{Switch: slices.Contains(args, "switch")}
+	case "answer":
+		r.Answer = &tunnel.Answer{Verb: tunnel.Verb(args[0]), Module: keyOf(args[1]), Outcome: tunnel.Outcome(args[2]), Message: opts["message"]}
+	}
+	s.mailbox.Report(r)
+}
+
+// rights plays what the owner and the tunnels say of us.
+func (s *story) rights(verb string, args []string, opts map[string]string) {
+	switch verb {
+	case "link":
+		name := withDefault(opts["tunnel"], "mqtt")
+		s.facts.Links[name] = tunnel.Link{Tunnel: name, Up: args[0] == "up", Since: s.now}
+	case "claim":
+		var epoch int32
+		_, err := fmt.Sscan(args[0], &epoch)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		c := shard.Claim{Epoch: epoch, Deadline: s.now.Add(time.Hour), Since: s.facts.Claim.Since, Phase: shard.Owned}
+		switch {
+		case slices.Contains(args, "draining"):
+			c.Phase = shard.Draining
+		case slices.Contains(args, "forced"):
+			c.Phase = shard.Forced
+		case s.facts.Right == Lapsed:
+			c.Since = s.now
+		}
+		if opts["ends"] == "now" {
+			c.Deadline = s.now
+		}
+		s.facts.Right, s.facts.Claim = Valid, c
+	case "lapsed":
+		s.facts.Right = Lapsed
+	case "lost":
+		s.facts.Right = NotOurs
+	}
+}
+
+// objects plays what is in the cluster.
+func (s *story) objects(verb string, args []string, opts map[string]string) {
+	switch verb {
+	case "pod":
+		key := keyOf(args[1])
+		s.pods[types.UID(args[0])] = &plan.Pod{Pod: &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: args[0], Namespace: "default", UID: types.UID(args[0]), CreationTimestamp: metav1.NewTime(s.now)},
+			Spec: corev1.PodSpec{NodeName: nodeName, Containers: []corev1.Container{{
+				Name: key.Name, Image: "file:///" + key.Name + ".jar", Env: []corev1.EnvVar{{Name: plan.EnvVersion, Value: key.Version}}}}},
+		}}
+	case "terminate":
+		pod := s.pods[types.UID(args[0])].DeepCopy()
+		at := metav1.NewTime(s.now)
+		pod.DeletionTimestamp = &at
+		s.pods[pod.UID].Pod = pod
+	case "nopod": // it is gone from the API, but not from the base
+		s.pods[types.UID(args[0])].Gone = true
+	case "node": // somebody else's, as the cache has it
+		h := tunnel.Heartbeat{Base: id, Tunnel: "mqtt", Name: args[0], Version: "1", Cluster: "c", IP: withDefault(opts["ip"], "192.0.2.1")}
+		in := plan.NodeInput{Now: s.now, Name: nodeName, Heartbeat: h, NotReady: opts["notready"], Installed: map[tunnel.ModuleKey]bool{}, Config: plan.NodeConfig{}.Complete()}
+		for name := range strings.SplitSeq(opts["installed"], ",") {
+			if name != "" {
+				in.Installed[keyOf(name)] = true
+			}
+		}
+		s.facts.Node = s.stored(plan.Node(in, nil))
+		if s.base == nil {
+			s.base = New(Config{}.Complete(), id, nodeName, h, in.Installed, s.now)
+		}
+	case "nodelost": // somebody deleted it
+		s.mailbox.NodeDeleted(s.facts.Node.UID)
+		s.facts.Node = nil
+	}
+}
+
+// stored gives an object as the API server has it after a write.
+func (s *story) stored(n *corev1.Node) *corev1.Node {
+	s.version++
+	n = n.DeepCopy()
+	n.ResourceVersion = fmt.Sprint(s.version)
+	if n.UID == "" {
+		n.UID = types.UID(fmt.Sprint("node-", s.version))
+	}
+	return n
+}
+
+// turn asks what the base needs, does it, and tells.
+func (s *story) turn() []string {
+	was := s.base.Phase()
+	in := s.facts
+	in.Now, in.Mail = s.now, s.mailbox.Take()
+	for _, uid := range slices.Sorted(maps.Keys(s.pods)) {
+		in.Pods = append(in.Pods, *s.pods[uid])
+	}
+	do := s.base.Turn(in)
+	told := s.perform(do)
+	phase := s.base.Phase().String()
+	if s.base.Phase() != was {
+		phase = was.String() + " -> " + phase
+	}
+	return append([]string{phase + wait(do.Next.Sub(s.now))}, told...)
+}
+
+func wait(d time.Duration) string {
+	if d <= 0 {
+		return ", turn again"
+	}
+	return ", turn again in " + d.Round(time.Millisecond).String()
+}
+
+// perform does what a Turn said, as the shell does.
+func (s *story) perform(do Actions) (told []string) {
+	say := func(yes bool, format string, args ...any) {
+		if yes {
+			told = append(told, fmt.Sprintf(format, args...))
+		}
+	}
+	say(do.LetGo, "let go of its pods")
+	say(do.Begin, "begin to take its pods")
+	say(do.Talk.Unfollow != "", "unfollow over %s", do.Talk.Unfollow)
+	if f := do.Talk.Follow; f != nil {
+		say(true, "follow %s at %s over %s", f.Name, f.IP, f.Tunnel)
+	}
+	if c := do.Changed; c != nil {
+		say(true, "readiness: %s, was %s", withDefault(c.Is, "Ready"), withDefault(c.Was, "Ready"))
+	}
+	if r := do.Retire; r != nil {
+		return append(told, s.retire(*r))
+	}
+	told = append(told, s.write(do)...)
+	var asked []string
+	for _, v := range do.Talk.Ask {
+		var err error
+		if s.deaf {
+			err = tunnel.ErrNotFollowed
+		}
+		asked = append(asked, string(v))
+		if v == tunnel.ListModules {
+			s.mailbox.Asked(s.now)
+		}
+		if again := s.base.Asked(s.now, err); !again.IsZero() {
+			s.mailbox.ForgetRequests()
+			asked = append(asked, "not heard yet"+wait(again.Sub(s.now)))
+			break
+		}
+	}
+	say(len(asked) > 0, "ask: %s", strings.Join(asked, ", "))
+	say(do.NeedCurrent, "the cache of pods must catch up")
+	say(do.Drained, "it may be another's")
+	say(do.Settled, "settled")
+	if do.Settled {
+		s.mailbox.Settle(s.base.Modules())
+	}
+	return told
+}
+
+func (s *story) retire(r Retirement) string {
+	text := "retire: " + r.Why
+	if r.Node != nil {
+		text += "; delete the Node"
+	}
+	if s.broken {
+		return text + ", which fails"
+	}
+	s.facts.Node = nil
+	if unfollow := s.base.Retired(); unfollow != "" {
+		text += "; unfollow over " + unfollow
+	}
+	if r.Successor != nil {
+		text += "; evict its pods; " + r.Successor.Name + " is a base of its own"
+	}
+	return text
+}
+
+func (s *story) write(do Actions) (told []string) {
+	if node := do.Write.Node; node != nil {
+		told = append(told, s.writeNode(node, do.Write.Was == nil))
+	}
+	if s.base.MaySend(s.facts.Right, s.facts.Claim) && (do.Write.Node == nil || !s.broken) {
+		for _, c := range do.Talk.Send {
+			told = append(told, fmt.Sprintf("send %s %s, request %s", c.Verb, c.Module, c.RequestID))
+			s.base.Sent(c, s.now)
+		}
+	}
+	for _, p := range do.Write.Finish {
+		told = append(told, "delete pod "+p.Pod.Name)
+		delete(s.pods, p.Pod.UID)
+	}
+	for _, p := range do.Write.Pods {
+		told = append(told, "pod "+p.Pod.Name+": "+stateOf(p.Status))
+		pod := p.Pod.DeepCopy()
+		pod.Status = p.Status
+		s.pods[pod.UID].Pod = pod
+		s.facts.Writing = s.slow
+	}
+	for _, e := range do.Write.Events {
+		on := withDefault(string(e.Pod), "the Node")
+		told = append(told, fmt.Sprintf("event on %s: %s: %s", on, e.Reason, e.Message))
+	}
+	return told
+}
+
+func (s *story) writeNode(node *corev1.Node, create bool) string {
+	text := "write the Node: "
+	if create {
+		text = "create the Node: "
+	}
+	text += withDefault(plan.NotReadyOf(node), "Ready")
+	if _, installed, err := plan.Adopt(node); err == nil && len(installed) > 0 {
+		text += fmt.Sprintf(", installed %v", slices.SortedFunc(maps.Keys(installed), func(a, b tunnel.ModuleKey) int { return strings.Compare(a.String(), b.String()) }))
+	}
+	if s.broken {
+		return text + ", which fails"
+	}
+	s.facts.Node = s.stored(node)
+	s.base.NodeWritten(s.facts.Node, true, s.now)
+	return text
+}
+
+func stateOf(status corev1.PodStatus) string {
+	text := string(status.Phase)
+	for _, c := range status.ContainerStatuses {
+		if w := c.State.Waiting; w != nil {
+			text += " " + w.Reason
+		}
+		if c.Ready {
+			text += " ready"
+		}
+	}
+	return text
+}
+
+var id = tunnel.BaseID{Env: "dev", Identity: "b"}
+
+const nodeName = "vnode.b.dev"
+
+func keyOf(text string) tunnel.ModuleKey {
+	name, version, _ := strings.Cut(text, ":")
+	return tunnel.ModuleKey{Name: name, Version: version}
+}
+
+func withDefault(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
+}

@@ -1,0 +1,391 @@
+package lifecycle
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"module-controller/provider/plan"
+	"module-controller/shard"
+	"module-controller/tunnel"
+)
+
+// Facts are all that the shell can see of a base. It reads them before it asks, in the
+// order that the fields' comments name.
+type Facts struct {
+	Mail Mail // taken first: what comes later wakes the base again
+	// Right is what we may do for the base, Claim the claim where Right is Valid.
+	Right Right
+	Claim shard.Claim
+	// Now is read after Right and Mail, so that no time in them is after it.
+	Now   time.Time
+	Links map[string]tunnel.Link // by tunnel; one that said nothing yet is down
+	Node  *corev1.Node           // as the cache has it; nil for none. It is not changed.
+
+	// Pods and what follows are read for a base that is served; else they are empty.
+	Pods []plan.Pod
+	// Current says that Pods has every change made before the claim.
+	Current bool
+	// Writing says that a status of a pod on the Node is being written.
+	Writing bool
+	// Failures are remembered of modules that pods want again.
+	Failures map[tunnel.ModuleKey]plan.Failure
+}
+
+// Actions are what to do, from top to bottom. Those that are zero are nothing.
+type Actions struct {
+	// LetGo: the claim is lost. The shell forgets the Node's pods, so that nothing is
+	// uninstalled when they vanish from its sight.
+	LetGo bool
+	// Begin: the shell takes in the Node's pods, and turns the base again at once.
+	Begin bool
+	Talk  Talk
+	// Changed is what to log and count of a change of readiness.
+	Changed *Change
+	// Retire deletes the base's Node and gives its claim up; what follows is nothing then.
+	Retire *Retirement
+	// Remember has failures for the bounded memory.
+	Remember map[tunnel.ModuleKey]plan.Failure
+	Write    Write
+	// NeedCurrent: something is to be done, but the cache of pods may be behind the
+	// claim. The shell has the API server asked.
+	NeedCurrent bool
+	// Drained: the base may be another's from now on.
+	Drained bool
+	// Settled: nothing is to be done while the base's list stays as it is.
+	Settled bool
+	// Summary is for gauges; nil leaves the last one in place.
+	Summary *Summary
+	// Next is when to look again if nothing happens.
+	Next time.Time
+}
+
+// Change is a change of a base's readiness: reasons, empty for Ready.
+type Change struct{ Was, Is string }
+
+// Retirement is the end of a base.
+type Retirement struct {
+	Why  string
+	Node *corev1.Node // nil for none
+	// Installed is remembered in case the base comes back.
+	Installed map[tunnel.ModuleKey]bool
+	// Successor is another application at the base's address: the pods on the Node are
+	// deleted, so that they are placed anew, and it becomes a base of its own. Nil where
+	// the base is silent.
+	Successor *tunnel.Heartbeat
+}
+
+// Write is what to write to the API server.
+type Write struct {
+	// Was is the Node as it is, nil where there is none. Node is as it should be, nil
+	// where nothing differs.
+	Was, Node *corev1.Node
+	// Show: the Node is there and described, so the pod controller may see its pods.
+	Show   bool
+	Finish []plan.PodStatus // pods to end: the last status is written and the pod deleted
+	Pods   []plan.PodStatus // pods whose status differs
+	Events []plan.Event     // with an empty Pod on the Node
+}
+
+// Summary is what a Turn found.
+type Summary struct {
+	Served, Ready bool
+	// Modules are the listed ones that serve, Unmanaged those that no pod asked for.
+	Modules, Unmanaged int
+}
+
+// Turn says what a base needs now. It is the only place where a base changes its phase.
+func (b *Base) Turn(in Facts) Actions {
+	b.absorb(in.Mail)
+	if b.reclaimed(in) || in.Right == NotOurs {
+		return b.letGo(in)
+	}
+	if !b.phase.served() {
+		return b.take(in)
+	}
+	switch to := b.destination(in); to {
+	case Suspended:
+		b.become(Suspended)
+		return Actions{Next: in.Now.Add(b.cfg.GoneAfter)} // the owner wakes it before
+	case Drained:
+		return b.drained(in)
+	default:
+		b.become(to)
+		return b.serve(in)
+	}
+}
+
+// reclaimed says that the claim was lost and won again: somebody else may have served
+// the base in between.
+func (b *Base) reclaimed(in Facts) bool {
+	if in.Right < Valid {
+		return false
+	}
+	return b.phase.served() && in.Claim.Epoch != b.epoch
+}
+
+// letGo stops serving a base that is not ours, or is so again.
+func (b *Base) letGo(in Facts) Actions {
+	do := Actions{Next: in.Now.Add(b.cfg.GoneAfter)}
+	if b.phase.served() {
+		do.LetGo, do.Summary = true, &Summary{}
+		do.Talk.Unfollow = b.release(Foreign)
+	}
+	b.become(Foreign)
+	if in.Right == Valid {
+		b.begin(in)
+		do.Begin, do.Next = true, in.Now
+	}
+	return do
+}
+
+// take begins to serve a base that is ours, once we may act for it.
+func (b *Base) take(in Facts) Actions {
+	if in.Right < Valid {
+		b.become(Foreign)
+		return Actions{Next: in.Now.Add(b.cfg.GoneAfter)}
+	}
+	b.begin(in)
+	return Actions{Begin: true, Next: in.Now}
+}
+
+// destination is the phase that a served base comes to by its claim. A base that is
+// drained stays so until its claim says that it is to stay here: the next owner may have
+// it already.
+func (b *Base) destination(in Facts) Phase {
+	drained := b.phase == Drained
+	switch {
+	case in.Right == Lapsed:
+		if drained {
+			return Drained
+		}
+		return Suspended
+	case in.Claim.Phase == shard.Forced: // whatever is in flight
+		return Drained
+	case in.Claim.Phase == shard.Draining:
+		if drained {
+			return Drained
+		}
+		return Draining
+	}
+	return Serving
+}
+
+// drainPause is how soon it is looked again whether a base that drains is drained.
+const drainPause = 20 * time.Millisecond
+
+// drained hands the base off, once the writes have ended that are on their way.
+func (b *Base) drained(in Facts) Actions {
+	if b.phase < Drained && in.Writing {
+		b.become(Draining)
+		return Actions{Next: in.Now.Add(drainPause)}
+	}
+	b.become(Drained)
+	return Actions{Drained: in.Right == Valid, Next: in.Now.Add(b.cfg.ListEvery)}
+}
+
+// serve does everything for a base that we may act for.
+func (b *Base) serve(in Facts) Actions {
+	if in.Claim.Since.After(b.since) { // silence while we could not ask does not count
+		b.since, b.talk.unanswered = in.Claim.Since, time.Time{}
+	}
+	conflict, conflictEnds := in.Mail.Origins.Conflict(in.Now, b.cfg.StaleAfter)
+	if b.about.reused != nil && conflict == "" {
+		return Actions{Retire: &Retirement{
+			Why: "another application reuses its address", Node: b.node.catchUp(in.Node), Successor: b.about.reused,
+		}}
+	}
+	do := Actions{Talk: b.route(in)}
+	age := AgeOf(AgeInput{
+		Now: in.Now, LastSeen: b.about.lastSeen, ServedSince: b.since, Unanswered: b.talk.unanswered,
+		Link: in.Links[b.about.heartbeat.Tunnel], Was: b.node.notReady, Conflict: conflict, Config: b.cfg,
+	})
+	if age.Stage == Expired {
+		do.Retire = &Retirement{Why: "no message received for too long", Node: b.node.catchUp(in.Node), Installed: b.ledger.Installed}
+		return do
+	}
+	do.Changed = b.node.changed(age)
+
+	out := b.plan(in, age, conflict)
+	if !idle(out) && !in.Current {
+		do.NeedCurrent = true
+		out = withheld(b.ledger.Memory, out)
+	}
+	do.Remember = b.ledger.remember(out)
+	do.Talk.Send = b.ledger.issue(b.affordable(in, out), b.epoch)
+	b.ledger.note(in.Now, b.phase == Draining)
+	do.Write = b.write(in, age, out)
+	do.Write.Events = append(do.Write.Events, conflictEvent(do.Changed, conflict)...)
+	b.wait(in, out, &do, age.Next, conflictEnds)
+	return do
+}
+
+// wait ends a Turn: it asks what is due, says when to look again, and lets a base that
+// drains be handed off once nothing is in flight and everything is written.
+func (b *Base) wait(in Facts, out plan.Output, do *Actions, times ...time.Time) {
+	writes := do.Write.Node != nil
+	switch {
+	case b.phase < Draining:
+		needed := out.Ask || !b.talk.reachable
+		do.Talk.Ask = b.asks(in, needed)
+		do.Settled = b.quiet(out)
+		do.Summary = b.summary(out)
+		times = append(times, out.Next, b.ledger.noteDue, b.nodeDue(in.Now, writes), b.askDue(in, needed))
+	case len(b.ledger.Attempts) > 0:
+		if out.Ask {
+			do.Talk.Ask = b.asks(in, true)
+		}
+		times = append(times, out.Next, b.nodeDue(in.Now, writes), b.askDue(in, out.Ask))
+	case writes, in.Writing, len(do.Write.Pods) > 0:
+		times = append(times, in.Now.Add(drainPause))
+	default:
+		b.become(Drained)
+		do.Drained = true
+		times = []time.Time{in.Now.Add(b.cfg.ListEvery)}
+	}
+	if do.NeedCurrent {
+		times = append(times, in.Now.Add(podsPause))
+	}
+	do.Next = earliest(times...)
+}
+
+// podsPause is how soon it is looked again whether the cache of pods has caught up.
+const podsPause = 50 * time.Millisecond
+
+// quiet says that there is nothing to do until the base's list differs.
+func (b *Base) quiet(out plan.Output) bool {
+	switch {
+	case out.Ask, len(out.Commands) > 0:
+		return false
+	}
+	return len(b.ledger.Attempts) == 0
+}
+
+// askDue is when the base is asked next. Over a link that is down nothing is: when it is
+// up again, every base is looked at.
+func (b *Base) askDue(in Facts, needed bool) time.Time {
+	if !in.Links[b.talk.followed.Tunnel].Up {
+		return time.Time{}
+	}
+	return earliest(b.listDue(needed), b.healthDue())
+}
+
+// changed takes over how the Node is to show, and gives what changed; nil for nothing.
+func (n *nodeCopy) changed(age Age) *Change {
+	was := n.notReady
+	n.notReady = age.NotReady
+	if was == age.NotReady {
+		return nil
+	}
+	return &Change{Was: was, Is: age.NotReady}
+}
+
+func conflictEvent(c *Change, conflict string) []plan.Event {
+	if c == nil || c.Is != plan.ReasonIdentityConflict {
+		return nil
+	}
+	return []plan.Event{{Warning: true, Reason: plan.ReasonIdentityConflict, Message: conflict}}
+}
+
+// plan asks what the pods should show and what is to be sent.
+func (b *Base) plan(in Facts, age Age, conflict string) plan.Output {
+	b.ledger.recall(in.Failures)
+	return plan.Modules(plan.Input{
+		Now: in.Now, BaseID: b.id, IP: b.about.heartbeat.IP,
+		Live:     b.talk.reachable && age.NotReady != plan.ReasonBaseSilent,
+		Conflict: conflict, Since: b.since, LinkSince: in.Links[b.about.heartbeat.Tunnel].Since,
+		Seen: b.seen.Seen, Pods: in.Pods, Memory: b.ledger.Memory, Config: b.cfg.Plan,
+	})
+}
+
+// idle says that a plan sends nothing and changes no pod.
+func idle(out plan.Output) bool {
+	return len(out.Commands) == 0 && !slices.ContainsFunc(out.Statuses, changes)
+}
+
+// changes says that a pod is written or deleted.
+func changes(s plan.PodStatus) bool { return s.Finished || rewrites(s) }
+
+// rewrites says that a pod's status is written. Of a pod that is gone nobody reads it,
+// and that of a finished one is written with its deletion.
+func rewrites(s plan.PodStatus) bool {
+	switch {
+	case s.Pod.Gone, s.Finished:
+		return false
+	}
+	return !equality.Semantic.DeepEqual(s.Pod.Status, s.Status)
+}
+
+// withheld is a plan that changes nothing. It is made anew when the cache of pods has
+// caught up.
+func withheld(memory plan.Memory, out plan.Output) plan.Output {
+	return plan.Output{Memory: memory, Ask: out.Ask}
+}
+
+// affordable gives the commands that may be sent now. One that would still be under way
+// when the claim ends is refused where it leaves.
+func (b *Base) affordable(in Facts, out plan.Output) []plan.Planned {
+	switch {
+	case b.phase >= Draining, !in.Claim.Outlives(in.Now):
+		return nil
+	}
+	room := max(b.cfg.CommandsPerBase-b.ledger.inFlight()-out.Inherited, 0)
+	return out.Commands[:min(room, len(out.Commands))]
+}
+
+// write gives what differs at the API server. Events on a Node that this process has not
+// written have nobody to read them.
+func (b *Base) write(in Facts, age Age, out plan.Output) Write {
+	was, node := b.wantNode(in, age)
+	w := Write{Was: was, Node: node, Show: true, Events: out.Events}
+	for _, s := range out.Statuses {
+		switch {
+		case s.Finished:
+			w.Finish = append(w.Finish, s)
+		case rewrites(s):
+			w.Pods = append(w.Pods, s)
+		}
+	}
+	if b.node.written == nil && node == nil {
+		w.Events = slices.DeleteFunc(slices.Clone(out.Events), func(e plan.Event) bool { return e.Pod == "" })
+	}
+	return w
+}
+
+// summary is what gauges show of the base.
+func (b *Base) summary(out plan.Output) *Summary {
+	s := &Summary{Served: true, Ready: b.node.notReady == "", Unmanaged: len(out.Unmanaged)}
+	for _, m := range b.seen.Modules {
+		if m.State == tunnel.Activated {
+			s.Modules++
+		}
+	}
+	return s
+}
+
+// MaySend says whether commands that a Turn gave may still be sent under the claim that
+// is held now: performing what comes before them may have taken long.
+func (b *Base) MaySend(right Right, claim shard.Claim) bool {
+	switch {
+	case right < Valid, claim.Epoch != b.epoch:
+		return false
+	}
+	return claim.Phase == shard.Owned
+}
+
+// Vanished says of a base that is not served that it is neither heard nor a Node. It is
+// asked before the claim is: asking for the claim would make its Lease anew.
+func (b *Base) Vanished(in Facts) bool {
+	if b.phase.served() || in.Node != nil {
+		return false
+	}
+	heard := cmp.Or(in.Mail.LastSeen, b.about.lastSeen, b.since)
+	return in.Now.Sub(heard) >= b.cfg.StaleAfter
+}
+
+// Retired takes in that the base's Node is deleted. It gives the tunnel that is to
+// unfollow the base; empty for none.
+func (b *Base) Retired() (unfollow string) { return b.release(Gone) }

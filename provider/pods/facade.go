@@ -1,0 +1,238 @@
+package pods
+
+import (
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/informers"
+	corev1informers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/kubernetes"
+	corev1listers "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"module-controller/provider/plan"
+)
+
+const byNode = "node"
+
+// newInformer watches the module pods that are bound to a Node.
+func newInformer(client kubernetes.Interface) cache.SharedIndexInformer {
+	factory := informers.NewSharedInformerFactoryWithOptions(client, 0,
+		informers.WithTransform(withoutManagedFields),
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+			o.LabelSelector = plan.LabelComponent + "=" + plan.ComponentModule
+			o.FieldSelector = fields.OneTermNotEqualSelector("spec.nodeName", "").String()
+		}))
+	informer := factory.Core().V1().Pods().Informer()
+	// An index can only be refused after the informer was started.
+	if err := informer.AddIndexers(cache.Indexers{byNode: func(obj any) ([]string, error) {
+		return []string{obj.(*corev1.Pod).Spec.NodeName}, nil
+	}}); err != nil {
+		panic(err)
+	}
+	return informer
+}
+
+// withoutManagedFields keeps the cache small: nothing here reads them.
+func withoutManagedFields(obj any) (any, error) {
+	if pod, ok := obj.(*corev1.Pod); ok {
+		pod.ManagedFields = nil
+	}
+	return obj, nil
+}
+
+// facade is the informer that the one pod controller of this replica sees. It shows
+// the pods on some Nodes only: showing a Node adds its pods, hiding it deletes them,
+// and each pod is added before it is updated.
+type facade struct {
+	informer cache.SharedIndexInformer
+	address  func(node string) string // of the base; empty where it is not known
+
+	mu sync.Mutex
+	// mu guards what follows; it is held while the handler runs, which only queues
+	handler cache.ResourceEventHandler // the pod controller's; nil until it runs
+	nodes   map[string]bool            // whose pods are shown
+	// shown are the pods that the handler knows, by namespace/name, as it was told of
+	// them last. All are on nodes.
+	shown map[string]*corev1.Pod
+}
+
+func newFacade(informer cache.SharedIndexInformer, address func(node string) string) *facade {
+	return &facade{informer: informer, address: address, nodes: map[string]bool{}, shown: map[string]*corev1.Pod{}}
+}
+
+// handle delivers events to h, beginning with the pods on Nodes that are shown already.
+func (f *facade) handle(h cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
+	f.mu.Lock()
+	f.handler = h
+	f.mu.Unlock()
+	return f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    f.see,
+		UpdateFunc: func(_, obj any) { f.see(obj) },
+		DeleteFunc: f.lose,
+	})
+}
+
+func (f *facade) see(obj any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.show(obj.(*corev1.Pod))
+}
+
+// show delivers a pod on a Node that is shown as new or changed. The caller holds mu.
+func (f *facade) show(pod *corev1.Pod) {
+	if f.handler == nil || !f.nodes[pod.Spec.NodeName] {
+		return
+	}
+	key := keyOf(pod)
+	was, shown := f.shown[key]
+	if shown && was.UID != pod.UID {
+		// The pod of that name is another one: the watch missed its deletion.
+		f.handler.OnDelete(was)
+		shown = false
+	}
+	f.shown[key] = pod
+	if shown {
+		f.handler.OnUpdate(was, pod)
+	} else {
+		f.handler.OnAdd(pod, false)
+	}
+}
+
+// lose takes a deletion, or the tombstone of one that the watch missed.
+func (f *facade) lose(obj any) {
+	key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj)
+	if err != nil {
+		return // not a pod
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hide(key)
+}
+
+// hide delivers the deletion of a shown pod. The caller holds mu.
+func (f *facade) hide(key string) {
+	if pod, ok := f.shown[key]; ok {
+		delete(f.shown, key)
+		f.handler.OnDelete(pod)
+	}
+}
+
+// showNode shows the pods on a Node. Showing it again is harmless.
+func (f *facade) showNode(node string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.nodes[node] {
+		return
+	}
+	f.nodes[node] = true
+	for _, pod := range f.onNode(node) {
+		f.show(pod)
+	}
+}
+
+// hideNode hides the pods on a Node.
+func (f *facade) hideNode(node string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.nodes[node] {
+		return
+	}
+	delete(f.nodes, node)
+	for key, pod := range f.shown {
+		if pod.Spec.NodeName == node {
+			f.hide(key)
+		}
+	}
+}
+
+// onNode gives the pods that the API server has on a Node, shown or not. They
+// must not be changed.
+func (f *facade) onNode(node string) []*corev1.Pod {
+	objs, err := f.informer.GetIndexer().ByIndex(byNode, node)
+	if err != nil {
+		return nil // the index exists: newInformer added it
+	}
+	pods := make([]*corev1.Pod, 0, len(objs))
+	for _, obj := range objs {
+		pods = append(pods, obj.(*corev1.Pod))
+	}
+	return pods
+}
+
+// version is a resource version that the cache of pods has reached; empty where that is
+// not known.
+func (f *facade) version() string { return f.informer.GetStore().LastStoreSyncResourceVersion() }
+
+// get gives a shown pod, as the API server has it now.
+func (f *facade) get(namespace, name string) *corev1.Pod {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.shown[namespace+"/"+name]
+}
+
+// podInformer is the facade in the form in which virtual-kubelet takes it.
+type podInformer struct{ *facade }
+
+var _ corev1informers.PodInformer = podInformer{}
+
+func (i podInformer) Informer() cache.SharedIndexInformer {
+	return shownInformer{i.informer, i.facade}
+}
+func (i podInformer) Lister() corev1listers.PodLister { return podLister{i.facade} }
+
+// shownInformer is the real informer but for who is told what.
+type shownInformer struct {
+	cache.SharedIndexInformer
+	facade *facade
+}
+
+func (i shownInformer) AddEventHandler(h cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
+	return i.facade.handle(h)
+}
+
+// podLister lists the shown pods.
+type podLister struct{ facade *facade }
+
+func (l podLister) List(s labels.Selector) ([]*corev1.Pod, error) {
+	l.facade.mu.Lock()
+	defer l.facade.mu.Unlock()
+	var pods []*corev1.Pod
+	for _, pod := range l.facade.shown {
+		if s.Matches(labels.Set(pod.Labels)) {
+			pods = append(pods, pod)
+		}
+	}
+	return pods, nil
+}
+
+func (l podLister) Pods(namespace string) corev1listers.PodNamespaceLister {
+	return podNamespaceLister{l, namespace}
+}
+
+type podNamespaceLister struct {
+	podLister
+	namespace string
+}
+
+func (l podNamespaceLister) List(s labels.Selector) ([]*corev1.Pod, error) {
+	all, err := l.podLister.List(s)
+	var pods []*corev1.Pod
+	for _, pod := range all {
+		if pod.Namespace == l.namespace {
+			pods = append(pods, pod)
+		}
+	}
+	return pods, err
+}
+
+func (l podNamespaceLister) Get(name string) (*corev1.Pod, error) {
+	if pod := l.facade.get(l.namespace, name); pod != nil {
+		return withAddress(pod, l.facade.address(pod.Spec.NodeName)), nil
+	}
+	return nil, apierrors.NewNotFound(corev1.Resource("pods"), name)
+}
