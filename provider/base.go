@@ -40,10 +40,8 @@ type served struct {
 	started  time.Time // when its process started, by our clock; zero if unknown
 	features tunnel.Features
 
-	epoch     int32     // of the claim
-	claimed   time.Time // when the claim was seen to be held
-	yielded   bool      // it may be handed over, so nothing is written any more
-	seesPods  bool      // the cache has shown all pods that were there then
+	epoch     int32 // of the claim
+	yielded   bool  // it may be handed over, so nothing is written any more
 	attempts  map[string]plan.Attempt
 	failures  map[tunnel.ModuleKey]plan.Failure
 	installed map[tunnel.ModuleKey]bool

@@ -33,7 +33,7 @@ const leaveLook = 20 * time.Millisecond
 // leave lets a base be handed over once nothing is under way on it: each command has
 // ended, and what the pods should show is written. The next owner knows of neither.
 func (p *Provider) leave(ctx context.Context, b *base, now time.Time, out plan.Output) time.Duration {
-	if len(b.attempts) == 0 && !p.pods.writing(b.node) {
+	if len(b.attempts) == 0 && !p.pods.Writing(b.node) {
 		return p.yield(b)
 	}
 	if out.Ask {
@@ -48,7 +48,7 @@ func (p *Provider) leave(ctx context.Context, b *base, now time.Time, out plan.O
 // yield says that a base may be the next owner's at any moment: nothing is written of it
 // any more, once the statuses are that were on their way.
 func (p *Provider) yield(b *base) time.Duration {
-	if !b.yielded && p.pods.writing(b.node) {
+	if !b.yielded && p.pods.Writing(b.node) {
 		return leaveLook
 	}
 	b.yielded = true
@@ -99,8 +99,7 @@ func (p *Provider) vanished(b *base, now time.Time) bool {
 // serve begins to serve a base whose claim was gained.
 func (p *Provider) serve(b *base, claim shard.Claim, now time.Time) {
 	b.begin(claim, p.nodes.get(b.node), now, p.cfg.StaleAfter)
-	p.pods.serveNode(b.node)
-	p.fence.want(b.claimed)
+	p.pods.Serve(b.node, time.Now()) // not now: the claim was seen after it
 }
 
 // begin starts to serve a base as it is. What this process knew of it from before
@@ -114,7 +113,7 @@ func (b *base) begin(claim shard.Claim, node *corev1.Node, now time.Time, stale 
 		was = *b.takenOver
 	}
 	b.served = newBase(b.id, b.node, was, b.installed).served
-	b.owned, b.epoch, b.claimed = true, claim.Epoch, time.Now()
+	b.owned, b.epoch = true, claim.Epoch
 	if node == nil {
 		return
 	}
@@ -138,6 +137,5 @@ func (p *Provider) letGo(b *base) {
 		p.tunnels[b.followed.Tunnel].Unfollow(b.id)
 		b.followed = tunnel.Heartbeat{}
 	}
-	p.pods.forgetNode(b.node)
-	p.shown.release(b.node)
+	p.pods.Forget(b.node)
 }

@@ -3,7 +3,10 @@ package provider
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -21,6 +24,7 @@ import (
 
 // owner is an Owner that does as it is told.
 type owner struct {
+	mu     sync.Mutex // tests write what is there while nothing runs
 	claim  shard.Claim
 	ours   bool // the base is this replica's
 	mayAct bool
@@ -29,6 +33,8 @@ type owner struct {
 }
 
 func (o *owner) Claim(tunnel.BaseID) (shard.Claim, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.wishes++
 	o.claim.Deadline = time.Now().Add(time.Minute)
 	return o.claim, o.ours && o.mayAct
@@ -60,6 +66,8 @@ type servedBase struct {
 	wire    *wire
 	client  *fake.Clientset
 	retired []tunnel.BaseID
+	// refused says that the API server refuses to write pods.
+	refused atomic.Bool
 }
 
 func newServedBase(t *testing.T, objects ...runtime.Object) *servedBase {
@@ -96,17 +104,52 @@ func (s *servedBase) look() *base {
 	return s.bases.get(s.id)
 }
 
-// claims has the base claimed, without the read that many claims share.
+// claims has the base claimed, and its pods handed over. The version of pods is read at
+// the very time of the claim here, which proves nothing: when something is to be done,
+// the base's pods are listed.
 func (s *servedBase) claims() {
 	s.t.Helper()
-	s.look().claimed = time.Now().Add(-fencePatience)
+	s.look()
+	s.passes(time.Second)
 }
 
-// handsOver has a pod handed over by the pod controller.
-func (s *servedBase) handsOver(pod *corev1.Pod) {
+// handsOver has pods handed over until the test ends, by the real pod controller.
+func (s *servedBase) handsOver() {
 	s.t.Helper()
-	must(s.t, s.shown.informer.GetIndexer().Add(pod))
-	must(s.t, s.pods.CreatePod(s.t.Context(), pod))
+	s.client.PrependReactor("patch", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return s.refused.Load(), nil, errors.New("no")
+	})
+	ctx, end := context.WithCancel(s.t.Context())
+	var run sync.WaitGroup
+	run.Go(func() { must(s.t, s.pods.Run(ctx)) })
+	s.t.Cleanup(func() {
+		end()
+		run.Wait()
+	})
+	for !s.pods.HasSynced() {
+		s.passes(time.Second)
+	}
+}
+
+// passes has time pass, in which what was refused is tried again.
+func (s *servedBase) passes(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+// shown is what the pod shows in the API.
+func (s *servedBase) shown() corev1.PodStatus {
+	s.t.Helper()
+	pod, err := s.client.CoreV1().Pods("default").Get(s.t.Context(), "orders", metav1.GetOptions{})
+	must(s.t, err)
+	return pod.Status
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (s *servedBase) installs() (n int) {
@@ -140,132 +183,154 @@ func TestABaseThatIsNotKnownIsNotWishedFor(t *testing.T) {
 
 // While we may not act for a base that is ours, what is under way on it goes on.
 func TestABaseIsServedStillWhileWeMayNotAct(t *testing.T) {
-	s := newServedBase(t, orders())
-	s.beats("shop")
-	s.claims()
-	s.handsOver(orders())
-	s.lists()
-	if b := s.look(); len(b.attempts) != 1 || s.installs() != 1 {
-		t.Fatalf("attempts %v, commands %v", b.attempts, s.wire.commands)
-	}
-	s.owner.mayAct = false
-	s.look()
-	s.owner.mayAct = true
-	if b := s.look(); len(b.attempts) != 1 || b.requests != 1 || s.wire.unfollows > 0 || s.installs() != 1 {
-		t.Errorf("afterwards attempts %v, %d requests, unfollowed %d times, commands %v", b.attempts, b.requests, s.wire.unfollows, s.wire.commands)
-	}
-	s.owner.claim.Since = time.Now()
-	if b := s.look(); !b.adopted.Equal(s.owner.claim.Since) {
-		t.Errorf("its silence counts from %s, not from when it could be asked again", b.adopted)
-	}
-	s.owner.claim.Epoch = 3 // somebody else had it meanwhile
-	if b := s.look(); len(b.attempts) > 0 || s.wire.unfollows != 1 || s.wire.follows != 2 || b.epoch != 3 {
-		t.Errorf("won again, attempts %v, unfollowed %d times, followed %d times, epoch %d", b.attempts, s.wire.unfollows, s.wire.follows, b.epoch)
-	}
-	s.owner.ours = false
-	if b := s.look(); b.owned || s.wire.unfollows != 2 {
-		t.Errorf("lost, it is owned: %v, unfollowed %d times", b.owned, s.wire.unfollows)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newServedBase(t, orders())
+		s.handsOver()
+		s.beats("shop")
+		s.claims()
+		s.lists()
+		if b := s.look(); len(b.attempts) != 1 || s.installs() != 1 {
+			t.Fatalf("attempts %v, commands %v", b.attempts, s.wire.commands)
+		}
+		s.owner.mayAct = false
+		s.look()
+		s.owner.mayAct = true
+		if b := s.look(); len(b.attempts) != 1 || b.requests != 1 || s.wire.unfollows > 0 || s.installs() != 1 {
+			t.Errorf("afterwards attempts %v, %d requests, unfollowed %d times, commands %v", b.attempts, b.requests, s.wire.unfollows, s.wire.commands)
+		}
+		s.owner.claim.Since = time.Now()
+		if b := s.look(); !b.adopted.Equal(s.owner.claim.Since) {
+			t.Errorf("its silence counts from %s, not from when it could be asked again", b.adopted)
+		}
+		s.owner.claim.Epoch = 3 // somebody else had it meanwhile
+		if b := s.look(); len(b.attempts) > 0 || s.wire.unfollows != 1 || s.wire.follows != 2 || b.epoch != 3 {
+			t.Errorf("won again, attempts %v, unfollowed %d times, followed %d times, epoch %d", b.attempts, s.wire.unfollows, s.wire.follows, b.epoch)
+		}
+		s.owner.ours = false
+		if b := s.look(); b.owned || s.wire.unfollows != 2 {
+			t.Errorf("lost, it is owned: %v, unfollowed %d times", b.owned, s.wire.unfollows)
+		}
+	})
 }
 
 // The next owner knows neither what an answer meant nor what was not written.
 func TestABaseLeavesWhenAllIsToldOfIt(t *testing.T) {
-	s := newServedBase(t, orders())
-	s.beats("shop")
-	s.claims()
-	s.handsOver(orders())
-	s.lists()
-	s.look()
-	s.owner.claim.Leaving = true
-	installed := s.wire.commands[len(s.wire.commands)-1]
-	s.look()
-	if s.owner.yields > 0 {
-		t.Fatal("it leaves although a command is not answered")
-	}
-	s.Report(tunnel.Report{Base: s.id, Tunnel: "wire", Received: time.Now(), Answer: &tunnel.Answer{Verb: tunnel.InstallModule, Module: installed.Module, Outcome: tunnel.Done}})
-	s.look()
-	if s.owner.yields > 0 {
-		t.Fatal("it leaves although the list has not shown what the answer meant")
-	}
-	s.lists(activated)
-	s.look()
-	if s.owner.yields > 0 {
-		t.Fatal("it leaves although what the pod shows is not written")
-	}
-	s.pods.wrote("vnode.b.dev", "u", s.pods.toWrite("vnode.b.dev", "u"), "6")
-	if s.look(); s.owner.yields != 1 {
-		t.Error("it does not leave")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newServedBase(t, orders())
+		s.handsOver()
+		s.beats("shop")
+		s.claims()
+		s.lists()
+		s.look()
+		s.owner.claim.Leaving = true
+		installed := s.wire.commands[len(s.wire.commands)-1]
+		s.look()
+		if s.owner.yields > 0 {
+			t.Fatal("it leaves although a command is not answered")
+		}
+		s.passes(time.Millisecond)
+		s.Report(tunnel.Report{Base: s.id, Tunnel: "wire", Received: time.Now(), Answer: &tunnel.Answer{Verb: tunnel.InstallModule, Module: installed.Module, Outcome: tunnel.Done}})
+		s.look()
+		if s.owner.yields > 0 {
+			t.Fatal("it leaves although the list has not shown what the answer meant")
+		}
+		s.passes(time.Millisecond)
+		s.refused.Store(true)
+		s.lists(activated)
+		s.look()
+		if s.owner.yields > 0 {
+			t.Fatal("it leaves although what the pod shows is not written")
+		}
+		s.refused.Store(false)
+		s.passes(3 * time.Second)
+		if s.look(); s.owner.yields != 1 {
+			t.Error("it does not leave")
+		}
+	})
 }
 
 // What may be the next owner's at any moment is not written any more; a base that stays
 // after all is.
 func TestNothingIsWrittenOfABaseThatMayBeAnothers(t *testing.T) {
-	s := newServedBase(t)
-	s.beats("shop")
-	s.claims()
-	s.Report(tunnel.Report{Base: s.id, Tunnel: "wire", Received: time.Now(), Health: &tunnel.Health{Uptime: time.Hour}})
-	s.owner.claim.Leaving = true
-	if s.look(); s.owner.yields != 1 {
-		t.Fatal("it does not leave")
-	}
-	s.client.ClearActions()
-	another := tunnel.Heartbeat{Base: s.id, Tunnel: "wire", Name: "shop", Version: "2", Cluster: "c", IP: "192.0.2.2", Received: time.Now()}
-	s.Heartbeat(another) // its Node should tell of it
-	s.look()
-	if actions := s.client.Actions(); len(actions) > 0 || s.owner.yields != 2 {
-		t.Errorf("it yielded %d times, and made %d requests", s.owner.yields, len(actions))
-	}
-	s.owner.claim.Leaving = false
-	if s.look(); len(s.client.Actions()) == 0 {
-		t.Error("it stays, and its Node is not written")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newServedBase(t)
+		s.beats("shop")
+		s.claims()
+		s.Report(tunnel.Report{Base: s.id, Tunnel: "wire", Received: time.Now(), Health: &tunnel.Health{Uptime: time.Hour}})
+		s.owner.claim.Leaving = true
+		if s.look(); s.owner.yields != 1 {
+			t.Fatal("it does not leave")
+		}
+		s.client.ClearActions()
+		another := tunnel.Heartbeat{Base: s.id, Tunnel: "wire", Name: "shop", Version: "2", Cluster: "c", IP: "192.0.2.2", Received: time.Now()}
+		s.Heartbeat(another) // its Node should tell of it
+		s.look()
+		if actions := s.client.Actions(); len(actions) > 0 || s.owner.yields != 2 {
+			t.Errorf("it yielded %d times, and made %d requests", s.owner.yields, len(actions))
+		}
+		s.owner.claim.Leaving = false
+		if s.look(); len(s.client.Actions()) == 0 {
+			t.Error("it stays, and its Node is not written")
+		}
+	})
 }
 
 // A base that is handed over whatever is under way is not written any more either, and
 // goes when the writes on their way have ended.
 func TestABaseThatIsHandedOverInAnyCaseIsNotWritten(t *testing.T) {
-	s := newServedBase(t, orders())
-	s.beats("shop")
-	s.claims()
-	s.handsOver(orders())
-	s.lists()
-	s.look()
-	s.owner.claim.Leaving, s.owner.claim.Ending = true, true
-	s.client.ClearActions()
-	if s.look(); s.owner.yields > 0 {
-		t.Error("it goes although what the pod shows is not written")
-	}
-	s.pods.wrote("vnode.b.dev", "u", s.pods.toWrite("vnode.b.dev", "u"), "6")
-	s.lists(activated) // the pod should show it
-	if b := s.look(); s.owner.yields != 1 || len(b.attempts) == 0 {
-		t.Errorf("it yielded %d times, with %d commands under way", s.owner.yields, len(b.attempts))
-	}
-	if written := s.pods.writing("vnode.b.dev"); written || len(s.client.Actions()) > 0 {
-		t.Errorf("the pod is written: %v, requests: %d", written, len(s.client.Actions()))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newServedBase(t, orders())
+		s.handsOver()
+		s.beats("shop")
+		s.claims()
+		s.lists()
+		s.refused.Store(true)
+		s.look()
+		s.passes(time.Millisecond)
+		s.owner.claim.Leaving, s.owner.claim.Ending = true, true
+		if s.look(); s.owner.yields > 0 {
+			t.Error("it goes although what the pod shows is not written")
+		}
+		s.refused.Store(false)
+		s.passes(3 * time.Second)
+		s.client.ClearActions()
+		s.lists(activated) // the pod should show it
+		if b := s.look(); s.owner.yields != 1 || len(b.attempts) == 0 {
+			t.Errorf("it yielded %d times, with %d commands under way", s.owner.yields, len(b.attempts))
+		}
+		s.passes(time.Millisecond)
+		if written := s.pods.Writing("vnode.b.dev"); written || len(s.client.Actions()) > 0 {
+			t.Errorf("the pod is written: %v, requests: %d", written, len(s.client.Actions()))
+		}
+	})
 }
 
 // Nothing is done and nothing is shown from a view of pods that is older than the claim.
 func TestNothingIsDoneFromAnOldView(t *testing.T) {
-	ready := orders()
-	ready.ResourceVersion = "9"
-	s := newServedBase(t, ready)
-	s.client.PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
-		return true, &corev1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: "9"}, Items: []corev1.Pod{*ready}}, nil
+	synctest.Test(t, func(t *testing.T) {
+		ready := orders()
+		ready.ResourceVersion = "9"
+		s := newServedBase(t, orders())
+		s.client.PrependReactor("list", "pods", func(a clienttesting.Action) (bool, runtime.Object, error) {
+			ofNode := a.(clienttesting.ListAction).GetListRestrictions().Fields.String() == "spec.nodeName=vnode.b.dev"
+			return ofNode, &corev1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: "9"}, Items: []corev1.Pod{*ready}}, nil
+		})
+		s.handsOver()
+		s.beats("shop")
+		s.claims()
+		s.lists()
+		s.look()
+		s.passes(time.Millisecond)
+		if s.installs() > 0 || s.pods.Writing("vnode.b.dev") || len(s.shown().Conditions) > 0 {
+			t.Errorf("commands %v, shown %v", s.wire.commands, s.shown())
+		}
+		_, err := s.client.CoreV1().Pods("default").Update(t.Context(), ready, metav1.UpdateOptions{})
+		must(t, err)
+		s.passes(time.Millisecond)
+		if s.look(); s.installs() != 1 {
+			t.Errorf("the view is new, commands %v", s.wire.commands)
+		}
 	})
-	s.beats("shop")
-	s.claims()
-	s.handsOver(orders())
-	s.lists()
-	s.look()
-	if entry := s.pods.pods["vnode.b.dev"]["u"]; s.installs() > 0 || entry.written != nil {
-		t.Errorf("commands %v, written %v", s.wire.commands, entry.written)
-	}
-	must(t, s.shown.informer.GetIndexer().Update(ready))
-	if s.look(); s.installs() != 1 {
-		t.Errorf("the view is new, commands %v", s.wire.commands)
-	}
 }
 
 // Another application that took the address over before the claim came gets nothing of
@@ -330,22 +395,5 @@ func TestADeletionThatFailsIsTriedAgain(t *testing.T) {
 	fails = false
 	if err := s.retire(t.Context(), b, ""); err != nil || b.owned || len(s.retired) != 1 {
 		t.Errorf("error %v, owned %v, retired %v", err, b.owned, s.retired)
-	}
-}
-
-// The end of one write of a status is not that of the next, which waits for it.
-func TestAStatusThatIsToBeWrittenIsWaitedFor(t *testing.T) {
-	s := newServedBase(t, orders())
-	s.beats("shop")
-	s.claims()
-	s.handsOver(orders())
-	s.pods.write(orders(), corev1.PodStatus{Reason: "first"})
-	first := s.pods.toWrite("vnode.b.dev", "u")
-	s.pods.write(orders(), corev1.PodStatus{Reason: "second"})
-	if s.pods.wrote("vnode.b.dev", "u", first, "6"); !s.pods.writing("vnode.b.dev") {
-		t.Error("the second is not waited for")
-	}
-	if s.pods.wrote("vnode.b.dev", "u", s.pods.toWrite("vnode.b.dev", "u"), "7"); s.pods.writing("vnode.b.dev") {
-		t.Error("it is waited for, though it is written")
 	}
 }

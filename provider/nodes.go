@@ -247,7 +247,7 @@ func (p *Provider) retire(ctx context.Context, b *base, why string) error {
 // The pods of the old one are deleted, so that their modules are placed anew; the
 // new one becomes a base of its own.
 func (p *Provider) replaceApplication(ctx context.Context, b *base) error {
-	for _, pod := range p.shown.onNode(b.node) {
+	for _, pod := range p.pods.InCluster(b.node) {
 		opts := metav1.NewDeleteOptions(0)
 		opts.Preconditions = metav1.NewUIDPreconditions(string(pod.UID))
 		err := p.deps.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, *opts)

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	"module-controller/provider/plan"
+	"module-controller/provider/pods"
 	"module-controller/shard"
 	"module-controller/tunnel"
 )
@@ -62,9 +63,7 @@ type Provider struct {
 	bases *registry
 	queue workqueue.TypedRateLimitingInterface[tunnel.BaseID]
 	nodes *nodeCache
-	pods  *podStore
-	shown *facade
-	fence *fence
+	pods  *pods.Pods
 
 	// What is remembered of what is no more, bounded by Config.Remembered.
 	failures  *lru.Cache[failureKey, plan.Failure]
@@ -112,8 +111,10 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	p.queue = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](
 		retryFirst, retryMax))
 	p.nodes = newNodeCache(deps.Client)
-	p.shown = newFacade(newPodInformer(deps.Client), p.nodes.address)
-	p.pods, p.fence = newPodStore(p), newFence()
+	p.pods = pods.New(
+		pods.Deps{Client: deps.Client, Recorder: deps.Recorder, Meter: p.meter, Log: p.log, Workers: cfg.Workers},
+		pods.Hooks{Wake: p.wake, MayWrite: p.mayWrite, Address: p.nodes.address},
+	)
 	var err error
 	p.failures, err = lru.New[failureKey, plan.Failure](cfg.Remembered)
 	errs = append(errs, err)
@@ -147,42 +148,55 @@ func (p *Provider) Run(ctx context.Context) error {
 	if err := p.watchNodes(); err != nil {
 		return err
 	}
-	wg.Go(func() { p.nodes.informer.RunWithContext(ctx) })
-	wg.Go(func() { p.shown.informer.RunWithContext(ctx) })
-	if !cache.WaitForCacheSync(ctx.Done(), p.nodes.informer.HasSynced, p.shown.informer.HasSynced) {
-		return ctx.Err()
-	}
-	p.adopt()
-	close(p.ready)
-
-	controller, err := p.newPodController()
-	if err != nil {
-		return err
-	}
 	failed := make(chan error, 1)
+	wg.Go(func() { p.nodes.informer.RunWithContext(ctx) })
 	wg.Go(func() {
-		if err := controller.Run(ctx, p.cfg.Workers); err != nil {
-			failed <- fmt.Errorf("run pod controller: %w", err)
+		if err := p.pods.Run(ctx); err != nil {
+			failed <- err
+			cancel()
 		}
 	})
-	wg.Go(func() { p.fence.run(ctx, p.deps.Client, p.log) })
-	for range p.cfg.Workers {
-		wg.Go(func() { p.work(ctx) })
+	synced := cache.WaitForCacheSync(ctx.Done(), p.nodes.informer.HasSynced, p.pods.HasSynced)
+	if synced {
+		p.adopt()
+		close(p.ready)
+		for range p.cfg.Workers {
+			wg.Go(func() { p.work(ctx) })
+		}
+		<-ctx.Done()
 	}
 	select {
-	case <-ctx.Done():
-		return nil
 	case err := <-failed:
-		if ctx.Err() != nil {
-			return nil
-		}
 		return err
+	default:
 	}
+	if !synced {
+		return ctx.Err()
+	}
+	return nil
 }
 
 // Ready is closed once the caches are synced and the Nodes that are there were
 // adopted.
 func (p *Provider) Ready() <-chan struct{} { return p.ready }
+
+// wake queues the base on a Node, whose pods changed. It does not block.
+func (p *Provider) wake(node string) {
+	if b := p.bases.byNodeName(node); b != nil {
+		b.unsettle()
+		p.queue.Add(b.id)
+	}
+}
+
+// mayWrite says whether the claim of the base on a Node is held now.
+func (p *Provider) mayWrite(node string) bool {
+	id, known := p.bases.onNode(node)
+	if !known {
+		return false
+	}
+	_, held := p.deps.Owner.Claim(id)
+	return held
+}
 
 // HasNode says whether a base has a Node.
 func (p *Provider) HasNode(id tunnel.BaseID) bool {

@@ -137,6 +137,13 @@ func (i *inbox) settle(modules []tunnel.Module) {
 	i.settled.ok, i.settled.modules = true, modules
 }
 
+// unsettle makes the next thing heard wake a worker.
+func (i *inbox) unsettle() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.settled.ok = false
+}
+
 // heartbeat records one and says whether a worker should look.
 func (i *inbox) heartbeat(h tunnel.Heartbeat) bool {
 	i.mu.Lock()

@@ -56,8 +56,8 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 	}
 	p.noteAge(b, age, conflict)
 
-	seen := p.shown.version() // read before the pods are: they are at least as new
-	pods := p.pods.onNode(b.node)
+	seen := p.pods.Version() // read before the pods are: they are at least as new
+	pods := p.pods.On(b.node)
 	out := plan.Modules(p.inputOf(b, now, age, conflict, pods))
 	if !idle(out) && !p.seesPods(ctx, b, seen, pods) {
 		out = withheld(b, out, now)
@@ -70,7 +70,7 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 		p.show(ctx, b, out) // what has ended is told nowhere else
 		return 0, err
 	}
-	p.shown.claim(b.node)
+	p.pods.Show(b.node)
 	if still, held := p.deps.Owner.Claim(id); held && !still.Leaving && still.Epoch == claim.Epoch {
 		p.send(ctx, b, claim, commands) // the write of the Node may have taken long
 	}

@@ -6,10 +6,11 @@ import (
 	"fmt"
 
 	"github.com/go-logr/zapr"
-	vklog "github.com/virtual-kubelet/virtual-kubelet/log"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"k8s.io/klog/v2"
+
+	"module-controller/provider/pods"
 )
 
 // newLog makes the logger, and has the libraries log through it.
@@ -27,7 +28,7 @@ func newLog(level, format string) (*zap.Logger, error) {
 		return nil, fmt.Errorf("make log: %w", err)
 	}
 	klog.SetLogger(zapr.NewLogger(log.Named("client-go").WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return unlessCanceled{c} }))))
-	vklog.L = vkLog{log.Named("virtual-kubelet").Sugar()}
+	pods.SetLog(log.Named("virtual-kubelet"))
 	return log, nil
 }
 
@@ -53,30 +54,4 @@ func (c unlessCanceled) Write(e zapcore.Entry, fields []zapcore.Field) error {
 		}
 	}
 	return c.Core.Write(e, fields)
-}
-
-// vkLog is virtual-kubelet's log, one level lower: what it finds worth an
-// information is one line a pod, and what it calls an error it tries again.
-type vkLog struct{ log *zap.SugaredLogger }
-
-func (l vkLog) Debug(args ...any)            { l.log.Debug(args...) }
-func (l vkLog) Debugf(f string, args ...any) { l.log.Debugf(f, args...) }
-func (l vkLog) Info(args ...any)             { l.log.Debug(args...) }
-func (l vkLog) Infof(f string, args ...any)  { l.log.Debugf(f, args...) }
-func (l vkLog) Warn(args ...any)             { l.log.Info(args...) }
-func (l vkLog) Warnf(f string, args ...any)  { l.log.Infof(f, args...) }
-func (l vkLog) Error(args ...any)            { l.log.Warn(args...) }
-func (l vkLog) Errorf(f string, args ...any) { l.log.Warnf(f, args...) }
-func (l vkLog) Fatal(args ...any)            { l.log.Fatal(args...) }
-func (l vkLog) Fatalf(f string, args ...any) { l.log.Fatalf(f, args...) }
-
-func (l vkLog) WithField(k string, v any) vklog.Logger { return vkLog{l.log.With(k, v)} }
-func (l vkLog) WithError(err error) vklog.Logger       { return vkLog{l.log.With(zap.Error(err))} }
-
-func (l vkLog) WithFields(fields vklog.Fields) vklog.Logger {
-	args := make([]any, 0, len(fields)) // zap.Field values
-	for k, v := range fields {
-		args = append(args, zap.Any(k, v))
-	}
-	return vkLog{l.log.With(args...)}
 }

@@ -1,4 +1,4 @@
-package provider
+package pods
 
 import (
 	"context"
@@ -13,21 +13,21 @@ import (
 	"k8s.io/client-go/util/workqueue"
 )
 
-// newPodController makes virtual-kubelet's pod controller: one for all bases, for
+// newController makes virtual-kubelet's pod controller: one for all bases, for
 // one a base would cost goroutines and memory a base. It resolves environments,
-// hands pods over to the podStore, and writes the statuses that it is notified of.
-func (p *Provider) newPodController() (*vknode.PodController, error) {
+// hands pods over to the store, and writes the statuses that it is notified of.
+func (p *Pods) newController() (*vknode.PodController, error) {
 	config := vknode.PodControllerConfig{
 		PodClient:         podClient{p.deps.Client.CoreV1(), p},
-		PodInformer:       podInformer{p.shown},
-		EventRecorder:     podRecorder{p.deps.Recorder, p.pods},
-		Provider:          p.pods,
+		PodInformer:       podInformer{p.facade},
+		EventRecorder:     podRecorder{p.deps.Recorder, p.store},
+		Provider:          p.store,
 		ConfigMapInformer: configMaps{client: p.deps.Client},
 		SecretInformer:    secrets{client: p.deps.Client},
 		ServiceInformer:   noServices{},
 
-		SyncPodsFromKubernetesRateLimiter:        podRetries(retryMax),
-		DeletePodsFromKubernetesRateLimiter:      podRetries(retryMax),
+		SyncPodsFromKubernetesRateLimiter:        podRetries(handoverRetryMax),
+		DeletePodsFromKubernetesRateLimiter:      podRetries(handoverRetryMax),
 		SyncPodStatusFromProviderRateLimiter:     podRetries(statusRetryMax),
 		SyncPodsFromKubernetesShouldRetryFunc:    p.retryHandover,
 		DeletePodsFromKubernetesShouldRetryFunc:  retryAlways,
@@ -40,9 +40,22 @@ func (p *Provider) newPodController() (*vknode.PodController, error) {
 	return controller, nil
 }
 
-// statusRetryMax bounds the pause before a status is tried again: after an outage of the
-// API the pods show soon what is so.
-const statusRetryMax = 2 * time.Second
+// runController runs a pod controller until ctx ends.
+func runController(ctx context.Context, c *vknode.PodController, workers int) error {
+	err := c.Run(ctx, workers)
+	if ctx.Err() != nil || err == nil {
+		return nil
+	}
+	return fmt.Errorf("run pod controller: %w", err)
+}
+
+const (
+	// handoverRetryMax bounds the pause before a pod is handed over again.
+	handoverRetryMax = 30 * time.Second
+	// statusRetryMax bounds the pause before a status is tried again: after an outage
+	// of the API the pods show soon what is so.
+	statusRetryMax = 2 * time.Second
+)
 
 // podRetries delays a pod's first turn by a millisecond: the controller's own
 // default is a bucket for ten pods a second.
@@ -56,8 +69,8 @@ func retryAlways(context.Context, string, int, time.Time, error) (*time.Duration
 }
 
 // retryHandover is retryAlways, and notes what stands in the way.
-func (p *Provider) retryHandover(_ context.Context, key string, _ int, _ time.Time, err error) (*time.Duration, error) {
-	p.pods.notHandedOver(key, err)
+func (p *Pods) retryHandover(_ context.Context, key string, _ int, _ time.Time, err error) (*time.Duration, error) {
+	p.store.notHandedOver(key, err)
 	return nil, nil
 }
 
@@ -65,7 +78,7 @@ func (p *Provider) retryHandover(_ context.Context, key string, _ int, _ time.Ti
 // that say why an environment could not be resolved.
 type podRecorder struct {
 	record.EventRecorder
-	pods *podStore
+	store *store
 }
 
 func (r podRecorder) Event(obj runtime.Object, kind, reason, message string) {
@@ -73,7 +86,7 @@ func (r podRecorder) Event(obj runtime.Object, kind, reason, message string) {
 		return // one an update of a pod: the Events of package plan say what happened
 	}
 	if pod, ok := obj.(*corev1.Pod); ok && kind == corev1.EventTypeWarning && !strings.Contains(reason, "Optional") {
-		r.pods.cannotResolve(pod, message)
+		r.store.cannotResolve(pod, message)
 	}
 	r.EventRecorder.Event(obj, kind, reason, message)
 }

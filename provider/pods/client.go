@@ -1,4 +1,4 @@
-package provider
+package pods
 
 import (
 	"context"
@@ -18,44 +18,41 @@ import (
 // and annotations back as the cache had them, and fail whenever that lags.
 type podClient struct {
 	corev1client.PodsGetter
-	provider *Provider
+	pods *Pods
 }
 
 func (c podClient) Pods(namespace string) corev1client.PodInterface {
-	return podsIn{c.PodsGetter.Pods(namespace), c.provider}
+	return podsIn{c.PodsGetter.Pods(namespace), c.pods}
 }
 
 var errNotHeld = errors.New("the base's claim is not held now")
 
 type podsIn struct {
 	corev1client.PodInterface
-	provider *Provider
+	pods *Pods
 }
 
 // UpdateStatus writes a pod's status, unless the base's claim is lost. A pod that
-// is another one of that name counts as not found.
+// is another one of that name counts as not found. A write that is refused is tried
+// again until the pod is shown no more, or the claim is good again.
 func (p podsIn) UpdateStatus(ctx context.Context, pod *corev1.Pod, _ metav1.UpdateOptions) (*corev1.Pod, error) {
-	id, known := p.provider.bases.onNode(pod.Spec.NodeName)
-	if !known {
-		return pod, nil
-	}
-	if _, held := p.provider.deps.Owner.Claim(id); !held {
-		return nil, errNotHeld // tried again until the pod is shown here no more, or the claim is good again
+	if !p.pods.hooks.MayWrite(pod.Spec.NodeName) {
+		return nil, errNotHeld
 	}
 	patch, err := statusPatch(pod)
 	if err != nil {
 		return nil, fmt.Errorf("patch status of pod %s: %w", keyOf(pod), err)
 	}
-	status := p.provider.pods.toWrite(pod.Spec.NodeName, pod.UID)
+	last := p.pods.store.lastWrite(pod)
 	written, err := p.Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
-	p.provider.meter.Wrote("pod", err)
+	p.pods.deps.Meter.Wrote("pod", err)
 	if apierrors.IsConflict(err) {
 		return nil, apierrors.NewNotFound(corev1.Resource("pods"), pod.Name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	p.provider.pods.wrote(pod.Spec.NodeName, pod.UID, status, written.ResourceVersion)
+	p.pods.store.wrote(last, written.ResourceVersion)
 	return written, nil
 }
 

@@ -1,4 +1,4 @@
-package provider
+package pods
 
 import (
 	"sync"
@@ -19,10 +19,10 @@ import (
 
 const byNode = "node"
 
-// newPodInformer watches the module pods that are bound to a Node.
-func newPodInformer(client kubernetes.Interface) cache.SharedIndexInformer {
+// newInformer watches the module pods that are bound to a Node.
+func newInformer(client kubernetes.Interface) cache.SharedIndexInformer {
 	factory := informers.NewSharedInformerFactoryWithOptions(client, 0,
-		informers.WithTransform(dropManagedFields),
+		informers.WithTransform(withoutManagedFields),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 			o.LabelSelector = plan.LabelComponent + "=" + plan.ComponentModule
 			o.FieldSelector = fields.OneTermNotEqualSelector("spec.nodeName", "").String()
@@ -37,25 +37,35 @@ func newPodInformer(client kubernetes.Interface) cache.SharedIndexInformer {
 	return informer
 }
 
-// facade is the informer that the one pod controller of this replica sees. It
-// shows only the pods on claimed Nodes: claiming a Node adds its pods, releasing
-// it deletes them, and each pod is added before it is updated.
+// withoutManagedFields keeps the cache small: nothing here reads them.
+func withoutManagedFields(obj any) (any, error) {
+	if pod, ok := obj.(*corev1.Pod); ok {
+		pod.ManagedFields = nil
+	}
+	return obj, nil
+}
+
+// facade is the informer that the one pod controller of this replica sees. It shows
+// the pods on some Nodes only: showing a Node adds its pods, hiding it deletes them,
+// and each pod is added before it is updated.
 type facade struct {
 	informer cache.SharedIndexInformer
 	address  func(node string) string // of the base; empty where it is not known
 
 	mu sync.Mutex
 	// mu guards what follows; it is held while the handler runs, which only queues
-	handler cache.ResourceEventHandler
-	claimed map[string]bool
-	shown   map[string]*corev1.Pod
+	handler cache.ResourceEventHandler // the pod controller's; nil until it runs
+	nodes   map[string]bool            // whose pods are shown
+	// shown are the pods that the handler knows, by namespace/name, as it was told of
+	// them last. All are on nodes.
+	shown map[string]*corev1.Pod
 }
 
 func newFacade(informer cache.SharedIndexInformer, address func(node string) string) *facade {
-	return &facade{informer: informer, address: address, claimed: map[string]bool{}, shown: map[string]*corev1.Pod{}}
+	return &facade{informer: informer, address: address, nodes: map[string]bool{}, shown: map[string]*corev1.Pod{}}
 }
 
-// handle delivers events to h, beginning with the pods on Nodes claimed already.
+// handle delivers events to h, beginning with the pods on Nodes that are shown already.
 func (f *facade) handle(h cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
 	f.mu.Lock()
 	f.handler = h
@@ -73,12 +83,12 @@ func (f *facade) see(obj any) {
 	f.show(obj.(*corev1.Pod))
 }
 
-// show delivers a pod on a claimed Node as new or changed. The caller holds mu.
+// show delivers a pod on a Node that is shown as new or changed. The caller holds mu.
 func (f *facade) show(pod *corev1.Pod) {
-	if f.handler == nil || !f.claimed[pod.Spec.NodeName] {
+	if f.handler == nil || !f.nodes[pod.Spec.NodeName] {
 		return
 	}
-	key := pod.Namespace + "/" + pod.Name
+	key := keyOf(pod)
 	was, shown := f.shown[key]
 	if shown && was.UID != pod.UID {
 		// The pod of that name is another one: the watch missed its deletion.
@@ -93,14 +103,15 @@ func (f *facade) show(pod *corev1.Pod) {
 	}
 }
 
+// lose takes a deletion, or the tombstone of one that the watch missed.
 func (f *facade) lose(obj any) {
-	pod, ok := unwrap(obj).(*corev1.Pod)
-	if !ok {
-		return
+	key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj)
+	if err != nil {
+		return // not a pod
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.hide(pod.Namespace + "/" + pod.Name)
+	f.hide(key)
 }
 
 // hide delivers the deletion of a shown pod. The caller holds mu.
@@ -111,27 +122,27 @@ func (f *facade) hide(key string) {
 	}
 }
 
-// claim shows the pods on a Node. Claiming it again is harmless.
-func (f *facade) claim(node string) {
+// showNode shows the pods on a Node. Showing it again is harmless.
+func (f *facade) showNode(node string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.claimed[node] {
+	if f.nodes[node] {
 		return
 	}
-	f.claimed[node] = true
+	f.nodes[node] = true
 	for _, pod := range f.onNode(node) {
 		f.show(pod)
 	}
 }
 
-// release hides the pods on a Node.
-func (f *facade) release(node string) {
+// hideNode hides the pods on a Node.
+func (f *facade) hideNode(node string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.claimed[node] {
+	if !f.nodes[node] {
 		return
 	}
-	delete(f.claimed, node)
+	delete(f.nodes, node)
 	for key, pod := range f.shown {
 		if pod.Spec.NodeName == node {
 			f.hide(key)
@@ -139,12 +150,12 @@ func (f *facade) release(node string) {
 	}
 }
 
-// onNode gives the pods that the API server has on a Node, claimed or not. They
+// onNode gives the pods that the API server has on a Node, shown or not. They
 // must not be changed.
 func (f *facade) onNode(node string) []*corev1.Pod {
 	objs, err := f.informer.GetIndexer().ByIndex(byNode, node)
 	if err != nil {
-		return nil // the index exists: newPodInformer added it
+		return nil // the index exists: newInformer added it
 	}
 	pods := make([]*corev1.Pod, 0, len(objs))
 	for _, obj := range objs {

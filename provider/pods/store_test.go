@@ -1,7 +1,8 @@
-package provider
+package pods
 
 import (
 	"errors"
+	"maps"
 	"testing"
 	"time"
 
@@ -16,16 +17,21 @@ import (
 
 func noAddress(string) string { return "" }
 
-func newTestStore() (*podStore, cache.Indexer) {
-	p := &Provider{bases: newRegistry(), shown: newFacade(newPodInformer(fake.NewClientset()), noAddress)}
-	p.pods = newPodStore(p)
-	return p.pods, p.shown.informer.GetIndexer()
+func newTestStore() (*store, cache.Indexer) {
+	f := newFacade(newInformer(fake.NewClientset()), noAddress)
+	return newStore(f, func(string) {}), f.informer.GetIndexer()
+}
+
+// shows has a store's facade show a Node to nobody.
+func (s *store) shows(node string) {
+	s.facade.handler = cache.ResourceEventHandlerFuncs{}
+	s.facade.showNode(node)
 }
 
 // planned gives what the planner sees, by the pods' names.
-func (s *podStore) planned(node string) map[string]plan.Pod {
+func (s *store) planned(node string) map[string]plan.Pod {
 	pods := map[string]plan.Pod{}
-	for _, p := range s.onNode(node) {
+	for _, p := range s.on(node) {
 		pods[p.Name] = p
 	}
 	return pods
@@ -40,9 +46,9 @@ func must(t *testing.T, err error) {
 
 func TestThePlannerSeesAPodOnceItWasHandedOver(t *testing.T) {
 	s, index := newTestStore()
-	pod := facadePod("one", "a", "1")
+	pod := podOn("one", "a", "1")
 	must(t, index.Add(pod))
-	s.serveNode("a")
+	s.serve("a")
 	if pods := s.planned("a"); !pods["one"].Pending {
 		t.Errorf("before it was handed over: %+v", pods)
 	}
@@ -56,11 +62,11 @@ func TestThePlannerSeesAPodOnceItWasHandedOver(t *testing.T) {
 // sees it all the same, and remembers it when the API has it no more.
 func TestAPodThatIsBeingDeletedNeedsNoHandover(t *testing.T) {
 	s, index := newTestStore()
-	pod := facadePod("one", "a", "1")
+	pod := podOn("one", "a", "1")
 	now := metav1.Now()
 	pod.DeletionTimestamp = &now
 	must(t, index.Add(pod))
-	s.serveNode("a")
+	s.serve("a")
 	if pods := s.planned("a"); !pods["one"].Leaving() || pods["one"].Gone {
 		t.Errorf("planned %+v", pods)
 	}
@@ -78,17 +84,17 @@ func TestAPodThatIsBeingDeletedNeedsNoHandover(t *testing.T) {
 // the Node's when it is served again.
 func TestALateHandoverIsForgotten(t *testing.T) {
 	s, index := newTestStore()
-	pod := facadePod("one", "a", "1")
+	pod := podOn("one", "a", "1")
 	must(t, index.Add(pod))
-	s.serveNode("a")
+	s.serve("a")
 	must(t, s.CreatePod(t.Context(), pod))
-	s.forgetNode("a")
+	s.forget("a")
 	must(t, s.CreatePod(t.Context(), pod))
 	if err := s.DeletePod(t.Context(), pod); !errdefs.IsNotFound(err) {
 		t.Errorf("deleted: %v", err)
 	}
 	must(t, index.Delete(pod))
-	s.serveNode("a")
+	s.serve("a")
 	if pods := s.planned("a"); len(pods) > 0 {
 		t.Errorf("%v is planned on a Node that is served anew", pods)
 	}
@@ -97,12 +103,12 @@ func TestALateHandoverIsForgotten(t *testing.T) {
 // Another pod of the same name ends the first.
 func TestAPodOfTheSameName(t *testing.T) {
 	s, index := newTestStore()
-	first, second := facadePod("one", "a", "1"), facadePod("one", "a", "2")
-	s.serveNode("a")
+	first, second := podOn("one", "a", "1"), podOn("one", "a", "2")
+	s.serve("a")
 	must(t, s.CreatePod(t.Context(), first))
 	must(t, index.Add(second))
 	must(t, s.UpdatePod(t.Context(), second))
-	list := s.onNode("a")
+	list := s.on("a")
 	if len(list) != 2 {
 		t.Fatalf("planned %v", list)
 	}
@@ -116,16 +122,15 @@ func TestAPodOfTheSameName(t *testing.T) {
 // virtual-kubelet hands nothing over that it takes for known.
 func TestAPodThatAnotherOfItsNameWentBeforeIsNotKnown(t *testing.T) {
 	s, index := newTestStore()
-	first, second := facadePod("one", "a", "1"), facadePod("one", "a", "2")
-	s.serveNode("a")
-	s.provider.shown.handler = cache.ResourceEventHandlerFuncs{}
-	s.provider.shown.claim("a")
+	first, second := podOn("one", "a", "1"), podOn("one", "a", "2")
+	s.serve("a")
+	s.shows("a")
 	must(t, s.CreatePod(t.Context(), first))
 	if pod, err := s.GetPod(t.Context(), first.Namespace, "one"); err != nil || pod.UID != first.UID {
 		t.Errorf("the first is %v, %v", pod, err)
 	}
 	must(t, index.Add(second))
-	s.provider.shown.see(second)
+	s.facade.see(second)
 	if pod, err := s.GetPod(t.Context(), first.Namespace, "one"); !errdefs.IsNotFound(err) {
 		t.Errorf("the second is %v, %v", pod, err)
 	}
@@ -135,19 +140,18 @@ func TestAPodThatAnotherOfItsNameWentBeforeIsNotKnown(t *testing.T) {
 // waits no more once it is handed over, or forgotten with its Node.
 func TestAPodThatCannotBeHandedOverSaysWhy(t *testing.T) {
 	s, index := newTestStore()
-	pod := facadePod("one", "a", "1")
+	pod := podOn("one", "a", "1")
 	must(t, index.Add(pod))
-	s.serveNode("a")
-	s.provider.shown.handler = cache.ResourceEventHandlerFuncs{}
-	s.provider.shown.claim("a")
+	s.serve("a")
+	s.shows("a")
 	refused := func() string { return s.planned("a")["one"].Unresolved }
-	_, err := s.provider.retryHandover(t.Context(), keyOf(pod), 1, time.Time{}, errors.New("unsupported fieldPath"))
+	_, err := (&Pods{store: s}).retryHandover(t.Context(), keyOf(pod), 1, time.Time{}, errors.New("unsupported fieldPath"))
 	must(t, err)
 	if why := refused(); why != "unsupported fieldPath" {
 		t.Errorf("it says %q", why)
 	}
-	s.forgetNode("a")
-	s.serveNode("a")
+	s.forget("a")
+	s.serve("a")
 	if pods := s.planned("a"); !pods["one"].Pending {
 		t.Errorf("served anew: %+v", pods)
 	}
@@ -161,22 +165,22 @@ func TestAPodThatCannotBeHandedOverSaysWhy(t *testing.T) {
 		t.Errorf("handed over before, it says %q", why)
 	}
 	must(t, index.Delete(pod))
-	s.dropLocked("a", pod.UID)
-	if len(s.unresolved["a"]) > 0 {
-		t.Errorf("%v stays", s.unresolved)
+	s.drop(pod)
+	if stays := s.nodes["a"].unresolved; len(stays) > 0 {
+		t.Errorf("%v stays", stays)
 	}
 }
 
 // A status that was written is what the pod shows until the cache has caught up.
 func TestWhatWasWrittenIsShown(t *testing.T) {
 	s, index := newTestStore()
-	pod := facadePod("one", "a", "1")
+	pod := podOn("one", "a", "1")
 	pod.ResourceVersion = "5"
 	must(t, index.Add(pod))
-	s.serveNode("a")
+	s.serve("a")
 	must(t, s.CreatePod(t.Context(), pod))
-	s.write(pod, corev1.PodStatus{Phase: corev1.PodRunning})
-	s.wrote("a", pod.UID, s.toWrite("a", pod.UID), "7")
+	s.begin(pod, corev1.PodStatus{Phase: corev1.PodRunning})
+	s.wrote(s.lastWrite(pod), "7")
 	if pods := s.planned("a"); pods["one"].Status.Phase != corev1.PodRunning {
 		t.Errorf("status %+v", pods["one"].Status)
 	}
@@ -185,5 +189,83 @@ func TestWhatWasWrittenIsShown(t *testing.T) {
 	must(t, index.Update(later))
 	if pods := s.planned("a"); pods["one"].Status.Phase != corev1.PodFailed {
 		t.Errorf("status %+v, and the cache is newer", pods["one"].Status)
+	}
+}
+
+// The cache is believed where versions cannot be compared.
+func TestAVersionThatCannotBeComparedEndsAWrite(t *testing.T) {
+	s, index := newTestStore()
+	pod := podOn("one", "a", "1")
+	pod.ResourceVersion = "5"
+	must(t, index.Add(pod))
+	s.serve("a")
+	must(t, s.CreatePod(t.Context(), pod))
+	s.begin(pod, corev1.PodStatus{Phase: corev1.PodRunning})
+	s.wrote(s.lastWrite(pod), "x")
+	if pods := s.planned("a"); pods["one"].Status.Phase != "" || s.lastWrite(pod) != nil {
+		t.Errorf("status %+v", pods["one"].Status)
+	}
+}
+
+// The end of one write of a status is not that of the next, which waits for it.
+func TestAStatusThatIsToBeWrittenIsWaitedFor(t *testing.T) {
+	s, index := newTestStore()
+	pod := podOn("one", "a", "1")
+	must(t, index.Add(pod))
+	s.serve("a")
+	must(t, s.CreatePod(t.Context(), pod))
+	s.begin(pod, corev1.PodStatus{Reason: "first"})
+	first := s.lastWrite(pod)
+	s.begin(pod, corev1.PodStatus{Reason: "second"})
+	if s.wrote(first, "6"); !s.writing("a") {
+		t.Error("the second is not waited for")
+	}
+	if s.wrote(s.lastWrite(pod), "7"); s.writing("a") {
+		t.Error("it is waited for, though it is written")
+	}
+}
+
+// Whatever changes for the planner wakes the base on the Node, and nothing else does.
+func TestWhatChangesWakesTheNode(t *testing.T) {
+	pod, successor := podOn("one", "a", "1"), podOn("one", "b", "2")
+	woken := map[string]bool{}
+	s := newStore(newFacade(newInformer(fake.NewClientset()), noAddress), func(node string) { woken[node] = true })
+	must(t, s.facade.informer.GetIndexer().Add(pod))
+	s.serve("a")
+	s.shows("a")
+	for _, c := range []struct {
+		name string
+		do   func()
+		want map[string]bool
+	}{
+		{"served", func() { s.serve("b") }, nil},
+		{"not resolved", func() { s.cannotResolve(pod, "no such Secret") }, map[string]bool{"a": true}},
+		{"not resolved, still", func() { s.cannotResolve(pod, "no such Secret") }, nil},
+		{"not a pod's key", func() { s.notHandedOver("a/b/c", errors.New("no")) }, nil},
+		{"handed over", func() { must(t, s.CreatePod(t.Context(), pod)) }, map[string]bool{"a": true}},
+		{"another has its name", func() { must(t, s.UpdatePod(t.Context(), successor)) }, map[string]bool{"a": true, "b": true}},
+		{"deleted", func() { must(t, s.DeletePod(t.Context(), successor)) }, map[string]bool{"b": true}},
+		{"a pod of no Node that is served", func() { must(t, s.CreatePod(t.Context(), podOn("two", "c", "3"))) }, nil},
+		{"dropped", func() { s.drop(pod) }, nil},
+		{"forgotten", func() { s.forget("b") }, nil},
+	} {
+		clear(woken)
+		if c.do(); !maps.Equal(woken, c.want) {
+			t.Errorf("%s: woken %v, want %v", c.name, woken, c.want)
+		}
+	}
+}
+
+// virtual-kubelet deletes at its start what it takes for dangling.
+func TestNothingIsKnownAtTheStart(t *testing.T) {
+	s, _ := newTestStore()
+	if pods, err := s.GetPods(t.Context()); err != nil || len(pods) > 0 {
+		t.Errorf("pods %v, %v", pods, err)
+	}
+	if _, err := s.GetPodStatus(t.Context(), "default", "one"); !errdefs.IsNotFound(err) {
+		t.Errorf("the status of a pod that is not known: %v", err)
+	}
+	if s.canNotify() {
+		t.Error("statuses can be written")
 	}
 }

@@ -1,4 +1,4 @@
-package provider
+package pods
 
 import (
 	"fmt"
@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/cache"
+
+	"module-controller/provider/plan"
 )
 
 // strictHandler is told what the pod controller would be told, and fails where
@@ -65,16 +67,16 @@ func (h *strictHandler) take() []string {
 	return seen
 }
 
-func facadePod(name, node, uid string) *corev1.Pod {
+func podOn(name, node, uid string) *corev1.Pod {
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID(uid)},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID(uid), Labels: map[string]string{plan.LabelComponent: plan.ComponentModule}},
 		Spec:       corev1.PodSpec{NodeName: node},
 	}
 }
 
 func newTestFacade(t *testing.T) (*facade, *strictHandler, cache.Indexer) {
 	t.Helper()
-	f := newFacade(newPodInformer(fake.NewClientset()), noAddress)
+	f := newFacade(newInformer(fake.NewClientset()), noAddress)
 	h := &strictHandler{t: t, known: map[string]types.UID{}}
 	if _, err := f.handle(h); err != nil {
 		t.Fatal(err)
@@ -82,9 +84,9 @@ func newTestFacade(t *testing.T) (*facade, *strictHandler, cache.Indexer) {
 	return f, h, f.informer.GetIndexer()
 }
 
-func TestFacadeShowsClaimedNodesOnly(t *testing.T) {
+func TestFacadeShowsSomeNodesOnly(t *testing.T) {
 	f, h, index := newTestFacade(t)
-	one, two := facadePod("one", "a", "1"), facadePod("two", "b", "2")
+	one, two := podOn("one", "a", "1"), podOn("two", "b", "2")
 	for _, pod := range []*corev1.Pod{one, two} {
 		if err := index.Add(pod); err != nil {
 			t.Fatal(err)
@@ -98,8 +100,8 @@ func TestFacadeShowsClaimedNodesOnly(t *testing.T) {
 		}
 	}
 	expect()
-	f.claim("a")
-	f.claim("a")
+	f.showNode("a")
+	f.showNode("a")
 	expect("add one")
 	f.see(one)
 	f.see(two)
@@ -108,22 +110,22 @@ func TestFacadeShowsClaimedNodesOnly(t *testing.T) {
 		t.Errorf("listed %v, want one", pods)
 	}
 	if _, err := (podInformer{f}).Lister().Pods("default").Get("two"); err == nil {
-		t.Error("a pod on a Node that is not claimed was found")
+		t.Error("a pod on a Node that is not shown was found")
 	}
-	f.release("a")
+	f.hideNode("a")
 	f.see(one)
 	f.lose(one)
 	expect("delete one")
-	f.claim("a")
+	f.showNode("a")
 	expect("add one")
 }
 
 func TestFacadeUnwrapsTombstonesAndNoticesRecreation(t *testing.T) {
 	f, h, _ := newTestFacade(t)
-	f.claim("a")
-	f.see(facadePod("web-0", "a", "1"))
-	f.see(facadePod("web-0", "a", "2")) // deleted and made anew while the watch was away
-	f.lose(cache.DeletedFinalStateUnknown{Key: "default/web-0", Obj: facadePod("web-0", "a", "2")})
+	f.showNode("a")
+	f.see(podOn("web-0", "a", "1"))
+	f.see(podOn("web-0", "a", "2")) // deleted and made anew while the watch was away
+	f.lose(cache.DeletedFinalStateUnknown{Key: "default/web-0", Obj: podOn("web-0", "a", "2")})
 	f.lose(cache.DeletedFinalStateUnknown{Key: "default/gone", Obj: nil})
 	want := []string{"add web-0", "delete web-0", "add web-0", "delete web-0"}
 	if got := h.take(); !slices.Equal(got, want) {
@@ -131,7 +133,7 @@ func TestFacadeUnwrapsTombstonesAndNoticesRecreation(t *testing.T) {
 	}
 }
 
-// Claims and releases race with events without ever breaking the handler's order.
+// Showing and hiding race with events without ever breaking the handler's order.
 func TestFacadeKeepsOrderUnderRaces(t *testing.T) {
 	f, h, index := newTestFacade(t)
 	var wg sync.WaitGroup
@@ -139,7 +141,7 @@ func TestFacadeKeepsOrderUnderRaces(t *testing.T) {
 		node := fmt.Sprintf("n%d", n)
 		wg.Go(func() {
 			for i := range 200 {
-				pod := facadePod(fmt.Sprintf("p%d", n), node, fmt.Sprint(i/20))
+				pod := podOn(fmt.Sprintf("p%d", n), node, fmt.Sprint(i/20))
 				if i%20 == 19 {
 					_ = index.Delete(pod)
 					f.lose(pod)
@@ -151,13 +153,13 @@ func TestFacadeKeepsOrderUnderRaces(t *testing.T) {
 		})
 		wg.Go(func() {
 			for range 200 {
-				f.claim(node)
-				f.release(node)
+				f.showNode(node)
+				f.hideNode(node)
 			}
 		})
 	}
 	wg.Wait()
 	if len(f.shown) != 0 || len(h.known) != 0 {
-		t.Errorf("all released, but shown %d, known %d", len(f.shown), len(h.known))
+		t.Errorf("all hidden, but shown %d, known %d", len(f.shown), len(h.known))
 	}
 }

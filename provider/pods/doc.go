@@ -1,0 +1,23 @@
+// Package pods hands the module pods of claimed Nodes over to the provider, and
+// writes their statuses back. It is the only room that knows virtual-kubelet, of
+// which it runs one pod controller for all Nodes of the replica.
+//
+// A Node goes through three calls: Serve takes its pods in, Show has the pod
+// controller see them, Forget ends both. On tells the planner what there is. A worker
+// of the provider makes all calls for a Node, one at a time; calls for different Nodes
+// may come from different goroutines.
+//
+// The cache of pods may lag behind the Leases that told of a claim: the previous owner
+// may have installed a module for a pod that was deleted since, and its statuses would
+// be overwritten. So the room has a freshness barrier: Freshness tells whether the
+// cache has caught up with the claim, and Confirm asks the API server where it cannot
+// tell.
+//
+// Guaranteed: no status is written while Hooks.MayWrite refuses; a pod is deleted from
+// the API by Finish only, never by virtual-kubelet; a status is bound to the UID of its
+// pod; a Node that was forgotten shows nothing and takes nothing; Current means that
+// every change made to the Node's pods before the claim is in the cache; Run returns
+// when all that it started has ended. Not guaranteed: the order of writes of different
+// pods, that a status reaches the API server before the Node is forgotten, or that an
+// Event does.
+package pods

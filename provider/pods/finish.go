@@ -1,0 +1,88 @@
+package pods
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"module-controller/provider/plan"
+)
+
+// Write has a pod's new status written. It may block while virtual-kubelet looks for
+// the pod, and does nothing once ctx has ended. What fails is tried again until the
+// Node is forgotten; Writing tells when it has ended.
+func (p *Pods) Write(ctx context.Context, pod *corev1.Pod, status corev1.PodStatus) {
+	if ctx.Err() != nil {
+		return
+	}
+	p.meterReady(pod.Status, status)
+	notify := p.store.begin(pod, status)
+	if notify == nil {
+		return // HasSynced is not true yet
+	}
+	changed := *pod
+	changed.Status = status
+	notify(&changed)
+}
+
+// meterReady counts the time from binding to readiness, once a pod.
+func (p *Pods) meterReady(was, is corev1.PodStatus) {
+	if holds(was, corev1.ContainersReady) != nil {
+		return
+	}
+	bound, ready := holds(is, corev1.PodScheduled), holds(is, corev1.PodReady)
+	if !bound.IsZero() && !ready.IsZero() {
+		p.deps.Meter.BoundToReady(ready.Sub(bound.Time))
+	}
+}
+
+// holds gives since when a condition is true; nil if it is not.
+func holds(status corev1.PodStatus, kind corev1.PodConditionType) *metav1.Time {
+	for _, c := range status.Conditions {
+		if c.Type == kind && c.Status == corev1.ConditionTrue {
+			return &c.LastTransitionTime
+		}
+	}
+	return nil
+}
+
+// Finish ends a pod whose modules are gone: its last status is written, it is deleted
+// from the API at once, and forgotten. Where the deletion fails the pod stays, to be
+// finished again.
+func (p *Pods) Finish(ctx context.Context, s plan.PodStatus) {
+	if s.Pod.Gone || p.remove(ctx, s.Pod.Pod, s.Status) {
+		p.Drop(s.Pod.Pod)
+	}
+}
+
+// remove writes a pod's last status, deletes the pod from the API and says whether
+// that has it no more.
+func (p *Pods) remove(ctx context.Context, pod *corev1.Pod, status corev1.PodStatus) bool {
+	client := p.deps.Client.CoreV1()
+	if !equality.Semantic.DeepEqual(pod.Status, status) {
+		last := pod.DeepCopy()
+		last.Status = status
+		_, err := podClient{client, p}.Pods(pod.Namespace).UpdateStatus(ctx, last, metav1.UpdateOptions{})
+		switch {
+		case err == nil, apierrors.IsNotFound(err):
+		default:
+			p.deps.Log.Warn("last status not written", zap.String("pod", keyOf(pod)), zap.Error(err))
+		}
+	}
+	opts := metav1.NewDeleteOptions(0)
+	opts.Preconditions = metav1.NewUIDPreconditions(string(pod.UID))
+	err := client.Pods(pod.Namespace).Delete(ctx, pod.Name, *opts)
+	p.deps.Meter.Wrote("pod", err)
+	switch {
+	case err == nil, apierrors.IsNotFound(err):
+	case apierrors.IsConflict(err): // another pod of the name
+	default:
+		p.deps.Log.Warn("pod not deleted", zap.String("pod", keyOf(pod)), zap.Error(err))
+		return false
+	}
+	return true
+}
