@@ -78,7 +78,7 @@ func (m *metrics) watch(census func() provider.Census, owned func() shard.Census
 	gauge("bases", "Bases that this replica serves, by whether their Node is ready.", prometheus.Labels{"ready": "true"}, func(c provider.Census) int { return c.Ready })
 	gauge("bases", "Bases that this replica serves, by whether their Node is ready.", prometheus.Labels{"ready": "false"}, func(c provider.Census) int { return c.NotReady })
 	gauge("modules_serving", "Modules that the bases of this replica list as serving.", nil, func(c provider.Census) int { return c.Modules })
-	gauge("modules_unwanted", "Modules on the bases of this replica that no pod asked for and that are left alone.", nil, func(c provider.Census) int { return c.Strangers })
+	gauge("modules_unwanted", "Modules on the bases of this replica that no pod asked for and that are left alone.", nil, func(c provider.Census) int { return c.Unmanaged })
 	gauge("queue_depth", "Bases that wait for a worker.", nil, func(c provider.Census) int { return c.Queued })
 }
 
