@@ -8,102 +8,94 @@ import (
 	"go.uber.org/zap"
 
 	"module-controller/provider/lifecycle"
+	"module-controller/provider/plan"
 	"module-controller/tunnel"
 )
 
-const (
-	// sendTimeout bounds how long a command may take to leave this process.
-	sendTimeout = 5 * time.Second
-	// sendPause is how soon a base is looked at again whose command did not leave.
-	sendPause = time.Second
-)
+// sendTimeout bounds how long a command may take to leave this process.
+const sendTimeout = 5 * time.Second
 
-// tunnels are the transports by name. A Node may name one that is not served here.
-type tunnels map[string]tunnel.Tunnel
+// tunnels speaks to bases through the transports. A Node may name a transport that is not
+// served here: what is said through it is not followed.
+type tunnels struct {
+	byName map[string]tunnel.Tunnel
+	log    *zap.Logger
+}
 
 func (t tunnels) unfollow(name string, id tunnel.BaseID) {
-	if to := t[name]; to != nil {
+	if to := t.byName[name]; to != nil {
 		to.Unfollow(id)
 	}
 }
 
-func (t tunnels) follow(h tunnel.Heartbeat) {
-	if to := t[h.Tunnel]; to != nil {
-		to.Follow(h)
+// follow tells the tunnels where the base is now.
+func (t tunnels) follow(id tunnel.BaseID, talk lifecycle.Talk) {
+	t.unfollow(talk.Unfollow, id)
+	if talk.Follow == nil {
+		return
+	}
+	if talk.Unfollow != "" {
+		t.log.Info("base moved to another tunnel", zap.Stringer("base", id), zap.String("tunnel", talk.Follow.Tunnel))
+	}
+	if to := t.byName[talk.Follow.Tunnel]; to != nil {
+		to.Follow(*talk.Follow)
 	}
 }
 
-func (t tunnels) do(ctx context.Context, name string, id tunnel.BaseID, c tunnel.Command) error {
-	to := t[name]
+func (t tunnels) do(ctx context.Context, r *entry, c tunnel.Command) error {
+	to := t.byName[r.base.Tunnel()]
 	if to == nil {
 		return tunnel.ErrNotFollowed
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	return to.Do(ctx, id, c)
+	return to.Do(ctx, r.id, c)
 }
 
-// follow tells the tunnels where the base is now.
-func (p *Provider) follow(r *entry, t lifecycle.Talk) {
-	p.tunnels.unfollow(t.Unfollow, r.id)
-	if t.Follow == nil {
-		return
-	}
-	if t.Unfollow != "" {
-		p.log.Info("base moved to another tunnel", zap.Stringer("base", r.id), zap.String("tunnel", t.Follow.Tunnel))
-	}
-	p.tunnels.follow(*t.Follow)
-}
-
-// send sends commands, if the claim still allows it. One that could not be sent is
-// planned anew.
-func (p *Provider) send(ctx context.Context, r *entry, do lifecycle.Actions) {
-	if do.Write.Show {
-		p.pods.Show(r.node)
-	}
-	if len(do.Talk.Send) == 0 || !r.base.MaySend(p.right(r.id)) {
-		return // the write of the Node may have taken long
-	}
-	for _, c := range do.Talk.Send {
+// send sends commands, and says whether all left. One that did not is planned anew.
+func (t tunnels) send(ctx context.Context, r *entry, commands []plan.Planned) (all bool) {
+	all = true
+	for _, c := range commands {
 		at := time.Now()
-		err := p.tunnels.do(ctx, r.base.Tunnel(), r.id, c.Command)
-		log := p.log.With(zap.Stringer("base", r.id), zap.String("verb", string(c.Verb)), zap.Stringer("module", c.Module))
+		err := t.do(ctx, r, c.Command)
+		log := t.log.With(zap.Stringer("base", r.id), zap.String("verb", string(c.Verb)), zap.Stringer("module", c.Module))
 		if err != nil {
 			log.Info("command not sent", zap.Error(err))
-			p.queue.AddAfter(r.id, sendPause)
+			all = false
 			continue
 		}
 		log.Info("command sent", zap.Bool("replace", c.Replace), zap.String("request", c.RequestID))
 		r.base.Sent(c, at)
 	}
+	return all
 }
 
 // ask sends requests that change nothing. It gives when the base is to be looked at again
 // because its tunnel does not hear it yet; else the zero time.
-func (p *Provider) ask(ctx context.Context, r *entry, verbs []tunnel.Verb) (again time.Time) {
+func (t tunnels) ask(ctx context.Context, r *entry, verbs []tunnel.Verb) (again time.Time) {
 	for _, v := range verbs {
 		at := time.Now()
 		if v == tunnel.ListModules {
 			r.inbox.asked(at) // before, so that the answer cannot come first
 		}
-		err := p.tunnels.do(ctx, r.base.Tunnel(), r.id, tunnel.Command{Verb: v})
+		err := t.do(ctx, r, tunnel.Command{Verb: v})
 		if again = r.base.Asked(at, err); !again.IsZero() {
 			r.inbox.forgetRequests()
 			return again
 		}
-		p.noteAsk(r, v, err)
+		t.note(r.id, v, err)
 	}
 	return time.Time{}
 }
 
-// noteAsk logs a request that did not leave: at debug level where that is ordinary.
-func (p *Provider) noteAsk(r *entry, v tunnel.Verb, err error) {
-	log := p.log.Info
+// note logs a request that did not leave: at debug level where that is ordinary.
+func (t tunnels) note(id tunnel.BaseID, v tunnel.Verb, err error) {
+	log := t.log.Info
 	switch {
 	case err == nil:
 		return
 	case errors.Is(err, tunnel.ErrBusy), errors.Is(err, tunnel.ErrNotLinked):
-		log = p.log.Debug
+		log = t.log.Debug
 	}
-	log("poll failed", zap.Stringer("base", r.id), zap.String("verb", string(v)), zap.Error(err))
+	log("poll failed", zap.Stringer("base", id), zap.String("verb", string(v)), zap.Error(err))
 }

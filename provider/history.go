@@ -56,3 +56,13 @@ func (h *history) recall(id tunnel.BaseID, pods []plan.Pod) map[tunnel.ModuleKey
 	}
 	return found
 }
+
+// givesUp says of a base that is claimed without a Node whether it was so for long enough
+// to give the claim up: our view of Nodes may lag.
+func (h *history) givesUp(id tunnel.BaseID, now time.Time, after time.Duration) bool {
+	since, known, _ := h.unheard.PeekOrAdd(id, now)
+	if !known || now.Sub(since) < after {
+		return false
+	}
+	return h.unheard.Remove(id)
+}

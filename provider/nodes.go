@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
+	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
+	"module-controller/provider/lifecycle"
 	"module-controller/provider/plan"
 )
 
@@ -23,15 +26,16 @@ type nodes struct {
 	client   kubernetes.Interface
 	informer cache.SharedIndexInformer
 	meter    Meter
+	log      *zap.Logger
 }
 
-func newNodes(client kubernetes.Interface, meter Meter) *nodes {
+func newNodes(client kubernetes.Interface, meter Meter, log *zap.Logger) *nodes {
 	factory := informers.NewSharedInformerFactoryWithOptions(client, 0,
 		informers.WithTransform(withoutManagedFields),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 			o.LabelSelector = plan.LabelComponent + "=" + plan.ComponentVNode
 		}))
-	return &nodes{client: client, informer: factory.Core().V1().Nodes().Informer(), meter: meter}
+	return &nodes{client: client, informer: factory.Core().V1().Nodes().Informer(), meter: meter, log: log}
 }
 
 // withoutManagedFields keeps the cache small: nothing here reads them.
@@ -75,14 +79,14 @@ func (n *nodes) address(name string) string {
 	return ""
 }
 
-// watch calls changed for a Node whose content differs, and deleted for one that is no
-// more. Neither may block.
-func (n *nodes) watch(changed, deleted func(*corev1.Node)) error {
+// watch calls changed for a Node whose content differs, and for one that was deleted: lost
+// is its UID then, and else empty. Changed must not block.
+func (n *nodes) watch(changed func(name string, lost types.UID)) error {
 	_, err := n.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		UpdateFunc: func(was, is any) {
 			before, after := was.(*corev1.Node), is.(*corev1.Node)
 			if !sameDescription(before, after) || !equality.Semantic.DeepEqual(before.Status, after.Status) {
-				changed(after)
+				changed(after.Name, "")
 			}
 		},
 		DeleteFunc: func(obj any) {
@@ -90,7 +94,7 @@ func (n *nodes) watch(changed, deleted func(*corev1.Node)) error {
 				obj = missed.Obj
 			}
 			if node, ok := obj.(*corev1.Node); ok {
-				deleted(node)
+				changed(node.Name, node.UID)
 			}
 		},
 	})
@@ -108,6 +112,35 @@ func sameDescription(a, b *corev1.Node) bool {
 	return equality.Semantic.DeepEqual(of(a), of(b))
 }
 
+// write writes what differs on a base's Node, and tells the base what the API server has
+// then. Found says that the Node was there although the cache did not have it: the base
+// is to be looked at again.
+func (n *nodes) write(ctx context.Context, b *lifecycle.Base, w lifecycle.Write) (found bool, err error) {
+	switch {
+	case w.Node == nil:
+		return false, nil
+	case w.Was == nil:
+		node, created, err := n.create(ctx, w.Node)
+		switch {
+		case err != nil:
+			return false, err
+		case created:
+			b.NodeWritten(node, true, time.Now())
+		default:
+			b.NodeFound(node)
+		}
+		return !created, nil
+	}
+	node, status, err := n.patch(ctx, w.Was, w.Node)
+	if node != nil {
+		b.NodeWritten(node, status, time.Now())
+	}
+	if apierrors.IsNotFound(err) {
+		b.NodeMissing()
+	}
+	return false, err
+}
+
 // create creates a Node. Where one of the name is there, it gives that one, and created
 // is false: it was not in the cache, for it has not our labels yet.
 func (n *nodes) create(ctx context.Context, want *corev1.Node) (node *corev1.Node, created bool, err error) {
@@ -123,6 +156,7 @@ func (n *nodes) create(ctx context.Context, want *corev1.Node) (node *corev1.Nod
 	if err != nil {
 		return nil, false, fmt.Errorf("create node %s: %w", want.Name, err)
 	}
+	n.log.Info("node created", zap.String("node", node.Name))
 	return node, true, nil
 }
 

@@ -8,13 +8,12 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 
-	"module-controller/provider/lifecycle"
 	"module-controller/provider/plan"
 	"module-controller/provider/pods"
 	"module-controller/shard"
@@ -58,9 +57,8 @@ type Provider struct {
 	log     *zap.Logger
 	meter   Meter
 	tunnels tunnels
-	envs    map[string]bool
 
-	bases   *registry
+	bases   *roster
 	queue   workqueue.TypedRateLimitingInterface[tunnel.BaseID] // a key is worked on by one worker at a time
 	nodes   *nodes
 	pods    *pods.Pods
@@ -80,30 +78,31 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	}
 	history, err := newHistory(cfg.HistoryLimit)
 	errs := []error{err}
-	p := &Provider{
-		cfg: cfg, deps: deps, log: deps.Log, meter: deps.Meter,
-		tunnels: tunnels{}, envs: map[string]bool{},
-		bases: newRegistry(), history: history, ready: make(chan struct{}),
-	}
-	if p.meter == nil {
-		p.meter = NoMeter
-	}
-	if p.deps.Retired == nil {
-		p.deps.Retired = func(tunnel.BaseID) {}
-	}
-	for _, t := range deps.Tunnels {
-		p.tunnels[t.Name()] = t
-	}
+	envs := map[string]bool{}
 	for _, env := range deps.Envs {
 		errs = append(errs, plan.CheckEnv(env))
-		p.envs[env] = true
+		envs[env] = true
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("make provider: %w", err)
 	}
-	p.queue = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](
-		retryBase, retryMax))
-	p.nodes = newNodes(deps.Client, p.meter)
+	if deps.Meter == nil {
+		deps.Meter = NoMeter
+	}
+	if deps.Retired == nil {
+		deps.Retired = func(tunnel.BaseID) {}
+	}
+	p := &Provider{
+		cfg: cfg, deps: deps, log: deps.Log, meter: deps.Meter, tunnels: tunnels{map[string]tunnel.Tunnel{}, deps.Log},
+		nodes: newNodes(deps.Client, deps.Meter, deps.Log), history: history, ready: make(chan struct{}),
+		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](retryBase, retryMax)),
+	}
+	for _, t := range deps.Tunnels {
+		p.tunnels.byName[t.Name()] = t
+	}
+	p.bases = &roster{
+		registry: newRegistry(), cfg: cfg.Config, envs: envs, tunnels: p.tunnels, nodes: p.nodes, history: history, log: deps.Log,
+	}
 	p.pods = pods.New(
 		pods.Deps{Client: deps.Client, Recorder: deps.Recorder, Meter: p.meter, Log: p.log, Workers: cfg.Workers},
 		pods.Hooks{Wake: p.podsChanged, MayWrite: p.mayWrite, Address: p.nodes.address},
@@ -127,13 +126,16 @@ func (p *Provider) Run(ctx context.Context) error {
 	defer cancel(nil)
 	defer p.queue.ShutDown()
 
-	if err := p.nodes.watch(p.nodeChanged, p.nodeDeleted); err != nil {
+	if err := p.nodes.watch(p.nodeChanged); err != nil {
 		return err
 	}
 	wg.Go(func() { p.nodes.informer.RunWithContext(ctx) })
 	wg.Go(func() { cancel(p.pods.Run(ctx)) })
 	if cache.WaitForCacheSync(ctx.Done(), p.nodes.informer.HasSynced, p.pods.HasSynced) {
-		p.adopt()
+		p.bases.adopt()
+		for _, r := range p.bases.all() {
+			p.queue.Add(r.id)
+		}
 		close(p.ready)
 		for range p.cfg.Workers {
 			wg.Go(func() { p.work(ctx) })
@@ -164,23 +166,20 @@ func (p *Provider) mayWrite(node string) bool {
 	if r == nil {
 		return false
 	}
-	right, _ := p.right(r.id)
-	return right == lifecycle.Valid
+	_, held := p.deps.Owner.Claim(r.id)
+	return held
 }
 
-// nodeChanged queues the base whose Node differs from before; nodeDeleted one whose Node
-// is no more.
-func (p *Provider) nodeChanged(node *corev1.Node) {
-	if r := p.bases.onNode(node.Name); r != nil {
-		p.queue.Add(r.id)
+// nodeChanged queues the base whose Node differs from before, or was lost.
+func (p *Provider) nodeChanged(name string, lost types.UID) {
+	r := p.bases.onNode(name)
+	if r == nil {
+		return
 	}
-}
-
-func (p *Provider) nodeDeleted(node *corev1.Node) {
-	if r := p.bases.onNode(node.Name); r != nil {
-		r.inbox.nodeDeleted(node.UID)
-		p.queue.Add(r.id)
+	if lost != "" {
+		r.inbox.nodeDeleted(lost)
 	}
+	p.queue.Add(r.id)
 }
 
 // HasNode says whether a base has a Node.

@@ -2,11 +2,8 @@ package provider
 
 import (
 	"context"
-	"fmt"
 
 	"go.uber.org/zap"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/provider/lifecycle"
 )
@@ -15,7 +12,7 @@ import (
 // case it comes back, and its claim is given up. Until that succeeds it is served.
 func (p *Provider) retire(ctx context.Context, r *entry, why lifecycle.Retirement) error {
 	if why.Successor != nil {
-		if err := p.evict(ctx, r.node); err != nil {
+		if err := p.pods.Evict(ctx, r.node); err != nil {
 			return err
 		}
 	}
@@ -41,24 +38,8 @@ func (p *Provider) succeed(r *entry, why lifecycle.Retirement) {
 	if why.Successor == nil {
 		return
 	}
-	if next := p.discover(*why.Successor); next != nil {
+	if next := p.bases.discover(*why.Successor); next != nil {
 		next.inbox.inherit(r.inbox.take().Origins) // or two that alternate would never be seen to do so
 	}
 	p.Heartbeat(*why.Successor)
-}
-
-// evict deletes the pods on a Node, so that their modules are placed anew.
-func (p *Provider) evict(ctx context.Context, node string) error {
-	for _, pod := range p.pods.InCluster(node) {
-		opts := metav1.NewDeleteOptions(0)
-		opts.Preconditions = metav1.NewUIDPreconditions(string(pod.UID))
-		err := p.deps.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, *opts)
-		switch {
-		case err == nil, apierrors.IsNotFound(err):
-		case apierrors.IsConflict(err): // another pod of the name
-		default:
-			return fmt.Errorf("delete pod %s/%s: %w", pod.Namespace, pod.Name, err)
-		}
-	}
-	return nil
 }

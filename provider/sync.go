@@ -49,7 +49,7 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 		p.bases.remove(r)
 		return o, false
 	}
-	in.Right, in.Claim = p.right(id)
+	in.Right, in.Claim = right(p.deps.Owner, id)
 	in.Now = time.Now()
 	if in.Right == lifecycle.Valid {
 		o.version = p.pods.Version()
@@ -61,63 +61,101 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 }
 
 // right says what this replica may do for a base. Asking registers interest in it.
-func (p *Provider) right(id tunnel.BaseID) (lifecycle.Right, shard.Claim) {
-	claim, valid := p.deps.Owner.Claim(id)
+func right(owner Owner, id tunnel.BaseID) (lifecycle.Right, shard.Claim) {
+	claim, valid := owner.Claim(id)
 	switch {
 	case valid:
 		return lifecycle.Valid, claim
-	case p.deps.Owner.Held(id):
+	case owner.Held(id):
 		return lifecycle.Lapsed, shard.Claim{}
 	}
 	return lifecycle.NotOurs, shard.Claim{}
 }
 
+// adoptClaimed makes a record of a base that was claimed although it was not heard here:
+// its Node tells of it. It gives nil where there is nothing to serve.
+func (p *Provider) adoptClaimed(id tunnel.BaseID) *entry {
+	name, err := plan.NodeName(id)
+	if err != nil || !p.deps.Owner.Held(id) {
+		return nil
+	}
+	node := p.nodes.get(name)
+	if node == nil {
+		if p.history.givesUp(id, time.Now(), p.cfg.StaleAfter) {
+			p.deps.Retired(id)
+		} else {
+			p.queue.AddAfter(id, time.Second)
+		}
+		return nil
+	}
+	r, err := p.bases.adoptNode(node)
+	if err != nil {
+		p.log.Warn("dropping base: its Node cannot be served by this replica", zap.Stringer("base", id), zap.Error(err))
+		p.deps.Retired(id) // a Lease that is renewed would keep the Node Ready for ever
+	}
+	return r
+}
+
 // perform does what a Turn said, from top to bottom. Where the Node cannot be written no
 // command is sent, for the Node is to tell of what is installed; the rest is done.
 func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Actions) (time.Duration, error) {
-	p.take(o, do)
-	p.follow(o.entry, do.Talk)
-	p.note(o.entry, do.Changed)
-	if do.Retire != nil {
-		return 0, p.retire(ctx, o.entry, *do.Retire)
-	}
-	p.history.remember(o.id, do.Remember)
-	err := p.writeNode(ctx, o.entry, do.Write)
-	if err == nil {
-		p.send(ctx, o.entry, do)
-	}
-	p.writePods(ctx, o, do.Write)
-	do.Next = earlier(do.Next, p.ask(ctx, o.entry, do.Talk.Ask))
-	if err != nil {
-		return 0, err
-	}
-	return p.end(ctx, o, do), nil
-}
-
-// take stops and begins to serve the Node's pods.
-func (p *Provider) take(o observation, do lifecycle.Actions) {
 	if do.LetGo {
 		p.pods.Forget(o.node)
 	}
 	if do.Begin {
 		p.pods.Serve(o.node, o.facts.Now)
 	}
+	p.tunnels.follow(o.id, do.Talk)
+	p.note(o.id, do.Changed)
+	if do.Retire != nil {
+		return 0, p.retire(ctx, o.entry, *do.Retire)
+	}
+	p.history.remember(o.id, do.Remember)
+	err := p.writeNode(ctx, o, do)
+	p.writePods(ctx, o, do.Write)
+	do.Next = earlier(do.Next, p.tunnels.ask(ctx, o.entry, do.Talk.Ask))
+	if err != nil {
+		return 0, err
+	}
+	return p.end(ctx, o, do), nil
 }
 
 // note logs and counts a change of readiness.
-func (p *Provider) note(r *entry, c *lifecycle.Change) {
+func (p *Provider) note(id tunnel.BaseID, c *lifecycle.Change) {
 	if c == nil {
 		return
 	}
 	if c.Is == plan.ReasonIdentityConflict {
 		p.meter.Conflict()
 	}
-	p.log.Info("base readiness changed", zap.Stringer("base", r.id), zap.String("reason", c.Is), zap.String("was", c.Was))
+	p.log.Info("base readiness changed", zap.Stringer("base", id), zap.String("reason", c.Is), zap.String("was", c.Was))
+}
+
+// writeNode writes the Node, has the pod controller see its pods, and sends the commands,
+// if the claim still allows it: the write may have taken long.
+func (p *Provider) writeNode(ctx context.Context, o observation, do lifecycle.Actions) error {
+	found, err := p.nodes.write(ctx, o.base, do.Write)
+	if err != nil {
+		return err
+	}
+	if found {
+		p.queue.Add(o.id)
+	}
+	if do.Write.Show {
+		p.pods.Show(o.node)
+	}
+	if len(do.Talk.Send) == 0 || !o.base.MaySend(right(p.deps.Owner, o.id)) {
+		return nil
+	}
+	if !p.tunnels.send(ctx, o.entry, do.Talk.Send) {
+		p.queue.AddAfter(o.id, sendPause)
+	}
+	return nil
 }
 
 // end says that a base is drained or settled, and gives how long until the next look.
 func (p *Provider) end(ctx context.Context, o observation, do lifecycle.Actions) time.Duration {
-	if do.NeedCurrent && p.confirm(ctx, o) {
+	if do.NeedCurrent && p.pods.Confirm(ctx, o.node, o.version, o.facts.Pods, o.facts.Now) == pods.Current {
 		do.Next = o.facts.Now
 	}
 	if do.Drained {
@@ -134,17 +172,12 @@ func (p *Provider) end(ctx context.Context, o observation, do lifecycle.Actions)
 	return max(time.Until(do.Next), minWait)
 }
 
-// minWait bounds how often a base is looked at by itself, whatever is due.
-const minWait = 10 * time.Millisecond
-
-// confirm asks the API server whether the pods that were seen are as new as the claim.
-func (p *Provider) confirm(ctx context.Context, o observation) bool {
-	fresh, err := p.pods.Confirm(ctx, o.node, o.version, o.facts.Pods, o.facts.Now)
-	if err != nil {
-		p.log.Info("cannot read pods", zap.Stringer("base", o.id), zap.Error(err))
-	}
-	return fresh == pods.Current
-}
+const (
+	// minWait bounds how often a base is looked at by itself, whatever is due.
+	minWait = 10 * time.Millisecond
+	// sendPause is how soon a base is looked at again whose command did not leave.
+	sendPause = time.Second
+)
 
 // earlier gives the earlier of two times that are not zero.
 func earlier(a, b time.Time) time.Time {

@@ -46,17 +46,3 @@ func (p Phase) served() bool {
 		return false
 	}
 }
-
-// Right is what this replica may do for a base, as the Lease's owner says it. Rights are
-// ordered.
-type Right int
-
-// The rights.
-const (
-	// NotOurs: the base's Lease is another's, or nobody's.
-	NotOurs Right = iota
-	// Lapsed: the Lease is ours, but we may not act: it could not be renewed in time.
-	Lapsed
-	// Valid: we may act until Claim.Deadline.
-	Valid
-)

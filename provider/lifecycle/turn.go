@@ -2,100 +2,12 @@ package lifecycle
 
 import (
 	"cmp"
-	"slices"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 
 	"module-controller/provider/plan"
 	"module-controller/shard"
 	"module-controller/tunnel"
 )
-
-// Facts are all that the shell can see of a base. It reads them before it asks, in the
-// order that the fields' comments name.
-type Facts struct {
-	Mail Mail // taken first: what comes later wakes the base again
-	// Right is what we may do for the base, Claim the claim where Right is Valid.
-	Right Right
-	Claim shard.Claim
-	// Now is read after Right and Mail, so that no time in them is after it.
-	Now   time.Time
-	Links map[string]tunnel.Link // by tunnel; one that said nothing yet is down
-	Node  *corev1.Node           // as the cache has it; nil for none. It is not changed.
-
-	// Pods and what follows are read for a base that is served; else they are empty.
-	Pods []plan.Pod
-	// Current says that Pods has every change made before the claim.
-	Current bool
-	// Writing says that a status of a pod on the Node is being written.
-	Writing bool
-	// Failures are remembered of modules that pods want again.
-	Failures map[tunnel.ModuleKey]plan.Failure
-}
-
-// Actions are what to do, from top to bottom. Those that are zero are nothing.
-type Actions struct {
-	// LetGo: the claim is lost. The shell forgets the Node's pods, so that nothing is
-	// uninstalled when they vanish from its sight.
-	LetGo bool
-	// Begin: the shell takes in the Node's pods, and turns the base again at once.
-	Begin bool
-	Talk  Talk
-	// Changed is what to log and count of a change of readiness.
-	Changed *Change
-	// Retire deletes the base's Node and gives its claim up; what follows is nothing then.
-	Retire *Retirement
-	// Remember has failures for the bounded memory.
-	Remember map[tunnel.ModuleKey]plan.Failure
-	Write    Write
-	// NeedCurrent: something is to be done, but the cache of pods may be behind the
-	// claim. The shell has the API server asked.
-	NeedCurrent bool
-	// Drained: the base may be another's from now on.
-	Drained bool
-	// Settled: nothing is to be done while the base's list stays as it is.
-	Settled bool
-	// Summary is for gauges; nil leaves the last one in place.
-	Summary *Summary
-	// Next is when to look again if nothing happens.
-	Next time.Time
-}
-
-// Change is a change of a base's readiness: reasons, empty for Ready.
-type Change struct{ Was, Is string }
-
-// Retirement is the end of a base.
-type Retirement struct {
-	Why  string
-	Node *corev1.Node // nil for none
-	// Installed is remembered in case the base comes back.
-	Installed map[tunnel.ModuleKey]bool
-	// Successor is another application at the base's address: the pods on the Node are
-	// deleted, so that they are placed anew, and it becomes a base of its own. Nil where
-	// the base is silent.
-	Successor *tunnel.Heartbeat
-}
-
-// Write is what to write to the API server.
-type Write struct {
-	// Was is the Node as it is, nil where there is none. Node is as it should be, nil
-	// where nothing differs.
-	Was, Node *corev1.Node
-	// Show: the Node is there and described, so the pod controller may see its pods.
-	Show   bool
-	Finish []plan.PodStatus // pods to end: the last status is written and the pod deleted
-	Pods   []plan.PodStatus // pods whose status differs
-	Events []plan.Event     // with an empty Pod on the Node
-}
-
-// Summary is what a Turn found.
-type Summary struct {
-	Served, Ready bool
-	// Modules are the listed ones that serve, Unmanaged those that no pod asked for.
-	Modules, Unmanaged int
-}
 
 // Turn says what a base needs now. It is the only place where a base changes its phase.
 func (b *Base) Turn(in Facts) Actions {
@@ -288,71 +200,6 @@ func conflictEvent(c *Change, conflict string) []plan.Event {
 		return nil
 	}
 	return []plan.Event{{Warning: true, Reason: plan.ReasonIdentityConflict, Message: conflict}}
-}
-
-// plan asks what the pods should show and what is to be sent.
-func (b *Base) plan(in Facts, age Age, conflict string) plan.Output {
-	b.ledger.recall(in.Failures)
-	return plan.Modules(plan.Input{
-		Now: in.Now, BaseID: b.id, IP: b.about.heartbeat.IP,
-		Live:     b.talk.reachable && age.NotReady != plan.ReasonBaseSilent,
-		Conflict: conflict, Since: b.since, LinkSince: in.Links[b.about.heartbeat.Tunnel].Since,
-		Seen: b.seen.Seen, Pods: in.Pods, Memory: b.ledger.Memory, Config: b.cfg.Plan,
-	})
-}
-
-// idle says that a plan sends nothing and changes no pod.
-func idle(out plan.Output) bool {
-	return len(out.Commands) == 0 && !slices.ContainsFunc(out.Statuses, changes)
-}
-
-// changes says that a pod is written or deleted.
-func changes(s plan.PodStatus) bool { return s.Finished || rewrites(s) }
-
-// rewrites says that a pod's status is written. Of a pod that is gone nobody reads it,
-// and that of a finished one is written with its deletion.
-func rewrites(s plan.PodStatus) bool {
-	switch {
-	case s.Pod.Gone, s.Finished:
-		return false
-	}
-	return !equality.Semantic.DeepEqual(s.Pod.Status, s.Status)
-}
-
-// withheld is a plan that changes nothing. It is made anew when the cache of pods has
-// caught up.
-func withheld(memory plan.Memory, out plan.Output) plan.Output {
-	return plan.Output{Memory: memory, Ask: out.Ask}
-}
-
-// affordable gives the commands that may be sent now. One that would still be under way
-// when the claim ends is refused where it leaves.
-func (b *Base) affordable(in Facts, out plan.Output) []plan.Planned {
-	switch {
-	case b.phase >= Draining, !in.Claim.Outlives(in.Now):
-		return nil
-	}
-	room := max(b.cfg.CommandsPerBase-b.ledger.inFlight()-out.Inherited, 0)
-	return out.Commands[:min(room, len(out.Commands))]
-}
-
-// write gives what differs at the API server. Events on a Node that this process has not
-// written have nobody to read them.
-func (b *Base) write(in Facts, age Age, out plan.Output) Write {
-	was, node := b.wantNode(in, age)
-	w := Write{Was: was, Node: node, Show: true, Events: out.Events}
-	for _, s := range out.Statuses {
-		switch {
-		case s.Finished:
-			w.Finish = append(w.Finish, s)
-		case rewrites(s):
-			w.Pods = append(w.Pods, s)
-		}
-	}
-	if b.node.written == nil && node == nil {
-		w.Events = slices.DeleteFunc(slices.Clone(out.Events), func(e plan.Event) bool { return e.Pod == "" })
-	}
-	return w
 }
 
 // summary is what gauges show of the base.

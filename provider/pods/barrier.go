@@ -56,10 +56,11 @@ func (p *Pods) Freshness(node, version string, now time.Time) Freshness {
 
 // Confirm says the same, of pods that On gave after the version was read. Who is Behind
 // is compared with the Node's pods in the API, one list a call, bounded by ten seconds;
-// once they prove to be as new, the Node stays Current. On an error it is Behind still.
-func (p *Pods) Confirm(ctx context.Context, node, version string, seen []plan.Pod, now time.Time) (Freshness, error) {
+// once they prove to be as new, the Node stays Current. Where the API cannot be read it is
+// Behind still.
+func (p *Pods) Confirm(ctx context.Context, node, version string, seen []plan.Pod, now time.Time) Freshness {
 	if f := p.Freshness(node, version, now); f != Behind {
-		return f, nil
+		return f
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -67,14 +68,15 @@ func (p *Pods) Confirm(ctx context.Context, node, version string, seen []plan.Po
 		LabelSelector: plan.LabelComponent + "=" + plan.ComponentModule,
 		FieldSelector: fields.OneTermEqualSelector("spec.nodeName", node).String(),
 	})
-	if err != nil {
-		return Behind, fmt.Errorf("list pods of node %s: %w", node, err)
-	}
-	if !upToDate(seen, live) {
-		return Behind, nil
+	switch {
+	case err != nil:
+		p.deps.Log.Info("cannot read pods", zap.String("node", node), zap.Error(err))
+		return Behind
+	case !upToDate(seen, live):
+		return Behind
 	}
 	p.barrier.confirm(node)
-	return Current, nil
+	return Current
 }
 
 // barrier has for each claim a version of pods that was read from the API server after

@@ -2,6 +2,7 @@ package pods
 
 import (
 	"context"
+	"fmt"
 
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
@@ -73,16 +74,33 @@ func (p *Pods) remove(ctx context.Context, pod *corev1.Pod, status corev1.PodSta
 			p.deps.Log.Warn("last status not written", zap.String("pod", keyOf(pod)), zap.Error(err))
 		}
 	}
-	opts := metav1.NewDeleteOptions(0)
-	opts.Preconditions = metav1.NewUIDPreconditions(string(pod.UID))
-	err := client.Pods(pod.Namespace).Delete(ctx, pod.Name, *opts)
-	p.deps.Meter.Wrote("pod", err)
-	switch {
-	case err == nil, apierrors.IsNotFound(err):
-	case apierrors.IsConflict(err): // another pod of the name
-	default:
+	if err := p.delete(ctx, pod); err != nil {
 		p.deps.Log.Warn("pod not deleted", zap.String("pod", keyOf(pod)), zap.Error(err))
 		return false
 	}
 	return true
+}
+
+// Evict deletes the pods on a Node from the API, so that their modules are placed anew.
+// It stops at the first that cannot be deleted.
+func (p *Pods) Evict(ctx context.Context, node string) error {
+	for _, pod := range p.InCluster(node) {
+		if err := p.delete(ctx, pod); err != nil {
+			return fmt.Errorf("delete pod %s: %w", keyOf(pod), err)
+		}
+	}
+	return nil
+}
+
+// delete deletes a pod at once. One that is gone, or another one of the name, is well.
+func (p *Pods) delete(ctx context.Context, pod *corev1.Pod) error {
+	opts := metav1.NewDeleteOptions(0)
+	opts.Preconditions = metav1.NewUIDPreconditions(string(pod.UID))
+	err := p.deps.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, *opts)
+	p.deps.Meter.Wrote("pod", err)
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return nil
+	}
+	return err
 }

@@ -1,0 +1,74 @@
+package lifecycle
+
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"module-controller/provider/plan"
+)
+
+// plan asks what the pods should show and what is to be sent.
+func (b *Base) plan(in Facts, age Age, conflict string) plan.Output {
+	b.ledger.recall(in.Failures)
+	return plan.Modules(plan.Input{
+		Now: in.Now, BaseID: b.id, IP: b.about.heartbeat.IP,
+		Live:     b.talk.reachable && age.NotReady != plan.ReasonBaseSilent,
+		Conflict: conflict, Since: b.since, LinkSince: in.Links[b.about.heartbeat.Tunnel].Since,
+		Seen: b.seen.Seen, Pods: in.Pods, Memory: b.ledger.Memory, Config: b.cfg.Plan,
+	})
+}
+
+// idle says that a plan sends nothing and changes no pod.
+func idle(out plan.Output) bool {
+	return len(out.Commands) == 0 && !slices.ContainsFunc(out.Statuses, changes)
+}
+
+// changes says that a pod is written or deleted.
+func changes(s plan.PodStatus) bool { return s.Finished || rewrites(s) }
+
+// rewrites says that a pod's status is written. Of a pod that is gone nobody reads it,
+// and that of a finished one is written with its deletion.
+func rewrites(s plan.PodStatus) bool {
+	switch {
+	case s.Pod.Gone, s.Finished:
+		return false
+	}
+	return !equality.Semantic.DeepEqual(s.Pod.Status, s.Status)
+}
+
+// withheld is a plan that changes nothing. It is made anew when the cache of pods has
+// caught up.
+func withheld(memory plan.Memory, out plan.Output) plan.Output {
+	return plan.Output{Memory: memory, Ask: out.Ask}
+}
+
+// affordable gives the commands that may be sent now. One that would still be under way
+// when the claim ends is refused where it leaves.
+func (b *Base) affordable(in Facts, out plan.Output) []plan.Planned {
+	switch {
+	case b.phase >= Draining, !in.Claim.Outlives(in.Now):
+		return nil
+	}
+	room := max(b.cfg.CommandsPerBase-b.ledger.inFlight()-out.Inherited, 0)
+	return out.Commands[:min(room, len(out.Commands))]
+}
+
+// write gives what differs at the API server. Events on a Node that this process has not
+// written have nobody to read them.
+func (b *Base) write(in Facts, age Age, out plan.Output) Write {
+	was, node := b.wantNode(in, age)
+	w := Write{Was: was, Node: node, Show: true, Events: out.Events}
+	for _, s := range out.Statuses {
+		switch {
+		case s.Finished:
+			w.Finish = append(w.Finish, s)
+		case rewrites(s):
+			w.Pods = append(w.Pods, s)
+		}
+	}
+	if b.node.written == nil && node == nil {
+		w.Events = slices.DeleteFunc(slices.Clone(out.Events), func(e plan.Event) bool { return e.Pod == "" })
+	}
+	return w
+}
