@@ -12,21 +12,11 @@ import (
 	"module-controller/tunnel"
 )
 
-func (c Config) complete() Config {
-	c.Policy = cmp.Or(c.Policy, PolicyReport)
-	c.UnmanagedGrace = cmp.Or(c.UnmanagedGrace, 10*time.Second)
-	c.CommandTimeout = cmp.Or(c.CommandTimeout, time.Minute)
-	c.BackOffBase = cmp.Or(c.BackOffBase, 10*time.Second)
-	c.BackOffMax = cmp.Or(c.BackOffMax, 5*time.Minute)
-	c.MaxContainers = cmp.Or(c.MaxContainers, 64)
-	return c
-}
-
 // Modules says what the pods of a base should show and which commands to send
 // next. It is idempotent: with its own output as what is known, and nothing new
 // from the base, it changes nothing.
 func Modules(in Input) Output {
-	in.Config = in.Config.complete()
+	in.Config = in.Config.Complete()
 	p := &planner{
 		Input:       in,
 		listed:      map[tunnel.ModuleKey]tunnel.Module{},
@@ -236,4 +226,8 @@ func (p *planner) next(at time.Time) {
 
 func (p *planner) event(pod types.UID, warning bool, reason, message string) {
 	p.out.Events = append(p.out.Events, Event{Pod: pod, Warning: warning, Reason: reason, Message: clip(message)})
+}
+
+func compareKeys(a, b tunnel.ModuleKey) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version))
 }

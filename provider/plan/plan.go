@@ -49,16 +49,6 @@ const (
 	ReasonBaseConflict    = "BaseIdentityConflict"       // two live bases have this identity
 )
 
-// Policy says what to do with a module that no pod asks for and that this
-// controller did not install. What it did install is uninstalled either way.
-type Policy string
-
-// The policies.
-const (
-	PolicyReport    Policy = "report"
-	PolicyUninstall Policy = "uninstall"
-)
-
 // Pod is a module pod bound to the base, as the planner sees it.
 type Pod struct {
 	// Pod has its environment resolved; its Status is the newest known in the
@@ -172,21 +162,6 @@ type Input struct {
 	// Pods are the pods bound to the base, in any order, each UID once.
 	Pods   []Pod
 	Config Config
-}
-
-// Config are the planner's settings; the zero value of each means its default.
-type Config struct {
-	Policy Policy // default PolicyReport
-	// UnmanagedGrace is how long a module that lost its pod without a graceful deletion
-	// stays before it is uninstalled. Default 10 s.
-	UnmanagedGrace time.Duration
-	// CommandTimeout is how long an unanswered command counts as under way;
-	// then the list decides. Default 60 s.
-	CommandTimeout time.Duration
-	// BackOffBase doubles with each failure up to BackOffMax. Default 10 s, 5 min.
-	BackOffBase, BackOffMax time.Duration
-	// MaxContainers refuses pods with more. Default 64.
-	MaxContainers int
 }
 
 // PodStatus is what one pod should show.
