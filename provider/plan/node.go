@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -66,6 +67,7 @@ type NodeInput struct {
 // taints, conditions, unschedulable) stays. Where nothing differs the result
 // equals current.
 func Node(in NodeInput, current *corev1.Node) *corev1.Node {
+	in.Config = in.Config.Complete()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: in.Name}}
 	if current != nil {
 		node = current.DeepCopy()
@@ -78,7 +80,7 @@ func Node(in NodeInput, current *corev1.Node) *corev1.Node {
 	}
 	setResources(in, node)
 	setAddresses(in.Heartbeat, node)
-	node.Status.NodeInfo.KubeletVersion = in.Config.version()
+	node.Status.NodeInfo.KubeletVersion = in.Config.Version
 	node.Status.NodeInfo.OperatingSystem = "linux"
 	node.Status.NodeInfo.Architecture = "jvm"
 	setConditions(in, node)
@@ -160,7 +162,7 @@ func setResources(in NodeInput, node *corev1.Node) {
 	if _, told := node.Status.Capacity[corev1.ResourceMemory]; told && in.Health == nil {
 		return
 	}
-	capacity, used, cpus := in.Config.defaultMetaspace(), int64(0), in.Config.cpus()
+	capacity, used, cpus := in.Config.DefaultMetaspace, int64(0), in.Config.CPUs
 	if h := in.Health; h != nil {
 		if h.MaxMetaspace > 0 {
 			capacity = h.MaxMetaspace
@@ -179,8 +181,8 @@ func setResources(in NodeInput, node *corev1.Node) {
 			free = before
 		}
 	}
-	setQuantities(&node.Status.Capacity, capacity, cpus, in.Config.pods())
-	setQuantities(&node.Status.Allocatable, free, cpus, in.Config.pods())
+	setQuantities(&node.Status.Capacity, capacity, cpus, in.Config.Pods)
+	setQuantities(&node.Status.Allocatable, free, cpus, in.Config.Pods)
 }
 
 func setQuantities(list *corev1.ResourceList, memory, cpus, pods int64) {
@@ -257,6 +259,18 @@ func installedText(installed map[tunnel.ModuleKey]bool) string {
 		text += k.String()
 	}
 	return text
+}
+
+// installedKeys reads what installedText wrote; entries it cannot read are left out.
+func installedKeys(text string) map[tunnel.ModuleKey]bool {
+	installed := map[tunnel.ModuleKey]bool{}
+	for entry := range strings.SplitSeq(text, ",") {
+		name, version, _ := strings.Cut(entry, ":")
+		if name != "" && version != "" {
+			installed[tunnel.ModuleKey{Name: name, Version: version}] = true
+		}
+	}
+	return installed
 }
 
 // Adopt reads what a Node tells of its base and of the modules that this

@@ -4,6 +4,9 @@
 //
 // The module list is the truth. Answers to commands are remembered as hints and
 // explanations; they make no pod Running.
+//
+// Modules answers for pods and commands (modules.go tells its phases), Node for the
+// Node.
 package plan
 
 import (
@@ -36,8 +39,8 @@ const (
 
 // Reasons of a waiting container. They are stable: users match on them.
 const (
-	ReasonCreating        = "ContainerCreating"          // the base's list is not known yet
-	ReasonInstalling      = "Installing"                 // a command is under way or due
+	ReasonCreating        = "ContainerCreating"          // waiting for the base's first module list
+	ReasonInstalling      = "Installing"                 // an install is in progress or queued
 	ReasonInstallFailed   = "InstallFailed"              // the last install failed, for the first time
 	ReasonInstallBackOff  = "InstallBackOff"             // it failed again; the next try is later
 	ReasonVersionMismatch = "VersionMismatch"            // the jar is another module or version
@@ -47,16 +50,6 @@ const (
 	ReasonInvalid         = "InvalidModule"              // the pod spec does not name a module
 	ReasonConfigError     = "CreateContainerConfigError" // the environment cannot be resolved
 	ReasonBaseConflict    = "BaseIdentityConflict"       // two live bases have this identity
-)
-
-// Policy says what to do with a module that no pod asks for and that this
-// controller did not install. What it did install is uninstalled either way.
-type Policy string
-
-// The policies.
-const (
-	PolicyReport    Policy = "report"
-	PolicyUninstall Policy = "uninstall"
 )
 
 // Pod is a module pod bound to the base, as the planner sees it.
@@ -95,21 +88,23 @@ type Attempt struct {
 	Restarted bool
 }
 
-// Failure is what is remembered of commands that failed, by module key.
+// Failure is what is remembered of a module's command that failed. One that fails with
+// another URL takes its place, and counts from one.
 type Failure struct {
 	// URL is where the module was to be installed from; for an uninstall or a
 	// switch it is the verb.
 	URL string
-	// Count is how many installs of that URL failed in a row.
+	// Count is how many of these commands failed in a row; 0 beside Plain.
 	Count int
 	// At is when the last one failed, NotBefore when the next may be tried.
 	At, NotBefore time.Time
-	// Message is the root cause first.
+	// Message is one line with the root cause first, at most tunnel.MaxText bytes.
 	Message string
 	// Wrong: the jar proved to be another module or version; Mismatch is which.
 	Wrong    bool
 	Mismatch tunnel.ModuleKey
-	// Plain: the base replaces no module in one step. Nothing failed yet.
+	// Plain: the base replaces no module in one step, so what is there is uninstalled
+	// before the next install of this URL.
 	Plain bool
 }
 
@@ -172,21 +167,6 @@ type Input struct {
 	// Pods are the pods bound to the base, in any order, each UID once.
 	Pods   []Pod
 	Config Config
-}
-
-// Config are the planner's settings; the zero value of each means its default.
-type Config struct {
-	Policy Policy // default PolicyReport
-	// UnmanagedGrace is how long a module that lost its pod without a graceful deletion
-	// stays before it is uninstalled. Default 10 s.
-	UnmanagedGrace time.Duration
-	// CommandTimeout is how long an unanswered command counts as under way;
-	// then the list decides. Default 60 s.
-	CommandTimeout time.Duration
-	// BackOffBase doubles with each failure up to BackOffMax. Default 10 s, 5 min.
-	BackOffBase, BackOffMax time.Duration
-	// MaxContainers refuses pods with more. Default 64.
-	MaxContainers int
 }
 
 // PodStatus is what one pod should show.
