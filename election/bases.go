@@ -92,7 +92,7 @@ func (r *Replica) write(ctx context.Context, key string, id tunnel.BaseID, step 
 	case lease == nil || revision(lease.ResourceVersion) != step.Revision:
 		return nil // seen anew meanwhile
 	default:
-		if step.Kind == shard.GiveBase || step.Kind == shard.ReleaseBase {
+		if step.Kind == shard.TransferBase || step.Kind == shard.ReleaseBase {
 			holder = step.To.Holder
 			if shard.Without("release-compares") {
 				lease = lease.DeepCopy()
@@ -144,7 +144,7 @@ func (r *Replica) tellEnd(key string, id tunnel.BaseID, seen shard.Lease, end sh
 	case shard.Lost:
 		r.log.Warn("base lost", zap.Stringer("base", id), zap.String("lease", key), zap.String("holder", seen.Holder))
 		r.hooks.Moved("lost")
-	case shard.Given:
+	case shard.Transferred:
 		r.log.Info("base given", zap.Stringer("base", id), zap.Int32("epoch", seen.Epoch), zap.String("to", seen.Holder))
 		r.hooks.Moved("given")
 	case shard.Released:
@@ -201,7 +201,7 @@ func (r *Replica) ask(ctx context.Context, incarnation string) error {
 }
 
 // delete deletes the Lease of a base that is no more. The base is not held any more;
-// if it is wished for again, what became of the deletion is read first.
+// if it is requested for again, what became of the deletion is read first.
 func (r *Replica) delete(ctx context.Context, key string, id tunnel.BaseID, step shard.Step, lease *coordinationv1.Lease) error {
 	if lease != nil {
 		options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &lease.UID, ResourceVersion: &lease.ResourceVersion}}

@@ -52,7 +52,7 @@ type Config struct {
 	Workers int
 	// Grace is how long the cluster lets a Node be silent before it is NotReady;
 	// 50 s from Kubernetes 1.32 on, 40 s before. Bases is the number of bases of one
-	// replica for which failover must fit into it. Defaults 50 s, 1,000.
+	// replica for which failover must fit into it. Defaults 50 s, 500.
 	Grace time.Duration
 	Bases int
 }
@@ -63,13 +63,13 @@ func (c Config) Complete() Config {
 	c.MemberDuration = cmp.Or(c.MemberDuration, 10*time.Second)
 	c.MemberRenew = cmp.Or(c.MemberRenew, time.Second)
 	c.MemberTimeout = cmp.Or(c.MemberTimeout, 2*time.Second)
-	c.Patience = cmp.Or(c.Patience, c.MemberDuration+time.Second)
+	c.FailureTimeout = cmp.Or(c.FailureTimeout, c.MemberDuration+time.Second)
 	c.Timing = c.Timing.Complete()
 	c.Duration = cmp.Or(c.Duration, 40*time.Second)
 	c.Drain = cmp.Or(c.Drain, 25*time.Second)
 	c.Workers = cmp.Or(c.Workers, 16)
 	c.Grace = cmp.Or(c.Grace, 50*time.Second)
-	c.Bases = cmp.Or(c.Bases, 1000)
+	c.Bases = cmp.Or(c.Bases, 500)
 	if c.Labels == nil {
 		c.Labels = func(tunnel.BaseID) map[string]string { return nil }
 	}
@@ -102,18 +102,18 @@ func (c Config) Validate() error {
 	if c.Renew >= c.Duration {
 		errs = append(errs, fmt.Errorf("lease renew interval (%s) must be shorter than the lease duration (%s)", c.Renew, c.Duration))
 	}
-	if c.MemberRenew >= c.Act {
-		errs = append(errs, fmt.Errorf("member renew interval (%s) must be shorter than what one membership write permits (%s)", c.MemberRenew, c.Act))
+	if c.MemberRenew >= c.RenewDeadline {
+		errs = append(errs, fmt.Errorf("member renew interval (%s) must be shorter than what one membership write permits (%s)", c.MemberRenew, c.RenewDeadline))
 	}
-	if c.MemberRenew >= c.Hinted {
-		errs = append(errs, fmt.Errorf("member renew interval (%s) must be shorter than the patience with a member that is said to be gone (%s)", c.MemberRenew, c.Hinted))
+	if c.MemberRenew >= c.SuspicionTimeout {
+		errs = append(errs, fmt.Errorf("member renew interval (%s) must be shorter than the patience with a member that is said to be gone (%s)", c.MemberRenew, c.SuspicionTimeout))
 	}
-	if c.Patience <= c.MemberDuration {
-		errs = append(errs, fmt.Errorf("patience (%s) must be longer than the member lease duration (%s)", c.Patience, c.MemberDuration))
+	if c.FailureTimeout <= c.MemberDuration {
+		errs = append(errs, fmt.Errorf("patience (%s) must be longer than the member lease duration (%s)", c.FailureTimeout, c.MemberDuration))
 	}
 	if left := c.Slack(c.Grace, c.Bases, claimRate); left < 0 {
 		errs = append(errs, fmt.Errorf("nodes would turn NotReady in a failover: renew (%s) + patience (%s) + claiming %d bases + 5s is %s more than the node grace (%s)",
-			c.Renew, c.Patience, c.Bases, -left, c.Grace))
+			c.Renew, c.FailureTimeout, c.Bases, -left, c.Grace))
 	}
 	return errors.Join(errs...)
 }

@@ -31,7 +31,7 @@ const (
 func parse(l *coordinationv1.Lease) shard.Lease {
 	seen := shard.Lease{
 		Holder: deref(l.Spec.HolderIdentity), Epoch: deref(l.Spec.LeaseTransitions), Revision: revision(l.ResourceVersion),
-		Given: l.Labels[labelState] == stateHandover, Released: l.Labels[labelState] == stateOrphaned,
+		Transferred: l.Labels[labelState] == stateHandover, Released: l.Labels[labelState] == stateOrphaned,
 		Duration: time.Duration(deref(l.Spec.LeaseDurationSeconds)) * time.Second,
 	}
 	if l.Spec.RenewTime != nil {
@@ -77,7 +77,7 @@ func held(lease *coordinationv1.Lease, id tunnel.BaseID, step shard.Step, holder
 	next.Spec.PreferredHolder, next.Spec.Strategy = nil, nil
 	state := stateOwned
 	switch step.Kind {
-	case shard.GiveBase:
+	case shard.TransferBase:
 		state = stateHandover
 	case shard.ReleaseBase:
 		state = stateOrphaned
@@ -99,17 +99,17 @@ func put(m *map[string]string, pairs ...string) {
 
 // Labels and annotations of a membership Lease.
 const (
-	componentMember = "module-controller"
-	notePodUID      = prefix + "pod-uid"
-	noteAct         = prefix + "act-window"
-	noteAddress     = prefix + "address"
-	noteVersion     = prefix + "version"
-	noteState       = prefix + "state" // serving, draining, released, killed
-	noteLinks       = prefix + "tunnels"
-	noteOwned       = prefix + "bases-owned"
-	noteWanted      = prefix + "bases-wanted"
-	noteLast        = prefix + "last-holder"
-	noteKilledBy    = prefix + "killed-by"
+	componentMember   = "module-controller"
+	notePodUID        = prefix + "pod-uid"
+	noteRenewDeadline = prefix + "act-window"
+	noteAddress       = prefix + "address"
+	noteVersion       = prefix + "version"
+	noteState         = prefix + "state" // serving, draining, released, killed
+	noteLinks         = prefix + "tunnels"
+	noteOwned         = prefix + "bases-owned"
+	noteWanted        = prefix + "bases-wanted"
+	noteLast          = prefix + "last-holder"
+	noteKilledBy      = prefix + "killed-by"
 
 	serving  = "serving"
 	draining = "draining"
@@ -129,8 +129,8 @@ func parseMember(l *coordinationv1.Lease) shard.Member {
 	if l.Spec.RenewTime != nil {
 		m.Renewed = l.Spec.RenewTime.Time
 	}
-	if act, err := time.ParseDuration(l.Annotations[noteAct]); err == nil {
-		m.Act = act
+	if act, err := time.ParseDuration(l.Annotations[noteRenewDeadline]); err == nil {
+		m.RenewDeadline = act
 	}
 	return m
 }
@@ -157,7 +157,7 @@ func joined(lease *coordinationv1.Lease, cfg Config, m member, now time.Time) *c
 		links = linksUp
 	}
 	put(&next.Labels, labelComponent, componentMember)
-	put(&next.Annotations, noteState, cmp.Or(m.state, serving), noteLinks, links, notePodUID, cfg.PodUID, noteAct, cfg.Act.String(),
+	put(&next.Annotations, noteState, cmp.Or(m.state, serving), noteLinks, links, notePodUID, cfg.PodUID, noteRenewDeadline, cfg.RenewDeadline.String(),
 		noteAddress, cfg.Address, noteVersion, cfg.Version,
 		noteOwned, strconv.Itoa(m.owned), noteWanted, strconv.Itoa(m.wanted))
 	return next

@@ -47,7 +47,7 @@ func TestALeaseSaysWhoOwnsABase(t *testing.T) {
 		holder, state string
 	}{
 		"claimed":  {shard.ClaimBase, "mc-0_0123abcd", "owned"},
-		"given":    {shard.GiveBase, "mc-1_00000001", "handover"},
+		"given":    {shard.TransferBase, "mc-1_00000001", "handover"},
 		"released": {shard.ReleaseBase, "", "orphaned"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -71,7 +71,7 @@ func TestALeaseSaysWhoOwnsABase(t *testing.T) {
 			if *was.Spec.HolderIdentity != "other" || was.Labels[labelState] != "" {
 				t.Error("the Lease that was seen was changed")
 			}
-			if got := parse(next); got.Holder != c.holder || got.Epoch != 8 || got.Revision != 42 || got.Given != (c.kind == shard.GiveBase) {
+			if got := parse(next); got.Holder != c.holder || got.Epoch != 8 || got.Revision != 42 || got.Transferred != (c.kind == shard.TransferBase) {
 				t.Errorf("read back as %+v", got)
 			}
 		})
@@ -138,13 +138,13 @@ func TestAMembershipLeaseTellsAll(t *testing.T) {
 		t.Errorf("spec %+v", lease.Spec)
 	}
 	want := map[string]string{
-		notePodUID: "uid", noteAct: "3.5s", noteAddress: "10.0.0.1:7777", noteVersion: "1.2.3", noteState: "serving",
+		notePodUID: "uid", noteRenewDeadline: "3.5s", noteAddress: "10.0.0.1:7777", noteVersion: "1.2.3", noteState: "serving",
 		noteLinks: "up", noteOwned: "3", noteWanted: "4",
 	}
 	if d := cmp.Diff(want, lease.Annotations); d != "" {
 		t.Errorf("annotations (-want +got):\n%s", d)
 	}
-	m := shard.Member{Name: "b", Holder: cfg.Incarnation, Revision: 42, Address: "10.0.0.1:7777", Linked: true, Act: 3500 * time.Millisecond, Renewed: lease.Spec.RenewTime.Time}
+	m := shard.Member{Name: "b", Holder: cfg.Incarnation, Revision: 42, Address: "10.0.0.1:7777", Linked: true, RenewDeadline: 3500 * time.Millisecond, Renewed: lease.Spec.RenewTime.Time}
 	if d := cmp.Diff(m, parseMember(lease)); d != "" {
 		t.Errorf("read back (-want +got):\n%s", d)
 	}
@@ -171,7 +171,7 @@ func TestEveryFaultOfAConfigurationIsNamed(t *testing.T) {
 	bad := whole()
 	bad.Incarnation, bad.Namespace = "mc-0", ""
 	bad.Renew, bad.Workers = 40*time.Second, 0
-	bad.MemberRenew, bad.Patience = 4*time.Second, 10*time.Second
+	bad.MemberRenew, bad.FailureTimeout = 4*time.Second, 10*time.Second
 	err := bad.Validate()
 	if err == nil {
 		t.Fatal("nothing is wrong with it")

@@ -14,7 +14,7 @@ import (
 )
 
 // join becomes a member. An earlier life of this name is waited for, until it has
-// been silent for Patience, unless it left by itself or was of the same pod.
+// been silent for FailureTimeout, unless it left by itself or was of the same pod.
 func (r *Replica) join(ctx context.Context) error {
 	var seen uint64
 	var since time.Time
@@ -55,7 +55,7 @@ func (r *Replica) succeed(ctx context.Context, lease *coordinationv1.Lease, sile
 	case was.Holder == "", was.Holder == r.cfg.Incarnation: // an answer of ours was lost
 		err = r.writeMembership(ctx, lease)
 		return err == nil, err
-	case !samePod && silent < max(r.cfg.Patience, was.Act):
+	case !samePod && silent < max(r.cfg.FailureTimeout, was.RenewDeadline):
 		if silent == 0 {
 			r.log.Info("waiting for an earlier life of this replica to fall silent", zap.String("holder", was.Holder))
 		}
@@ -149,7 +149,7 @@ func (r *Replica) replaced(lease *coordinationv1.Lease) error {
 	}
 	r.log.Warn("membership ended by somebody else", zap.String("by", by), zap.String("holder", holder))
 	r.mu.Lock()
-	r.state.Silence()
+	r.state.Expire()
 	r.mu.Unlock()
 	return ErrReplaced
 }
@@ -226,7 +226,7 @@ func (r *Replica) readMember(ctx context.Context, name string) (*coordinationv1.
 // take it that nothing is done.
 func (r *Replica) leave(ctx context.Context) error {
 	r.mu.Lock()
-	r.state.Silence()
+	r.state.Expire()
 	r.mu.Unlock()
 	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
 	defer cancel()

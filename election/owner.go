@@ -27,7 +27,7 @@ func (r *Replica) Claim(id tunnel.BaseID) (shard.Claim, bool) {
 	}
 	known := r.cfg.Exists(id)
 	r.mu.Lock()
-	fresh := r.state.Wish(key, known, now)
+	fresh := r.state.Request(key, known, now)
 	r.mu.Unlock()
 	if fresh {
 		r.queue.Add(key)
@@ -52,7 +52,7 @@ func (r *Replica) Held(id tunnel.BaseID) bool {
 func (r *Replica) Drained(id tunnel.BaseID) { r.told(id, r.state.Drained) }
 
 // Retire gives up a base that is no more; its Lease is deleted if it is ours. It
-// returns at once. A claim that is wished for after that begins anew.
+// returns at once. A claim that is requested for after that begins anew.
 func (r *Replica) Retire(id tunnel.BaseID) {
 	r.told(id, func(key string) bool { r.state.Retire(key); return true })
 }
@@ -98,9 +98,9 @@ func (r *Replica) Announced() bool {
 
 // Hint tells that somebody says an incarnation is gone: its Lease is judged with
 // less patience. It returns at once.
-func (r *Replica) Hint(incarnation string) {
+func (r *Replica) Suspect(incarnation string) {
 	r.mu.Lock()
-	name, fresh := r.state.Hint(incarnation, time.Now())
+	name, fresh := r.state.Suspect(incarnation, time.Now())
 	r.mu.Unlock()
 	if fresh {
 		r.log.Info("member said to be gone", zap.String("member", name), zap.String("incarnation", incarnation))

@@ -53,7 +53,7 @@ func terminateLate(w *world, p *process, _ time.Duration) {
 	p.member.set(func(l *link) { l.cut = true })
 	p.stop()
 	for _, other := range w.processes {
-		other.replica.Hint(p.incarnation)
+		other.replica.Suspect(p.incarnation)
 	}
 }
 
@@ -240,7 +240,7 @@ func (w *world) hint(p *process) {
 
 func (w *world) hintAll(gone *process) {
 	for _, p := range w.processes {
-		p.replica.Hint(gone.incarnation)
+		p.replica.Suspect(gone.incarnation)
 	}
 }
 

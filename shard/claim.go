@@ -9,7 +9,7 @@ func (s *State) turnMissing(key string, b *base, now time.Time) (Step, time.Dura
 	switch {
 	case b.held && !b.retire: // deleted by hand
 		return Step{Kind: CreateBase, Epoch: b.epoch, Renewed: b.latest}, 0
-	case !b.wished || b.retire:
+	case !b.requested || b.retire:
 		s.forget(key)
 		return Step{}, 0
 	}
@@ -119,7 +119,7 @@ func (s *State) freeAt(b *base) (at time.Time, ask bool) {
 	}
 	if m := s.members[pod]; m != nil && m.Holder == l.Holder {
 		if Without("kill-before-claim") {
-			return m.seen.Add(s.Hinted), false
+			return m.seen.Add(s.SuspicionTimeout), false
 		}
 		return time.Time{}, false
 	}

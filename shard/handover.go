@@ -35,7 +35,7 @@ func (s *State) turnLeaving(key string, b *base, step Step, now time.Time) (Step
 		return step, left, true
 	}
 	step.Epoch = after(step.Epoch)
-	if step.Kind = GiveBase; to.Name == "" {
+	if step.Kind = TransferBase; to.Name == "" {
 		step.Kind = ReleaseBase
 	}
 	step.To = to
@@ -67,7 +67,7 @@ func (s *State) successor(key string, b *base, now time.Time) (to Member, wait t
 		return Member{}, 0, false
 	case !s.draining && b.leaving.IsZero() && now.Before(b.later):
 		return m.Member, b.later.Sub(now), true
-	case b.leaving.IsZero() && now.Sub(m.seen) > s.Act:
+	case b.leaving.IsZero() && now.Sub(m.seen) > s.RenewDeadline:
 		return m.Member, successorLook, true // it may be dying
 	case s.draining:
 		return m.Member, 0, true

@@ -15,8 +15,8 @@ type Lease struct {
 	Revision uint64
 	// Released says that there is no Holder because the one before wrote so.
 	Released bool
-	// Given says that the holder was named by the one before, and has not acted yet.
-	Given bool
+	// Transferred says that the holder was named by the one before, and has not acted yet.
+	Transferred bool
 	// Renewed is renewTime, by the clock of who wrote it: compared, never
 	// subtracted from our own.
 	Renewed time.Time
@@ -27,12 +27,12 @@ type Lease struct {
 // End is how a claim ended, if it did.
 type End int
 
-// A claim that was Given or Released ended by what we wrote ourselves, one that was Lost
+// A claim that was Transferred or Released ended by what we wrote ourselves, one that was Lost
 // by somebody else.
 const (
 	NoEnd End = iota
 	Lost
-	Given
+	Transferred
 	Released
 )
 
@@ -50,7 +50,7 @@ func (s *State) SeeBase(key string, l Lease, now time.Time) (end End) {
 		end = b.given(l)
 	}
 	if l.Holder != s.Self && b.held {
-		b.edited = b.lease != nil && !l.Given && (l.Renewed.Equal(b.lease.Renewed) || l.Holder == "" && !l.Released)
+		b.edited = b.lease != nil && !l.Transferred && (l.Renewed.Equal(b.lease.Renewed) || l.Holder == "" && !l.Released)
 		end = cmp.Or(end, Lost)
 		b.drop()
 	}
@@ -74,7 +74,7 @@ func (b *base) given(l Lease) End {
 	case step.Kind == ReleaseBase:
 		return Released
 	}
-	return Given
+	return Transferred
 }
 
 func (b *base) drop() {
@@ -101,11 +101,11 @@ func (s *State) BaseGone(key string, revision uint64, last *Lease, now time.Time
 	if b.lease != nil {
 		b.since = now
 		if !b.held && !dead {
-			b.wished = false // whoever retired it knows best; a sign of life wishes again
+			b.requested = false // whoever retired it knows best; a sign of life wishes again
 		}
 	}
 	b.lease, b.doubt, b.tried, b.giving = nil, false, 0, nil
-	if !b.wished && !b.held {
+	if !b.requested && !b.held {
 		s.forget(key)
 	}
 }

@@ -14,9 +14,9 @@ type Member struct {
 	Holder string
 	// Revision is the Lease's resource version; it only grows.
 	Revision uint64
-	// Act is how long one membership write lets it act, as it says itself; zero where
+	// RenewDeadline is how long one membership write lets it act, as it says itself; zero where
 	// it does not.
-	Act time.Duration
+	RenewDeadline time.Duration
 	// Address is where the member takes what peers pass on, host:port.
 	Address string
 	// Last is, of an empty Holder, the incarnation that held it last. Released says
@@ -33,10 +33,10 @@ type Member struct {
 // member is a Member and what this replica makes of it.
 type member struct {
 	Member
-	seen    time.Time // when it was first seen as it is, by our own clock
-	renewed bool      // it was seen otherwise before
-	hinted  time.Time // somebody said that it is gone; zero for nobody
-	fence   bool      // it was linked and is not
+	seen      time.Time // when it was first seen as it is, by our own clock
+	renewed   bool      // it was seen otherwise before
+	suspected time.Time // somebody said that it is gone; zero for nobody
+	fence     bool      // it was linked and is not
 }
 
 // PodOf gives the member's name in an incarnation, "<pod>_<8 hex digits>".
@@ -63,8 +63,8 @@ func (s *State) SeeMember(m Member, now time.Time) (changed bool) {
 	}
 	fence := known && was.Holder == m.Holder && !m.Linked && (was.Linked || was.fence)
 	s.members[m.Name] = &member{Member: m, seen: now, renewed: known, fence: fence}
-	if known && was.Holder == m.Holder && now.Sub(was.hinted) < onTheWay {
-		s.members[m.Name].hinted = was.hinted // the last renewal may come after the hint
+	if known && was.Holder == m.Holder && now.Sub(was.suspected) < renewalLag {
+		s.members[m.Name].suspected = was.suspected // the last renewal may come after the hint
 	}
 	return s.regroup(now) || !known || was.Holder != m.Holder
 }
@@ -77,15 +77,15 @@ func (s *State) silentAt(was *member, m Member, now time.Time) time.Time {
 	case last && m.Released:
 		return now
 	case last && m.Renewed.Equal(was.Renewed):
-		return was.seen.Add(s.actOf(was.Member))
+		return was.seen.Add(s.deadlineOf(was.Member))
 	default: // it may have renewed since, unseen by us
-		return now.Add(s.actOf(was.Member))
+		return now.Add(s.deadlineOf(was.Member))
 	}
 }
 
-// actOf is how long a member may act after it renewed: as it says, for it may have
+// deadlineOf is how long a member may act after it renewed: as it says, for it may have
 // been told another time than we, or as we may.
-func (s *State) actOf(m Member) time.Duration { return max(s.Act, m.Act) }
+func (s *State) deadlineOf(m Member) time.Duration { return max(s.RenewDeadline, m.RenewDeadline) }
 
 // MemberGone takes in that a membership Lease was deleted, which proves nothing of
 // the member: who holds a base in its name is asked about. Changed says that every
@@ -106,9 +106,9 @@ func (s *State) Asked(incarnation string, m *Member, now time.Time) (changed boo
 	case m == nil && Without("missing-waits"):
 		s.end(incarnation, now)
 	case m == nil:
-		s.end(incarnation, now.Add(s.Patience))
+		s.end(incarnation, now.Add(s.FailureTimeout))
 	case m.Holder != incarnation:
-		s.end(incarnation, now.Add(s.actOf(*m)))
+		s.end(incarnation, now.Add(s.deadlineOf(*m)))
 	}
 	return m != nil && s.SeeMember(*m, now)
 }
@@ -126,18 +126,18 @@ func (s *State) end(incarnation string, silent time.Time) {
 
 // Hint takes in that somebody says an incarnation is gone. Fresh says that it was
 // not said since it was seen to live.
-func (s *State) Hint(incarnation string, now time.Time) (name string, fresh bool) {
+func (s *State) Suspect(incarnation string, now time.Time) (name string, fresh bool) {
 	pod, _ := PodOf(incarnation)
 	m := s.members[pod]
-	if m == nil || m.Holder != incarnation || incarnation == s.Self || !m.hinted.IsZero() {
+	if m == nil || m.Holder != incarnation || incarnation == s.Self || !m.suspected.IsZero() {
 		return "", false
 	}
-	m.hinted = now
+	m.suspected = now
 	return pod, true
 }
 
-// onTheWay is how much later than a hint a member's last renewal may be seen.
-const onTheWay = 500 * time.Millisecond
+// renewalLag is how much later than a hint a member's last renewal may be seen.
+const renewalLag = 500 * time.Millisecond
 
 // forgetAfter is how long the Lease of a member that left is kept.
 const forgetAfter = 10 * time.Minute
@@ -158,9 +158,9 @@ func (s *State) MemberTurn(name string, now time.Time) (Step, time.Duration) {
 	if m.fence && First(m.Name, s.team) == s.Name && s.members[s.Name].Linked {
 		return Step{Kind: FenceMember, Member: m.Member}, 0
 	}
-	patience := s.Patience
-	if !m.hinted.IsZero() && !s.clear.After(m.seen) { // what was said in an outage of ours may be due to it
-		patience = s.Hinted
+	patience := s.FailureTimeout
+	if !m.suspected.IsZero() && !s.clear.After(m.seen) { // what was said in an outage of ours may be due to it
+		patience = s.SuspicionTimeout
 	}
 	// Time in which our own link was down is no proof of another's silence.
 	since := m.seen
@@ -170,7 +170,7 @@ func (s *State) MemberTurn(name string, now time.Time) (Step, time.Duration) {
 	if left := since.Add(patience).Sub(now); left > 0 || Without("kill-before-claim") {
 		return Step{}, left
 	}
-	return Step{Kind: KillMember, Member: m.Member}, 0
+	return Step{Kind: ExpireMember, Member: m.Member}, 0
 }
 
 // Fenced takes in that a member was fenced, or that it could not be.

@@ -38,14 +38,14 @@ type State struct {
 
 // base is what is known of one base.
 type base struct {
-	lease  *Lease    // nil where there is none
-	last   *Lease    // as it was deleted, where that is known
-	since  time.Time // it was first seen as it is
-	epoch  int32     // the highest that was seen
-	latest time.Time // the latest renew time that was seen
-	wished bool      // somebody here asked for it
-	known  bool      // it has a Node
-	retire bool      // it is no more
+	lease     *Lease    // nil where there is none
+	last      *Lease    // as it was deleted, where that is known
+	since     time.Time // it was first seen as it is
+	epoch     int32     // the highest that was seen
+	latest    time.Time // the latest renew time that was seen
+	requested bool      // somebody here asked for it
+	known     bool      // it has a Node
+	retire    bool      // it is no more
 
 	held    bool
 	tried   int32     // the epoch that our own claim in doubt would give
@@ -104,7 +104,7 @@ func (s *State) Renewed(sent, now time.Time) (again bool) {
 		sent = now
 	}
 	again = !s.Valid(now)
-	s.until = sent.Add(s.Act)
+	s.until = sent.Add(s.RenewDeadline)
 	if again {
 		s.since = now
 	}
@@ -121,7 +121,7 @@ func (s *State) Renewed(sent, now time.Time) (again bool) {
 func (s *State) Interrupted() { s.broken = true }
 
 // Silence ends the right to act: this incarnation lives no more.
-func (s *State) Silence() { s.until = time.Time{} }
+func (s *State) Expire() { s.until = time.Time{} }
 
 // Drain has every base handed over.
 func (s *State) Drain(now time.Time) {
@@ -134,10 +134,10 @@ func (s *State) Drain(now time.Time) {
 
 // Wish takes in that somebody here asks for a base. It says whether that is new.
 // Known says that the base has a Node.
-func (s *State) Wish(key string, known bool, now time.Time) (fresh bool) {
+func (s *State) Request(key string, known bool, now time.Time) (fresh bool) {
 	b := s.base(key, now)
-	fresh = !b.wished
-	b.wished, b.known, b.retire = true, known, false
+	fresh = !b.requested
+	b.requested, b.known, b.retire = true, known, false
 	return fresh
 }
 
@@ -154,7 +154,7 @@ func (s *State) base(key string, now time.Time) *base {
 // Retire takes in that a base is no more.
 func (s *State) Retire(key string) {
 	if b := s.bases[key]; b != nil {
-		b.retire, b.wished = true, false
+		b.retire, b.requested = true, false
 	}
 }
 
@@ -187,7 +187,7 @@ func (s *State) Claim(key string, now time.Time) (Claim, bool) {
 	}
 	deadline := s.until
 	if Without("check-before-write") {
-		deadline = now.Add(s.Act)
+		deadline = now.Add(s.RenewDeadline)
 	}
 	return Claim{Holder: s.Self, Epoch: b.epoch, Deadline: deadline, Since: s.since, Phase: b.phase()}, true
 }

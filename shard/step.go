@@ -21,8 +21,8 @@ const (
 	ClaimBase
 	// RenewBase renews a base's Lease, held by us.
 	RenewBase
-	// GiveBase names another member the holder.
-	GiveBase
+	// TransferBase names another member the holder.
+	TransferBase
 	// ReleaseBase takes our name out and puts none in.
 	ReleaseBase
 	// DeleteBase deletes the Lease of a base that is no more.
@@ -32,8 +32,8 @@ const (
 	// FenceMember has the broker end what a member that lost it may still have open
 	// there: what it sent before it gave its bases away must not come after that.
 	FenceMember
-	// KillMember takes the holder out of a silent member's Lease.
-	KillMember
+	// ExpireMember takes the holder out of a silent member's Lease.
+	ExpireMember
 	// ForgetMember deletes the Lease of a member that left long ago.
 	ForgetMember
 )
@@ -47,7 +47,7 @@ type Step struct {
 	Epoch int32
 	// Renewed is the latest renew time of a Lease that was there before (CreateBase).
 	Renewed time.Time
-	// To is the member to be given the base (GiveBase).
+	// To is the member to be given the base (TransferBase).
 	To Member
 	// Incarnation is the one to be asked about (AskMember).
 	Incarnation string
@@ -101,14 +101,14 @@ func (s *State) turnOurs(key string, b *base, now time.Time) (Step, time.Duratio
 	if !b.held {
 		// Our name stands there: put in by ourselves, given by the holder before, or
 		// written by hand, while somebody else may act.
-		if left := b.since.Add(s.Patience).Sub(now); (b.tried == 0 || l.Epoch != b.tried) && !l.Given && left > 0 {
+		if left := b.since.Add(s.FailureTimeout).Sub(now); (b.tried == 0 || l.Epoch != b.tried) && !l.Transferred && left > 0 {
 			return Step{}, left
 		}
 		b.held, b.tried, b.edited = true, 0, false
 		if b.due.Before(now) {
 			b.due = now.Add(s.spread(key, now))
 		}
-		if l.Given {
+		if l.Transferred {
 			b.due = now.Add(acknowledge)
 			b.later = now.Add(s.Settle) // who gave it may know better where it belongs
 		}
@@ -142,7 +142,7 @@ func (s *State) Wrote(key string, step Step, l Lease, now time.Time) End {
 	switch step.Kind {
 	case CreateBase, ClaimBase, RenewBase:
 		b.due = now.Add(s.spread(key, now))
-	case GiveBase, ReleaseBase:
+	case TransferBase, ReleaseBase:
 		b.drop()
 	default: // nothing else writes
 	}
@@ -165,7 +165,7 @@ func (s *State) Doubted(key string, step Step) (lost bool) {
 		return false
 	}
 	b.doubt = true
-	if step.Kind == GiveBase || step.Kind == ReleaseBase {
+	if step.Kind == TransferBase || step.Kind == ReleaseBase {
 		b.drop()
 		b.proof, b.tried = true, step.Epoch-1 // if it did not happen, the base is still ours
 		return true

@@ -104,7 +104,7 @@ func (s *story) do(words []string) (string, error) {
 		}
 		return when(s.Renewed(sent, s.now), "may act"), nil
 	case "replaced": // our own membership Lease names us no more
-		s.Silence()
+		s.Expire()
 		return "", nil
 	case "interrupted":
 		s.Interrupted()
@@ -158,7 +158,7 @@ func (s *story) doMember(verb string, args []string, opts map[string]string) (st
 		s.Fenced(args[0])
 		return "", nil
 	case "hint":
-		name, fresh := s.Hint(args[0], s.now)
+		name, fresh := s.Suspect(args[0], s.now)
 		return when(fresh, name+" is judged with less patience"), nil
 	}
 	step, wait := s.MemberTurn(args[0], s.now)
@@ -177,7 +177,7 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 	switch verb {
 	case "base", "read":
 		s.rev++
-		l := Lease{Holder: opts["holder"], Revision: s.rev, Given: opts["given"] == "yes", Released: opts["released"] != "no", Duration: 40 * time.Second, Renewed: s.clock(opts)}
+		l := Lease{Holder: opts["holder"], Revision: s.rev, Transferred: opts["given"] == "yes", Released: opts["released"] != "no", Duration: 40 * time.Second, Renewed: s.clock(opts)}
 		if d, err := time.ParseDuration(opts["duration"]); err == nil {
 			l.Duration = d
 		}
@@ -205,7 +205,7 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 		}
 		s.BaseGone(key, s.rev, last, s.now)
 	case "wish":
-		s.Wish(key, opts["node"] == "yes", s.now)
+		s.Request(key, opts["node"] == "yes", s.now)
 	case "retire":
 		s.Retire(key)
 	case "drained":
@@ -219,8 +219,8 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 			s.rev++
 		}
 		l := Lease{Holder: s.Self, Epoch: s.last.Epoch, Revision: s.rev, Duration: 40 * time.Second, Renewed: s.now}
-		if s.last.Kind == GiveBase || s.last.Kind == ReleaseBase {
-			l.Holder, l.Given, l.Released = s.last.To.Holder, s.last.Kind == GiveBase, s.last.Kind == ReleaseBase
+		if s.last.Kind == TransferBase || s.last.Kind == ReleaseBase {
+			l.Holder, l.Transferred, l.Released = s.last.To.Holder, s.last.Kind == TransferBase, s.last.Kind == ReleaseBase
 		}
 		return ends[s.Wrote(key, s.last, l, s.now)], nil
 	case "deleted":
@@ -239,10 +239,10 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 
 var kinds = map[Kind]string{
 	Nothing: "nothing", ReadBase: "read its Lease", CreateBase: "create its Lease", ClaimBase: "claim it", RenewBase: "renew it",
-	GiveBase: "give it", ReleaseBase: "release it", DeleteBase: "delete its Lease", AskMember: "ask about", FenceMember: "have the broker end its connection", KillMember: "kill it", ForgetMember: "forget it",
+	TransferBase: "give it", ReleaseBase: "release it", DeleteBase: "delete its Lease", AskMember: "ask about", FenceMember: "have the broker end its connection", ExpireMember: "kill it", ForgetMember: "forget it",
 }
 
-var ends = map[End]string{Lost: "the claim is lost", Given: "it was given", Released: "it was released"}
+var ends = map[End]string{Lost: "the claim is lost", Transferred: "it was given", Released: "it was released"}
 
 // tellPhase tells what a turn made of what may be done for a base.
 func tellPhase(step Step) string {
@@ -266,7 +266,7 @@ func tell(step Step, wait time.Duration) string {
 	switch step.Kind {
 	case CreateBase, ClaimBase, RenewBase, ReleaseBase:
 		text += fmt.Sprintf(", epoch %d", step.Epoch)
-	case GiveBase:
+	case TransferBase:
 		text += fmt.Sprintf(" to %s, epoch %d", step.To.Holder, step.Epoch)
 	case AskMember:
 		text += " " + step.Incarnation

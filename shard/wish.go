@@ -67,7 +67,7 @@ func (s *State) Owner(key string, now time.Time) (Member, bool) {
 }
 
 // rewishEvery bounds how often the assignment is worked out while bases come and
-// go. Until then a new base is wished for by its first choice.
+// go. Until then a new base is requested for by its first choice.
 const rewishEvery = 200 * time.Millisecond
 
 func (s *State) rewish(now time.Time) {

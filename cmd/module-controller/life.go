@@ -57,7 +57,7 @@ func live(ctx context.Context, cfg *config, log *zap.Logger) error {
 		return err
 	}
 	g.owner = owner
-	tunnels, mqtt, err := newTunnels(cfg, log, m, g, newPeers(owner, api), owner.Hint)
+	tunnels, mqtt, err := newTunnels(cfg, log, m, g, newPeers(owner, api), owner.Suspect)
 	if err != nil {
 		return err
 	}

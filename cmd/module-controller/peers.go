@@ -67,7 +67,7 @@ func (p *peers) Owner(b tunnel.BaseID) string {
 // Refused implements httptunnel.Peers: it is a hint that the member is gone.
 func (p *peers) Refused(b tunnel.BaseID) {
 	if m, ours, ok := p.owner.Owner(b); ok && !ours {
-		p.owner.Hint(m.Holder)
+		p.owner.Suspect(m.Holder)
 	}
 }
 
