@@ -74,10 +74,10 @@ func TestWhatIsGivenAwayIsCountedOnce(t *testing.T) {
 		do   func(t *testing.T, r *alone)
 		want map[string]int
 	}{
-		"given":                            {onTime, give, map[string]int{"claimed": 1, "given": 1}},
-		"given, seen before the answer":    {slow, give, map[string]int{"claimed": 1, "given": 1}},
-		"given, never answered":            {lost, give, map[string]int{"claimed": 1, "given": 1}},
-		"given, never answered, seen late": {func(l *link) { l.lose, l.lag = 1, 30*time.Second }, give, map[string]int{"claimed": 1, "given": 1}},
+		"given":                            {onTime, give, map[string]int{"claimed": 1, "transferred": 1}},
+		"given, seen before the answer":    {slow, give, map[string]int{"claimed": 1, "transferred": 1}},
+		"given, never answered":            {lost, give, map[string]int{"claimed": 1, "transferred": 1}},
+		"given, never answered, seen late": {func(l *link) { l.lose, l.lag = 1, 30*time.Second }, give, map[string]int{"claimed": 1, "transferred": 1}},
 		"released":                         {onTime, release, map[string]int{"claimed": 1, "released": 1}},
 		"released, seen before the answer": {slow, release, map[string]int{"claimed": 1, "released": 1}},
 		"released, never answered":         {lost, release, map[string]int{"claimed": 1, "released": 1}},
@@ -103,7 +103,7 @@ func accompany(ctx context.Context, s *store) {
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "mc-1", Namespace: cfg.Namespace}}
 	for kind := watch.Added; ; kind = watch.Modified {
 		s.mu.Lock()
-		lease = s.put(joined(lease, cfg, member{linked: true}, time.Now()), kind)
+		lease = s.put(joined(lease, cfg, announcement{linked: true}, time.Now()), kind)
 		s.mu.Unlock()
 		if !pause(ctx, cfg.MemberRenew) {
 			return

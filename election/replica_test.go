@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"module-controller/shard"
-	"module-controller/tunnel"
 )
 
 // Whoever asks for a claim while the API server is away is told that there is none.
@@ -125,8 +124,8 @@ func TestADrainBeginsWithWhatWasRenewedLongestAgo(t *testing.T) {
 				strange := cfg
 				strange.Duration = time.Duration(i+1) * 5 * time.Second
 				lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: cfg.BaseNamespace}}
-				id := tunnel.BaseID{Env: "dev", Identity: name}
-				s.put(held(lease, id, shard.Step{Kind: shard.ClaimBase}, stranger, strange, time.Now()), watch.Added)
+				strange.Incarnation = stranger
+				s.put(stepped(lease, shard.Step{Kind: shard.ClaimBase}, map[string]string{labelEnv: "dev"}, strange, time.Now()), watch.Added)
 			}
 			r := runAs(t, s, cfg) // until b is held
 			var given []string
@@ -163,7 +162,7 @@ func TestTheLeaseOfARetiredBaseIsDeleted(t *testing.T) {
 				}
 				r.Retire(base)
 				pause(t.Context(), time.Second)
-				if left := r.store.snapshot("kube-node-lease"); len(left) != c.left || r.Census().Held != 0 {
+				if left := r.store.snapshot("kube-node-lease"); len(left) != c.left || r.Census().Owned != 0 {
 					t.Errorf("%d Leases are left, want %d: %+v", len(left), c.left, r.Census())
 				}
 				r.work.set(func(l *link) { l.lag = usualLag })

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/utils/ptr"
 
 	"module-controller/shard"
 )
@@ -72,7 +73,7 @@ func (w *world) judge(was, is *coordinationv1.Lease) {
 		return
 	}
 	if was.Namespace == "mc" {
-		if is != nil && is.Annotations[noteState] == killed {
+		if is != nil && is.Annotations[noteState] == memberExpired {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.kills++
@@ -84,16 +85,16 @@ func (w *world) judge(was, is *coordinationv1.Lease) {
 	w.moves++
 	renewed, renews := w.renewals[key]
 	w.mu.Unlock()
-	patience := time.Duration(deref(was.Spec.LeaseDurationSeconds))*time.Second + 10*time.Second
+	patience := time.Duration(ptr.Deref(was.Spec.LeaseDurationSeconds, 0))*time.Second + 10*time.Second
 	if silent := time.Since(renewed); from == stranger && renews && silent < patience {
 		w.blame("%s is taken by %q from a stranger who renewed it %s ago", key, to, silent)
 	}
 }
 
-// evict notes an eviction of somebody who has the broker and renewed only just now,
+// Evict notes an eviction of somebody who has the broker and renewed only just now,
 // but where a read had shown just before that he was silent or without it, or where it
 // is the evictor's own earlier life.
-func (p *process) evict(_ context.Context, incarnation string) error {
+func (p *process) Evict(_ context.Context, incarnation string) error {
 	p.stopped.wait()
 	pod, _ := shard.PodOf(incarnation)
 	key, s := "mc/"+pod, p.world.store

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/utils/ptr"
 )
 
 // fault has something happen that concerns one replica, most of it for at most a
@@ -206,7 +207,7 @@ func (w *world) usurp(key string, moved bool) bool {
 			*l = *renewed(l, strangeDuration, time.Now())
 		}
 		w.strange(key, moved)
-		holder, epoch := stranger, deref(l.Spec.LeaseTransitions)+1
+		holder, epoch := stranger, ptr.Deref(l.Spec.LeaseTransitions, 0)+1
 		l.Spec.HolderIdentity, l.Spec.LeaseTransitions = &holder, &epoch
 		return true
 	})

@@ -96,7 +96,7 @@ func TestWhoKnowsNoLeasesIsGivenNoBase(t *testing.T) {
 		blind := w.start(0, "another")
 		blind.work.set(func(l *link) { l.cut = true })
 		w.wait(40 * time.Second)
-		if c := blind.replica.Census(); !blind.replica.Valid() || c.Held > 0 || len(w.held(blind)) > 0 {
+		if c := blind.replica.Census(); !blind.replica.Valid() || c.Owned > 0 || len(w.held(blind)) > 0 {
 			t.Errorf("it may act: %v; %+v", blind.replica.Valid(), c)
 		}
 		if silences := w.silences(time.Now().Add(-10 * time.Second)); slices.Max(slices.Collect(maps.Values(silences))) > 2*time.Second {

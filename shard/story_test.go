@@ -54,7 +54,7 @@ func play(t *testing.T, text string) string {
 	t.Helper()
 	start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	s := &story{State: NewState("mc-0_00000000", Timing{}), start: start, now: start, rev: 100}
-	s.teamSince = start
+	s.team.since = start
 	var out strings.Builder
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
@@ -93,9 +93,9 @@ func (s *story) do(words []string) (string, error) {
 		}
 	}
 	switch verb := words[1]; verb {
-	case "member", "nomember", "judge", "fenced", "asked", "hint":
+	case "member", "nomember", "detect", "fenced", "asked", "suspect":
 		return s.doMember(verb, args, opts)
-	case "base", "nobase", "wish", "retire", "turn", "wrote", "deleted", "failed", "read", "drained", "claim":
+	case "base", "nobase", "request", "retire", "turn", "wrote", "deleted", "failed", "read", "drained", "claim":
 		return s.doBase(verb, args, opts)
 	case "renewed": // the membership write was sent now, or at another time
 		sent := s.now
@@ -111,7 +111,7 @@ func (s *story) do(words []string) (string, error) {
 		return "", nil
 	case "shifted":
 		keys := slices.Sorted(slices.Values(s.Shifted(s.now)))
-		return when(len(keys) > 0, strings.Join(keys, ", ")+" should be another's than before"), nil
+		return when(len(keys) > 0, strings.Join(keys, ", ")+" are assigned to another than before"), nil
 	case "drain":
 		s.Drain(s.now)
 		return "", nil
@@ -143,9 +143,9 @@ func (s *story) doMember(verb string, args []string, opts map[string]string) (st
 	}
 	switch verb {
 	case "member":
-		return when(s.SeeMember(seen(), s.now), "every base deserves a look"), nil
+		return when(s.SeeMember(seen(), s.now), "reconcile every base"), nil
 	case "nomember":
-		return when(s.MemberGone(args[0], s.rev, s.now), "every base deserves a look"), nil
+		return when(s.MemberGone(args[0], s.rev, s.now), "reconcile every base"), nil
 	case "asked": // incarnation, and who the Lease names, if there is one
 		var m *Member
 		if holder, ok := opts["holder"]; ok {
@@ -157,9 +157,9 @@ func (s *story) doMember(verb string, args []string, opts map[string]string) (st
 	case "fenced":
 		s.Fenced(args[0])
 		return "", nil
-	case "hint":
-		name, fresh := s.Suspect(args[0], s.now)
-		return when(fresh, name+" is judged with less patience"), nil
+	case "suspect":
+		name, first := s.Suspect(args[0], s.now)
+		return when(first, name+" is suspected"), nil
 	}
 	step, wait := s.MemberTurn(args[0], s.now)
 	return tell(step, wait), nil
@@ -177,7 +177,7 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 	switch verb {
 	case "base", "read":
 		s.rev++
-		l := Lease{Holder: opts["holder"], Revision: s.rev, Transferred: opts["given"] == "yes", Released: opts["released"] != "no", Duration: 40 * time.Second, Renewed: s.clock(opts)}
+		l := Lease{Holder: opts["holder"], Revision: s.rev, Transferred: opts["transferred"] == "yes", Released: opts["released"] != "no", Duration: 40 * time.Second, Renewed: s.clock(opts)}
 		if d, err := time.ParseDuration(opts["duration"]); err == nil {
 			l.Duration = d
 		}
@@ -204,7 +204,7 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 			last = b.lease
 		}
 		s.BaseGone(key, s.rev, last, s.now)
-	case "wish":
+	case "request":
 		s.Request(key, opts["node"] == "yes", s.now)
 	case "retire":
 		s.Retire(key)
@@ -239,10 +239,10 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 
 var kinds = map[Kind]string{
 	Nothing: "nothing", ReadBase: "read its Lease", CreateBase: "create its Lease", ClaimBase: "claim it", RenewBase: "renew it",
-	TransferBase: "give it", ReleaseBase: "release it", DeleteBase: "delete its Lease", AskMember: "ask about", FenceMember: "have the broker end its connection", ExpireMember: "kill it", ForgetMember: "forget it",
+	TransferBase: "transfer it", ReleaseBase: "release it", DeleteBase: "delete its Lease", AskMember: "ask about", FenceMember: "have the broker end its connection", ExpireMember: "expire it", ForgetMember: "forget it",
 }
 
-var ends = map[End]string{Lost: "the claim is lost", Transferred: "it was given", Released: "it was released"}
+var ends = map[End]string{Lost: "the claim is lost", Transferred: "it was transferred", Released: "it was released"}
 
 // tellPhase tells what a turn made of what may be done for a base.
 func tellPhase(step Step) string {
@@ -278,7 +278,7 @@ func tell(step Step, wait time.Duration) string {
 		if wait < unit {
 			unit = time.Millisecond
 		}
-		text += fmt.Sprintf(", look again in %s", wait.Round(unit))
+		text += fmt.Sprintf(", requeue after %s", wait.Round(unit))
 	}
 	return text
 }

@@ -13,9 +13,9 @@ type Timing struct {
 	// moment the write was sent. Default 3.5 s.
 	RenewDeadline time.Duration
 	// FailureTimeout is how long a member's Lease must stay unchanged before the member
-	// is killed. Default 11 s, a second more than the Lease's duration.
+	// is expired. Default 11 s, a second more than the Lease's duration.
 	FailureTimeout time.Duration
-	// SuspicionTimeout is FailureTimeout for a member that is said to be gone. Default 2.5 s.
+	// SuspicionTimeout is FailureTimeout for a member that is suspected. Default 2.5 s.
 	SuspicionTimeout time.Duration
 	// Renew is how often a base's Lease is renewed. Default 20 s.
 	Renew time.Duration
@@ -32,7 +32,7 @@ type Timing struct {
 	// its predecessors had. Default 5 s.
 	ColdStart time.Duration
 	// Handover bounds how long a base that is to be handed over may take to finish
-	// what is under way on it. Default 5 s.
+	// what is in flight on it. Default 5 s.
 	Handover time.Duration
 	// Pace is the pause between two moves from one live member to another. It does
 	// not hold back a drain. Default 20 ms.
@@ -64,7 +64,7 @@ func (t Timing) Validate() error {
 		}
 	}
 	if t.FailureTimeout <= t.RenewDeadline {
-		errs = append(errs, fmt.Errorf("patience (%s) must be longer than what one membership write permits (%s)", t.FailureTimeout, t.RenewDeadline))
+		errs = append(errs, fmt.Errorf("failure timeout (%s) must be longer than the renew deadline (%s)", t.FailureTimeout, t.RenewDeadline))
 	}
 	return errors.Join(errs...)
 }
