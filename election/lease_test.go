@@ -157,7 +157,7 @@ func TestAMembershipLeaseTellsAll(t *testing.T) {
 	}
 	dead := vacated(leaving, "mc-1_00000001")
 	if m := parseMember(dead); m.Holder != "" || m.Released || m.Last != cfg.Incarnation || !m.Renewed.Equal(leaving.Spec.RenewTime.Time) || dead.Annotations[noteExpiredBy] != "mc-1_00000001" {
-		t.Errorf("it was killed: %+v, %v", m, dead.Annotations)
+		t.Errorf("it was expired: %+v, %v", m, dead.Annotations)
 	}
 	if back := joined(dead, cfg, announcement{}, noon.Add(time.Hour)); back.Annotations[noteExpiredBy]+back.Annotations[noteLast] != "" {
 		t.Errorf("it is back, and says %v", back.Annotations)

@@ -39,8 +39,8 @@ func TestAClaimThatIsGoodAgainIsTold(t *testing.T) {
 }
 
 // An API server that was set back to an older state knows less than was seen of it:
-// the life ends, and a new one begins with what is there.
-func TestALifeEndsWhenResourceVersionsFall(t *testing.T) {
+// the session ends, and a new one begins with what is there.
+func TestASessionEndsWhenResourceVersionsFall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := runAlone(t)
 		r.store.restore(50)
@@ -128,16 +128,16 @@ func TestADrainBeginsWithWhatWasRenewedLongestAgo(t *testing.T) {
 				s.put(stepped(lease, shard.Step{Kind: shard.ClaimBase}, map[string]string{labelEnv: "dev"}, strange, time.Now()), watch.Added)
 			}
 			r := runAs(t, s, cfg) // until b is held
-			var given []string
+			var released []string
 			s.mu.Lock()
 			s.judge = func(_, is *coordinationv1.Lease) {
 				if is.Namespace == cfg.BaseNamespace && holderOf(is) == "" {
-					given = append(given, is.Name)
+					released = append(released, is.Name)
 				}
 			}
 			s.mu.Unlock()
 			r.end(t)
-			if d := cmp.Diff(want, given); d != "" {
+			if d := cmp.Diff(want, released); d != "" {
 				t.Errorf("handed over (-want +got):\n%s", d)
 			}
 		})

@@ -23,17 +23,17 @@ type act struct {
 
 // history is what happened in a world.
 type history struct {
-	acts         []act
-	wrong        []error              // what was seen to be wrong when it happened
-	renewals     map[string]time.Time // when a stranger renewed a base's Lease last
-	kills, moves int
+	acts           []act
+	wrong          []error              // what was seen to be wrong when it happened
+	renewals       map[string]time.Time // when a stranger renewed a base's Lease last
+	expired, moves int
 }
 
-// counts gives how many members were killed and how many bases changed hands.
-func (w *world) counts() (kills, moves int) {
+// counts gives how many members were expired and how many bases changed hands.
+func (w *world) counts() (expired, moves int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.kills, w.moves
+	return w.expired, w.moves
 }
 
 func (w *world) blame(format string, args ...any) {
@@ -76,7 +76,7 @@ func (w *world) judge(was, is *coordinationv1.Lease) {
 		if is != nil && is.Annotations[noteState] == memberExpired {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.kills++
+			w.expired++
 		}
 		return
 	}
@@ -85,15 +85,15 @@ func (w *world) judge(was, is *coordinationv1.Lease) {
 	w.moves++
 	renewed, renews := w.renewals[key]
 	w.mu.Unlock()
-	patience := time.Duration(ptr.Deref(was.Spec.LeaseDurationSeconds, 0))*time.Second + 10*time.Second
-	if silent := time.Since(renewed); from == stranger && renews && silent < patience {
+	limit := time.Duration(ptr.Deref(was.Spec.LeaseDurationSeconds, 0))*time.Second + 10*time.Second
+	if silent := time.Since(renewed); from == stranger && renews && silent < limit {
 		w.blame("%s is taken by %q from a stranger who renewed it %s ago", key, to, silent)
 	}
 }
 
 // Evict notes an eviction of somebody who has the broker and renewed only just now,
 // but where a read had shown just before that he was silent or without it, or where it
-// is the evictor's own earlier life.
+// is the evictor's own earlier session.
 func (p *process) Evict(_ context.Context, incarnation string) error {
 	p.stopped.wait()
 	pod, _ := shard.PodOf(incarnation)

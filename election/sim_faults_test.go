@@ -33,9 +33,9 @@ func crash(w *world, p *process, long time.Duration) {
 	if w.rng.IntN(2) == 0 {
 		uid += "+"
 	}
-	w.tell("%s is killed; its next life is of pod %s", p.incarnation, uid)
+	w.tell("%s is killed; its next session is of pod %s", p.incarnation, uid)
 	p.kill()
-	w.hint(p)
+	w.maybeSuspect(p)
 	w.wait(long / 4)
 	w.start(p.index, uid)
 }
@@ -49,7 +49,7 @@ func terminate(w *world, p *process, _ time.Duration) {
 }
 
 func terminateLate(w *world, p *process, _ time.Duration) {
-	w.tell("%s leaves, what it gives away is late, and it is cut off from its membership", p.incarnation)
+	w.tell("%s leaves, what it transfers is late, and it is cut off from its membership", p.incarnation)
 	p.work.set(func(l *link) { l.latency = 9 * time.Second })
 	p.member.set(func(l *link) { l.cut = true })
 	p.stop()
@@ -69,7 +69,7 @@ func onTime(l *link) { l.latency = usualLatency }
 func cutOff(w *world, p *process, long time.Duration) {
 	w.tell("%s is cut off for %s", p.incarnation, long)
 	during(p.links(), long, cut, mended)
-	w.hint(p)
+	w.maybeSuspect(p)
 }
 
 func cutOffLate(w *world, p *process, long time.Duration) {
@@ -77,7 +77,7 @@ func cutOffLate(w *world, p *process, long time.Duration) {
 	during(p.links(), 5*time.Second, func(l *link) { l.latency = time.Second }, onTime)
 	w.wait(4 * time.Second)
 	during(p.links(), long, cut, mended)
-	w.hint(p)
+	w.maybeSuspect(p)
 }
 
 func slowDown(w *world, p *process, long time.Duration) {
@@ -90,7 +90,7 @@ func slowDown(w *world, p *process, long time.Duration) {
 func delay(w *world, p *process, long time.Duration) {
 	w.tell("what %s sends arrives up to 15 s later, for %s", p.incarnation, long)
 	during(p.links(), long, tardy, onTime)
-	w.hint(p)
+	w.maybeSuspect(p)
 }
 
 func loseAnswers(w *world, p *process, long time.Duration) {
@@ -110,7 +110,7 @@ func outage(w *world, _ *process, long time.Duration) {
 	w.tell("the API server is away for %s", long)
 	for _, p := range w.processes {
 		during(p.links(), long, cut, mended)
-		w.hint(p)
+		w.maybeSuspect(p)
 	}
 }
 
@@ -119,7 +119,7 @@ func freeze(w *world, p *process, long time.Duration) {
 	long = long * 6 / 5
 	w.tell("%s is frozen for %s", p.incarnation, long)
 	p.stopped.stop(long)
-	w.hint(p)
+	w.maybeSuspect(p)
 }
 
 func jumpClock(w *world, p *process, _ time.Duration) {
@@ -230,16 +230,16 @@ func (w *world) renewStrange(key string, long time.Duration) {
 	}
 }
 
-// hint has somebody say, half of the time, that a replica is gone.
-func (w *world) hint(p *process) {
+// maybeSuspect has somebody report, half of the time, that a replica is gone.
+func (w *world) maybeSuspect(p *process) {
 	if w.rng.IntN(2) == 0 {
 		return
 	}
-	w.tell("%s is said to be gone", p.incarnation)
-	w.hintAll(p)
+	w.tell("%s is suspected", p.incarnation)
+	w.suspectAll(p)
 }
 
-func (w *world) hintAll(gone *process) {
+func (w *world) suspectAll(gone *process) {
 	for _, p := range w.processes {
 		p.replica.Suspect(gone.incarnation)
 	}

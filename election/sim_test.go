@@ -72,7 +72,7 @@ func (w *world) tell(format string, args ...any) {
 	w.story = append(w.story, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
 }
 
-// process is one life of a replica as the simulation runs it.
+// process is one session of a replica as the simulation runs it.
 type process struct {
 	world        *world
 	index        int
@@ -87,7 +87,7 @@ type process struct {
 	ended        chan error
 }
 
-// start begins the life of one of the replicas, in a pod.
+// start begins a session of one of the replicas, in a pod.
 func (w *world) start(index int, uid string) *process {
 	pod := fmt.Sprintf("mc-%d", index)
 	p := &process{world: w, index: index, pod: pod, uid: uid, incarnation: fmt.Sprintf("%s_%08x", pod, w.rng.Uint32()), ended: make(chan error, 1)}

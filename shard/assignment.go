@@ -7,7 +7,7 @@ import (
 )
 
 // assignment is who should own which base, as this replica sees bases and members. It
-// is a wish, never a right.
+// gives no right: others may see otherwise.
 type assignment struct {
 	to map[string]string // by base; valid unless stale
 	// preferred is, while we drain, the assignment as it is with us: a base that was
@@ -66,7 +66,7 @@ func (s *State) Shifted(now time.Time) (keys []string) {
 // that owns it, or that should where nobody does. Ok is false where nobody is known.
 func (s *State) ForwardTo(key string, now time.Time) (m Member, ok bool) {
 	if b := s.bases[key]; b != nil && b.lease != nil {
-		if owner := s.memberOf(b.lease.Holder); owner != nil {
+		if owner := s.members.of(b.lease.Holder); owner != nil {
 			return owner.Member, true
 		}
 	}
@@ -99,10 +99,6 @@ func (s *State) Count(now time.Time) (c Census) {
 			c.Misplaced++
 		}
 	}
-	for _, m := range s.members {
-		if m.Holder != "" {
-			c.Members++
-		}
-	}
+	c.Members = s.members.live()
 	return c
 }

@@ -70,7 +70,7 @@ func (s *State) mayClaim(key string, now time.Time) (wait time.Duration, may boo
 	switch {
 	case s.draining, s.assignee(key, now) != s.Name: // the assignee asks too
 		return unownedRetry, false
-	case s.peersPending(now):
+	case now.Before(s.joined.Add(s.ColdStart)) && s.members.pending(s.Self): // they may live, and own it
 		return coldRetry, false
 	}
 	return 0, true
@@ -130,7 +130,7 @@ func (s *State) claimableFrom(b *base) (from time.Time, is availability) {
 		return silent, free
 	case !replica: // another controller's
 		return s.unchanged(b).Add(l.Duration + s.ForeignGrace), free
-	case s.memberOf(l.Holder) != nil: // it is expired first
+	case s.members.of(l.Holder) != nil: // it is expired first
 		return time.Time{}, held
 	default:
 		return time.Time{}, unknown

@@ -57,7 +57,7 @@ func (s *State) failsAt(m *member) time.Time {
 // shortens the time after which the member counts as failed. First says that it was
 // not reported since the member renewed last.
 func (s *State) Suspect(incarnation string, now time.Time) (name string, first bool) {
-	m := s.memberOf(incarnation)
+	m := s.members.of(incarnation)
 	switch {
 	case m == nil, m.Holder == s.Self, !m.suspected.IsZero():
 		return "", false

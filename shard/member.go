@@ -51,14 +51,68 @@ func PodOf(incarnation string) (pod string, ok bool) {
 // incarnationForm has a pod's name, which is that of a Lease too.
 var incarnationForm = regexp.MustCompile(`^([a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?)_[0-9a-f]{8}$`)
 
-// memberOf gives the member whose session an incarnation is, nil where its Lease names
+// members are all members that are known, by name.
+type members map[string]*member
+
+// of gives the member whose session an incarnation is, nil where its Lease names
 // another one or is not known.
-func (s *State) memberOf(incarnation string) *member {
+func (all members) of(incarnation string) *member {
 	pod, _ := PodOf(incarnation)
-	if m := s.members[pod]; m != nil && m.Holder == incarnation {
+	if m := all[pod]; m != nil && m.Holder == incarnation {
 		return m
 	}
 	return nil
+}
+
+// able gives who may be given bases, in order.
+func (all members) able() []string {
+	var able, linked []string
+	for name, m := range all {
+		switch {
+		case m.Holder == "", m.Draining:
+			continue
+		case m.Linked:
+			linked = append(linked, name)
+		}
+		able = append(able, name)
+	}
+	if len(linked) > 0 {
+		able = linked // where nobody is linked, nobody is better than another
+	}
+	slices.Sort(able)
+	return able
+}
+
+// pending says whether members other than self have not shown yet that they live.
+func (all members) pending(self string) bool {
+	for _, m := range all {
+		switch {
+		case m.Holder == "", m.Holder == self, m.renewed:
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// live is how many members live.
+func (all members) live() (n int) {
+	for _, m := range all {
+		if m.Holder != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// endedSessions are sessions that are over, by incarnation: each acts no more from a
+// time on. The earliest time that is certain counts.
+type endedSessions map[string]time.Time
+
+func (e endedSessions) end(incarnation string, silent time.Time) {
+	if at, ok := e[incarnation]; !ok || silent.Before(at) {
+		e[incarnation] = silent
+	}
 }
 
 // SeeMember takes in a membership Lease. Changed says that every base is to be
@@ -77,7 +131,7 @@ func (s *State) SeeMember(m Member, now time.Time) (changed bool) {
 		return s.regroup(now)
 	}
 	if was.Holder != "" {
-		s.endSession(was.Holder, s.silentAt(was, m, now))
+		s.ended.end(was.Holder, s.silentAt(was, m, now))
 	}
 	s.members[m.Name] = &member{Member: m, seen: now, renewed: true}
 	s.regroup(now)
@@ -101,16 +155,16 @@ func (was *member) renew(m Member, now time.Time) *member {
 
 // silentAt is from when on the holder of a Lease, as it was seen, acts no more, now
 // that the Lease names it no more.
-func (s *State) silentAt(was *member, m Member, now time.Time) time.Time {
+func (t Timing) silentAt(was *member, m Member, now time.Time) time.Time {
 	switch {
 	case !m.vacatedBy(was.Holder): // taken over: it may have renewed since, unseen by us
-		return now.Add(s.deadlineOf(was.Member))
+		return now.Add(t.deadlineOf(was.Member))
 	case m.Released:
 		return now
 	case m.Renewed.Equal(was.Renewed): // whoever expired it saw the same last renewal as we
-		return was.seen.Add(s.deadlineOf(was.Member))
+		return was.seen.Add(t.deadlineOf(was.Member))
 	default: // a later renewal was missed
-		return now.Add(s.deadlineOf(was.Member))
+		return now.Add(t.deadlineOf(was.Member))
 	}
 }
 
@@ -137,25 +191,18 @@ func (s *State) MemberGone(name string, revision uint64, now time.Time) (changed
 // incarnation showed; m is nil where there is no such Lease.
 func (s *State) Asked(incarnation string, m *Member, now time.Time) (changed bool) {
 	if m == nil { // deleted: it goes on until it notices
-		s.endSession(incarnation, now.Add(s.FailureTimeout))
+		s.ended.end(incarnation, now.Add(s.FailureTimeout))
 		return false
 	}
 	if m.Holder != incarnation {
-		s.endSession(incarnation, now.Add(s.deadlineOf(*m)))
+		s.ended.end(incarnation, now.Add(s.deadlineOf(*m)))
 	}
 	return s.SeeMember(*m, now)
 }
 
 // Succeeded takes in that we took our own membership Lease over from an earlier
 // session that is certainly over.
-func (s *State) Succeeded(incarnation string, now time.Time) { s.endSession(incarnation, now) }
-
-// endSession notes that a session is over and acts no more from a time on.
-func (s *State) endSession(incarnation string, silent time.Time) {
-	if at, ok := s.ended[incarnation]; !ok || silent.Before(at) {
-		s.ended[incarnation] = silent
-	}
-}
+func (s *State) Succeeded(incarnation string, now time.Time) { s.ended.end(incarnation, now) }
 
 // team is who may be given bases.
 type team struct {
@@ -165,39 +212,10 @@ type team struct {
 
 // regroup works out who may be given bases, and says whether that changed.
 func (s *State) regroup(now time.Time) bool {
-	var able, linked []string
-	for name, m := range s.members {
-		switch {
-		case m.Holder == "", m.Draining:
-			continue
-		case m.Linked:
-			linked = append(linked, name)
-		}
-		able = append(able, name)
-	}
-	if len(linked) > 0 {
-		able = linked // where nobody is linked, nobody is better than another
-	}
-	slices.Sort(able)
+	able := s.members.able()
 	if slices.Equal(able, s.team.names) {
 		return false
 	}
 	s.team, s.assigned.stale = team{able, now}, true
 	return true
-}
-
-// peersPending says whether members that were there before us have not shown yet
-// that they live.
-func (s *State) peersPending(now time.Time) bool {
-	if !now.Before(s.joined.Add(s.ColdStart)) {
-		return false
-	}
-	for _, m := range s.members {
-		switch {
-		case m.Holder == "", m.Holder == s.Self, m.renewed:
-		default:
-			return true
-		}
-	}
-	return false
 }

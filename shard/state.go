@@ -16,8 +16,8 @@ type State struct {
 	Self, Name string
 	session
 
-	members map[string]*member   // by name
-	ended   map[string]time.Time // sessions that are over, by incarnation: they act no more from then on
+	members members
+	ended   endedSessions
 	team    team
 	// draining: every base is handed over and none is claimed.
 	draining bool
@@ -39,7 +39,7 @@ func NewState(self string, t Timing) *State {
 		panic(err) // pastBases is positive
 	}
 	return &State{
-		Timing: t.Complete(), Self: self, Name: name, members: map[string]*member{}, ended: map[string]time.Time{},
+		Timing: t.Complete(), Self: self, Name: name, members: members{}, ended: endedSessions{},
 		bases: map[string]*base{}, epochs: epochs,
 	}
 }

@@ -44,7 +44,7 @@ func TestStories(t *testing.T) {
 				}
 			}
 			if diff := cmp.Diff(string(text), got); diff != "" {
-				t.Errorf("it went otherwise (-told +happened):\n%s", diff)
+				t.Errorf("it went otherwise (-transcript +happened):\n%s", diff)
 			}
 		})
 	}
@@ -59,7 +59,7 @@ func play(t *testing.T, text string) string {
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
 		if strings.HasPrefix(line, "  ") {
-			continue // what was told; what happens is written instead
+			continue // the transcript's; what happens is written instead
 		}
 		out.WriteString(line + "\n")
 		if line == "" || strings.HasPrefix(line, "#") {
