@@ -27,6 +27,7 @@ type history struct {
 	wrong          []error              // what was seen to be wrong when it happened
 	renewals       map[string]time.Time // when a stranger renewed a base's Lease last
 	expired, moves int
+	evicted        map[string]bool // incarnations that somebody had the broker end
 }
 
 // counts gives how many members were expired and how many bases changed hands.
@@ -74,9 +75,7 @@ func (w *world) judge(was, is *coordinationv1.Lease) {
 	}
 	if was.Namespace == "mc" {
 		if is != nil && is.Annotations[noteState] == memberExpired {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.expired++
+			w.noteExpired(from)
 		}
 		return
 	}
@@ -91,11 +90,29 @@ func (w *world) judge(was, is *coordinationv1.Lease) {
 	}
 }
 
+// noteExpired counts an expiry, and says who was expired with what it sent on its way
+// through the broker still.
+func (w *world) noteExpired(incarnation string) {
+	w.mu.Lock()
+	w.expired++
+	evicted := w.evicted[incarnation]
+	w.mu.Unlock()
+	if !evicted {
+		w.blame("%s was expired and not evicted before", incarnation)
+	}
+}
+
 // Evict notes an eviction of somebody who has the broker and renewed only just now,
 // but where a read had shown just before that he was silent or without it, or where it
 // is the evictor's own earlier session.
 func (p *process) Evict(_ context.Context, incarnation string) error {
 	p.stopped.wait()
+	p.world.mu.Lock()
+	if p.world.evicted == nil {
+		p.world.evicted = map[string]bool{}
+	}
+	p.world.evicted[incarnation] = true
+	p.world.mu.Unlock()
 	pod, _ := shard.PodOf(incarnation)
 	key, s := "mc/"+pod, p.world.store
 	s.mu.Lock()

@@ -3,8 +3,8 @@ package shard
 import "time"
 
 // turnOwned is the turn of a base that is ours: it is renewed, or taken a step further
-// on its way to another member. Only Owned renews it: a handover is over before the
-// next renewal is due for long.
+// on its way to another member. Only an Owned base is renewed: a handover takes a few
+// seconds at most, and the transfer renews the Lease too.
 func (s *State) turnOwned(key string, b *base, now time.Time) (Step, time.Duration) {
 	step := Step{Revision: b.lease.Revision, Epoch: b.lease.Epoch}
 	b.placement.plan(s.assignee(key, now), now)
@@ -18,7 +18,7 @@ func (s *State) turnOwned(key string, b *base, now time.Time) (Step, time.Durati
 		return s.turnDraining(b, step, to, now)
 	case Forced:
 		return s.turnForced(b, step, to, now)
-	default:
+	default: // Owned, which it became at the latest in this turn
 	}
 	if wait := s.untilMove(b, to, now); wait > 0 {
 		return b.renewWhileWaiting(step, wait, now)
