@@ -2,9 +2,9 @@ package shard
 
 import "fmt"
 
-// Phase is what a replica may do for a base that its Lease says it owns. The order is
-// the rule: each phase permits less than the one before, except for Unowned, which
-// permits nothing. Only the base's Lease takes a base to Unowned.
+// Phase is what a replica may do for a base. It grows as a base is claimed and handed
+// over: callers compare, from Owned on the base is ours, and from Draining on nothing
+// new begins.
 type Phase int
 
 const (
