@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"module-controller/tunnel"
+	"module-controller/tunnel/basetest"
 	"module-controller/tunnel/tunneltest"
 )
 
@@ -23,8 +24,8 @@ func TestConformance(t *testing.T) {
 		}
 		return tunneltest.Kit{
 			Tunnel: tun, Switches: true,
-			Play: func(ctx context.Context, bases []*tunneltest.Base) error {
-				return (&tunneltest.HTTPFleet{Endpoint: "http://" + address, Bases: bases}).Run(ctx)
+			Play: func(ctx context.Context, bases []*basetest.Base) error {
+				return (&basetest.HTTPFleet{Endpoint: "http://" + address, Bases: bases}).Run(ctx)
 			},
 		}
 	})

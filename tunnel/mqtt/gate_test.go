@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"module-controller/tunnel"
+	"module-controller/tunnel/basetest"
 	"module-controller/tunnel/tunneltest"
 )
 
@@ -48,22 +49,22 @@ func (g *gate) Fresh(ctx context.Context, since time.Time) error {
 	}
 }
 
-func gated(t *testing.T, broker *tunneltest.Broker, g *gate, change func(*Config)) (*Tunnel, *tunneltest.Ears) {
+func gated(t *testing.T, broker *basetest.Broker, g *gate, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink) {
 	t.Helper()
-	tun, ears := startOn(t, broker.Address(), func(c *Config) {
+	tun, sink := startOn(t, broker.Address(), func(c *Config) {
 		c.Gate = g
 		if change != nil {
 			change(c)
 		}
 	})
-	tunneltest.Await(t, "link up", func() bool { return ears.Heard().Up() })
-	return tun, ears
+	tunneltest.Await(t, "link up", func() bool { return sink.Recorded().Up() })
+	return tun, sink
 }
 
 func TestNothingIsCommandedWhileTheGateIsShut(t *testing.T) {
 	broker := newBroker(t)
 	var commands atomic.Int32
-	broker.Observe(func(p tunneltest.Published) {
+	broker.Observe(func(p basetest.Published) {
 		if p.Topic == "koupleless_dev/b1/queryAllBiz" {
 			commands.Add(1)
 		}
@@ -71,7 +72,7 @@ func TestNothingIsCommandedWhileTheGateIsShut(t *testing.T) {
 	g := &gate{}
 	g.open.Store(true)
 	g.prove()
-	tun, ears := gated(t, broker, g, nil)
+	tun, sink := gated(t, broker, g, nil)
 	tun.Follow(tunnel.Heartbeat{Base: id(1)})
 	tunneltest.Await(t, "followed", tun.hears(1))
 	ask := tunnel.Command{Verb: tunnel.ListModules}
@@ -80,7 +81,7 @@ func TestNothingIsCommandedWhileTheGateIsShut(t *testing.T) {
 		t.Errorf("while it is shut: %v", err)
 	}
 	say(t, broker, id(1))
-	tunneltest.Await(t, "a list, for listening goes on", func() bool { return ears.Heard().Lists(id(1)) == 1 })
+	tunneltest.Await(t, "a list, for listening goes on", func() bool { return sink.Recorded().Lists(id(1)) == 1 })
 	if n := commands.Load(); n != 0 {
 		t.Errorf("%d commands came while it is shut", n)
 	}
@@ -146,20 +147,20 @@ func TestAnEvictedClientWaitsForProof(t *testing.T) {
 	g := &gate{}
 	g.open.Store(true)
 	g.prove()
-	_, ears := gated(t, broker, g, func(c *Config) { c.ClientID = "evicted" })
+	_, sink := gated(t, broker, g, func(c *Config) { c.ClientID = "evicted" })
 	killer := newTunnel(t, broker.Address(), func(c *Config) { c.ClientID, c.Environments = "killer", []string{"dev"} })
 	if err := killer.Evict(t.Context(), "evicted"); err != nil {
 		t.Fatal(err)
 	}
-	tunneltest.Await(t, "link down", func() bool { return !ears.Heard().Up() })
+	tunneltest.Await(t, "link down", func() bool { return !sink.Recorded().Up() })
 	// The pause before the next connection is half a second at most.
 	stays := time.Now().Add(time.Second)
 	tunneltest.Await(t, "a second to go by", func() bool { return time.Now().After(stays) })
-	if ears.Heard().Up() {
+	if sink.Recorded().Up() {
 		t.Error("it came back without proof")
 	}
 	g.prove()
-	tunneltest.Await(t, "link up again", func() bool { return ears.Heard().Up() })
+	tunneltest.Await(t, "link up again", func() bool { return sink.Recorded().Up() })
 }
 
 // A connection that is lost is told to the others by the broker.
@@ -167,9 +168,9 @@ func TestALostConnectionIsAHint(t *testing.T) {
 	broker := newBroker(t)
 	gone := make(chan string, 10)
 	_, watching := startOn(t, broker.Address(), func(c *Config) { c.ClientID, c.Gone = "watcher", func(id string) { gone <- id } })
-	tunneltest.Await(t, "link up", func() bool { return watching.Heard().Up() })
+	tunneltest.Await(t, "link up", func() bool { return watching.Recorded().Up() })
 	dies := newTunnel(t, broker.Address(), func(c *Config) { c.ClientID, c.Environments = "dies", []string{"dev"} })
-	s, err := dies.dial(t.Context(), &tunneltest.Ears{})
+	s, err := dies.dial(t.Context(), &tunneltest.RecordingSink{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,180 @@
+package basetest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+)
+
+// result is what came of a command, before a tunnel writes it in its own way.
+type result struct {
+	ok      bool
+	message string
+	op      *operation // nil: there is no data
+	thrown  *exception
+	lost    bool // the process ended: nobody answers
+}
+
+// operation is the data of a result.
+type operation struct {
+	code, text string
+	modules    []Module
+	space      bool // elapsedSpace is told
+}
+
+// throw is the result of a command that ended in an exception.
+func throw(e *exception) result { return result{message: e.message, thrown: e} }
+
+// handle does a command that changes something, once nothing else is done to its
+// module.
+func (b *Base) handle(ctx context.Context, p *process, command string, c Command) (r result) {
+	switch command {
+	case installBiz:
+		r = b.install(ctx, p, c)
+	case uninstallBiz:
+		r = b.uninstall(p, c)
+	default:
+		return b.switchTo(p, c)
+	}
+	if r.ok && !r.lost && b.use(func(f *Faults) *int { return &f.ErrorWithEffect }) {
+		return throw(wrap(arkletRuntime, parse("told to answer an error")))
+	}
+	return r
+}
+
+// install does an installBiz, for as long as the module starts.
+func (b *Base) install(ctx context.Context, p *process, c Command) result {
+	if b.use(func(f *Faults) *int { return &f.WithoutEffect }) {
+		return b.pretend(c)
+	}
+	m, done := b.admit(p, c)
+	if done != nil {
+		return *done
+	}
+	told := ""
+	if b.use(func(f *Faults) *int { return &f.FailInstalls }) {
+		told = cmp.Or(b.Faults().FailWith, "told to fail")
+	}
+	began := time.Now()
+	if !pause(ctx, cmp.Or(m.jar.Start, b.options.Start)) {
+		return result{lost: true}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p.ctx.Err() != nil {
+		return result{lost: true}
+	}
+	p.leaked += b.options.Leak
+	if why := b.failure(m, told); why != nil {
+		b.collapse(m, why)
+		return throw(wrap(arkletRuntime, &exception{class: invocationTarget, cause: why}))
+	}
+	b.settle(m)
+	return result{ok: true, op: &operation{code: "SUCCESS", space: true, modules: []Module{m.copy()},
+		text: fmt.Sprintf("Install Biz: %s success, cost: %d ms, started at: %s", m.key(), time.Since(began).Milliseconds(),
+			began.Format("15:04:05,000"))}}
+}
+
+// admit clears the way for an install and registers the module, or says what came of
+// it already.
+func (b *Base) admit(p *process, c Command) (*Module, *result) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p.ctx.Err() != nil {
+		return nil, &result{lost: true}
+	}
+	if c.Strategy == replaceStrategy && b.runtime.strategy {
+		if why := b.removeAll(c.Name); why != nil {
+			r := throw(wrap(arkletRuntime, why))
+			return nil, &r
+		}
+	}
+	jar, why := b.options.Jars.open(c.URL)
+	if why != nil {
+		r := throw(wrap(arkletRuntime, why))
+		return nil, &r
+	}
+	return b.register(c, jar)
+}
+
+// pretend answers an install that did nothing.
+func (b *Base) pretend(c Command) result {
+	jar := b.options.Jars.find(c.URL)
+	m := Module{Name: jar.Name, Version: jar.Version, jar: jar, dir: "/tmp/ark/unpack"}
+	m.set(time.Now(), activated, "Started", "")
+	return result{ok: true, op: &operation{code: "SUCCESS", space: true, modules: []Module{m},
+		text: fmt.Sprintf("Install Biz: %s success, cost: 100 ms, started at: 12:00:00,000", m.key())}}
+}
+
+// uninstall does an uninstallBiz.
+func (b *Base) uninstall(p *process, c Command) result {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m := b.find(c.Name, c.Version)
+	switch {
+	case p.ctx.Err() != nil:
+		return result{lost: true}
+	case c.Name == masterName && c.Version == "1.0.0":
+		return result{message: "uninstall biz not success!", op: &operation{code: "FAILED", text: "Master biz must not be uninstalled."}}
+	case m == nil:
+		return result{message: "uninstall biz not success!", op: &operation{
+			code: "NOT_FOUND_BIZ", text: fmt.Sprintf("Uninstall biz: %s not found.", c.key()),
+		}}
+	case m.State == resolved:
+		return throw(wrap(arkletRuntime, notStoppable()))
+	}
+	b.remove(m)
+	b.log.uninstalls[m.key()]++
+	b.note()
+	if m.jar.Plain && b.runtime.plain != "" {
+		null := &exception{class: "java.lang.NullPointerException", message: b.runtime.plain}
+		return throw(wrap(arkletRuntime, wrap(bizRuntime, null)))
+	}
+	return result{ok: true, op: &operation{code: "SUCCESS", text: fmt.Sprintf("Uninstall biz: %s success.", m.key())}}
+}
+
+// switchTo does a switchBiz.
+func (b *Base) switchTo(p *process, c Command) result {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m := b.find(c.Name, c.Version)
+	switch {
+	case p.ctx.Err() != nil:
+		return result{lost: true}
+	case m == nil:
+		return result{message: "switch biz not success!", op: &operation{
+			code: "NOT_FOUND_BIZ", text: fmt.Sprintf("Switch biz: %s not found.", c.key()),
+		}}
+	case m.State != activated && m.State != deactivated:
+		return result{message: "switch biz not success!", op: &operation{
+			code: "ILLEGAL_STATE_BIZ", text: fmt.Sprintf("Switch Biz: %s's state must not be %s.", c.key(), m.State),
+		}}
+	case m.State == deactivated:
+		b.swap(m)
+	}
+	return result{ok: true, op: &operation{code: "SUCCESS", text: fmt.Sprintf("Switch biz: %s is activated.", m.key())}}
+}
+
+// swap has a version serve instead of the one that does. The caller holds mu.
+func (b *Base) swap(m *Module) {
+	now, why := b.now(), ""
+	for _, other := range b.process.modules {
+		if other.Name == m.Name && other.State == activated {
+			other.set(now, deactivated, "Switched", "switch to new version "+m.key())
+			why = "switch from old version: " + other.key()
+		}
+	}
+	m.set(now, activated, "Switched", why)
+	b.note()
+}
+
+// Install installs a module past any tunnel, as somebody else might, and returns
+// when it has started or failed.
+func (b *Base) Install(ctx context.Context, c Command) { b.do(ctx, b.running(), installBiz, c) }
+
+// Uninstall uninstalls a module past any tunnel, and Switch makes one serve.
+func (b *Base) Uninstall(ctx context.Context, c Command) { b.do(ctx, b.running(), uninstallBiz, c) }
+
+// Switch makes a version serve past any tunnel.
+func (b *Base) Switch(ctx context.Context, c Command) { b.do(ctx, b.running(), switchBiz, c) }

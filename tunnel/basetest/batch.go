@@ -1,0 +1,36 @@
+package basetest
+
+import "context"
+
+// batch installs a list of modules. One URL that cannot be read fails it whole, and
+// the answer names no module. False: nobody answers.
+func (b *Base) batch(ctx context.Context, p *process, list []Command, write func(result) object) (object, bool) {
+	for _, c := range list {
+		if _, why := b.options.Jars.open(c.URL); why != nil {
+			return write(throw(wrap(arkletRuntime, why))), true
+		}
+	}
+	byURL, code, text := object{}, "SUCCESS", "batch install success"
+	for _, c := range list {
+		r := b.do(ctx, p, installBiz, c)
+		if r.lost {
+			return nil, false
+		}
+		if !r.ok {
+			code, text = "FAILED", "batch install failed"
+		}
+		byURL[c.URL] = batchEntry(r, write)
+	}
+	return object{"code": code, "data": object{
+		"code": code, "message": text, "elapsedSpace": 31016, "bizUrlToResponse": byURL,
+	}}, true
+}
+
+func batchEntry(r result, write func(result) object) any {
+	switch o := write(r); {
+	case r.op != nil:
+		return o["data"]
+	default:
+		return object{"code": "FAILED", "message": r.message}
+	}
+}
