@@ -28,27 +28,28 @@ func throw(e *exception) result { return result{message: e.message, thrown: e} }
 
 // handle does a command that changes something, once nothing else is done to its
 // module.
-func (b *Base) handle(ctx context.Context, p *process, command string, c Command) (r result) {
+func (p *process) handle(ctx context.Context, command string, c Command) (r result) {
 	switch command {
 	case installBiz:
-		r = b.install(ctx, p, c)
+		r = p.install(ctx, c)
 	case uninstallBiz:
-		r = b.uninstall(p, c)
+		r = p.uninstall(c)
 	default:
-		return b.switchTo(p, c)
+		return p.switchTo(c)
 	}
-	if r.ok && !r.lost && b.use(func(f *Faults) *int { return &f.ErrorWithEffect }) {
+	if r.ok && !r.lost && p.base.use(func(f *Faults) *int { return &f.ErrorWithEffect }) {
 		return throw(wrap(arkletRuntime, parse("told to answer an error")))
 	}
 	return r
 }
 
 // install does an installBiz, for as long as the module starts.
-func (b *Base) install(ctx context.Context, p *process, c Command) result {
+func (p *process) install(ctx context.Context, c Command) result {
+	b := p.base
 	if b.use(func(f *Faults) *int { return &f.WithoutEffect }) {
 		return b.pretend(c)
 	}
-	m, done := b.admit(p, c)
+	m, done := p.admit(c)
 	if done != nil {
 		return *done
 	}
@@ -65,12 +66,12 @@ func (b *Base) install(ctx context.Context, p *process, c Command) result {
 	if p.ctx.Err() != nil {
 		return result{lost: true}
 	}
-	p.leaked += b.options.Leak
-	if why := b.failure(m, told); why != nil {
-		b.collapse(m, why)
+	p.modules.leaked += b.options.Leak
+	if why := p.modules.failure(m, told); why != nil {
+		p.modules.failed(m, why, b.now())
 		return throw(wrap(arkletRuntime, &exception{class: invocationTarget, cause: why}))
 	}
-	b.settle(m)
+	p.modules.started(m, b.now())
 	return result{ok: true, op: &operation{code: "SUCCESS", space: true, modules: []Module{m.copy()},
 		text: fmt.Sprintf("Install Biz: %s success, cost: %d ms, started at: %s", m.key(), time.Since(began).Milliseconds(),
 			began.Format("15:04:05,000"))}}
@@ -78,14 +79,15 @@ func (b *Base) install(ctx context.Context, p *process, c Command) result {
 
 // admit clears the way for an install and registers the module, or says what came of
 // it already.
-func (b *Base) admit(p *process, c Command) (*Module, *result) {
+func (p *process) admit(c Command) (*Module, *result) {
+	b := p.base
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if p.ctx.Err() != nil {
 		return nil, &result{lost: true}
 	}
 	if c.Strategy == replaceStrategy && b.runtime.strategy {
-		if why := b.removeAll(c.Name); why != nil {
+		if why := p.modules.removeAll(c.Name); why != nil {
 			r := throw(wrap(arkletRuntime, why))
 			return nil, &r
 		}
@@ -95,7 +97,7 @@ func (b *Base) admit(p *process, c Command) (*Module, *result) {
 		r := throw(wrap(arkletRuntime, why))
 		return nil, &r
 	}
-	return b.register(c, jar)
+	return p.modules.register(c, jar, b.now())
 }
 
 // pretend answers an install that did nothing.
@@ -108,10 +110,11 @@ func (b *Base) pretend(c Command) result {
 }
 
 // uninstall does an uninstallBiz.
-func (b *Base) uninstall(p *process, c Command) result {
+func (p *process) uninstall(c Command) result {
+	b := p.base
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	m := b.find(c.Name, c.Version)
+	m := p.modules.find(c.Name, c.Version)
 	switch {
 	case p.ctx.Err() != nil:
 		return result{lost: true}
@@ -124,9 +127,9 @@ func (b *Base) uninstall(p *process, c Command) result {
 	case m.State == resolved:
 		return throw(wrap(arkletRuntime, notStoppable()))
 	}
-	b.remove(m)
+	p.modules.remove(m)
 	b.log.uninstalls[m.key()]++
-	b.note()
+	p.modules.note()
 	if m.jar.Plain && b.runtime.plain != "" {
 		null := &exception{class: "java.lang.NullPointerException", message: b.runtime.plain}
 		return throw(wrap(arkletRuntime, wrap(bizRuntime, null)))
@@ -135,10 +138,11 @@ func (b *Base) uninstall(p *process, c Command) result {
 }
 
 // switchTo does a switchBiz.
-func (b *Base) switchTo(p *process, c Command) result {
+func (p *process) switchTo(c Command) result {
+	b := p.base
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	m := b.find(c.Name, c.Version)
+	m := p.modules.find(c.Name, c.Version)
 	switch {
 	case p.ctx.Err() != nil:
 		return result{lost: true}
@@ -151,30 +155,17 @@ func (b *Base) switchTo(p *process, c Command) result {
 			code: "ILLEGAL_STATE_BIZ", text: fmt.Sprintf("Switch Biz: %s's state must not be %s.", c.key(), m.State),
 		}}
 	case m.State == deactivated:
-		b.swap(m)
+		p.modules.activate(m, b.now())
 	}
 	return result{ok: true, op: &operation{code: "SUCCESS", text: fmt.Sprintf("Switch biz: %s is activated.", m.key())}}
 }
 
-// swap has a version serve instead of the one that does. The caller holds mu.
-func (b *Base) swap(m *Module) {
-	now, why := b.now(), ""
-	for _, other := range b.process.modules {
-		if other.Name == m.Name && other.State == activated {
-			other.set(now, deactivated, "Switched", "switch to new version "+m.key())
-			why = "switch from old version: " + other.key()
-		}
-	}
-	m.set(now, activated, "Switched", why)
-	b.note()
-}
-
 // Install installs a module past any tunnel, as somebody else might, and returns
 // when it has started or failed.
-func (b *Base) Install(ctx context.Context, c Command) { b.do(ctx, b.running(), installBiz, c) }
+func (b *Base) Install(ctx context.Context, c Command) { b.running().do(ctx, installBiz, c) }
 
 // Uninstall uninstalls a module past any tunnel, and Switch makes one serve.
-func (b *Base) Uninstall(ctx context.Context, c Command) { b.do(ctx, b.running(), uninstallBiz, c) }
+func (b *Base) Uninstall(ctx context.Context, c Command) { b.running().do(ctx, uninstallBiz, c) }
 
 // Switch makes a version serve past any tunnel.
-func (b *Base) Switch(ctx context.Context, c Command) { b.do(ctx, b.running(), switchBiz, c) }
+func (b *Base) Switch(ctx context.Context, c Command) { b.running().do(ctx, switchBiz, c) }

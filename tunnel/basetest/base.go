@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 )
@@ -71,30 +70,6 @@ type Base struct {
 	log                    log
 }
 
-// process is one run of a JVM: what is lost when it ends.
-type process struct {
-	number int
-	ctx    context.Context //nolint:containedctx // ends when the process does
-	end    context.CancelFunc
-	begun  time.Time
-
-	// Base.mu guards what follows.
-	modules  []*Module         // in the order in which they came
-	running  map[string]string // module keys with a command under way, and which
-	requests map[string]*ops
-	leaked   int64
-	// heartDead: a heartbeat could not be published, and none ever will be.
-	heartDead bool
-	loop      int // which event loop serves the next connection
-
-	commands *pool // commands over MQTT
-	async    *pool // asynchronous commands
-	loops    [eventLoops]chan struct{}
-}
-
-// eventLoops is how many a base of two processors has.
-const eventLoops = 4
-
 // New makes a base whose process has just started. It starts no goroutine.
 func New(o Options) (*Base, error) {
 	o = o.complete()
@@ -125,17 +100,10 @@ func (b *Base) Restart() {
 		b.process.end()
 		number = b.process.number + 1
 	}
-	p := &process{
-		number: number, begun: time.Now(), running: map[string]string{}, requests: map[string]*ops{},
-		commands: &pool{core: 5, most: 10, limit: 100}, async: &pool{core: 20, most: 50, limit: 100},
-	}
-	p.ctx, p.end = context.WithCancel(context.Background())
-	for i := range p.loops {
-		p.loops[i] = make(chan struct{}, 1)
-	}
+	p := newProcess(b, number)
 	b.process = p
 	b.faults.Stopped, b.faults.NoHeartbeat = false, false
-	b.note()
+	b.process.modules.note()
 	b.mu.Unlock()
 	b.changed()
 }
@@ -144,9 +112,9 @@ func (b *Base) Restart() {
 func (b *Base) Stop() {
 	b.mu.Lock()
 	b.process.end()
-	b.process.modules = nil
+	b.process.modules.list = nil
 	b.faults.Stopped = true
-	b.note()
+	b.process.modules.note()
 	b.mu.Unlock()
 	b.changed()
 }
@@ -192,19 +160,6 @@ func (b *Base) SetClock(wrong time.Duration) {
 // now is the base's own clock. The caller holds mu.
 func (b *Base) now() time.Time { return time.Now().Add(b.clock) }
 
-func (b *Base) find(name, version string) *Module {
-	for _, m := range b.process.modules {
-		if m.Name == name && m.Version == version {
-			return m
-		}
-	}
-	return nil
-}
-
-func (b *Base) remove(gone *Module) {
-	b.process.modules = slices.DeleteFunc(b.process.modules, func(m *Module) bool { return m == gone })
-}
-
 // pause waits; false when ctx ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
@@ -218,11 +173,4 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// join gives a context that ends with ctx or with the process.
-func (p *process) join(ctx context.Context) (context.Context, func()) {
-	joined, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(p.ctx, cancel)
-	return joined, func() { stop(); cancel() }
 }

@@ -82,7 +82,7 @@ func TestMetaspaceFills(t *testing.T) {
 	}
 	b.Install(t.Context(), jarOf("a", "1"))
 	b.Install(t.Context(), jarOf("a", "2"))
-	r := b.do(t.Context(), b.running(), installBiz, jarOf("a", "3"))
+	r := b.running().do(t.Context(), installBiz, jarOf("a", "3"))
 	if r.ok || !strings.Contains(r.thrown.trace(), "Caused by: java.lang.OutOfMemoryError: Metaspace") {
 		t.Errorf("a third module: %+v", r)
 	}
@@ -101,21 +101,21 @@ func TestEffectAndAnswerPart(t *testing.T) {
 	b := mustNew(t, Options{})
 	p := b.running()
 	b.Set(func(f *Faults) { f.WithoutEffect, f.ErrorWithEffect = 1, 1 })
-	if r := b.do(t.Context(), p, installBiz, jarOf("a", "1")); r.ok {
+	if r := p.do(t.Context(), installBiz, jarOf("a", "1")); r.ok {
 		t.Errorf("both at once: %+v", r)
 	}
 	if len(states(b)) != 0 {
 		t.Errorf("an install without effect had one: %v", states(b))
 	}
 	b.Set(func(f *Faults) { f.WithoutEffect, f.ErrorWithEffect = 1, 0 })
-	if r := b.do(t.Context(), p, installBiz, jarOf("a", "1")); !r.ok || len(states(b)) != 0 {
+	if r := p.do(t.Context(), installBiz, jarOf("a", "1")); !r.ok || len(states(b)) != 0 {
 		t.Errorf("without effect: %+v, %v", r, states(b))
 	}
 	b.Set(func(f *Faults) { f.ErrorWithEffect = 2 })
-	if r := b.do(t.Context(), p, installBiz, jarOf("a", "1")); r.ok || states(b)["a:1"] != activated {
+	if r := p.do(t.Context(), installBiz, jarOf("a", "1")); r.ok || states(b)["a:1"] != activated {
 		t.Errorf("error with effect: %+v, %v", r, states(b))
 	}
-	if r := b.do(t.Context(), p, uninstallBiz, jarOf("a", "1")); r.ok || len(states(b)) != 0 {
+	if r := p.do(t.Context(), uninstallBiz, jarOf("a", "1")); r.ok || len(states(b)) != 0 {
 		t.Errorf("error with effect: %+v, %v", r, states(b))
 	}
 	if n := b.Look(); n.Installs["a:1"] != 1 || n.Uninstalls["a:1"] != 1 {
@@ -131,7 +131,7 @@ func TestRestartLosesWhatIsUnderWay(t *testing.T) {
 		p := b.running()
 		ctx, done := p.join(t.Context())
 		defer done()
-		go func() { lost <- b.do(ctx, p, installBiz, jarOf("a", "1")).lost }()
+		go func() { lost <- p.do(ctx, installBiz, jarOf("a", "1")).lost }()
 		synctest.Wait()
 		if states(b)["a:1"] != resolved {
 			t.Errorf("modules %v", states(b))

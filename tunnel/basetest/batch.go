@@ -4,15 +4,15 @@ import "context"
 
 // batch installs a list of modules. One URL that cannot be read fails it whole, and
 // the answer names no module. False: nobody answers.
-func (b *Base) batch(ctx context.Context, p *process, list []Command, write func(result) object) (object, bool) {
+func (p *process) batch(ctx context.Context, list []Command, write func(result) object) (object, bool) {
 	for _, c := range list {
-		if _, why := b.options.Jars.open(c.URL); why != nil {
+		if _, why := p.base.options.Jars.open(c.URL); why != nil {
 			return write(throw(wrap(arkletRuntime, why))), true
 		}
 	}
 	byURL, code, text := object{}, "SUCCESS", "batch install success"
 	for _, c := range list {
-		r := b.do(ctx, p, installBiz, c)
+		r := p.do(ctx, installBiz, c)
 		if r.lost {
 			return nil, false
 		}

@@ -17,9 +17,9 @@ var descriptions = []struct{ id, desc string }{
 	{batchInstallBiz, "batch install ark biz"},
 }
 
-// has says whether the base's runtime has a command.
-func (b *Base) has(command string) bool {
-	if command == batchInstallBiz && !b.runtime.batch {
+// has says whether a runtime has a command.
+func (r runtime) has(command string) bool {
+	if command == batchInstallBiz && !r.batch {
 		return false
 	}
 	return slices.ContainsFunc(descriptions, func(d struct{ id, desc string }) bool { return d.id == command })
@@ -27,38 +27,39 @@ func (b *Base) has(command string) bool {
 
 // execute does what a command over HTTP asks for, and gives the answer; nil: there is
 // none.
-func (b *Base) execute(ctx context.Context, p *process, command string, c Command, later later) object {
+func (p *process) execute(ctx context.Context, command string, c Command, later later) object {
+	b := p.base
 	switch {
-	case !b.has(command):
+	case !b.runtime.has(command):
 		return object{"code": "CMD_NOT_FOUND", "message": "please follow the doc"}
 	case command == health:
 		return b.answer(object{"code": "SUCCESS", "data": b.healthData(b.runtime.spell)})
 	case command == queryAllBiz:
 		return b.answer(object{"code": "SUCCESS", "data": b.list()})
 	case command == help:
-		return b.answer(object{"code": "SUCCESS", "data": b.help()})
+		return b.answer(object{"code": "SUCCESS", "data": b.runtime.help()})
 	case command == queryBizOps:
-		return b.progress(p, c)
+		return p.progress(c)
 	case command == batchInstallBiz:
-		o, ok := b.batch(ctx, p, c.List, b.write)
+		o, ok := p.batch(ctx, c.List, b.write)
 		if !ok {
 			return nil
 		}
 		return o
 	case c.Async:
-		return b.begin(p, command, c, later)
+		return p.begin(command, c, later)
 	}
-	r := b.do(ctx, p, command, c)
+	r := p.do(ctx, command, c)
 	if r.lost {
 		return nil
 	}
 	return b.write(r)
 }
 
-func (b *Base) help() []any {
+func (r runtime) help() []any {
 	list := []any{}
 	for _, d := range descriptions {
-		if b.has(d.id) {
+		if r.has(d.id) {
 			list = append(list, object{"id": d.id, "desc": d.desc})
 		}
 	}
@@ -66,7 +67,8 @@ func (b *Base) help() []any {
 }
 
 // progress tells how an asynchronous command goes.
-func (b *Base) progress(p *process, c Command) object {
+func (p *process) progress(c Command) object {
+	b := p.base
 	if c.RequestID == "" {
 		return b.write(throw(invalid("requestId is blank")))
 	}
@@ -76,5 +78,5 @@ func (b *Base) progress(p *process, c Command) object {
 	if o == nil {
 		return b.answer(object{"code": "FAILED", "message": "Not found the corresponding ops record."})
 	}
-	return b.answer(object{"code": "SUCCESS", "data": b.record(o)})
+	return b.answer(object{"code": "SUCCESS", "data": o.object(b.runtime)})
 }

@@ -249,10 +249,10 @@ func TestBatchFailsWhole(t *testing.T) {
 	b := mustNew(t, Options{})
 	p := b.running()
 	bad := []Command{jarOf("a", "1"), {Name: "none", Version: "1", URL: "file:///none.jar"}}
-	if o, _ := b.batch(t.Context(), p, bad, b.write); o["code"] != "CMD_PROCESS_INTERNAL_ERROR" || len(states(b)) != 0 {
+	if o, _ := p.batch(t.Context(), bad, b.write); o["code"] != "CMD_PROCESS_INTERNAL_ERROR" || len(states(b)) != 0 {
 		t.Errorf("%v, %v", o["code"], states(b))
 	}
-	o, _ := b.batch(t.Context(), p, []Command{jarOf("a", "1"), jarOf("b", "1")}, b.write)
+	o, _ := p.batch(t.Context(), []Command{jarOf("a", "1"), jarOf("b", "1")}, b.write)
 	byURL, _ := o["data"].(object)["bizUrlToResponse"].(object)
 	if o["code"] != "SUCCESS" || len(byURL) != 2 || len(states(b)) != 2 {
 		t.Errorf("%v, %v", o, states(b))

@@ -9,7 +9,7 @@ func (b *Base) healthData(spell func(string) string) object {
 	master := object{"bizName": masterName, "bizState": spell(activated), "bizVersion": "1.0.0", "webContextPath": "/"}
 	own := &Module{Name: masterName, Version: "1.0.0", State: activated}
 	all := []any{}
-	for _, m := range inOrder(append([]*Module{own}, b.process.modules...)) {
+	for _, m := range inOrder(append([]*Module{own}, b.process.modules.list...)) {
 		if m == own {
 			all = append(all, master)
 			continue
@@ -41,7 +41,7 @@ func (b *Base) jvm() object {
 		"loaded class count": 11398, "unload class count": 2, "total class count": 11400,
 	}
 	if b.runtime.metaspace {
-		used := b.metaspace()
+		used := b.process.modules.metaspace()
 		jvm["java max metaspace"], jvm["java used metaspace"], jvm["java committed metaspace"] = b.options.MaxMetaspace, used, used+1<<19
 	}
 	return jvm

@@ -156,12 +156,12 @@ func hang(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 // respond does a command and answers it.
 func (s *server) respond(ctx context.Context, p *process, conn net.Conn, command string, body []byte, later later) {
 	var c Command
-	if text := bytes.TrimSpace(body); len(text) > 0 && json.Unmarshal(text, &c) != nil && s.has(command) {
+	if text := bytes.TrimSpace(body); len(text) > 0 && json.Unmarshal(text, &c) != nil && s.runtime.has(command) {
 		hang(conn) // a body that is no object is never answered
 		return
 	}
 	s.hear(command, c, conn.RemoteAddr().String())
-	answer := s.onLoop(ctx, p, func() object { return s.execute(ctx, p, command, c, later) })
+	answer := s.onLoop(ctx, p, func() object { return p.execute(ctx, command, c, later) })
 	f := s.Faults()
 	switch {
 	case answer == nil, changes(command) && s.use(func(f *Faults) *int { return &f.LoseAnswers }):

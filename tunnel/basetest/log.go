@@ -86,7 +86,7 @@ func (b *Base) Look() Report {
 		Failures: maps.Clone(b.log.failures), Questions: maps.Clone(b.log.questions),
 		Commands: slices.Clone(b.log.heard), Serving: slices.Clone(b.log.serving), Forgotten: b.log.forgotten,
 	}
-	for _, m := range inOrder(b.process.modules) {
+	for _, m := range inOrder(b.process.modules.list) {
 		r.Modules = append(r.Modules, m.copy())
 	}
 	return r
@@ -106,6 +106,10 @@ type Totals struct {
 func (b *Base) Totals() Totals {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.log.totals()
+}
+
+func (l *log) totals() Totals {
 	sum := func(counts map[string]int) (n int) {
 		for _, count := range counts {
 			n += count
@@ -113,8 +117,8 @@ func (b *Base) Totals() Totals {
 		return n
 	}
 	return Totals{
-		Installs: sum(b.log.installs), Uninstalls: sum(b.log.uninstalls), Failures: sum(b.log.failures),
-		Serving: len(b.log.serving[len(b.log.serving)-1].Modules), Commands: len(b.log.heard), Questions: sum(b.log.questions),
+		Installs: sum(l.installs), Uninstalls: sum(l.uninstalls), Failures: sum(l.failures),
+		Serving: len(l.serving[len(l.serving)-1].Modules), Commands: len(l.heard), Questions: sum(l.questions),
 	}
 }
 
@@ -122,7 +126,7 @@ func (b *Base) Totals() Totals {
 func (b *Base) Serves(name, version string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	m := b.find(name, version)
+	m := b.process.modules.find(name, version)
 	return m != nil && m.State == activated
 }
 
@@ -130,38 +134,35 @@ func (b *Base) Serves(name, version string) bool {
 func (b *Base) hear(command string, c Command, sender string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.log.hear(command, c, sender)
+}
+
+func (l *log) hear(command string, c Command, sender string) {
 	if !changes(command) {
-		b.log.questions[command]++
+		l.questions[command]++
 		return
 	}
-	if len(b.log.heard) >= mostEntries {
-		b.log.forgotten++
+	if len(l.heard) >= mostEntries {
+		l.forgotten++
 		return
 	}
 	now := time.Now()
-	b.log.heard = append(b.log.heard, Heard{
+	l.heard = append(l.heard, Heard{
 		At: now, Mono: now.Sub(epoch), Command: command, Module: c.key(), URL: c.URL, Replace: c.Strategy == replaceStrategy,
 		Request: c.RequestID, Args: c.Args, Env: c.Env, Sender: sender,
 	})
 }
 
-// note records what serves now, if that changed. The caller holds mu.
-func (b *Base) note() {
-	serving := []string{}
-	for _, m := range b.process.modules {
-		if m.State == activated {
-			serving = append(serving, m.Name+":"+m.Version)
-		}
-	}
-	slices.Sort(serving)
-	n := len(b.log.serving)
+// note records what serves now, sorted, if that changed.
+func (l *log) note(serving []string, process int) {
+	n := len(l.serving)
 	switch {
-	case n > 0 && slices.Equal(b.log.serving[n-1].Modules, serving) && b.log.serving[n-1].Process == b.process.number:
+	case n > 0 && slices.Equal(l.serving[n-1].Modules, serving) && l.serving[n-1].Process == process:
 		return
 	case n >= mostEntries:
-		b.log.forgotten++
-		b.log.serving = b.log.serving[:n-1] // the last one must be true
+		l.forgotten++
+		l.serving = l.serving[:n-1] // the last one must be true
 	}
 	now := time.Now()
-	b.log.serving = append(b.log.serving, Serving{now, now.Sub(epoch), serving, b.process.number})
+	l.serving = append(l.serving, Serving{now, now.Sub(epoch), serving, process})
 }

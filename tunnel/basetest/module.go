@@ -50,34 +50,56 @@ func (m *Module) copy() Module {
 // masterName is how the base itself stands among the modules.
 const masterName = "base"
 
-// register puts a module in the list as starting, or says why not. The caller holds
-// mu.
-func (b *Base) register(c Command, jar Jar) (*Module, *result) {
-	if b.find(jar.Name, jar.Version) != nil {
+// modules are what one process hosts. Base.mu guards them; now is the base's clock.
+type modules struct {
+	options *Options // of the base
+	log     *log     // of the base
+	process int
+
+	list   []*Module // in the order in which they came
+	leaked int64     // bytes of metaspace that installs cost for good
+}
+
+func (ms *modules) find(name, version string) *Module {
+	for _, m := range ms.list {
+		if m.Name == name && m.Version == version {
+			return m
+		}
+	}
+	return nil
+}
+
+func (ms *modules) remove(gone *Module) {
+	ms.list = slices.DeleteFunc(ms.list, func(m *Module) bool { return m == gone })
+}
+
+// register puts a module in the list as starting, or says why not.
+func (ms *modules) register(c Command, jar Jar, now time.Time) (*Module, *result) {
+	if ms.find(jar.Name, jar.Version) != nil {
 		return nil, &result{message: "install biz not success!", op: &operation{
 			code: "REPEAT_BIZ", space: true, text: fmt.Sprintf("Biz: %s:%s has been installed or registered.", jar.Name, jar.Version),
 		}}
 	}
 	m := &Module{Name: jar.Name, Version: jar.Version, Args: c.Args, Env: c.Env, jar: jar,
-		dir: fmt.Sprintf("/tmp/ark/%s-%s-%s-unpack", c.Name, c.Version, b.now().UTC().Format("20060102150405")+"000")}
-	m.set(b.now(), resolved, "Created", "")
-	b.process.modules = append(b.process.modules, m)
+		dir: fmt.Sprintf("/tmp/ark/%s-%s-%s-unpack", c.Name, c.Version, now.UTC().Format("20060102150405")+"000")}
+	m.set(now, resolved, "Created", "")
+	ms.list = append(ms.list, m)
 	return m, nil
 }
 
 // removeAll removes every version of a module, as uninstallThenInstall does before
-// it looks at the jar. The caller holds mu.
-func (b *Base) removeAll(name string) *exception {
-	for _, m := range slices.Clone(b.process.modules) {
+// it looks at the jar.
+func (ms *modules) removeAll(name string) *exception {
+	for _, m := range slices.Clone(ms.list) {
 		if m.Name != name {
 			continue
 		}
 		if m.State == resolved {
 			return notStoppable()
 		}
-		b.remove(m)
-		b.log.replaced[m.key()]++
-		b.note()
+		ms.remove(m)
+		ms.log.replaced[m.key()]++
+		ms.note()
 	}
 	return nil
 }
@@ -86,54 +108,52 @@ func notStoppable() *exception {
 	return &exception{class: "java.lang.IllegalArgumentException", message: "BizState must be ACTIVATED, DEACTIVATED or BROKEN."}
 }
 
-// settle ends the start of a module that can serve: whether it does depends on what
-// serves already. The caller holds mu.
-func (b *Base) settle(m *Module) {
-	now := b.now()
+// started ends the start of a module that can serve: whether it does depends on what
+// serves already.
+func (ms *modules) started(m *Module, now time.Time) {
 	var serving *Module
-	for _, other := range b.process.modules {
+	for _, other := range ms.list {
 		if other != m && other.Name == m.Name && other.State == activated {
 			serving = other
 		}
 	}
 	switch {
-	case serving == nil || b.options.Several:
+	case serving == nil || ms.options.Several:
 		m.set(now, activated, "Started", "")
-	case b.options.ActivateNew:
+	case ms.options.ActivateNew:
 		serving.set(now, deactivated, "Switched", "switch to new biz "+m.key())
 		m.set(now, activated, "Started", "switch from old biz: "+serving.key())
 	default:
 		m.set(now, deactivated, "Started", "start but is deactivated")
 	}
-	b.log.installs[m.key()]++
-	b.note()
+	ms.log.installs[m.key()]++
+	ms.note()
 }
 
-// collapse ends the start of a module that cannot serve. The caller holds mu.
-func (b *Base) collapse(m *Module, why *exception) {
-	b.log.failures[m.key()]++
-	if b.options.KeepFailed {
-		m.set(b.now(), broken, "Failed", why.String())
+// failed ends the start of a module that cannot serve.
+func (ms *modules) failed(m *Module, why *exception, now time.Time) {
+	ms.log.failures[m.key()]++
+	if ms.options.KeepFailed {
+		m.set(now, broken, "Failed", why.String())
 		return
 	}
-	b.remove(m)
+	ms.remove(m)
 }
 
-// failure gives what a module's start throws; nil where it starts. The caller holds
-// mu.
-func (b *Base) failure(m *Module, told string) *exception {
+// failure gives what a module's start throws; nil where it starts.
+func (ms *modules) failure(m *Module, told string) *exception {
 	switch {
 	case told != "":
 		return parse(told)
 	case m.jar.FailWith != "":
 		return parse(m.jar.FailWith)
 	}
-	for _, other := range b.process.modules {
+	for _, other := range ms.list {
 		if other != m && m.jar.Port != 0 && other.jar.Port == m.jar.Port {
 			return portInUse(m.jar.Port)
 		}
 	}
-	if limit := b.options.MaxMetaspace; limit > 0 && b.metaspace() > limit {
+	if limit := ms.options.MaxMetaspace; limit > 0 && ms.metaspace() > limit {
 		return &exception{class: "java.lang.OutOfMemoryError", message: "Metaspace"}
 	}
 	return nil
@@ -150,11 +170,36 @@ func portInUse(port int) *exception {
 // idleMetaspace is what a base without modules uses, in bytes.
 const idleMetaspace = 54 << 20
 
-// metaspace is what the base uses, in bytes. The caller holds mu.
-func (b *Base) metaspace() int64 {
-	used := int64(idleMetaspace) + b.process.leaked
-	for _, m := range b.process.modules {
+// metaspace is what the base uses, in bytes.
+func (ms *modules) metaspace() int64 {
+	used := int64(idleMetaspace) + ms.leaked
+	for _, m := range ms.list {
 		used += m.jar.Metaspace
 	}
 	return used
+}
+
+// activate has a version serve instead of the one that does.
+func (ms *modules) activate(m *Module, now time.Time) {
+	why := ""
+	for _, other := range ms.list {
+		if other.Name == m.Name && other.State == activated {
+			other.set(now, deactivated, "Switched", "switch to new version "+m.key())
+			why = "switch from old version: " + other.key()
+		}
+	}
+	m.set(now, activated, "Switched", why)
+	ms.note()
+}
+
+// note records in the log what serves now.
+func (ms *modules) note() {
+	serving := []string{}
+	for _, m := range ms.list {
+		if m.State == activated {
+			serving = append(serving, m.key())
+		}
+	}
+	slices.Sort(serving)
+	ms.log.note(serving, ms.process)
 }

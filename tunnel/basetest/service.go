@@ -46,7 +46,7 @@ func (c Command) key() string { return c.Name + ":" + c.Version }
 
 // check refuses a command that lacks something, and takes name and version from the
 // jar where it has neither.
-func (b *Base) check(command string, c *Command) *exception {
+func (p *process) check(command string, c *Command) *exception {
 	if command != installBiz {
 		switch {
 		case c.Name == "":
@@ -64,7 +64,7 @@ func (b *Base) check(command string, c *Command) *exception {
 	case c.URL == "":
 		return invalid("bizUrl should not be blank")
 	case c.Name == "" && c.Version == "":
-		jar, why := b.options.Jars.open(c.URL)
+		jar, why := p.base.options.Jars.open(c.URL)
 		if why != nil {
 			return invalid("refresh biz info from jar failed: " + why.message)
 		}
@@ -77,21 +77,21 @@ func (b *Base) check(command string, c *Command) *exception {
 
 // do does a command that changes something and is not asynchronous. One at a time is
 // done for what the command calls the module, whatever the jar calls it.
-func (b *Base) do(ctx context.Context, p *process, command string, c Command) result {
-	if why := b.check(command, &c); why != nil {
+func (p *process) do(ctx context.Context, command string, c Command) result {
+	if why := p.check(command, &c); why != nil {
 		return throw(why)
 	}
-	if other, free := b.lock(p, c.key(), command); !free {
+	if other, free := p.lock(c.key(), command); !free {
 		return result{message: fmt.Sprintf("FAILED:%s %s conflict, exist unfinished command(%s) for this biz", c.key(), command, other)}
 	}
-	defer b.unlock(p, c.key())
-	return b.handle(ctx, p, command, c)
+	defer p.unlock(c.key())
+	return p.handle(ctx, command, c)
 }
 
 // lock marks a module as having a command under way, or says which one has.
-func (b *Base) lock(p *process, key, command string) (other string, free bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (p *process) lock(key, command string) (other string, free bool) {
+	p.base.mu.Lock()
+	defer p.base.mu.Unlock()
 	if other, busy := p.running[key]; busy {
 		return other, false
 	}
@@ -99,9 +99,9 @@ func (b *Base) lock(p *process, key, command string) (other string, free bool) {
 	return "", true
 }
 
-func (b *Base) unlock(p *process, key string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (p *process) unlock(key string) {
+	p.base.mu.Lock()
+	defer p.base.mu.Unlock()
 	delete(p.running, key)
 }
 
@@ -118,8 +118,9 @@ type ops struct {
 type later = func(task func(context.Context))
 
 // begin takes an asynchronous command in; the answer is how it goes.
-func (b *Base) begin(p *process, command string, c Command, later later) object {
-	if why := b.check(command, &c); why != nil {
+func (p *process) begin(command string, c Command, later later) object {
+	b := p.base
+	if why := p.check(command, &c); why != nil {
 		return b.write(throw(why))
 	}
 	b.mu.Lock()
@@ -130,17 +131,18 @@ func (b *Base) begin(p *process, command string, c Command, later later) object 
 	o := &ops{command: c, status: "INITIALIZED", started: b.now()}
 	p.requests[c.RequestID] = o
 	thread := fmt.Sprintf("ARKLET-ark-biz-ops-0-T%d", len(p.requests))
-	answer := b.answer(object{"code": "SUCCESS", "data": b.record(o)})
+	answer := b.answer(object{"code": "SUCCESS", "data": o.object(b.runtime)})
 	b.mu.Unlock()
-	later(func(ctx context.Context) { b.run(ctx, p, command, o, thread) })
+	later(func(ctx context.Context) { p.run(ctx, command, o, thread) })
 	return answer
 }
 
 // run does an asynchronous command. One that meets another of its module never leaves
 // the status INITIALIZED, and takes the other's lock away: so real ones do.
-func (b *Base) run(ctx context.Context, p *process, command string, o *ops, thread string) {
+func (p *process) run(ctx context.Context, command string, o *ops, thread string) {
+	b := p.base
 	c := o.command
-	_, free := b.lock(p, c.key(), command)
+	_, free := p.lock(c.key(), command)
 	r := result{message: "command conflict, exist unfinished command for this biz"}
 	b.mu.Lock()
 	o.thread = thread
@@ -149,9 +151,9 @@ func (b *Base) run(ctx context.Context, p *process, command string, o *ops, thre
 	}
 	b.mu.Unlock()
 	if free {
-		r = b.handle(ctx, p, command, c)
+		r = p.handle(ctx, command, c)
 	}
-	b.unlock(p, c.key())
+	p.unlock(c.key())
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if r.lost {
@@ -169,12 +171,12 @@ func (b *Base) run(ctx context.Context, p *process, command string, o *ops, thre
 	}
 }
 
-// record writes how an asynchronous command goes. The caller holds mu.
-func (b *Base) record(o *ops) object {
+// object writes how an asynchronous command goes.
+func (o *ops) object(r runtime) object {
 	meta := object{"async": true, "bizName": o.command.Name, "bizVersion": o.command.Version, "requestId": o.command.RequestID}
 	if o.command.URL != "" {
 		meta["bizUrl"] = o.command.URL
-		if b.runtime.strategy {
+		if r.strategy {
 			meta["installStrategy"] = cmp.Or(o.command.Strategy, "installOnly")
 		}
 	}

@@ -43,13 +43,13 @@ func (s *speaker) obey(ctx context.Context, p *process, topic string, payload []
 	case queryAllBiz:
 		s.report(ctx, "base/simpleBiz", s.simpleList())
 	case installBiz, uninstallBiz:
-		r := s.do(joined, p, topic, c)
+		r := p.do(joined, topic, c)
 		if r.lost || s.use(func(f *Faults) *int { return &f.LoseAnswers }) {
 			return
 		}
 		s.report(ctx, "base/bizOperation", object{"command": topic, "bizName": c.Name, "bizVersion": c.Version, "response": s.writeMQTT(r)})
 	case "base/baseline":
-		if r, ok := s.batch(joined, p, list, s.writeMQTT); ok {
+		if r, ok := p.batch(joined, list, s.writeMQTT); ok {
 			s.report(ctx, "base/batchInstallBizResponse", object{"command": batchInstallBiz, "response": r})
 		}
 	}

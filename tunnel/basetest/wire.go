@@ -52,7 +52,7 @@ func (b *Base) write(r result) object {
 	if r.thrown != nil {
 		return object{"code": "CMD_PROCESS_INTERNAL_ERROR", "message": "Internal Error: " + r.message, "errorStackTrace": r.thrown.trace()}
 	}
-	return b.answer(r.object(b.bizInfo))
+	return b.answer(r.object(b.runtime.bizInfo))
 }
 
 // writeMQTT makes a result what MQTT carries: an exception is data.
@@ -94,8 +94,8 @@ func (op *operation) object(info func(Module) object) object {
 
 // bizInfo is a module in an answer to an install over HTTP, and bizInfoMQTT over
 // MQTT, which writes all words of states in upper case.
-func (b *Base) bizInfo(m Module) object {
-	return m.info(b.runtime.spell(m.State), b.records(m))
+func (r runtime) bizInfo(m Module) object {
+	return m.info(r.spell(m.State), r.changes(m))
 }
 
 func bizInfoMQTT(m Module) object {
@@ -117,12 +117,12 @@ func (m Module) info(state string, records []any) object {
 	}
 }
 
-// records are a module's changes as HTTP has them: empty objects in old runtimes.
-func (b *Base) records(m Module) []any {
+// changes are a module's changes as HTTP has them: empty objects in old runtimes.
+func (r runtime) changes(m Module) []any {
 	list := []any{}
-	for _, r := range m.records {
-		if b.runtime.records {
-			list = append(list, object{"changeTime": r.at.UnixMilli(), "state": r.state, "reason": r.reason, "message": r.message})
+	for _, c := range m.records {
+		if r.records {
+			list = append(list, object{"changeTime": c.at.UnixMilli(), "state": c.state, "reason": c.reason, "message": c.message})
 		} else {
 			list = append(list, object{})
 		}
@@ -139,10 +139,10 @@ func (b *Base) list() []any {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	list := []any{}
-	for _, m := range inOrder(b.process.modules) {
+	for _, m := range inOrder(b.process.modules.list) {
 		list = append(list, object{
 			"bizName": m.Name, "bizVersion": m.Version, "bizState": b.runtime.spell(m.State), "mainClass": m.jar.MainClass,
-			"webContextPath": m.Name, "bizStateRecords": b.records(*m),
+			"webContextPath": m.Name, "bizStateRecords": b.runtime.changes(*m),
 		})
 	}
 	return list
@@ -153,7 +153,7 @@ func (b *Base) simpleList() []any {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	list := []any{}
-	for _, m := range inOrder(b.process.modules) {
+	for _, m := range inOrder(b.process.modules.list) {
 		var latest any // null in old runtimes
 		if b.runtime.records {
 			latest = m.records[len(m.records)-1].upper()
