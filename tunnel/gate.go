@@ -6,11 +6,17 @@ import (
 	"time"
 )
 
-// Gate says whether this process may speak to bases. It is asked where bytes
-// leave, at the last moment, because a process can be stopped between any two
-// instructions and wake up long after its right ended.
+// Gate says whether this process may speak to bases. Every Tunnel is made with one
+// and asks it twice for a command: in Do, so that the caller gets ErrShut, and at each
+// write of the command's bytes to the connection. The second question is the one that
+// protects bases: a process can be stopped between any two instructions and wake up
+// long after its right ended. Listening needs no right.
+//
+// A connection that somebody else's process can be cut off from, as a broker's, needs
+// two things more: Fresh before each new connection, and a way to cut off a replica
+// that has lost its right and does not know it (Evict of tunnel/mqtt).
 type Gate interface {
-	// Valid says whether bytes may leave now.
+	// Valid says whether bytes may leave now. It returns at once.
 	Valid() bool
 	// Fresh waits until the right to speak was proved anew after a time: a
 	// connection that was cut may have been cut because of somebody who has the

@@ -217,11 +217,13 @@ type Tunnel interface {
 	Unfollow(BaseID)
 	// Do sends a command, and returns once it is on its way: the answer comes
 	// through the Sink. It does not wait for the base to work. An error means
-	// that nothing was sent and no answer will come; see the Err variables.
+	// that nothing was sent and no answer will come; it wraps one of the Err
+	// variables, ErrShut while the Gate is shut. A command that Do took and whose
+	// bytes have not left when the Gate shuts is dropped: no answer comes.
 	Do(ctx context.Context, b BaseID, c Command) error
 }
 
-// The errors that Do returns, wrapped.
+// The errors that Do returns, wrapped; ErrShut stands beside Gate.
 var (
 	// ErrNotLinked: this process's own connection is down.
 	ErrNotLinked = errors.New("tunnel is not connected")

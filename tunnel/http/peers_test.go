@@ -131,31 +131,23 @@ func TestAPeerWhereNobodyListensIsToldOf(t *testing.T) {
 	tunneltest.Await(t, "the hint", func() bool { return peers.refused.Load() == 1 })
 }
 
-type shut struct{ left atomic.Int32 }
-
-// Valid says yes as often as is left: a process can be stopped after any question.
-func (s *shut) Valid() bool                            { return s.left.Add(-1) >= 0 }
-func (s *shut) Fresh(context.Context, time.Time) error { return nil }
-
 // The check stands where bytes leave: a command that began while it was permitted
 // does not leave after that.
 func TestNothingLeavesThroughAShutGate(t *testing.T) {
 	var requests atomic.Int32
 	base := serve(t, func(http.ResponseWriter, *http.Request) { requests.Add(1) })
-	g := &shut{}
-	g.left.Store(1 << 20)
+	g := tunneltest.NewGate()
 	tun, sink, _ := start(t, func(c *Config) { c.Gate = g })
-	g.left.Store(0)
+	g.Shut(0)
 	id := tunnel.BaseID{Env: "dev", Identity: "b1"}
 	tun.Follow(tunnel.Heartbeat{Base: id, IP: "127.0.0.1", Port: base})
 	if err := tun.Do(t.Context(), id, tunnel.Command{Verb: tunnel.ListModules}); !errors.Is(err, tunnel.ErrShut) {
 		t.Errorf("while it is shut: %v", err)
 	}
-	g.left.Store(1) // for the question at the begin
+	g.Shut(1) // Do's question is the last that is answered yes
 	if err := tun.Do(t.Context(), id, tunnel.Command{Verb: tunnel.ListModules}); err != nil {
 		t.Fatal(err)
 	}
-	g.left.Store(-1 << 20)
 	tunneltest.Await(t, "the end of it", func() bool {
 		tun.mu.Lock()
 		defer tun.mu.Unlock()

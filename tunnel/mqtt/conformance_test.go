@@ -33,13 +33,15 @@ func TestConformance(t *testing.T) {
 				continue
 			}
 			t.Run(kind+"/"+name, func(t *testing.T) {
-				tunneltest.RunConformance(t, func(t *testing.T) tunneltest.Kit { return kitOn(t, kind, wildcards) })
+				tunneltest.RunConformance(t, func(t *testing.T, gate tunnel.Gate) tunneltest.Kit {
+					return kitOn(t, kind, wildcards, gate)
+				})
 			})
 		}
 	}
 }
 
-func kitOn(t *testing.T, kind string, wildcards bool) tunneltest.Kit {
+func kitOn(t *testing.T, kind string, wildcards bool, gate tunnel.Gate) tunneltest.Kit {
 	t.Helper()
 	brokers, err := basetest.Brokers(t.TempDir())
 	if err != nil {
@@ -61,7 +63,7 @@ func kitOn(t *testing.T, kind string, wildcards bool) tunneltest.Kit {
 		})
 	}
 	return tunneltest.Kit{
-		Tunnel: newTunnel(t, broker.Address(), func(c *Config) { c.Wildcards = wildcards }),
+		Tunnel: newTunnel(t, broker.Address(), func(c *Config) { c.Wildcards, c.Gate = wildcards, gate }),
 		Play: func(ctx context.Context, bases []*basetest.Base) error {
 			(&basetest.MQTTFleet{Broker: broker.Address(), Bases: bases, Reconnect: 200 * time.Millisecond}).Run(ctx)
 			return nil

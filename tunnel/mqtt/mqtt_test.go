@@ -14,8 +14,8 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"module-controller/tunnel"
-	"module-controller/tunnel/internal/arklet"
 	"module-controller/tunnel/basetest"
+	"module-controller/tunnel/internal/arklet"
 	"module-controller/tunnel/tunneltest"
 )
 

@@ -14,7 +14,8 @@ import (
 
 // Kit is a tunnel to be tested and what it needs.
 type Kit struct {
-	// Tunnel is new and serves the environment "default".
+	// Tunnel is new, serves the environment "default" and asks the gate that it was
+	// made with.
 	Tunnel tunnel.Tunnel
 	// Play has bases speak to the tunnel until ctx ends.
 	Play func(ctx context.Context, bases []*basetest.Base) error
@@ -26,8 +27,9 @@ type Kit struct {
 }
 
 // RunConformance tests what every tunnel must do, through the interfaces of package
-// tunnel alone. kit makes a tunnel for one test; what it starts ends with the test.
-func RunConformance(t *testing.T, kit func(t *testing.T) Kit) {
+// tunnel alone. kit makes a tunnel with a gate for one test; what it starts ends with
+// the test.
+func RunConformance(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) {
 	for _, test := range []struct {
 		name string
 		run  func(*fixture)
@@ -59,6 +61,10 @@ func RunConformance(t *testing.T, kit func(t *testing.T) Kit) {
 		{"commands come from many goroutines", manyAtOnce},
 		{"nothing is sent without a link", notLinked},
 		{"a lost link is reported and mended", linkIsMended},
+		{"a shut gate refuses commands", shutGateRefuses},
+		{"nothing leaves once the gate has shut", nothingLeaves},
+		{"a command under way is left alone while the gate is shut", shutGateStopsQuestions},
+		{"a lost link waits for proof", linkWaitsForProof},
 		{"the end cuts what is under way", endCutsOff},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(newFixture(t, kit)) })
@@ -70,6 +76,7 @@ type fixture struct {
 	*testing.T
 	Kit
 	again  func(*testing.T) *fixture // makes another one
+	gate   *Gate
 	sink   *RecordingSink
 	jars   *basetest.Jars
 	stop   context.CancelFunc // ends Run
@@ -77,7 +84,7 @@ type fixture struct {
 	before time.Time
 }
 
-func newFixture(t *testing.T, kit func(t *testing.T) Kit) *fixture {
+func newFixture(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) *fixture {
 	t.Helper()
 	leaks := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
@@ -85,8 +92,9 @@ func newFixture(t *testing.T, kit func(t *testing.T) Kit) *fixture {
 			goleak.VerifyNone(t, leaks)
 		}
 	})
+	gate := NewGate()
 	return &fixture{
-		T: t, Kit: kit(t), sink: &RecordingSink{}, jars: &basetest.Jars{}, before: time.Now(),
+		T: t, Kit: kit(t, gate), gate: gate, sink: &RecordingSink{}, jars: &basetest.Jars{}, before: time.Now(),
 		again: func(t *testing.T) *fixture { return newFixture(t, kit) },
 	}
 }

@@ -204,9 +204,10 @@ func linkIsMended(s *fixture) {
 	if err := s.Mend(); err != nil {
 		s.Fatal(err)
 	}
-	if _, ok := s.sink.link(within(s.T, enough), since, func(l tunnel.Link) bool { return l.Up }); !ok {
-		s.Fatal("it is not reported that the link is back")
-	}
+	Await(s, "a report that the link is back", func() bool {
+		s.gate.Prove()
+		return s.sink.Recorded().Up()
+	})
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{}) // nothing was sent, or sent later
 }
 
