@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -144,7 +142,7 @@ var errTooLong = errors.New("the answer is too long")
 
 // post sends a request to a base and reads its answer.
 func (t *Tunnel) post(r *remote, path string, body []byte) ([]byte, error) {
-	url := "http://" + net.JoinHostPort(r.beat.IP, strconv.Itoa(r.beat.Port)) + "/" + path
+	url := "http://" + r.at.String() + "/" + path
 	req, err := http.NewRequestWithContext(r.ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", path, err)

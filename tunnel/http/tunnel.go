@@ -37,7 +37,7 @@ type Tunnel struct {
 
 // remote is one followed base. Tunnel.mu guards its fields but help.
 type remote struct {
-	beat   tunnel.Heartbeat
+	at     tunnel.Endpoint
 	ctx    context.Context //nolint:containedctx // ends when the base is unfollowed or moves
 	cancel context.CancelFunc
 	busy   int // requests under way
@@ -181,14 +181,14 @@ func (t *Tunnel) Follow(h tunnel.Heartbeat) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.bases[h.Base]
-	if r != nil && r.beat.IP == h.IP && r.beat.Port == h.Port && !h.Restarted {
+	if r != nil && r.at == h.Endpoint() && !h.Restarted {
 		return
 	}
 	if r != nil {
 		r.cancel()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	t.bases[h.Base] = &remote{beat: h, ctx: ctx, cancel: cancel}
+	t.bases[h.Base] = &remote{at: h.Endpoint(), ctx: ctx, cancel: cancel}
 }
 
 // Unfollow implements tunnel.Tunnel.
@@ -213,7 +213,7 @@ func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) error 
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotLinked)
 	case r == nil:
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotFollowed)
-	case r.beat.Port == 0 || r.beat.IP == "":
+	case !r.at.Dialable():
 		return fmt.Errorf("command base %s: %w: it told no address", b, tunnel.ErrUnsupported)
 	}
 	if !t.start(r, func() { t.command(r, b, c) }) { //nolint:contextcheck // a command outlives the call that hands it over
