@@ -36,7 +36,6 @@ func (t *Tunnel) dial(ctx context.Context, sink tunnel.Sink) (*session, error) {
 	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { s.hear(m) }).
 		SetConnectionLostHandler(func(_ paho.Client, err error) { s.lost <- err }).
 		SetBinaryWill(goneTopic(t.cfg.ClientID), []byte("gone"), qos, false) // some brokers refuse an empty one
-	s.mutate(o)
 	s.client = paho.NewClient(o)
 	keep := context.AfterFunc(ctx, func() { hangUp(nil) })
 	err = s.wait(ctx, s.client.Connect(), "connect to broker")

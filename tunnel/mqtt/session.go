@@ -108,7 +108,7 @@ func (s *session) prove() error {
 
 // publish hands a message to the connection. It is never retained.
 func (s *session) publish(topic string, body []byte) error {
-	token := s.client.Publish(topic, qos, retain && topic != s.probes, body)
+	token := s.client.Publish(topic, qos, false, body)
 	select {
 	case <-token.Done():
 		return token.Error() // refused at once, or written already
