@@ -41,7 +41,8 @@ type Options struct {
 	Jars  *Jars
 }
 
-func (o Options) complete() Options {
+// Complete fills in the defaults.
+func (o Options) Complete() Options {
 	o.Env, o.Identity = cmp.Or(o.Env, "default"), cmp.Or(o.Identity, "base-0001")
 	o.Name, o.Version = cmp.Or(o.Name, "TO_BE_IMPLEMENTED"), cmp.Or(o.Version, "1.0.0")
 	o.Cluster, o.IP = cmp.Or(o.Cluster, "default"), cmp.Or(o.IP, "127.0.0.1")
@@ -51,6 +52,14 @@ func (o Options) complete() Options {
 		o.Jars = &Jars{}
 	}
 	return o
+}
+
+// Validate reports what is wrong with completed options.
+func (o Options) Validate() error {
+	if _, ok := runtimes[o.Runtime]; !ok {
+		return fmt.Errorf("runtime %q is not one of %q", o.Runtime, Runtimes())
+	}
+	return nil
 }
 
 // Base is a fake JVM. Its methods may be called from any goroutine. A fleet plays it;
@@ -72,12 +81,11 @@ type Base struct {
 
 // New makes a base whose process has just started. It starts no goroutine.
 func New(o Options) (*Base, error) {
-	o = o.complete()
-	f, known := runtimes[o.Runtime]
-	if !known {
-		return nil, fmt.Errorf("make base %s: runtime %q is not one of %q", o.Identity, o.Runtime, Runtimes())
+	o = o.Complete()
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("make base %s: %w", o.Identity, err)
 	}
-	b := &Base{options: o, runtime: f, name: o.Name, version: o.Version, cluster: o.Cluster, clock: o.Clock, log: newLog()}
+	b := &Base{options: o, runtime: runtimes[o.Runtime], name: o.Name, version: o.Version, cluster: o.Cluster, clock: o.Clock, log: newLog()}
 	b.Restart()
 	return b, nil
 }

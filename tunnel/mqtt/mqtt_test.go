@@ -235,7 +235,7 @@ func BenchmarkInbound(b *testing.B) {
 			s := &session{Tunnel: tun, sink: nobody{}}
 			m := message{"koupleless_dev/b0/base/simpleBiz", []byte(`{"publishTimestamp":1,"data":[{"name":"orders","version":"1.0.0","state":"activated","latestStateRecord":{"changeTime":1,"state":"ACTIVATED","reason":"STARTED","message":""}}]}`)}
 			for b.Loop() {
-				s.hear(m)
+				s.receive(m)
 			}
 		})
 	}
