@@ -34,16 +34,16 @@ var happenings = map[string]happening{
 	"error-with-effect": counted(func(f *basetest.Faults, n int) { f.ErrorWithEffect = n }),
 	"duplicate":         counted(func(f *basetest.Faults, n int) { f.Duplicate = n }),
 	"reorder":           counted(func(f *basetest.Faults, n int) { f.Reorder = n }),
-	// The body says with what: exceptions, a line each, the outermost first.
+	// The body defines the failure: exceptions, a line each, the outermost first.
 	"fail-installs": failInstalls,
-	// What it says of itself: name, version, cluster; and of the time: d.
+	// Its description of itself (name, version, cluster) and the error of its clock (d).
 	"metadata": func(r *http.Request, b *basetest.Base, _ []byte) error {
 		q := r.URL.Query()
 		b.SetMetadata(q.Get("name"), q.Get("version"), q.Get("cluster"))
 		return nil
 	},
 	"clock": clock,
-	// The body is said as it is, at where.
+	// The body is sent as it is, to where.
 	"say": func(r *http.Request, b *basetest.Base, body []byte) error {
 		b.Say(r.URL.Query().Get("where"), body)
 		return nil
@@ -91,7 +91,7 @@ func failInstalls(r *http.Request, b *basetest.Base, body []byte) error {
 		return err
 	}
 	with := string(body)
-	if with == "null" { // a client that sends JSON and has nothing to say
+	if with == "null" { // a client that always sends JSON
 		with = ""
 	}
 	b.Set(func(f *basetest.Faults) { f.FailInstalls, f.FailWith = n, with })

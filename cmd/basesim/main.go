@@ -130,7 +130,7 @@ func run(ctx context.Context, o *options, out io.Writer) (err error) {
 	return parts.Wait()
 }
 
-// startBroker starts a broker that says on out where it is and who connects.
+// startBroker starts a broker that writes its address and who connects to out.
 func startBroker(address string, out io.Writer) (*basetest.Broker, error) {
 	b := basetest.NewBroker(address)
 	b.Greet(func(client string) {
@@ -143,7 +143,7 @@ func startBroker(address string, out io.Writer) (*basetest.Broker, error) {
 	return b, nil
 }
 
-// split says which bases speak what.
+// split divides the bases into those over MQTT and those over HTTP.
 func (o *options) split(bases []*basetest.Base) (overMQTT, overHTTP []*basetest.Base) {
 	for n, b := range bases {
 		if o.endpoint != "" && (o.mqtt == "" || n%2 == 1) {

@@ -13,14 +13,14 @@ type result struct {
 	message string
 	op      *operation // nil: there is no data
 	thrown  *exception
-	lost    bool // the process ended: nobody answers
+	lost    bool // the process ended: there is no answer
 }
 
 // operation is the data of a result.
 type operation struct {
 	code, text string
 	modules    []Module
-	space      bool // elapsedSpace is told
+	space      bool // elapsedSpace is reported
 }
 
 // throw is the result of a command that ended in an exception.
@@ -53,9 +53,9 @@ func (p *process) install(ctx context.Context, c Command) result {
 	if done != nil {
 		return *done
 	}
-	told := ""
+	fault := ""
 	if b.use(func(f *Faults) *int { return &f.FailInstalls }) {
-		told = cmp.Or(b.Faults().FailWith, "told to fail")
+		fault = cmp.Or(b.Faults().FailWith, "told to fail")
 	}
 	began := time.Now()
 	if !pause(ctx, cmp.Or(m.jar.Start, b.options.Start)) {
@@ -67,7 +67,7 @@ func (p *process) install(ctx context.Context, c Command) result {
 		return result{lost: true}
 	}
 	p.modules.leaked += b.options.Leak
-	if why := p.modules.failure(m, told); why != nil {
+	if why := p.modules.failure(m, fault); why != nil {
 		p.modules.failed(m, why, b.now())
 		return throw(wrap(arkletRuntime, &exception{class: invocationTarget, cause: why}))
 	}
@@ -77,8 +77,8 @@ func (p *process) install(ctx context.Context, c Command) result {
 			began.Format("15:04:05,000"))}}
 }
 
-// admit clears the way for an install and registers the module, or says what came of
-// it already.
+// admit clears the way for an install and registers the module, or gives the result
+// if it has ended already.
 func (p *process) admit(c Command) (*Module, *result) {
 	b := p.base
 	b.mu.Lock()
@@ -160,7 +160,7 @@ func (p *process) switchTo(c Command) result {
 	return result{ok: true, op: &operation{code: "SUCCESS", text: fmt.Sprintf("Switch biz: %s is activated.", m.key())}}
 }
 
-// Install installs a module past any tunnel, as somebody else might, and returns
+// Install installs a module past any tunnel, as another client might, and returns
 // when it has started or failed.
 func (b *Base) Install(ctx context.Context, c Command) { b.running().do(ctx, installBiz, c) }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Options say what a base is. The zero value of each field is a usual base's.
+// Options describe a base. The zero value of each field is a usual base's.
 type Options struct {
 	// Env is its environment; default "default". Identity is what it calls itself;
 	// default base-0001.
@@ -20,7 +20,7 @@ type Options struct {
 	IP string
 	// Runtime is one of Runtimes; default 2.1.11.
 	Runtime string
-	// Start is how long a module starts, where its jar does not say.
+	// Start is how long a module starts, if its jar does not define it.
 	Start time.Duration
 	// Heartbeat is its period; default 10 s over MQTT, 12 s over HTTP.
 	Heartbeat time.Duration
@@ -63,7 +63,7 @@ func (o Options) Validate() error {
 }
 
 // Base is a fake JVM. Its methods may be called from any goroutine. A fleet plays it;
-// without one it speaks to nobody, but can be looked at and changed.
+// without one it sends nothing, but can be inspected and changed.
 type Base struct {
 	options Options
 	runtime runtime
@@ -75,7 +75,7 @@ type Base struct {
 	process                *process
 	faults                 Faults
 	watcher                func() // called when a process begins or ends, and after Say
-	outbox                 []raw  // what Say wants said
+	outbox                 []raw  // what Say wants sent
 	log                    log
 }
 
@@ -116,7 +116,7 @@ func (b *Base) Restart() {
 	b.changed()
 }
 
-// Stop ends the base's process. It says nothing, as a process that is killed.
+// Stop ends the base's process. It sends nothing, as a process that is killed.
 func (b *Base) Stop() {
 	b.mu.Lock()
 	b.process.end()
@@ -127,7 +127,7 @@ func (b *Base) Stop() {
 	b.changed()
 }
 
-// changed tells the fleet that plays the base.
+// changed notifies the fleet that plays the base.
 func (b *Base) changed() {
 	b.mu.Lock()
 	watcher := b.watcher

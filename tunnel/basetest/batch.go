@@ -3,7 +3,7 @@ package basetest
 import "context"
 
 // batch installs a list of modules. One URL that cannot be read fails it whole, and
-// the answer names no module. False: nobody answers.
+// the answer names no module. False: there is no answer.
 func (p *process) batch(ctx context.Context, list []Command, write func(result) object) (object, bool) {
 	for _, c := range list {
 		if _, why := p.base.options.Jars.open(c.URL); why != nil {

@@ -33,7 +33,7 @@ func (g *group) beat(ctx context.Context) {
 // beatGrain is how exact heartbeats are.
 const beatGrain = 5 * time.Millisecond
 
-// announce says what is due of a base, and when the next is. A process says
+// announce sends what is due of a base, and gives when the next is due. A process sends
 // queryBaseline once, when it is first connected, and a heartbeat right behind it. A
 // heartbeat that cannot be sent is the process's last.
 func (s *speaker) announce(now time.Time) time.Time {
@@ -58,7 +58,7 @@ func (s *speaker) announce(now time.Time) time.Time {
 		s.mu.Unlock()
 		s.group.send(s.root()+"base/queryBaseline", s.envelope(data))
 	}
-	if faults.NoHeartbeat || s.mourned(p, false) {
+	if faults.NoHeartbeat || s.heartbeatDead(p, false) {
 		return never
 	}
 	if now.Before(s.next) {
@@ -67,7 +67,7 @@ func (s *speaker) announce(now time.Time) time.Time {
 	s.next = now.Add(cmp.Or(s.options.Heartbeat, 10*time.Second))
 	token, sent := s.group.send(s.root()+"base/heart", s.envelope(s.heartbeat(0)))
 	if !sent || failed(s.last) {
-		s.mourned(p, true)
+		s.heartbeatDead(p, true)
 		return never
 	}
 	s.last = token
@@ -85,16 +85,16 @@ func (s *speaker) subscribe(p *process) {
 	}
 }
 
-// mourned says whether a process's heartbeat has stopped for good; dead says that it
+// heartbeatDead reports whether a process's heartbeat has stopped for good; dead: it
 // stops now.
-func (b *Base) mourned(p *process, dead bool) bool {
+func (b *Base) heartbeatDead(p *process, dead bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p.heartDead = p.heartDead || dead
 	return p.heartDead
 }
 
-// failed says that a publish has ended without an acknowledgement.
+// failed reports that a publish has ended without an acknowledgement.
 func failed(t paho.Token) bool {
 	if t == nil {
 		return false
@@ -107,7 +107,7 @@ func failed(t paho.Token) bool {
 	}
 }
 
-// connected says whether there is a connection.
+// connected reports whether there is a connection.
 func (g *group) connected() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

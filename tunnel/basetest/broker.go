@@ -14,9 +14,8 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// Broker is an embedded MQTT broker that lets everybody in unless it is told
-// otherwise. It keeps its address and
-// its retained messages over Stop and Start.
+// Broker is an embedded MQTT broker that accepts every client unless configured
+// otherwise. It keeps its address and its retained messages over Stop and Start.
 type Broker struct {
 	mu sync.Mutex
 	// mu guards what follows
@@ -114,7 +113,7 @@ func (b *Broker) Wipe() error {
 	return errors.Join(err, b.Start())
 }
 
-// Admit has the broker refuse connections for which admit says no; nil refuses none.
+// Admit has the broker refuse connections that admit does not accept; nil accepts all.
 func (b *Broker) Admit(admit func(user, password string) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -145,7 +144,7 @@ func (b *Broker) Observe(observe func(Published)) {
 }
 
 // Greet has greet called with the id of each client that is let in, before the client
-// is told so and before a connection of the same id is ended.
+// is answered and before a connection of the same id is ended.
 func (b *Broker) Greet(greet func(client string)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -199,7 +198,7 @@ func (b *Broker) Publish(topic string, payload []byte, retain bool) error {
 	return s.Publish(topic, payload, retain, 1)
 }
 
-// hook lets everybody in, and does what the broker was told.
+// hook accepts every client, and applies what the broker was configured to do.
 type hook struct {
 	auth.AllowHook
 	broker *Broker

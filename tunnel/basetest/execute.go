@@ -17,7 +17,7 @@ var descriptions = []struct{ id, desc string }{
 	{batchInstallBiz, "batch install ark biz"},
 }
 
-// has says whether a runtime has a command.
+// has reports whether a runtime has a command.
 func (r runtime) has(command string) bool {
 	if command == batchInstallBiz && !r.batch {
 		return false
@@ -66,7 +66,7 @@ func (r runtime) help() []any {
 	return list
 }
 
-// progress tells how an asynchronous command goes.
+// progress reports how an asynchronous command goes.
 func (p *process) progress(c Command) object {
 	b := p.base
 	if c.RequestID == "" {

@@ -52,7 +52,7 @@ func (b *Base) Faults() Faults {
 	return b.faults
 }
 
-// away says that nothing reaches the base.
+// away reports that nothing reaches the base.
 func (f Faults) away() bool { return f.Silent || f.Stopped }
 
 // use takes one of a fault's count; false when none is left.
@@ -67,15 +67,15 @@ func (b *Base) use(count func(*Faults) *int) bool {
 	return true
 }
 
-// raw is bytes to be said as they are.
+// raw is a message that is sent as it is.
 type raw struct {
 	where string
 	body  []byte
 }
 
-// Say has the base say anything, garbage too: over MQTT on a topic below
-// "koupleless_{env}/{identity}/", over HTTP to a path of the endpoint. It is said as
-// soon as the base can speak.
+// Say has the base send any message, garbage too: over MQTT on a topic below
+// "koupleless_{env}/{identity}/", over HTTP to a path of the endpoint. It is sent as
+// soon as the base can send.
 func (b *Base) Say(where string, body []byte) {
 	b.mu.Lock()
 	b.outbox = append(b.outbox, raw{where, body})
@@ -83,11 +83,11 @@ func (b *Base) Say(where string, body []byte) {
 	b.changed()
 }
 
-// takeOutbox gives what Say wants said.
+// takeOutbox gives what Say wants sent.
 func (b *Base) takeOutbox() []raw {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	said := b.outbox
+	waiting := b.outbox
 	b.outbox = nil
-	return said
+	return waiting
 }

@@ -118,7 +118,7 @@ func TestReportsGetLostTwiceLateAndOutOfOrder(t *testing.T) {
 	}
 }
 
-// idle says whether nothing is under way.
+// idle reports whether nothing is under way.
 func idle(b *Base) bool {
 	p := b.running().commands
 	p.mu.Lock()

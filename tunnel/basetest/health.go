@@ -30,7 +30,7 @@ func (b *Base) healthData(spell func(string) string) object {
 	}}
 }
 
-// jvm is what a base says of its JVM. The caller holds mu.
+// jvm is what a base reports of its JVM. The caller holds mu.
 func (b *Base) jvm() object {
 	const uptimeAtStart = 3.5 // s: the JVM runs before it speaks
 	jvm := object{

@@ -66,7 +66,7 @@ type server struct {
 	client   *http.Client
 	endpoint string
 	port     int
-	wake     chan struct{} // the process began or ended, or it wants to say something
+	wake     chan struct{} // the process began or ended, or it has a message to send
 
 	mu sync.Mutex
 	// mu guards what follows
@@ -150,7 +150,7 @@ func (s *server) connection(ctx context.Context, conn net.Conn, wg *sync.WaitGro
 	s.respond(joined, p, conn, strings.TrimPrefix(req.URL.Path, "/"), body, later)
 }
 
-// hang says nothing until who asked goes, or the process ends.
+// hang answers nothing until the client goes, or the process ends.
 func hang(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
 // respond does a command and answers it.
@@ -160,7 +160,7 @@ func (s *server) respond(ctx context.Context, p *process, conn net.Conn, command
 		hang(conn) // a body that is no object is never answered
 		return
 	}
-	s.hear(command, c, conn.RemoteAddr().String())
+	s.receive(command, c, conn.RemoteAddr().String())
 	answer := s.onLoop(ctx, p, func() object { return p.execute(ctx, command, c, later) })
 	f := s.Faults()
 	switch {
@@ -192,7 +192,7 @@ func (s *server) onLoop(ctx context.Context, p *process, work func() object) obj
 	return work()
 }
 
-// post says something to the controller.
+// post sends a message to the controller.
 func (s *server) post(ctx context.Context, path string, body []byte) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.endpoint+"/"+path, bytes.NewReader(body))
 	if err != nil {

@@ -9,8 +9,9 @@ import (
 // epoch is the zero of Mono.
 var epoch = time.Now()
 
-// Heard is one command that a base was sent; questions are only counted.
-type Heard struct {
+// ReceivedCommand is a command that changes something, as a base received it;
+// questions are only counted.
+type ReceivedCommand struct {
 	At time.Time `json:"at"`
 	// Mono is the time since this program started, in nanoseconds, by the monotonic
 	// clock.
@@ -23,7 +24,7 @@ type Heard struct {
 	Args    []string      `json:"args,omitempty"`
 	// Env are the variables that came with it.
 	Env map[string]string `json:"env,omitempty"`
-	// Sender is who sent it, where that can be told (HTTP).
+	// Sender is who sent it, where that is known (HTTP).
 	Sender string `json:"sender,omitempty"`
 }
 
@@ -49,9 +50,9 @@ type Report struct {
 	Replaced   map[string]int `json:"replaced"`
 	Failures   map[string]int `json:"failures"`
 	// Questions counts commands that change nothing, by name.
-	Questions map[string]int `json:"questions"`
-	Commands  []Heard        `json:"commands"`
-	Serving   []Serving      `json:"serving"`
+	Questions map[string]int    `json:"questions"`
+	Commands  []ReceivedCommand `json:"commands"`
+	Serving   []Serving         `json:"serving"`
 	// Forgotten is how many entries of Commands and Serving were too many to keep.
 	Forgotten int `json:"forgotten"`
 }
@@ -60,7 +61,7 @@ type Report struct {
 type log struct {
 	installs, uninstalls, replaced, failures, questions map[string]int
 
-	heard     []Heard
+	received  []ReceivedCommand
 	serving   []Serving
 	forgotten int
 	port      int
@@ -84,7 +85,7 @@ func (b *Base) Look() Report {
 		Identity: b.options.Identity, Process: b.process.number, Port: b.log.port, Modules: []Module{},
 		Installs: maps.Clone(b.log.installs), Uninstalls: maps.Clone(b.log.uninstalls), Replaced: maps.Clone(b.log.replaced),
 		Failures: maps.Clone(b.log.failures), Questions: maps.Clone(b.log.questions),
-		Commands: slices.Clone(b.log.heard), Serving: slices.Clone(b.log.serving), Forgotten: b.log.forgotten,
+		Commands: slices.Clone(b.log.received), Serving: slices.Clone(b.log.serving), Forgotten: b.log.forgotten,
 	}
 	for _, m := range inOrder(b.process.modules.list) {
 		r.Modules = append(r.Modules, m.copy())
@@ -118,11 +119,11 @@ func (l *log) totals() Totals {
 	}
 	return Totals{
 		Installs: sum(l.installs), Uninstalls: sum(l.uninstalls), Failures: sum(l.failures),
-		Serving: len(l.serving[len(l.serving)-1].Modules), Commands: len(l.heard), Questions: sum(l.questions),
+		Serving: len(l.serving[len(l.serving)-1].Modules), Commands: len(l.received), Questions: sum(l.questions),
 	}
 }
 
-// Serves says whether a version of a module serves now.
+// Serves reports whether a version of a module serves now.
 func (b *Base) Serves(name, version string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,24 +131,24 @@ func (b *Base) Serves(name, version string) bool {
 	return m != nil && m.State == activated
 }
 
-// hear records a command.
-func (b *Base) hear(command string, c Command, sender string) {
+// receive records a command.
+func (b *Base) receive(command string, c Command, sender string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.log.hear(command, c, sender)
+	b.log.receive(command, c, sender)
 }
 
-func (l *log) hear(command string, c Command, sender string) {
+func (l *log) receive(command string, c Command, sender string) {
 	if !changes(command) {
 		l.questions[command]++
 		return
 	}
-	if len(l.heard) >= mostEntries {
+	if len(l.received) >= mostEntries {
 		l.forgotten++
 		return
 	}
 	now := time.Now()
-	l.heard = append(l.heard, Heard{
+	l.received = append(l.received, ReceivedCommand{
 		At: now, Mono: now.Sub(epoch), Command: command, Module: c.key(), URL: c.URL, Replace: c.Strategy == replaceStrategy,
 		Request: c.RequestID, Args: c.Args, Env: c.Env, Sender: sender,
 	})

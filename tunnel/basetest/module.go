@@ -73,7 +73,7 @@ func (ms *modules) remove(gone *Module) {
 	ms.list = slices.DeleteFunc(ms.list, func(m *Module) bool { return m == gone })
 }
 
-// register puts a module in the list as starting, or says why not.
+// register puts a module in the list as starting, or gives the result of a refusal.
 func (ms *modules) register(c Command, jar Jar, now time.Time) (*Module, *result) {
 	if ms.find(jar.Name, jar.Version) != nil {
 		return nil, &result{message: "install biz not success!", op: &operation{
@@ -141,10 +141,10 @@ func (ms *modules) failed(m *Module, why *exception, now time.Time) {
 }
 
 // failure gives what a module's start throws; nil where it starts.
-func (ms *modules) failure(m *Module, told string) *exception {
+func (ms *modules) failure(m *Module, fault string) *exception {
 	switch {
-	case told != "":
-		return parse(told)
+	case fault != "":
+		return parse(fault)
 	case m.jar.FailWith != "":
 		return parse(m.jar.FailWith)
 	}

@@ -93,7 +93,7 @@ func (m *Mosquitto) Stop() error {
 	}
 	cmd := m.cmd
 	m.cmd = nil
-	if err := cmd.Process.Kill(); err != nil { // it has nothing to save, and may not hear a signal before it serves
+	if err := cmd.Process.Kill(); err != nil { // it has nothing to save, and may ignore a signal before it serves
 		return fmt.Errorf("stop mosquitto: %w", err)
 	}
 	var killed *exec.ExitError

@@ -41,7 +41,7 @@ type group struct {
 	fleet  *MQTTFleet
 	bases  []*speaker
 	byRoot map[string][]*speaker // several: two bases with one identity
-	wake   chan struct{}         // a base's process began or ended, or it wants to say something
+	wake   chan struct{}         // a base's process began or ended, or it has a message to send
 	work   sync.WaitGroup
 
 	mu sync.Mutex
@@ -170,7 +170,7 @@ func (g *group) take(ctx context.Context, topic string, payload []byte) {
 		}
 		p := s.running()
 		p.commands.submit(g.spawn, func() { // NB: what the pool refuses is lost; a real one's policy is not known
-			s.obey(ctx, p, command, payload)
+			s.execute(ctx, p, command, payload)
 		})
 	}
 }
@@ -182,7 +182,7 @@ func cutTopic(topic string) (root, command string, ok bool) {
 	return env + "/" + identity + "/", command, ok
 }
 
-// send publishes; false: there is no connection. The token tells whether it arrived.
+// send publishes; false: there is no connection. The token shows whether it arrived.
 func (g *group) send(topic string, body []byte) (paho.Token, bool) {
 	g.mu.Lock()
 	c := g.client

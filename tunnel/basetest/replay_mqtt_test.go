@@ -173,7 +173,7 @@ func (s *stage) outage() {
 	if err := s.broker.Stop(); err != nil {
 		s.Fatal(err)
 	}
-	await(s.T, "the heartbeat to die", func() bool { return s.base.mourned(s.base.running(), false) })
+	await(s.T, "the heartbeat to die", func() bool { return s.base.heartbeatDead(s.base.running(), false) })
 	if err := s.broker.Start(); err != nil {
 		s.Fatal(err)
 	}

@@ -9,11 +9,11 @@ import (
 // runtime is what differs between versions of the Java runtime.
 type runtime struct {
 	upper     bool // HTTP writes states in upper case
-	records   bool // state records say something
+	records   bool // state records are filled in
 	identity  bool // HTTP answers carry baseIdentity
 	batch     bool // batchInstallBiz exists over HTTP
 	strategy  bool // installStrategy is known
-	metaspace bool // health tells the metaspace
+	metaspace bool // health reports the metaspace
 	// plain is what an uninstall of a module without Spring throws, although the
 	// module is gone; empty for nothing.
 	plain string

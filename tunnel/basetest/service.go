@@ -88,7 +88,7 @@ func (p *process) do(ctx context.Context, command string, c Command) result {
 	return p.handle(ctx, command, c)
 }
 
-// lock marks a module as having a command under way, or says which one has.
+// lock marks a command as running for a module, or gives the one that runs.
 func (p *process) lock(key, command string) (other string, free bool) {
 	p.base.mu.Lock()
 	defer p.base.mu.Unlock()

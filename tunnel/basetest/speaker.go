@@ -16,7 +16,7 @@ type speaker struct {
 	group *group
 
 	// Only the goroutine that announces uses what follows.
-	began int // the process that said queryBaseline
+	began int // the process that sent queryBaseline
 	next  time.Time
 	last  paho.Token // of the heartbeat before
 
@@ -27,13 +27,13 @@ func (s *speaker) root() string {
 	return "koupleless_" + strings.ToLower(s.options.Env) + "/" + s.options.Identity + "/"
 }
 
-// obey does a command, retained or not, and answers. To what it does not understand
-// it answers nothing. It ends with the process or with ctx.
-func (s *speaker) obey(ctx context.Context, p *process, topic string, payload []byte) {
+// execute does a command, retained or not, and answers. It does not answer what it does
+// not understand. It ends with the process or with ctx.
+func (s *speaker) execute(ctx context.Context, p *process, topic string, payload []byte) {
 	joined, done := p.join(ctx)
 	defer done()
 	c, list, parsed := parsePayload(topic, payload)
-	s.hear(topic, c, "")
+	s.receive(topic, c, "")
 	if !pause(joined, s.Faults().Slow) || !parsed {
 		return
 	}
@@ -89,13 +89,13 @@ func (s *speaker) report(ctx context.Context, topic string, data any) {
 		return
 	}
 	s.mu.Lock()
-	say := append([]raw{r}, s.held...)
+	reports := append([]raw{r}, s.held...)
 	s.held = nil
 	s.mu.Unlock()
 	if s.use(func(f *Faults) *int { return &f.Duplicate }) {
-		say = append(say, r)
+		reports = append(reports, r)
 	}
-	for _, r := range say {
+	for _, r := range reports {
 		s.group.send(r.where, r.body)
 	}
 }

@@ -39,7 +39,7 @@ func (b *Base) envelope(data any) []byte {
 }
 
 // answer is the whole of an HTTP answer, with the base's identity where the runtime
-// tells it.
+// reports it.
 func (b *Base) answer(o object) object {
 	if b.runtime.identity {
 		o["baseIdentity"] = b.options.Identity

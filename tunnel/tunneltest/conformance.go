@@ -34,7 +34,7 @@ func RunConformance(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) 
 		name string
 		run  func(*fixture)
 	}{
-		{"a heartbeat is heard as it was said", heartbeatIsHeard},
+		{"a heartbeat is delivered as it was sent", heartbeatIsDelivered},
 		{"health is read", healthIsRead},
 		{"a list is read", listIsRead},
 		{"an install is answered, done once, and listed", installIsDone},
@@ -45,15 +45,15 @@ func RunConformance(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) 
 		{"an uninstall is answered, and again", uninstallIsDone},
 		{"an error answer may hide a success", errorHidesSuccess},
 		{"a version is switched, or that is refused", switchOrRefusal},
-		{"commands that meet are told so", commandsMeet},
-		{"a request that repeats is answered so", repeatsWithRequest},
-		{"requests that meet are told so", meetsWithRequest},
+		{"commands that conflict are answered so", commandsConflict},
+		{"a repeated request is answered so", repeatsWithRequest},
+		{"requests that conflict are answered so", requestsConflict},
 		{"a request id is used once", requestIDIsUsedOnce},
 		{"arguments and variables arrive", settingsArrive},
 		{"a restarted base is seen", restartIsSeen},
 		{"a base without a heartbeat answers", deadHeartbeatAnswers},
 		{"a slow base delays no other", slowDelaysNoOther},
-		{"a mute base is heard, not answered for", muteIsHeard},
+		{"the heartbeats of a mute base are delivered", muteIsDelivered},
 		{"a base that is gone answers nothing", goneIsSilent},
 		{"an unfollowed base is not reported", unfollowedIsSilent},
 		{"garbage hurts nobody", garbageHurtsNobody},
@@ -99,7 +99,7 @@ func newFixture(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) *fix
 	}
 }
 
-// start runs the tunnel and has it hear bases, until the test ends.
+// start runs the tunnel and has bases send to it, until the test ends.
 func (s *fixture) start(bases ...*basetest.Base) {
 	s.Helper()
 	s.run()
@@ -163,7 +163,7 @@ func idOf(b *basetest.Base) tunnel.BaseID {
 	return tunnel.BaseID{Env: b.Env(), Identity: b.Identity()}
 }
 
-// follow waits for a base's heartbeat, follows it, and waits until it is heard.
+// follow waits for a base's heartbeat, follows it, and waits until its answers are delivered.
 func (s *fixture) follow(b *basetest.Base) tunnel.Heartbeat {
 	s.Helper()
 	h, ok := s.sink.beat(within(s.T, enough), mark{}, func(h tunnel.Heartbeat) bool { return h.Base == idOf(b) })
@@ -176,7 +176,7 @@ func (s *fixture) follow(b *basetest.Base) tunnel.Heartbeat {
 }
 
 // question asks until a report answers. One may be lost while a base comes up, and
-// nothing is sent to a base that the tunnel does not hear yet or that has much to do.
+// nothing is sent to a base whose answers cannot be received yet or that is busy.
 func (s *fixture) question(b *basetest.Base, verb tunnel.Verb, fits func(tunnel.Report) bool) tunnel.Report {
 	s.Helper()
 	deadline := time.Now().Add(enough)

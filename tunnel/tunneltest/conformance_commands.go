@@ -14,7 +14,7 @@ import (
 	"module-controller/tunnel/basetest"
 )
 
-func heartbeatIsHeard(s *fixture) {
+func heartbeatIsDelivered(s *fixture) {
 	b := s.base(basetest.Options{Identity: "10.1.2.3", Name: "shop", Version: "2.0", Cluster: "east"})
 	s.start(b)
 	got := s.follow(b)
@@ -85,7 +85,7 @@ func installIsDone(s *fixture) {
 		c.RequestID = id
 		a := s.answers(b, c, tunnel.Done)
 		if none := (tunnel.ModuleKey{}); a.Installed != none && a.Installed != c.Module {
-			s.Errorf("it says that it installed %s", a.Installed)
+			s.Errorf("the answer names %s as installed", a.Installed)
 		}
 		if got := s.list(b)[c.Module]; got != tunnel.Activated {
 			s.Errorf("%s is %q", c.Module, got)
@@ -101,7 +101,7 @@ func installRepeats(s *fixture) {
 	c := install("orders", "1.0.0")
 	s.answers(b, c, tunnel.Done)
 	if a := s.answers(b, c, tunnel.Repeated); a.Installed != c.Module {
-		s.Errorf("it says that %s was there", a.Installed)
+		s.Errorf("the answer names %s as installed before", a.Installed)
 	}
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{c.Module: tunnel.Activated})
 }
@@ -111,10 +111,10 @@ func jarDecides(s *fixture) {
 	c := install("orders", "1.0.0")
 	c.Module = key("bills", "9.9.9")
 	if a := s.answers(b, c, tunnel.Done); a.Installed != key("orders", "1.0.0") {
-		s.Errorf("it says that it installed %s", a.Installed)
+		s.Errorf("the answer names %s as installed", a.Installed)
 	}
 	if a := s.answers(b, c, tunnel.Repeated); a.Installed != key("orders", "1.0.0") {
-		s.Errorf("it says that %s was there", a.Installed)
+		s.Errorf("the answer names %s as installed before", a.Installed)
 	}
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{key("orders", "1.0.0"): tunnel.Activated})
 }
@@ -208,7 +208,7 @@ func switchOrRefusal(s *fixture) {
 	}
 }
 
-func commandsMeet(s *fixture) {
+func commandsConflict(s *fixture) {
 	b := s.one(basetest.Options{})
 	slow := install("orders", "1.0.0")
 	s.jars.Add(basetest.Jar{URL: slow.URL, Name: "orders", Version: "1.0.0", Start: enough})
@@ -236,8 +236,8 @@ func repeatsWithRequest(s *fixture) {
 	}
 }
 
-// meetsWithRequest: an asynchronous command that meets another is told so.
-func meetsWithRequest(s *fixture) {
+// requestsConflict: an asynchronous command that conflicts with another is answered so.
+func requestsConflict(s *fixture) {
 	b := s.one(basetest.Options{})
 	slow := install("orders", "1.0.0")
 	slow.RequestID = "r-1"

@@ -84,12 +84,12 @@ func (s *fixture) silent(hurt, well *basetest.Base) {
 	}
 }
 
-func muteIsHeard(s *fixture) {
+func muteIsDelivered(s *fixture) {
 	mute, well := s.pair(func(f *basetest.Faults) { f.Mute = true })
 	s.silent(mute, well)
 	since := s.sink.now()
 	if _, ok := s.sink.beat(within(s.T, enough), since, func(h tunnel.Heartbeat) bool { return h.Base == idOf(mute) }); !ok {
-		s.Error("its heartbeat is not heard")
+		s.Error("its heartbeat is not delivered")
 	}
 }
 
@@ -131,13 +131,13 @@ func garbageHurtsNobody(s *fixture) {
 		return r.Listed && !r.Partial && slices.ContainsFunc(r.Modules, func(m tunnel.Module) bool { return m.State == tunnel.Activated })
 	})
 	if _, ok := s.sink.beat(within(s.T, enough), since, func(tunnel.Heartbeat) bool { return true }); !ok {
-		s.Error("no heartbeat is heard any more")
+		s.Error("no heartbeat is delivered any more")
 	}
 	s.sink.mu.Lock()
 	defer s.sink.mu.Unlock()
 	for _, h := range s.sink.beats {
 		if h.Base != idOf(b) {
-			s.Errorf("garbage is heard as a heartbeat of %q", h.Base)
+			s.Errorf("garbage is delivered as a heartbeat of %q", h.Base)
 		}
 	}
 }

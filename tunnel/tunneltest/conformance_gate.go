@@ -94,12 +94,12 @@ func shutGateStopsQuestions(s *fixture) {
 	}
 }
 
-// linkWaitsForProof: a link may have been cut because of somebody who has the right to
-// speak now, so it comes back only once that right was proved anew.
+// linkWaitsForProof: a link may have been cut by whoever has the permission now, so it
+// comes back only once the permission was renewed.
 func linkWaitsForProof(s *fixture) {
 	s.run()
 	if s.Cut == nil {
-		return // NB: its link is its own listener, which nobody else can have
+		return // NB: its link is its own listener, which no other process can take
 	}
 	since := s.sink.now()
 	if err := s.Cut(); err != nil {

@@ -10,15 +10,15 @@ import (
 type Gate struct {
 	mu sync.Mutex
 	// mu guards what follows
-	limited bool          // Valid says yes only as often as left
-	left    int           // how often Valid still says yes
-	denied  int           // how often Valid said no
-	proof   time.Time     // when the right to speak was proved last
+	limited bool          // Valid gives true only left times more
+	left    int           // how often Valid still gives true
+	denied  int           // how often Valid gave false
+	proof   time.Time     // when the permission was renewed last
 	proved  chan struct{} // closed with the next proof
 	waiting int           // calls of Fresh that wait for it
 }
 
-// NewGate gives an open gate whose right was proved just now.
+// NewGate gives an open gate whose permission was renewed just now.
 func NewGate() *Gate { return &Gate{proof: time.Now(), proved: make(chan struct{})} }
 
 // Valid implements tunnel.Gate.
@@ -57,29 +57,29 @@ func (g *Gate) Fresh(ctx context.Context, since time.Time) error {
 	return nil
 }
 
-// Shut has Valid say yes n times more and no after that. With n = 1 the gate is open
-// when Do asks, and shut when the bytes leave: a process can be stopped in between.
+// Shut has Valid give true n times more, then false. With n = 1 the gate is open when Do
+// checks it and shut when the bytes leave: a process can be paused in between.
 func (g *Gate) Shut(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.limited, g.left, g.denied = true, n, 0
 }
 
-// Denied is how often Valid has said no since Shut.
+// Denied is how often Valid has given false since Shut.
 func (g *Gate) Denied() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.denied
 }
 
-// Open has Valid say yes again.
+// Open has Valid give true again.
 func (g *Gate) Open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.limited = false
 }
 
-// Prove proves the right to speak, as a renewal does, and gives the time of the proof.
+// Prove renews the permission, and gives when.
 func (g *Gate) Prove() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -89,7 +89,7 @@ func (g *Gate) Prove() time.Time {
 	return g.proof
 }
 
-// Waiting says whether somebody waits for a proof.
+// Waiting reports whether a call of Fresh is waiting.
 func (g *Gate) Waiting() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

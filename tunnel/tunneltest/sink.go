@@ -16,7 +16,7 @@ type RecordingSink struct {
 	beats   []tunnel.Heartbeat
 	reports []tunnel.Report
 	links   []tunnel.Link
-	changed chan struct{} // closed with the next record; nil while nobody waits
+	changed chan struct{} // closed with the next record; nil while no call waits
 }
 
 // Heartbeat implements tunnel.Sink.
@@ -48,7 +48,7 @@ type Recording struct {
 	Links   []tunnel.Link
 }
 
-// Up says whether the link was up at last.
+// Up reports whether the link is up.
 func (r Recording) Up() bool { return len(r.Links) > 0 && r.Links[len(r.Links)-1].Up }
 
 // Ups is how often the link came up.
