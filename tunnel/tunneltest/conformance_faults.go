@@ -14,14 +14,11 @@ import (
 func restartIsSeen(s *fixture) {
 	b := s.one(basetest.Options{})
 	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
-	await := within(s.T, enough)
-	older := s.health(b).Uptime
-	for s.health(b).Uptime <= older && await.Err() == nil {
-		older = min(older, s.health(b).Uptime)
-	}
+	first := s.health(b).Uptime
+	Await(s, "an uptime that a restart takes less than", func() bool { return s.health(b).Uptime >= first+soon })
 	before, since := s.health(b).Uptime, s.sink.now()
 	b.Restart()
-	if _, ok := s.sink.beat(await, since, func(h tunnel.Heartbeat) bool { return h.Base == idOf(b) }); !ok {
+	if _, ok := s.sink.beat(within(s.T, enough), since, func(h tunnel.Heartbeat) bool { return h.Base == idOf(b) }); !ok {
 		s.Error("no heartbeat after a restart")
 	}
 	if after := s.health(b).Uptime; after >= before {
