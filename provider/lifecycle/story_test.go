@@ -34,7 +34,7 @@ type story struct {
 	base    *Base
 	mailbox Mailbox
 	facts   Facts // but for Mail and Now
-	pods    map[types.UID]*plan.Pod
+	pods    map[podID]*plan.Pod
 	version int
 	// deaf: the tunnel does not hear the base yet. slow: status writes end when told.
 	// broken: the Node cannot be written.
@@ -67,8 +67,7 @@ func TestStories(t *testing.T) {
 
 func play(t *testing.T, text string) string {
 	t.Helper()
-	s := &story{t: t, now: noon, pods: map[types.UID]*plan.Pod{}, version: 100}
-	s.facts = Facts{Links: map[string]tunnel.Link{}, Current: true}
+	s := newStory(t)
 	var out strings.Builder
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
@@ -247,18 +246,22 @@ func (s *story) stored(n *corev1.Node) *corev1.Node {
 // turn asks what the base needs, does it, and tells.
 func (s *story) turn() []string {
 	was := s.base.Phase()
-	in := s.facts
-	in.Now, in.Mail = s.now, s.mailbox.Take()
-	for _, uid := range slices.Sorted(maps.Keys(s.pods)) {
-		in.Pods = append(in.Pods, *s.pods[uid])
-	}
-	do := s.base.Turn(in)
+	do := s.base.Turn(s.observe())
 	told := s.perform(do)
 	phase := s.base.Phase().String()
 	if s.base.Phase() != was {
 		phase = was.String() + " -> " + phase
 	}
 	return append([]string{phase + wait(do.Next.Sub(s.now))}, told...)
+}
+
+func (s *story) observe() Facts {
+	in := s.facts
+	in.Now, in.Mail = s.now, s.mailbox.Take()
+	for _, uid := range slices.Sorted(maps.Keys(s.pods)) {
+		in.Pods = append(in.Pods, *s.pods[uid])
+	}
+	return in
 }
 
 func wait(d time.Duration) string {
@@ -389,6 +392,8 @@ func stateOf(status corev1.PodStatus) string {
 	}
 	return text
 }
+
+type podID = types.UID
 
 var id = tunnel.BaseID{Env: "dev", Identity: "b"}
 

@@ -1,0 +1,175 @@
+package lifecycle
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"module-controller/provider/plan"
+	"module-controller/shard"
+	"module-controller/tunnel"
+)
+
+// walk is a story that nobody wrote: facts come in any order, and what must always hold
+// is checked after each Turn.
+type walk struct {
+	*story
+	rand *rand.Rand
+	// epoch is that of the claim; it only grows. requests are all ids that were sent.
+	epoch    int32
+	requests map[string]bool
+	// begun: the pods of the Node are taken under this epoch.
+	begun int32
+	pod   int
+	done  []string // the last facts, to tell what went wrong
+}
+
+// What is to be done never goes beyond the right to do it, whatever comes in which order.
+func TestNoTurnGoesBeyondItsRight(t *testing.T) {
+	seeds, steps := uint64(300), 400
+	for seed := range seeds {
+		w := &walk{story: newStory(t), rand: rand.New(rand.NewPCG(seed, 1)), requests: map[string]bool{}}
+		w.fact("0s heartbeat shop")
+		for range steps {
+			w.step()
+			if t.Failed() {
+				t.Fatalf("seed %d, after %q", seed, w.done)
+			}
+		}
+	}
+}
+
+func (w *walk) step() {
+	w.now = w.now.Add(time.Duration(w.rand.IntN(4000)) * time.Millisecond)
+	at := w.now.Sub(noon)
+	switch n := w.rand.IntN(24); n {
+	case 0:
+		w.fact("%s lapsed", at)
+	case 1:
+		w.fact("%s lost", at)
+	case 2, 3, 4:
+		if w.facts.Right == NotOurs {
+			w.epoch++
+		}
+		w.fact("%s claim %d %s", at, max(w.epoch, 1), []string{"", "", "draining", "forced"}[w.rand.IntN(4)])
+	case 5:
+		w.fact("%s heartbeat shop ip=192.0.2.%d restarted=%s", at, 1+w.rand.IntN(2), []string{"no", "no", "yes"}[w.rand.IntN(3)])
+	case 6:
+		w.fact("%s heartbeat shop tunnel=%s", at, w.tunnel())
+	case 7:
+		w.fact("%s list", at)
+	case 8:
+		w.fact("%s list orders:1 stock:2/resolved", at)
+	case 9:
+		w.fact("%s health %s", at, []string{"1h", "2h", "1s"}[w.rand.IntN(3)])
+	case 10, 11:
+		w.fact("%s link %s tunnel=%s", at, []string{"up", "up", "down"}[w.rand.IntN(3)], w.tunnel())
+	case 12:
+		w.pod++
+		w.fact("%s pod u%d %s", at, w.pod, []string{"orders:1", "orders:2", "stock:2"}[w.rand.IntN(3)])
+	case 13:
+		for uid := range w.pods {
+			w.fact("%s terminate %s", at, uid)
+			break
+		}
+	case 14:
+		w.fact("%s writes %s", at, []string{"slow", "done"}[w.rand.IntN(2)])
+	case 15:
+		w.fact("%s api %s", at, []string{"away", "back"}[w.rand.IntN(2)])
+	case 16:
+		w.fact("%s cache %s", at, []string{"behind", "current", "current"}[w.rand.IntN(3)])
+	case 17:
+		for name, a := range w.base.ledger.Attempts {
+			w.fact("%s answer %s %s %s", at, a.Verb, a.Module, []string{"done", "failed", "busy"}[w.rand.IntN(3)])
+			_ = name
+			break
+		}
+	case 18:
+		if w.facts.Node != nil {
+			w.fact("%s nodelost", at)
+		}
+	default:
+		w.turnAndCheck()
+	}
+}
+
+func (w *walk) tunnel() string { return []string{"mqtt", "http"}[w.rand.IntN(2)] }
+
+func (w *walk) fact(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	w.done = append(w.done, line)
+	w.do(line)
+}
+
+func (w *walk) turnAndCheck() {
+	was, in := w.base.Phase(), w.observe()
+	if !was.served() && w.base.Vanished(in) {
+		w.restart()
+		return
+	}
+	do := w.base.Turn(in)
+	w.done = append(w.done, fmt.Sprintf("%s turn: %s -> %s", w.now.Sub(noon), was, w.base.Phase()))
+	w.check(was, in, do)
+	w.perform(do)
+	if w.base.Phase() == Gone {
+		w.restart()
+	}
+}
+
+// restart makes the record anew, as the shell does when the base is heard again.
+func (w *walk) restart() {
+	w.base, w.mailbox, w.facts.Node, w.facts.Right = nil, Mailbox{}, nil, NotOurs
+	w.fact("%s heartbeat shop", w.now.Sub(noon))
+}
+
+func (w *walk) check(was Phase, in Facts, do Actions) {
+	w.t.Helper()
+	now := w.base.Phase()
+	writes := do.Write.Node != nil || len(do.Write.Pods)+len(do.Write.Finish) > 0
+	must := func(holds bool, rule string) {
+		if !holds {
+			w.t.Errorf("%s -> %s: %s", was, now, rule)
+		}
+	}
+	if len(do.Talk.Send) > 0 {
+		must(in.Right == Valid && in.Claim.Phase == shard.Owned && in.Claim.Epoch == w.base.epoch, "a command without the right to send one")
+		must(in.Current, "a command from an old view of pods")
+		must(now == Serving, "a command of a base that is not served")
+	}
+	must(len(do.Talk.Send)+w.base.ledger.inFlight() <= w.base.cfg.CommandsPerBase, "too many commands in flight")
+	for _, c := range do.Talk.Send {
+		must(!w.requests[c.RequestID], "a request id is used twice: "+c.RequestID)
+		w.requests[c.RequestID] = true
+	}
+	if do.Begin {
+		w.begun = in.Claim.Epoch
+	}
+	if writes || len(do.Talk.Send)+len(do.Talk.Ask) > 0 || do.Retire != nil {
+		must(in.Right == Valid, "something is done without a valid claim")
+		must(w.begun == in.Claim.Epoch && !do.Begin, "something is done before the Node's pods are taken under this claim")
+	}
+	if now == Drained {
+		must(do.Write.Node == nil && len(do.Write.Pods) == 0, "a base is written that may be another's")
+		must(was != Drained || len(do.Write.Finish) == 0 && !do.Write.Show, "a base is served that may be another's")
+		must(in.Right == Lapsed || in.Claim.Phase > shard.Owned, "a base is drained that is to stay")
+	}
+	if do.Drained {
+		must(now == Drained && in.Right == Valid && in.Claim.Phase > shard.Owned, "it may be another's, and nobody asked for that")
+		must(was == Drained || !in.Writing, "it may be another's while a status is being written")
+		must(in.Claim.Phase == shard.Forced || was == Drained || len(w.base.ledger.Attempts) == 0, "it may be another's while a command is in flight")
+	}
+	must(!do.Next.Before(in.Now), "it is looked at again in the past")
+	must(do.LetGo == (was.served() && (now == Foreign || do.Begin)), "pods are let go when, and only when, the claim is lost")
+	if node := do.Write.Node; node != nil && do.Write.Was == nil {
+		must(plan.NotReadyOf(node) == "", "a Node is created for a base that is not heard")
+	}
+}
+
+func newStory(t *testing.T) *story {
+	t.Helper()
+	return &story{
+		t: t, now: noon, pods: map[podID]*plan.Pod{}, version: 100,
+		facts: Facts{Links: map[string]tunnel.Link{}, Current: true},
+	}
+}
