@@ -68,7 +68,7 @@ func running(t *testing.T, objects ...runtime.Object) *room {
 	}
 	r.Serve("a", time.Now())
 	r.Show("a")
-	r.passes(time.Millisecond)
+	r.passes(time.Second) // a pod's first turn comes after a millisecond
 	return r
 }
 
