@@ -42,11 +42,10 @@ func (p *Pods) newController() (*vknode.PodController, error) {
 
 // runController runs a pod controller until ctx ends.
 func runController(ctx context.Context, c *vknode.PodController, workers int) error {
-	err := c.Run(ctx, workers)
-	if ctx.Err() != nil || err == nil {
-		return nil
+	if err := c.Run(ctx, workers); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("run pod controller: %w", err)
 	}
-	return fmt.Errorf("run pod controller: %w", err)
+	return nil // what fails because ctx has ended is no failure
 }
 
 const (
