@@ -153,7 +153,7 @@ func TestAPodWaitsForItsSecret(t *testing.T) {
 		_, err := r.client.CoreV1().Secrets("default").Create(t.Context(), secret, metav1.CreateOptions{})
 		must(t, err)
 		r.passes(2 * handoverRetryMax)
-		if p := r.planned(); p.Unresolved != "" || p.Pending {
+		if p := r.planned(); p.Unresolved != "" || p.Unsynced {
 			t.Errorf("the Secret is there, and the pod is not handed over: %q", p.Unresolved)
 		}
 		for range len(r.events) {
@@ -219,13 +219,13 @@ func TestAForgottenNodeIsNotWritten(t *testing.T) {
 		if phase := r.inAPI().Status.Phase; phase != "" {
 			t.Errorf("it was written: %s", phase)
 		}
-		if p := r.planned(); !p.Pending || len(r.InCluster("a")) != 1 {
+		if p := r.planned(); !p.Unsynced || len(r.InCluster("a")) != 1 {
 			t.Errorf("planned %+v, in the cluster %v", p, r.InCluster("a"))
 		}
 		r.Serve("a", time.Now())
 		r.Show("a")
 		r.passes(time.Second)
-		if p := r.planned(); p.Pending || p.Gone {
+		if p := r.planned(); p.Unsynced || p.Gone {
 			t.Errorf("served again: %+v", p)
 		}
 	})
