@@ -12,7 +12,8 @@ import (
 	"module-controller/tunnel"
 )
 
-func (c Config) complete() Config {
+// Complete fills in the defaults.
+func (c Config) Complete() Config {
 	c.Policy = cmp.Or(c.Policy, PolicyReport)
 	c.Grace = cmp.Or(c.Grace, 10*time.Second)
 	c.AnswerTimeout = cmp.Or(c.AnswerTimeout, time.Minute)
@@ -26,7 +27,7 @@ func (c Config) complete() Config {
 // next. It is idempotent: with its own output as what is known, and nothing new
 // from the base, it changes nothing.
 func Modules(in Input) Output {
-	in.Config = in.Config.complete()
+	in.Config = in.Config.Complete()
 	p := &planner{
 		Input:    in,
 		listed:   map[tunnel.ModuleKey]tunnel.Module{},

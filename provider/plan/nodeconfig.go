@@ -22,6 +22,11 @@ type NodeConfig struct {
 	Version string
 }
 
+// Complete fills in the defaults.
+func (c NodeConfig) Complete() NodeConfig {
+	return NodeConfig{DefaultMetaspace: c.defaultMetaspace(), Pods: c.pods(), CPUs: c.cpus(), Version: c.version()}
+}
+
 func (c NodeConfig) defaultMetaspace() int64 { return cmp.Or(c.DefaultMetaspace, 1<<30) }
 func (c NodeConfig) pods() int64             { return cmp.Or(c.Pods, 110) }
 func (c NodeConfig) cpus() int64             { return cmp.Or(c.CPUs, 8) }
