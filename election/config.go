@@ -52,7 +52,7 @@ type Config struct {
 	Workers int
 	// Grace is how long the cluster lets a Node be silent before it is NotReady;
 	// 50 s from Kubernetes 1.32 on, 40 s before. Bases is the number of bases of one
-	// replica for which failover must fit into it. Defaults 50 s, 1,000.
+	// replica for which failover must fit into it. Defaults 50 s, 500.
 	Grace time.Duration
 	Bases int
 }
@@ -69,7 +69,7 @@ func (c Config) Complete() Config {
 	c.Drain = cmp.Or(c.Drain, 25*time.Second)
 	c.Workers = cmp.Or(c.Workers, 16)
 	c.Grace = cmp.Or(c.Grace, 50*time.Second)
-	c.Bases = cmp.Or(c.Bases, 1000)
+	c.Bases = cmp.Or(c.Bases, 500)
 	if c.Labels == nil {
 		c.Labels = func(tunnel.BaseID) map[string]string { return nil }
 	}
