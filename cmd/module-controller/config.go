@@ -34,6 +34,8 @@ type config struct {
 
 	// ignored names settings that ask for what this version does not have.
 	ignored []string
+	// deprecated are the settings that are set by the name before they were renamed.
+	deprecated []renamed
 }
 
 // newConfig has the defaults that are no package's. The zero value of the other

@@ -22,7 +22,7 @@ func from(env map[string]string) func(string) (string, bool) {
 func TestConfigFromEnvironmentAndFlags(t *testing.T) {
 	cfg, err := readConfig([]string{"--stale-after=50s", "--env", "Dev,prod"}, from(map[string]string{
 		"ENABLE_MQTT_TUNNEL": "true", "MQTT_BROKER": "broker", "POD_NAME": "mc-0", "STALE_AFTER": "70s", "ENV": "default",
-		"DEFAULT_METASPACE": "512Mi", "UNWANTED_MODULES": "uninstall", "IS_CLUSTER": "true", "KUBELET_PROXY_ENABLED": "false",
+		"DEFAULT_METASPACE": "512Mi", "UNMANAGED_MODULES": "uninstall", "IS_CLUSTER": "true", "KUBELET_PROXY_ENABLED": "false",
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -51,13 +51,13 @@ func TestConfigNamesEveryFault(t *testing.T) {
 	_, err := readConfig([]string{"--vnode-worker-num=-3", "stray"}, from(map[string]string{
 		"ENABLE_MQTT_TUNNEL": "maybe", "STALE_AFTER": "-5s", "GONE_AFTER": "soon", "ENV": "a,,b", "MQTT_PORT": "x",
 		"DEFAULT_METASPACE": "much", "LOG_LEVEL": "loud", "LOG_FORMAT": "xml", "HTTP_TUNNEL_ALLOWED_CIDRS": "10.0.0.0",
-		"UNWANTED_MODULES": "burn", "LEASE_RENEW_INTERVAL": "60s", "MQTT_PASSWORD": "hidden", "KUBE_API_QPS": "0",
+		"UNMANAGED_MODULES": "burn", "LEASE_RENEW_INTERVAL": "60s", "MQTT_PASSWORD": "hidden", "KUBE_API_QPS": "0",
 	}))
 	if err == nil {
 		t.Fatal("it was accepted")
 	}
 	for _, want := range []string{"stray", "--vnode-worker-num=-3", "ENABLE_MQTT_TUNNEL=maybe", "STALE_AFTER=-5s", "GONE_AFTER=soon", "ENV=a,,b",
-		"MQTT_PORT=x", "DEFAULT_METASPACE=much", "LOG_LEVEL=loud", "LOG_FORMAT=xml", "HTTP_TUNNEL_ALLOWED_CIDRS=10.0.0.0", "UNWANTED_MODULES=burn",
+		"MQTT_PORT=x", "DEFAULT_METASPACE=much", "LOG_LEVEL=loud", "LOG_FORMAT=xml", "HTTP_TUNNEL_ALLOWED_CIDRS=10.0.0.0", "UNMANAGED_MODULES=burn",
 		"renew", "KUBE_API_QPS=0", "no tunnel is enabled"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not named in:\n%v", want, err)

@@ -24,7 +24,7 @@ func readConfig(args []string, env func(string) (string, bool)) (*config, error)
 	}
 	from := sources{flags, env}
 	for _, s := range all {
-		errs = append(errs, s.read(from))
+		errs = append(errs, cfg.read(s, from))
 	}
 	errs = append(errs, cfg.finish()...)
 	if err := errors.Join(errs...); err != nil {
@@ -40,7 +40,9 @@ func readFlags(all []setting, args []string) (values map[string]string, rest []s
 	flags := flag.NewFlagSet("module-controller", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	for _, s := range all {
-		flags.Func(s.flag(), s.help, func(v string) error { values[s.flag()] = v; return nil })
+		for _, env := range s.names() {
+			flags.Func(flagOf(env), s.help, func(v string) error { values[flagOf(env)] = v; return nil })
+		}
 	}
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -60,8 +62,12 @@ type sources struct {
 // found is a value and the name that it was set by, for messages.
 type found struct{ value, name string }
 
-// find looks a setting up; it gives nil when it is not set. An empty variable is not
-// set, as Kubernetes has them for keys that are missing.
+// renamed is a setting that is set by its old name. Both names are environment
+// variables, or both are flags.
+type renamed struct{ old, new string }
+
+// find looks a name up; it gives nil when it is not set. An empty variable is not set,
+// as Kubernetes has them for keys that are missing.
 func (s sources) find(env string) *found {
 	if v, ok := s.flags[flagOf(env)]; ok {
 		return &found{v, "--" + flagOf(env)}
@@ -72,12 +78,38 @@ func (s sources) find(env string) *found {
 	return nil
 }
 
-// read sets the setting's field if the setting is set.
-func (s setting) read(from sources) error {
-	f := from.find(s.env)
-	if f == nil {
+// read sets a setting's field if the setting is set, by its name or by its old one.
+func (c *config) read(s setting, from sources) error {
+	f, old := from.find(s.env), s.findOld(from)
+	switch {
+	case f != nil && old != nil:
+		return fmt.Errorf("%s and %s are both set: %s is the deprecated name of %s, remove it", old.name, f.name, old.name, s.nameLike(old))
+	case old != nil:
+		c.deprecated = append(c.deprecated, renamed{old.name, s.nameLike(old)})
+		return s.set(old)
+	case f != nil:
+		return s.set(f)
+	}
+	return nil
+}
+
+// findOld looks the setting's old name up.
+func (s setting) findOld(from sources) *found {
+	if s.was == "" {
 		return nil
 	}
+	return from.find(s.was)
+}
+
+// nameLike gives the setting's name in the form that another one was found in.
+func (s setting) nameLike(f *found) string {
+	if strings.HasPrefix(f.name, "--") {
+		return "--" + s.flag()
+	}
+	return s.env
+}
+
+func (s setting) set(f *found) error {
 	if err := s.value.Set(f.value); err != nil {
 		shown := f.value
 		if s.secret {

@@ -17,6 +17,13 @@ func printSettings(w io.Writer) error {
 	for _, s := range settings(c) {
 		fmt.Fprintf(&page, "| `%s` | `--%s` | %s | %s |\n", s.env, s.flag(), s.value, s.help)
 	}
+	page.WriteString("\n## Deprecated names\n\nThese are accepted in this version, with a warning in the log, and no longer in the next one. " +
+		"Setting the old name beside the new one is an error.\n\n| environment | flag | use instead |\n|---|---|---|\n")
+	for _, s := range settings(c) {
+		if s.was != "" {
+			fmt.Fprintf(&page, "| `%s` | `--%s` | `%s`, `--%s` |\n", s.was, flagOf(s.was), s.env, s.flag())
+		}
+	}
 	_, err := io.WriteString(w, page.String())
 	return err
 }

@@ -27,9 +27,7 @@ func run(ctx context.Context, cfg *config) error {
 		return err
 	}
 	defer func() { _ = log.Sync() }() // standard error cannot be synced everywhere
-	if len(cfg.ignored) > 0 {
-		log.Warn("settings accepted that have no effect in this version", zap.Strings("settings", cfg.ignored))
-	}
+	warn(log, cfg)
 	for {
 		cfg.begin(incarnation(cfg.podName))
 		log.Info("module-controller starts", zap.String("version", version), zap.String("incarnation", cfg.election.Incarnation), zap.Strings("environments", cfg.envs))
@@ -38,6 +36,16 @@ func run(ctx context.Context, cfg *config) error {
 		if !errors.Is(err, election.ErrReplaced) || ctx.Err() != nil {
 			return err
 		}
+	}
+}
+
+// warn logs the settings that have no effect, and those that are to be renamed.
+func warn(log *zap.Logger, cfg *config) {
+	if len(cfg.ignored) > 0 {
+		log.Warn("ignoring settings that have no effect in this version", zap.Strings("settings", cfg.ignored))
+	}
+	for _, d := range cfg.deprecated {
+		log.Warn("deprecated setting; the next version will not accept it", zap.String("setting", d.old), zap.String("use", d.new))
 	}
 }
 

@@ -10,12 +10,22 @@ import (
 // setting is one thing that can be configured, by environment or by flag.
 type setting struct {
 	env, help string
-	secret    bool
-	value     value
+	// was is the name before it was renamed, accepted for one version; empty for none.
+	was    string
+	secret bool
+	value  value
 }
 
 // flag is the setting's flag, without dashes.
 func (s setting) flag() string { return flagOf(s.env) }
+
+// names are the environment variables that set it.
+func (s setting) names() []string {
+	if s.was == "" {
+		return []string{s.env}
+	}
+	return []string{s.env, s.was}
+}
 
 func flagOf(env string) string { return strings.ReplaceAll(strings.ToLower(env), "_", "-") }
 
@@ -83,7 +93,7 @@ func ownership(c *config) []setting {
 		{env: "LEASE_WORKERS", help: "Leases of bases written at a time", value: count(&e.Workers)},
 		{env: "MEMBER_LEASE_DURATION", help: "how long a replica's own Lease may stay unchanged, and a second more, before others take its bases", value: duration(&e.MemberDuration)},
 		{env: "MEMBER_RENEW_INTERVAL", help: "how often a replica's own Lease is renewed", value: duration(&e.MemberRenew)},
-		{env: "ACT_WINDOW", help: "how long one renewal of its own Lease lets a replica act", value: duration(&e.Act)},
+		{env: "RENEW_DEADLINE", was: "ACT_WINDOW", help: "how long one renewal of its own Lease lets a replica act", value: duration(&e.Act)},
 		{env: "SETTLE_TIME", help: "how long the members must be the same before bases move between live ones", value: duration(&e.Settle)},
 		{env: "DRAIN_TIMEOUT", help: "how long the handing over of all bases may take at the end", value: duration(&e.Drain)},
 		{env: "NODE_MONITOR_GRACE", help: "the cluster's node-monitor-grace-period, into which a failover must fit; 40s before Kubernetes 1.32, where 400 bases a replica fit", value: duration(&e.Grace)},
@@ -96,21 +106,21 @@ func behaviour(c *config) []setting {
 	return []setting{
 		{env: "VNODE_WORKER_NUM", help: "bases worked on at a time", value: count(&p.Workers)},
 		{env: "STALE_AFTER", help: "silence after which a Node turns NotReady", value: duration(&p.StaleAfter)},
-		{env: "ANSWER_AFTER", help: "how long a base that is heard may leave all requests unanswered before its Node turns NotReady", value: duration(&p.AnswerAfter)},
+		{env: "UNRESPONSIVE_AFTER", was: "ANSWER_AFTER", help: "how long a base that is heard may leave all requests unanswered before its Node turns NotReady", value: duration(&p.AnswerAfter)},
 		{env: "GONE_AFTER", help: "silence after which a Node is deleted", value: duration(&p.GoneAfter)},
 		{env: "LINK_GRACE", help: "how long after our own link came back no base ages", value: duration(&p.LinkGrace)},
 		{env: "LIST_INTERVAL", help: "how often a base's module list is read", value: duration(&p.ListEvery)},
 		{env: "HEALTH_INTERVAL", help: "how often a base's health is read", value: duration(&p.HealthEvery)},
 		{env: "NODE_STATUS_INTERVAL", help: "how often a Node's status is written when nothing differs", value: duration(&p.NodeEvery)},
 		{env: "COMMANDS_PER_BASE", help: "commands under way on one base", value: count(&p.CommandsPerBase)},
-		{env: "REMEMBERED", help: "entries kept of failures and bases that are no more", value: count(&p.Remembered)},
+		{env: "HISTORY_LIMIT", was: "REMEMBERED", help: "entries kept of failures and bases that are no more", value: count(&p.Remembered)},
 		{env: "DEFAULT_METASPACE", help: "a Node's memory where the base has no metaspace limit", value: quantity(&p.Node.DefaultMetaspace)},
 		{env: "PODS_PER_NODE", help: "pod capacity of a Node", value: count(&p.Node.Pods)},
 		{env: "CPUS_PER_NODE", help: "cpu capacity of a Node whose base does not tell its processors", value: count(&p.Node.CPUs)},
-		{env: "UNWANTED_MODULES", help: "what to do with modules that no pod asks for and this controller did not install: report or uninstall", value: oneOf(&p.Plan.Policy, plan.PolicyReport, plan.PolicyUninstall)},
-		{env: "UNWANTED_GRACE", help: "how long a module stays after it lost its pod without a graceful deletion", value: duration(&p.Plan.Grace)},
-		{env: "ANSWER_TIMEOUT", help: "how long an unanswered command is believed to be under way", value: duration(&p.Plan.AnswerTimeout)},
-		{env: "BACKOFF_FIRST", help: "pause after a failed install, doubled with each failure", value: duration(&p.Plan.BackOffFirst)},
+		{env: "UNMANAGED_MODULES", was: "UNWANTED_MODULES", help: "what to do with modules that no pod asks for and this controller did not install: report or uninstall", value: oneOf(&p.Plan.Policy, plan.PolicyReport, plan.PolicyUninstall)},
+		{env: "UNMANAGED_GRACE", was: "UNWANTED_GRACE", help: "how long a module stays after it lost its pod without a graceful deletion", value: duration(&p.Plan.Grace)},
+		{env: "COMMAND_TIMEOUT", was: "ANSWER_TIMEOUT", help: "how long an unanswered command is believed to be under way", value: duration(&p.Plan.AnswerTimeout)},
+		{env: "BACKOFF_BASE", was: "BACKOFF_FIRST", help: "pause after a failed install, doubled with each failure", value: duration(&p.Plan.BackOffFirst)},
 		{env: "BACKOFF_MAX", help: "the longest such pause", value: duration(&p.Plan.BackOffMax)},
 		{env: "MAX_CONTAINERS", help: "modules in one pod", value: count(&p.Plan.MaxContainers)},
 	}
