@@ -146,7 +146,7 @@ func (r *Replica) tellEnd(key string, id tunnel.BaseID, seen shard.Lease, end sh
 		r.hooks.Moved("lost")
 	case shard.Given:
 		r.log.Info("base given", zap.Stringer("base", id), zap.Int32("epoch", seen.Epoch), zap.String("to", seen.Holder))
-		r.hooks.Moved("given")
+		r.hooks.Moved("transferred")
 	case shard.Released:
 		r.log.Info("base released", zap.Stringer("base", id))
 		r.hooks.Moved("released")

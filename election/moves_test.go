@@ -74,10 +74,10 @@ func TestWhatIsGivenAwayIsCountedOnce(t *testing.T) {
 		do   func(t *testing.T, r *alone)
 		want map[string]int
 	}{
-		"given":                            {onTime, give, map[string]int{"claimed": 1, "given": 1}},
-		"given, seen before the answer":    {slow, give, map[string]int{"claimed": 1, "given": 1}},
-		"given, never answered":            {lost, give, map[string]int{"claimed": 1, "given": 1}},
-		"given, never answered, seen late": {func(l *link) { l.lose, l.lag = 1, 30*time.Second }, give, map[string]int{"claimed": 1, "given": 1}},
+		"given":                            {onTime, give, map[string]int{"claimed": 1, "transferred": 1}},
+		"given, seen before the answer":    {slow, give, map[string]int{"claimed": 1, "transferred": 1}},
+		"given, never answered":            {lost, give, map[string]int{"claimed": 1, "transferred": 1}},
+		"given, never answered, seen late": {func(l *link) { l.lose, l.lag = 1, 30*time.Second }, give, map[string]int{"claimed": 1, "transferred": 1}},
 		"released":                         {onTime, release, map[string]int{"claimed": 1, "released": 1}},
 		"released, seen before the answer": {slow, release, map[string]int{"claimed": 1, "released": 1}},
 		"released, never answered":         {lost, release, map[string]int{"claimed": 1, "released": 1}},

@@ -28,7 +28,7 @@ type Hooks struct {
 	Evict func(ctx context.Context, incarnation string) error
 	// Wrote is told of each write to the API server.
 	Wrote func(error)
-	// Moved is told of each change of an ownership, by a word: claimed, given,
+	// Moved is told of each change of an ownership, by a word: claimed, transferred,
 	// released, lost. Killed is told of each member that was killed.
 	Moved  func(how string)
 	Killed func()

@@ -7,12 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
-	"module-controller/provider"
 	"module-controller/provider/plan"
-	"module-controller/shard"
-	"module-controller/tunnel"
 )
 
 func from(env map[string]string) func(string) (string, bool) {
@@ -96,27 +91,5 @@ func TestHealth(t *testing.T) {
 	failing = false
 	if code, body := get("/readyz?verbose"); code != http.StatusOK || !strings.Contains(body, "[+]caches-synced ok") || !strings.Contains(body, "[+]tunnel ok") {
 		t.Errorf("readyz: %d %s", code, body)
-	}
-}
-
-func TestMetricsCount(t *testing.T) {
-	m := newMetrics()
-	m.watch(func() provider.Census { return provider.Census{Ready: 3, NotReady: 1, Modules: 2} }, func() shard.Census { return shard.Census{} })
-	m.Dropped("t", "not_json")
-	m.Command("t", tunnel.InstallModule, "done", time.Second)
-	m.Wrote("node", nil)
-	m.Wrote("node", http.ErrServerClosed)
-	m.Link("t", true)
-	m.Conflict()
-	if n := testutil.ToFloat64(m.writes.WithLabelValues("node", "error")); n != 1 {
-		t.Errorf("%v failed writes, want 1", n)
-	}
-	w := httptest.NewRecorder()
-	m.handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	for _, want := range []string{`module_controller_bases{ready="true"} 3`, `module_controller_modules_serving 2`, `module_controller_link_up{tunnel="t"} 1`,
-		`module_controller_messages_dropped_total{reason="not_json",tunnel="t"} 1`, "module_controller_identity_conflicts_total 1", "go_goroutines"} {
-		if !strings.Contains(w.Body.String(), want) {
-			t.Errorf("%q is not served", want)
-		}
 	}
 }
