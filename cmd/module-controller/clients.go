@@ -54,7 +54,7 @@ func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) 
 	}
 	base, err := restConfig(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("find the API server: %w; set KUBECONFIG outside of a cluster", err)
+		return nil, fmt.Errorf("load API server configuration: %w; set KUBECONFIG outside a cluster", err)
 	}
 	// An audit log tells which life of which replica wrote what.
 	base.UserAgent = "module-controller/" + version + " (" + cfg.election.Incarnation + ")"
@@ -72,10 +72,10 @@ func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) 
 	member.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAliveConfig: memberKeepAlive}).DialContext
 	c := &clients{token: tokenOf(base)}
 	if c.work, err = kubernetes.NewForConfig(work); err != nil {
-		return nil, fmt.Errorf("make client: %w", err)
+		return nil, fmt.Errorf("create client: %w", err)
 	}
 	if c.member, err = kubernetes.NewForConfig(member); err != nil {
-		return nil, fmt.Errorf("make client: %w", err)
+		return nil, fmt.Errorf("create client: %w", err)
 	}
 	return c, nil
 }
@@ -197,7 +197,7 @@ func (p patientWatches) RoundTrip(r *http.Request) (*http.Response, error) {
 			if resp != nil {
 				status = resp.StatusCode
 			}
-			p.log.Info("watch not begun, trying again", zap.String("path", r.URL.Path), zap.Int("status", status), zap.Error(err))
+			p.log.Info("cannot start watch, retrying", zap.String("path", r.URL.Path), zap.Int("status", status), zap.Error(err))
 		}
 		if resp != nil {
 			_ = resp.Body.Close()

@@ -41,8 +41,8 @@ func TestConfigFromEnvironmentAndFlags(t *testing.T) {
 	}
 }
 
-// A configuration that cannot work names all its faults at once, and no secret.
-func TestConfigNamesEveryFault(t *testing.T) {
+// All errors of a configuration are reported together, and no secret.
+func TestConfigReportsAllErrors(t *testing.T) {
 	_, err := readConfig([]string{"--vnode-worker-num=-3", "stray"}, from(map[string]string{
 		"ENABLE_MQTT_TUNNEL": "maybe", "STALE_AFTER": "-5s", "GONE_AFTER": "soon", "ENV": "a,,b", "MQTT_PORT": "x",
 		"DEFAULT_METASPACE": "much", "LOG_LEVEL": "loud", "LOG_FORMAT": "xml", "HTTP_TUNNEL_ALLOWED_CIDRS": "10.0.0.0",

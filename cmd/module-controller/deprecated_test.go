@@ -64,7 +64,7 @@ func TestDeprecatedNamesAreAccepted(t *testing.T) {
 			if diff := cmp.Diff(want, texts(c.cfg)); diff != "" {
 				t.Errorf("%s as %s (-new name +old name):\n%s", old, form, diff)
 			}
-			if warnings := warned(c.cfg); len(warnings) != 1 || warnings[0].Message != "deprecated setting; the next version will not accept it" ||
+			if warnings := warned(c.cfg); len(warnings) != 1 || warnings[0].Message != "deprecated setting: the next version will not accept it" ||
 				cmp.Diff(warnings[0].ContextMap(), map[string]any{"setting": c.old, "use": c.new}) != "" {
 				t.Errorf("%s as %s: warnings %v", old, form, warnings)
 			}

@@ -87,7 +87,7 @@ func (w *linkWatch) once(name string) error {
 func readiness(p *provider.Provider, tunnels []tunnel.Tunnel, links *linkWatch, announced func() bool) []check {
 	checks := []check{{"announced-to-members", func() error {
 		if !announced() {
-			return errors.New("members were not told yet that bases may be given")
+			return errors.New("readiness to own bases was not announced to the members yet")
 		}
 		return nil
 	}}, {"caches-synced", func() error {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// readConfig reads flags and environment; a flag wins. Its error has all errors of
-// the configuration.
+// readConfig reads flags and environment; a flag takes precedence. All errors of the
+// configuration are reported together.
 func readConfig(args []string, env func(string) (string, bool)) (*config, error) {
 	cfg := newConfig()
 	all := settings(cfg)
@@ -20,7 +20,7 @@ func readConfig(args []string, env func(string) (string, bool)) (*config, error)
 	}
 	var errs []error
 	if len(rest) > 0 {
-		errs = append(errs, fmt.Errorf("arguments %q are not understood: settings are flags or environment", rest))
+		errs = append(errs, fmt.Errorf("unexpected arguments %q: settings are flags or environment variables", rest))
 	}
 	from := sources{flags, env}
 	for _, s := range all {

@@ -30,9 +30,9 @@ func run(ctx context.Context, cfg *config) error {
 	warn(log, cfg)
 	for {
 		cfg.begin(incarnation(cfg.podName))
-		log.Info("module-controller starts", zap.String("version", version), zap.String("incarnation", cfg.election.Incarnation), zap.Strings("environments", cfg.envs))
+		log.Info("session starting", zap.String("version", version), zap.String("incarnation", cfg.election.Incarnation), zap.Strings("environments", cfg.envs))
 		err := live(ctx, cfg, log)
-		log.Info("module-controller ended", zap.Error(err))
+		log.Info("session ended", zap.Error(err))
 		if !errors.Is(err, election.ErrReplaced) || ctx.Err() != nil {
 			return err
 		}
@@ -45,7 +45,7 @@ func warn(log *zap.Logger, cfg *config) {
 		log.Warn("ignoring settings that have no effect in this version", zap.Strings("settings", cfg.ignored))
 	}
 	for _, d := range cfg.deprecated {
-		log.Warn("deprecated setting; the next version will not accept it", zap.String("setting", d.old), zap.String("use", d.new))
+		log.Warn("deprecated setting: the next version will not accept it", zap.String("setting", d.old), zap.String("use", d.new))
 	}
 }
 

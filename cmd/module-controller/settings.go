@@ -37,17 +37,17 @@ func settings(c *config) []setting {
 func general(c *config) []setting {
 	return []setting{
 		{env: "ENV", help: "environments whose bases are served, separated by commas; DNS labels", value: list(&c.envs)},
-		{env: "POD_NAME", help: "this replica's name; default: the host's", value: text(&c.podName)},
-		{env: "POD_NAMESPACE", help: "this replica's namespace", value: text(&c.podNamespace)},
-		{env: "POD_UID", help: "this pod's UID: a container that is started again need not wait for its own last life to be over", value: text(&c.podUID)},
-		{env: "POD_IP", help: "this pod's address, where members pass HTTP heartbeats on to; without it none are passed on to this replica", value: text(&c.podIP)},
-		{env: "KUBECONFIG", help: "a kubeconfig file; default: the pod's service account", value: text(&c.kubeconfig)},
-		{env: "KUBE_API_QPS", help: "requests a second to the API server", value: number(&c.qps)},
-		{env: "KUBE_API_BURST", help: "requests to the API server at once, above the rate", value: count(&c.burst)},
+		{env: "POD_NAME", help: "name of this replica; default: the host name", value: text(&c.podName)},
+		{env: "POD_NAMESPACE", help: "namespace of this replica", value: text(&c.podNamespace)},
+		{env: "POD_UID", help: "UID of this pod; lets a restarted container take over its previous session without waiting", value: text(&c.podUID)},
+		{env: "POD_IP", help: "IP address of this pod, to which members forward HTTP heartbeats; without it none are forwarded to this replica", value: text(&c.podIP)},
+		{env: "KUBECONFIG", help: "path of a kubeconfig file; default: the pod's service account", value: text(&c.kubeconfig)},
+		{env: "KUBE_API_QPS", help: "requests per second to the API server", value: number(&c.qps)},
+		{env: "KUBE_API_BURST", help: "burst of requests to the API server above that rate", value: count(&c.burst)},
 		{env: "LOG_LEVEL", help: "debug, info, warn or error", value: level(&c.logLevel)},
 		{env: "LOG_FORMAT", help: "json or console", value: oneOf(&c.logFormat, "json", "console")},
-		{env: "METRICS_BIND_ADDRESS", help: "where /metrics is served; 0 for nowhere", value: text(&c.metricsAddress)},
-		{env: "HEALTH_PROBE_BIND_ADDRESS", help: "where /livez and /readyz are served; 0 for nowhere", value: text(&c.probeAddress)},
+		{env: "METRICS_BIND_ADDRESS", help: "address on which /metrics is served; 0 to disable", value: text(&c.metricsAddress)},
+		{env: "HEALTH_PROBE_BIND_ADDRESS", help: "address on which /livez and /readyz are served; 0 to disable", value: text(&c.probeAddress)},
 	}
 }
 
@@ -55,20 +55,20 @@ func mqttSettings(c *config) []setting {
 	m := &c.mqtt
 	return []setting{
 		{env: "ENABLE_MQTT_TUNNEL", help: "reach bases through an MQTT broker", value: boolean(&c.useMQTT)},
-		{env: "MQTT_BROKER", help: "the broker's host", value: text(&m.Broker)},
-		{env: "MQTT_PORT", help: "the broker's port; with TLS the default is 8883", value: count(&m.Port)},
-		{env: "MQTT_USERNAME", help: "user at the broker", value: text(&m.Username)},
-		{env: "MQTT_PASSWORD", help: "password at the broker", secret: true, value: text(&m.Password)},
-		{env: "MQTT_PASSWORD_FILE", help: "file with the password, read at each connect", value: text(&m.PasswordFile)},
-		{env: "MQTT_CLIENT_PREFIX", help: "begins the client id, which ends in this life of this replica", value: text(&c.mqttPrefix)},
-		{env: "CLIENT_ID", help: "the whole client id, instead of one that is made; nobody else may use it, so not for several replicas: they end a dead one's connection by its client id", value: text(&m.ClientID)},
-		{env: "MQTT_TLS", help: "encrypt and verify the broker; on by itself when MQTT_CA_PATH is set", value: boolean(&m.TLS)},
-		{env: "MQTT_CA_PATH", help: "file with the authorities for the broker's certificate, read at each connect", value: text(&m.CAFile)},
-		{env: "MQTT_CLIENT_CRT_PATH", help: "file with the client certificate, read at each connect", value: text(&m.CertFile)},
-		{env: "MQTT_CLIENT_KEY_PATH", help: "file with the client certificate's key", value: text(&m.KeyFile)},
-		{env: "MQTT_SERVER_NAME", help: "the name in the broker's certificate; default: MQTT_BROKER", value: text(&m.ServerName)},
-		{env: "MQTT_KEEP_ALIVE", help: "how often an idle connection is tried", value: duration(&m.KeepAlive)},
-		{env: "MQTT_WILDCARDS", help: "use six filters an environment instead of one a base, for brokers that allow few", value: boolean(&m.Wildcards)},
+		{env: "MQTT_BROKER", help: "broker host", value: text(&m.Broker)},
+		{env: "MQTT_PORT", help: "broker port; the default with TLS is 8883", value: count(&m.Port)},
+		{env: "MQTT_USERNAME", help: "broker username", value: text(&m.Username)},
+		{env: "MQTT_PASSWORD", help: "broker password", secret: true, value: text(&m.Password)},
+		{env: "MQTT_PASSWORD_FILE", help: "file with the broker password, read on each connect", value: text(&m.PasswordFile)},
+		{env: "MQTT_CLIENT_PREFIX", help: "prefix of the client ID, which ends with the incarnation of the session", value: text(&c.mqttPrefix)},
+		{env: "CLIENT_ID", help: "complete client ID instead of a generated one; nobody else may use it, and it is not for several replicas: they disconnect a failed member by its client ID", value: text(&m.ClientID)},
+		{env: "MQTT_TLS", help: "use TLS and verify the broker's certificate; implied by MQTT_CA_PATH", value: boolean(&m.TLS)},
+		{env: "MQTT_CA_PATH", help: "file with the CA certificates for the broker, read on each connect", value: text(&m.CAFile)},
+		{env: "MQTT_CLIENT_CRT_PATH", help: "file with the client certificate, read on each connect", value: text(&m.CertFile)},
+		{env: "MQTT_CLIENT_KEY_PATH", help: "file with the key of the client certificate, read on each connect", value: text(&m.KeyFile)},
+		{env: "MQTT_SERVER_NAME", help: "server name in the broker's certificate; default: MQTT_BROKER", value: text(&m.ServerName)},
+		{env: "MQTT_KEEP_ALIVE", help: "keep-alive interval of an idle connection", value: duration(&m.KeepAlive)},
+		{env: "MQTT_WILDCARDS", help: "subscribe to six filters per environment instead of one per base, for brokers that limit subscriptions", value: boolean(&m.Wildcards)},
 		{env: "MQTT_CLEAR_RETAINED", help: "delete commands that other controllers left retained at the broker", value: boolean(&m.ClearRetained)},
 	}
 }
@@ -76,53 +76,53 @@ func mqttSettings(c *config) []setting {
 func httpSettings(c *config) []setting {
 	h := &c.http
 	return []setting{
-		{env: "ENABLE_HTTP_TUNNEL", help: "take heartbeats of bases over HTTP and command them there; such bases belong to the first environment", value: boolean(&c.useHTTP)},
-		{env: "HTTP_TUNNEL_LISTEN_PORT", help: "where heartbeats are taken", value: port(&h.Listen)},
-		{env: "HTTP_TUNNEL_ALLOWED_CIDRS", help: "networks that bases may be in although loopback, link-local and own addresses are refused", value: prefixes(&h.Allowed)},
+		{env: "ENABLE_HTTP_TUNNEL", help: "receive heartbeats and send commands over HTTP; such bases belong to the first environment", value: boolean(&c.useHTTP)},
+		{env: "HTTP_TUNNEL_LISTEN_PORT", help: "port on which heartbeats are received", value: port(&h.Listen)},
+		{env: "HTTP_TUNNEL_ALLOWED_CIDRS", help: "networks, separated by commas, in which bases are accepted even with a loopback, link-local or own address", value: prefixes(&h.Allowed)},
 		{env: "HTTP_TUNNEL_TOKEN_FILE", help: "file with a bearer token that heartbeats must carry", value: text(&h.TokenFile)},
-		{env: "HTTP_TUNNEL_TIMEOUT", help: "bounds one request to a base", value: duration(&h.Timeout)},
-		{env: "HTTP_TUNNEL_INSTALL_TIMEOUT", help: "how long an install is asked about", value: duration(&h.InstallTimeout)},
+		{env: "HTTP_TUNNEL_TIMEOUT", help: "timeout of one request to a base", value: duration(&h.Timeout)},
+		{env: "HTTP_TUNNEL_INSTALL_TIMEOUT", help: "how long an install may take before it is no longer polled", value: duration(&h.InstallTimeout)},
 	}
 }
 
 func ownership(c *config) []setting {
 	e := &c.election
 	return []setting{
-		{env: "LEASE_DURATION", help: "duration written into a base's Lease", value: duration(&e.Duration)},
-		{env: "LEASE_RENEW_INTERVAL", help: "how often a base's Lease is renewed", value: duration(&e.Renew)},
-		{env: "LEASE_WORKERS", help: "Leases of bases written at a time", value: count(&e.Workers)},
-		{env: "MEMBER_LEASE_DURATION", help: "how long a replica's own Lease may stay unchanged, and a second more, before others take its bases", value: duration(&e.MemberDuration)},
-		{env: "MEMBER_RENEW_INTERVAL", help: "how often a replica's own Lease is renewed", value: duration(&e.MemberRenew)},
-		{env: "RENEW_DEADLINE", was: "ACT_WINDOW", help: "how long one renewal of its own Lease lets a replica act", value: duration(&e.Act)},
-		{env: "SETTLE_TIME", help: "how long the members must be the same before bases move between live ones", value: duration(&e.Settle)},
-		{env: "DRAIN_TIMEOUT", help: "how long the handing over of all bases may take at the end", value: duration(&e.Drain)},
-		{env: "NODE_MONITOR_GRACE", help: "the cluster's node-monitor-grace-period, into which a failover must fit; 40s before Kubernetes 1.32, where 400 bases a replica fit", value: duration(&e.Grace)},
-		{env: "BASES_PER_REPLICA", help: "bases of one replica for which a failover must fit into it", value: count(&e.Bases)},
+		{env: "LEASE_DURATION", help: "duration written into the Lease of a base", value: duration(&e.Duration)},
+		{env: "LEASE_RENEW_INTERVAL", help: "interval at which the Lease of a base is renewed", value: duration(&e.Renew)},
+		{env: "LEASE_WORKERS", help: "number of base Leases written concurrently", value: count(&e.Workers)},
+		{env: "MEMBER_LEASE_DURATION", help: "duration written into a replica's own Lease; a member whose Lease stays unchanged for a second longer is expired, and others take its bases", value: duration(&e.MemberDuration)},
+		{env: "MEMBER_RENEW_INTERVAL", help: "interval at which a replica renews its own Lease", value: duration(&e.MemberRenew)},
+		{env: "RENEW_DEADLINE", was: "ACT_WINDOW", help: "how long a replica's claims are valid after a renewal of its own Lease", value: duration(&e.Act)},
+		{env: "SETTLE_TIME", help: "how long the members must stay the same before bases move between live ones", value: duration(&e.Settle)},
+		{env: "DRAIN_TIMEOUT", help: "how long handing over all bases may take on shutdown", value: duration(&e.Drain)},
+		{env: "NODE_MONITOR_GRACE", help: "the cluster's node-monitor-grace-period, into which a failover must fit; 40s before Kubernetes 1.32, where 400 bases per replica fit", value: duration(&e.Grace)},
+		{env: "BASES_PER_REPLICA", help: "expected bases per replica, used to validate that failover fits NODE_MONITOR_GRACE", value: count(&e.Bases)},
 	}
 }
 
 func behaviour(c *config) []setting {
 	p := &c.provider
 	return []setting{
-		{env: "VNODE_WORKER_NUM", help: "bases worked on at a time", value: count(&p.Workers)},
-		{env: "STALE_AFTER", help: "silence after which a Node turns NotReady", value: duration(&p.StaleAfter)},
-		{env: "UNRESPONSIVE_AFTER", was: "ANSWER_AFTER", help: "how long a base that is heard may leave all requests unanswered before its Node turns NotReady", value: duration(&p.AnswerAfter)},
-		{env: "GONE_AFTER", help: "silence after which a Node is deleted", value: duration(&p.GoneAfter)},
-		{env: "LINK_GRACE", help: "how long after our own link came back no base ages", value: duration(&p.LinkGrace)},
-		{env: "LIST_INTERVAL", help: "how often a base's module list is read", value: duration(&p.ListEvery)},
-		{env: "HEALTH_INTERVAL", help: "how often a base's health is read", value: duration(&p.HealthEvery)},
-		{env: "NODE_STATUS_INTERVAL", help: "how often a Node's status is written when nothing differs", value: duration(&p.NodeEvery)},
-		{env: "COMMANDS_PER_BASE", help: "commands under way on one base", value: count(&p.CommandsPerBase)},
-		{env: "HISTORY_LIMIT", was: "REMEMBERED", help: "entries kept of failures and bases that are no more", value: count(&p.Remembered)},
-		{env: "DEFAULT_METASPACE", help: "a Node's memory where the base has no metaspace limit", value: quantity(&p.Node.DefaultMetaspace)},
+		{env: "VNODE_WORKER_NUM", help: "number of bases reconciled concurrently", value: count(&p.Workers)},
+		{env: "STALE_AFTER", help: "time without any message from a base after which its Node becomes NotReady", value: duration(&p.StaleAfter)},
+		{env: "UNRESPONSIVE_AFTER", was: "ANSWER_AFTER", help: "how long a base that sends messages may leave every request unanswered before its Node becomes NotReady", value: duration(&p.AnswerAfter)},
+		{env: "GONE_AFTER", help: "time without any message from a base after which its Node is deleted", value: duration(&p.GoneAfter)},
+		{env: "LINK_GRACE", help: "after this replica's own link is restored, how long the silence of bases does not count", value: duration(&p.LinkGrace)},
+		{env: "LIST_INTERVAL", help: "interval at which the module list of a base is read", value: duration(&p.ListEvery)},
+		{env: "HEALTH_INTERVAL", help: "interval at which the health of a base is read", value: duration(&p.HealthEvery)},
+		{env: "NODE_STATUS_INTERVAL", help: "interval at which an unchanged Node status is written", value: duration(&p.NodeEvery)},
+		{env: "COMMANDS_PER_BASE", help: "maximum number of commands in progress on one base", value: count(&p.CommandsPerBase)},
+		{env: "HISTORY_LIMIT", was: "REMEMBERED", help: "number of entries kept of failed installs and of removed bases", value: count(&p.Remembered)},
+		{env: "DEFAULT_METASPACE", help: "memory capacity of a Node whose base has no metaspace limit", value: quantity(&p.Node.DefaultMetaspace)},
 		{env: "PODS_PER_NODE", help: "pod capacity of a Node", value: count(&p.Node.Pods)},
-		{env: "CPUS_PER_NODE", help: "cpu capacity of a Node whose base does not tell its processors", value: count(&p.Node.CPUs)},
-		{env: "UNMANAGED_MODULES", was: "UNWANTED_MODULES", help: "what to do with modules that no pod asks for and this controller did not install: report or uninstall", value: oneOf(&p.Plan.Policy, plan.PolicyReport, plan.PolicyUninstall)},
-		{env: "UNMANAGED_GRACE", was: "UNWANTED_GRACE", help: "how long a module stays after it lost its pod without a graceful deletion", value: duration(&p.Plan.Grace)},
-		{env: "COMMAND_TIMEOUT", was: "ANSWER_TIMEOUT", help: "how long an unanswered command is believed to be under way", value: duration(&p.Plan.AnswerTimeout)},
-		{env: "BACKOFF_BASE", was: "BACKOFF_FIRST", help: "pause after a failed install, doubled with each failure", value: duration(&p.Plan.BackOffFirst)},
-		{env: "BACKOFF_MAX", help: "the longest such pause", value: duration(&p.Plan.BackOffMax)},
-		{env: "MAX_CONTAINERS", help: "modules in one pod", value: count(&p.Plan.MaxContainers)},
+		{env: "CPUS_PER_NODE", help: "CPU capacity of a Node whose base does not report its processors", value: count(&p.Node.CPUs)},
+		{env: "UNMANAGED_MODULES", was: "UNWANTED_MODULES", help: "what to do with modules that no pod requests and this controller did not install: report or uninstall", value: oneOf(&p.Plan.Policy, plan.PolicyReport, plan.PolicyUninstall)},
+		{env: "UNMANAGED_GRACE", was: "UNWANTED_GRACE", help: "how long a module stays installed after it lost its pod without a graceful deletion", value: duration(&p.Plan.Grace)},
+		{env: "COMMAND_TIMEOUT", was: "ANSWER_TIMEOUT", help: "how long an unanswered command is assumed to be in progress", value: duration(&p.Plan.AnswerTimeout)},
+		{env: "BACKOFF_BASE", was: "BACKOFF_FIRST", help: "delay after a failed install, doubled with each failure", value: duration(&p.Plan.BackOffFirst)},
+		{env: "BACKOFF_MAX", help: "maximum delay after a failed install", value: duration(&p.Plan.BackOffMax)},
+		{env: "MAX_CONTAINERS", help: "maximum number of modules in one pod", value: count(&p.Plan.MaxContainers)},
 	}
 }
 
