@@ -81,7 +81,7 @@ func live(ctx context.Context, cfg *config, log *zap.Logger) error {
 			return serve(ctx, cfg.probeAddress, healthHandler(readiness(p, tunnels, links, owner.Announced)))
 		},
 		func(ctx context.Context) error { return serve(ctx, cfg.metricsAddress, m.handler()) },
-		func(ctx context.Context) error { return links.serveWhen(ctx, p.Ready()) },
+		func(ctx context.Context) error { return links.run(ctx, p.Ready()) },
 	}
 	for _, t := range tunnels {
 		parts = append(parts, func(ctx context.Context) error { return t.Run(ctx, links) })
