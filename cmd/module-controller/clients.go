@@ -40,18 +40,26 @@ const dialTimeout = 10 * time.Second
 var memberKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}
 
 // connectionChecks have a connection that leads nowhere given up after 10 s instead of
-// 45: until then no Lease or Node is renewed over it. The library takes them from the
-// environment alone.
+// 45: until then no Lease or Node is renewed over it.
+//
+// NB: client-go takes them from the environment alone, so they hold for the process.
 var connectionChecks = map[string]string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS": "5", "HTTP2_PING_TIMEOUT_SECONDS": "5"}
 
-func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) {
+// setConnectionChecks sets those that are not in the environment. It is called once,
+// before there is a client.
+func setConnectionChecks() error {
 	for name, value := range connectionChecks {
-		if _, set := os.LookupEnv(name); !set {
-			if err := os.Setenv(name, value); err != nil {
-				return nil, fmt.Errorf("set %s: %w", name, err)
-			}
+		if _, set := os.LookupEnv(name); set {
+			continue
+		}
+		if err := os.Setenv(name, value); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
 		}
 	}
+	return nil
+}
+
+func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) {
 	base, err := restConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("load API server configuration: %w; set KUBECONFIG outside a cluster", err)

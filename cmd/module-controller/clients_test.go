@@ -301,3 +301,23 @@ func TestAWriteThatWaitsEndsWithTheRightToAct(t *testing.T) {
 		}
 	})
 }
+
+// Checks of connections that the environment does not set are set; those that it sets
+// stay.
+func TestConnectionChecks(t *testing.T) {
+	for name := range connectionChecks {
+		t.Setenv(name, "") // restored when the test ends
+	}
+	t.Setenv("HTTP2_PING_TIMEOUT_SECONDS", "7")
+	if err := os.Unsetenv("HTTP2_READ_IDLE_TIMEOUT_SECONDS"); err != nil {
+		t.Fatal(err)
+	}
+	if err := setConnectionChecks(); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS": "5", "HTTP2_PING_TIMEOUT_SECONDS": "7"} {
+		if got := os.Getenv(name); got != want {
+			t.Errorf("%s=%s, want %s", name, got, want)
+		}
+	}
+}
