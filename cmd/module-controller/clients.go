@@ -22,7 +22,7 @@ import (
 	"module-controller/tunnel"
 )
 
-// clients are those of one life of a replica.
+// clients are those of one session of a replica.
 type clients struct {
 	// work writes Nodes, Pods and bases' Leases, and nothing while this replica may
 	// not act.
@@ -64,7 +64,7 @@ func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) 
 	if err != nil {
 		return nil, fmt.Errorf("load API server configuration: %w; set KUBECONFIG outside a cluster", err)
 	}
-	// An audit log tells which life of which replica wrote what.
+	// An audit log tells which session of which replica wrote what.
 	base.UserAgent = "module-controller/" + version + " (" + cfg.election.Incarnation + ")"
 	base.ContentType = runtime.ContentTypeProtobuf
 	base.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON

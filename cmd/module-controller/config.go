@@ -72,7 +72,8 @@ func (c *config) finish() []error {
 	if c.useHTTP && c.podIP != "" {
 		c.election.Address = net.JoinHostPort(c.podIP, portOf(c.http.Listen))
 	}
-	c.begin(incarnation(c.podName))
+	c.provider.Node.Version = version
+	c.election.Incarnation = newIncarnation(c.podName) // run gives each session its own
 	errs = append(errs, c.election.Validate(), c.provider.Validate())
 	for _, e := range c.envs {
 		errs = append(errs, plan.CheckEnv(e))
@@ -97,9 +98,6 @@ func (c *config) finishTunnels() []error {
 	}
 	return errs
 }
-
-// begin begins a new life.
-func (c *config) begin(incarnation string) { c.election.Incarnation = incarnation }
 
 // clientID is the name of an incarnation at the broker.
 func (c *config) clientID(incarnation string) string {

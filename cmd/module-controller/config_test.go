@@ -31,10 +31,10 @@ func TestConfigFromEnvironmentAndFlags(t *testing.T) {
 	if cfg.provider.Node.DefaultMetaspace != 512<<20 || cfg.provider.Plan.Policy != plan.PolicyUninstall {
 		t.Errorf("metaspace %d, policy %s", cfg.provider.Node.DefaultMetaspace, cfg.provider.Plan.Policy)
 	}
-	life := cfg.election.Incarnation
-	back, ok := cfg.incarnationOf(cfg.clientID(life))
-	if cfg.clientID(life) != "module-controller-"+life || !strings.HasPrefix(life, "mc-0_") || !ok || back != life {
-		t.Errorf("client id %s, incarnation %s, back %s", cfg.clientID(life), life, back)
+	session := cfg.election.Incarnation
+	back, ok := cfg.incarnationOf(cfg.clientID(session))
+	if cfg.clientID(session) != "module-controller-"+session || !strings.HasPrefix(session, "mc-0_") || !ok || back != session {
+		t.Errorf("client id %s, incarnation %s, back %s", cfg.clientID(session), session, back)
 	}
 	if strings.Join(cfg.ignored, ",") != "IS_CLUSTER" {
 		t.Errorf("ignored %v", cfg.ignored)

@@ -80,7 +80,7 @@ func (p *peers) Token() (string, error) { return p.token() }
 // permits.
 //
 // NB: a review goes on for up to reviewTimeout when nobody waits for it any more, also
-// beyond the end of this life: what it finds out is of use to the peer's next try.
+// after the session: what it finds out is of use to the peer's next try.
 func (p *peers) Admit(ctx context.Context, token string) error {
 	if token == "" {
 		return errors.New("no token")

@@ -188,7 +188,7 @@ func TestAVerdictIsForgotten(t *testing.T) {
 	})
 }
 
-// A process has several lives, and each has its own peers.
+// A process has several sessions, and each has its own peers.
 func TestPeersLeaveNothingBehind(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	newPeers(nil, &clients{})

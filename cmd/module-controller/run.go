@@ -12,15 +12,14 @@ import (
 	"module-controller/election"
 )
 
-// incarnation makes the name of a life of a replica.
-func incarnation(pod string) string {
-	life := make([]byte, 4)
-	_, _ = rand.Read(life) // it never fails
-	return pod + "_" + hex.EncodeToString(life)
+// newIncarnation makes the ID of a session of a replica.
+func newIncarnation(pod string) string {
+	id := make([]byte, 4)
+	_, _ = rand.Read(id) // it never fails
+	return pod + "_" + hex.EncodeToString(id)
 }
 
-// run lives until ctx ends. A life that others ended is followed by a new one, as
-// somebody new: nothing of the old one is kept.
+// run runs sessions until ctx ends.
 func run(ctx context.Context, cfg *config) error {
 	log, err := newLog(cfg.logLevel, cfg.logFormat)
 	if err != nil {
@@ -28,10 +27,17 @@ func run(ctx context.Context, cfg *config) error {
 	}
 	defer func() { _ = log.Sync() }() // standard error cannot be synced everywhere
 	warn(log, cfg)
+	return runSessions(ctx, cfg, log, runSession)
+}
+
+// runSessions runs one session after the other. One that the other members expired is
+// followed by a new one with a new incarnation, which keeps nothing of the old one.
+func runSessions(ctx context.Context, cfg *config, log *zap.Logger, runOne func(context.Context, *config, *zap.Logger) error) error {
 	for {
-		cfg.begin(incarnation(cfg.podName))
-		log.Info("session starting", zap.String("version", version), zap.String("incarnation", cfg.election.Incarnation), zap.Strings("environments", cfg.envs))
-		err := live(ctx, cfg, log)
+		this := *cfg
+		this.election.Incarnation = newIncarnation(cfg.podName)
+		log.Info("session starting", zap.String("version", version), zap.String("incarnation", this.election.Incarnation), zap.Strings("environments", cfg.envs))
+		err := runOne(ctx, &this, log)
 		log.Info("session ended", zap.Error(err))
 		if !errors.Is(err, election.ErrReplaced) || ctx.Err() != nil {
 			return err
