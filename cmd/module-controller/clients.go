@@ -194,18 +194,11 @@ func (p patientWatches) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	for pause := watchPauseFirst; ; pause = min(2*pause, watchPauseMax) {
 		resp, err := p.RoundTripper.RoundTrip(r)
-		if err == nil && resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode < http.StatusInternalServerError {
-			return resp, nil
-		}
-		if r.Context().Err() != nil {
+		if watchBegan(resp, err) || r.Context().Err() != nil {
 			return resp, err
 		}
 		if pause == watchPauseFirst {
-			status := 0
-			if resp != nil {
-				status = resp.StatusCode
-			}
-			p.log.Info("cannot start watch, retrying", zap.String("path", r.URL.Path), zap.Int("status", status), zap.Error(err))
+			p.log.Info("cannot start watch, retrying", zap.String("path", r.URL.Path), zap.Int("status", statusOf(resp)), zap.Error(err))
 		}
 		if resp != nil {
 			_ = resp.Body.Close()
@@ -216,4 +209,18 @@ func (p patientWatches) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, r.Context().Err()
 		}
 	}
+}
+
+// watchBegan says whether a watch needs no other try: it began, or was refused for a
+// reason that the library must hear of.
+func watchBegan(resp *http.Response, err error) bool {
+	return err == nil && resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode < http.StatusInternalServerError
+}
+
+// statusOf gives the status of a response, 0 where there is none.
+func statusOf(resp *http.Response) int {
+	if resp == nil {
+		return 0
+	}
+	return resp.StatusCode
 }

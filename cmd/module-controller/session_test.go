@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -24,9 +25,7 @@ func configFor(t *testing.T, a *apiServer, env map[string]string, args ...string
 		"KUBECONFIG": a.config.kubeconfig, "POD_NAME": "mc-0", "METRICS_BIND_ADDRESS": "127.0.0.1:0", "HEALTH_PROBE_BIND_ADDRESS": "0",
 		"ENABLE_MQTT_TUNNEL": "true", "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": "1", "ENABLE_HTTP_TUNNEL": "true",
 	}
-	for name, v := range env {
-		all[name] = v
-	}
+	maps.Copy(all, env)
 	return read(t, all, args...)
 }
 

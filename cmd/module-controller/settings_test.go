@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -36,9 +37,7 @@ func TestTheDefaultsThatAreShownAreTheOnesThatHold(t *testing.T) {
 	shown := newConfig()
 	shown.complete()
 	env := texts(shown)
-	for name, v := range needed() {
-		env[name] = v
-	}
+	maps.Copy(env, needed())
 	unset, set := read(t, needed()), read(t, env)
 	if diff := cmp.Diff(texts(unset), texts(set)); diff != "" {
 		t.Errorf("settings (-unset +set):\n%s", diff)
