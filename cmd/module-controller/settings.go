@@ -126,13 +126,15 @@ func behaviour(c *config) []setting {
 	}
 }
 
+const noEffect = "accepted for compatibility; has no effect in this version"
+
 // withoutEffect are names that other controllers have and whose features this version
 // has not. Asking for one is no error; it is logged at start-up.
 func withoutEffect(c *config) []setting {
 	var all []setting
 	for _, env := range []string{"NAMESPACE", "IS_CLUSTER", "WORKLOAD_MAX_LEVEL", "ENABLE_MODULE_DEPLOYMENT_CONTROLLER",
 		"ENABLE_MODULE_REPLICAS_SYNC_WITH_BASE", "KUBELET_PROXY_ENABLED", "KUBELET_PROXY_PORT", "REPORT_HOOKS"} {
-		all = append(all, setting{env: env, help: "accepted for compatibility; has no effect in this version", value: unsupported(&c.ignored, env)})
+		all = append(all, setting{env: env, help: noEffect, value: unsupported(&c.ignored, env)})
 	}
 	return all
 }

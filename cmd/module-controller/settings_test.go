@@ -113,3 +113,24 @@ func TestWrongValues(t *testing.T) {
 		t.Errorf("values changed:\n%s", diff)
 	}
 }
+
+// Each setting has a field of its own.
+func TestASettingChangesOnlyItsField(t *testing.T) {
+	for i, s := range settings(newConfig()) {
+		if s.help == noEffect {
+			continue
+		}
+		cfg := newConfig()
+		want := texts(cfg)
+		changed := settings(cfg)[i].value
+		for _, v := range []string{"7", "17s", "true", "warn", "console", "uninstall", "10.0.0.0/8"} { // some kind takes each
+			if err := changed.Set(v); err == nil {
+				want[s.env] = v
+				break
+			}
+		}
+		if diff := cmp.Diff(want, texts(cfg)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", s.env, diff)
+		}
+	}
+}
