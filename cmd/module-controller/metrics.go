@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"module-controller/election"
 	"module-controller/provider"
 	"module-controller/shard"
 	"module-controller/tunnel"
@@ -64,9 +65,9 @@ func (m *metrics) watch(census func() provider.Census, owned func() shard.Census
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help},
 			func() float64 { return float64(value(owned())) }))
 	}
-	count("bases_owned", "Bases whose Lease this replica holds.", func(c shard.Census) int { return c.Held })
-	count("bases_assigned", "Bases that are assigned to this replica.", func(c shard.Census) int { return c.Wanted })
-	count("bases_misplaced", "Bases whose Lease this replica holds but that are assigned to another; they are handed over once the members have settled.", func(c shard.Census) int { return c.Away })
+	count("bases_owned", "Bases whose Lease this replica holds.", func(c shard.Census) int { return c.Owned })
+	count("bases_assigned", "Bases that are assigned to this replica.", func(c shard.Census) int { return c.Assigned })
+	count("bases_misplaced", "Bases whose Lease this replica holds but that are assigned to another; they are handed over once the members have settled.", func(c shard.Census) int { return c.Misplaced })
 	count("members", "Live replicas, as this one sees them.", func(c shard.Census) int { return c.Members })
 	gauge := func(name, help string, labels prometheus.Labels, value func(provider.Census) int) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help, ConstLabels: labels},
@@ -118,11 +119,11 @@ func (m *metrics) Link(tunnel string, up bool) {
 
 func (m *metrics) Conflict() { m.conflicts.Inc() }
 
-// Moved and Killed are election's hooks.
 func (m *metrics) Moved(how string) { m.moves.WithLabelValues(how).Inc() }
-func (m *metrics) Killed()          { m.expired.Inc() }
+func (m *metrics) Expired()         { m.expired.Inc() }
 
 var (
 	_ tunnel.Meter   = (*metrics)(nil)
 	_ provider.Meter = (*metrics)(nil)
+	_ election.Meter = (*metrics)(nil)
 )

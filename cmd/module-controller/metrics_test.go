@@ -22,7 +22,7 @@ import (
 func counted() *metrics {
 	m := newMetrics()
 	m.watch(func() provider.Census { return provider.Census{Ready: 3, NotReady: 1, Modules: 2, Strangers: 5} },
-		func() shard.Census { return shard.Census{Held: 4, Wanted: 6, Away: 2, Members: 3} })
+		func() shard.Census { return shard.Census{Owned: 4, Assigned: 6, Misplaced: 2, Members: 3} })
 	m.Dropped("t", "not_json")
 	m.Command("t", tunnel.InstallModule, "done", time.Second)
 	m.Wrote("node", nil)
@@ -32,7 +32,7 @@ func counted() *metrics {
 	m.Link("t", true)
 	m.Conflict()
 	m.Moved("transferred")
-	m.Killed()
+	m.Expired()
 	return m
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"time"
 
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
@@ -19,14 +18,13 @@ import (
 )
 
 // session has the parts of one session of this replica: from joining the members until
-// it has left them or was expired by them. The parts need each other; those that are
-// made first ask the session for the others, which are all there before anything runs.
+// it has left them or was expired by them. It is what the owner tells of the others.
 type session struct {
 	cfg      *config
 	log      *zap.Logger
 	metrics  *metrics
-	api      *clients
 	owner    *election.Replica
+	api      *clients
 	tunnels  []tunnel.Tunnel
 	mqtt     *mqtttunnel.Tunnel // one of tunnels; nil without MQTT
 	provider *provider.Provider
@@ -50,10 +48,10 @@ func runSession(ctx context.Context, cfg *config, log *zap.Logger) error {
 func newSession(cfg *config, log *zap.Logger, recorder record.EventRecorder) (*session, error) {
 	s := &session{cfg: cfg, log: log, metrics: newMetrics()}
 	var err error
-	if s.api, err = newClients(cfg, s, log.Named("api")); err != nil {
+	if s.owner, err = election.New(cfg.election, s.metrics, log.Named("election")); err != nil {
 		return nil, err
 	}
-	if s.owner, err = s.newOwner(); err != nil {
+	if s.api, err = newClients(cfg, s.owner, log.Named("api")); err != nil {
 		return nil, err
 	}
 	if err = s.makeTunnels(); err != nil {
@@ -70,28 +68,18 @@ func newSession(cfg *config, log *zap.Logger, recorder record.EventRecorder) (*s
 	return s, nil
 }
 
-func (s *session) newOwner() (*election.Replica, error) {
-	cfg := s.cfg.election
-	cfg.Exists = func(id tunnel.BaseID) bool { return s.provider.HasNode(id) }
-	cfg.Labels = func(id tunnel.BaseID) map[string]string { return s.provider.LeaseLabels(id) }
-	return election.New(s.api.member.CoordinationV1(), s.api.work.CoordinationV1(), cfg, election.Hooks{
-		Changed: func(id tunnel.BaseID) { s.provider.Changed(id) }, Evict: s.evict,
-		Wrote: func(err error) { s.metrics.Wrote("lease", err) }, Moved: s.metrics.Moved, Killed: s.metrics.Killed,
-	}, s.log.Named("election"))
-}
-
 func (s *session) makeTunnels() error {
 	var errs []error
 	if s.cfg.useMQTT {
 		c := s.cfg.mqtt
-		c.Gate, c.Gone, c.ClientID = s, s.disconnected, s.cfg.clientID(s.cfg.election.Incarnation)
+		c.Gate, c.Gone, c.ClientID = s.owner, s.disconnected, s.cfg.clientID(s.cfg.election.Incarnation)
 		var err error
 		s.mqtt, err = mqtttunnel.New(c, s.log.Named("mqtt"), s.metrics)
 		s.tunnels, errs = append(s.tunnels, s.mqtt), append(errs, err)
 	}
 	if s.cfg.useHTTP {
 		c := s.cfg.http
-		c.Gate, c.Peers = s, newPeers(s.owner, s.api)
+		c.Gate, c.Peers = s.owner, newPeers(s.owner, s.api)
 		t, err := httptunnel.New(c, s.log.Named("http"), s.metrics)
 		s.tunnels, errs = append(s.tunnels, t), append(errs, err)
 	}
@@ -113,21 +101,15 @@ func (s *session) run(ctx context.Context) error {
 	for _, t := range s.tunnels {
 		parts = append(parts, func(ctx context.Context) error { return t.Run(ctx, links) })
 	}
-	return together(ctx, s.owner.Run, parts)
+	deps := election.Deps{Members: s.api.member.CoordinationV1(), Bases: s.api.work.CoordinationV1(), Nodes: s.provider, Hooks: s}
+	return together(ctx, func(ctx context.Context) error { return s.owner.Run(ctx, deps) }, parts)
 }
 
-// Valid implements tunnel.Gate: what leaves asks the owner, which is made after the
-// clients and before the tunnels.
-func (s *session) Valid() bool { return s.owner.Valid() }
+// Changed implements election.Hooks.
+func (s *session) Changed(id tunnel.BaseID) { s.provider.Changed(id) }
 
-// Until implements writeGate.
-func (s *session) Until() time.Time { return s.owner.Until() }
-
-// Fresh implements tunnel.Gate.
-func (s *session) Fresh(ctx context.Context, since time.Time) error { return s.owner.Fresh(ctx, since) }
-
-// evict has the broker disconnect an incarnation of another replica.
-func (s *session) evict(ctx context.Context, incarnation string) error {
+// Evict implements election.Hooks: the broker disconnects the incarnation.
+func (s *session) Evict(ctx context.Context, incarnation string) error {
 	switch {
 	case s.mqtt == nil:
 		return nil
@@ -141,6 +123,6 @@ func (s *session) evict(ctx context.Context, incarnation string) error {
 // that one may be gone.
 func (s *session) disconnected(clientID string) {
 	if incarnation, ok := s.cfg.incarnationOf(clientID); ok {
-		s.owner.Hint(incarnation)
+		s.owner.Suspect(incarnation)
 	}
 }

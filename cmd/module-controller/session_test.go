@@ -54,8 +54,8 @@ func TestANewSession(t *testing.T) {
 		if got := strings.Join(names, " "); got != want {
 			t.Errorf("tunnels %s, want %s", got, want)
 		}
-		if s.Valid() || s.Until().After(time.Now()) {
-			t.Errorf("it may write until %s", s.Until())
+		if s.owner.Valid() || s.owner.Until().After(time.Now()) {
+			t.Errorf("it may write until %s", s.owner.Until())
 		}
 		if text := scrape(s.metrics); !strings.Contains(text, "\nmodule_controller_bases_owned 0") || !strings.Contains(text, `module_controller_bases{ready="true"} 0`) {
 			t.Errorf("it is not counted:\n%s", text)
@@ -79,7 +79,7 @@ func TestWhoIsEvicted(t *testing.T) {
 		"no MQTT, but CLIENT_ID": {map[string]string{"ENABLE_MQTT_TUNNEL": "false", "CLIENT_ID": "me"}, ""},
 	} {
 		got := ""
-		if err := sessionOf(t, configFor(t, a, c.env)).evict(t.Context(), "mc-1_00000001"); err != nil {
+		if err := sessionOf(t, configFor(t, a, c.env)).Evict(t.Context(), "mc-1_00000001"); err != nil {
 			got = err.Error()
 		}
 		if !strings.Contains(got, c.want) || (got == "") != (c.want == "") {

@@ -53,7 +53,7 @@ func TestDefaultsFollowOtherSettings(t *testing.T) {
 		"MEMBER_LEASE_DURATION": "12s", "LEASE_RENEW_INTERVAL": "15s", "ENABLE_HTTP_TUNNEL": "true", "POD_IP": "10.1.2.3"})
 	got := map[string]any{
 		"port with TLS": cfg.mqtt.Port, "server name": cfg.mqtt.ServerName, "bases": cfg.election.Bases,
-		"failure timeout": cfg.election.Patience, "missing": cfg.election.Missing, "address": cfg.election.Address,
+		"failure timeout": cfg.election.FailureTimeout, "missing": cfg.election.Missing, "address": cfg.election.Address,
 	}
 	want := map[string]any{
 		"port with TLS": 8883, "server name": "broker", "bases": 500,
