@@ -273,7 +273,7 @@ func TestNothingIsDoneFromAnOldView(t *testing.T) {
 func TestATakenOverAddressIsRememberedUntilTheClaim(t *testing.T) {
 	s := newServedBase(t)
 	s.beats("shop")
-	node := plan.Node(plan.NodeInput{Now: time.Now(), Name: "vnode.b.dev", Base: s.look().beat}, nil)
+	node := plan.Node(plan.NodeInput{Now: time.Now(), Name: "vnode.b.dev", Heartbeat: s.look().beat}, nil)
 	must(t, s.nodes.informer.GetStore().Add(node))
 	s.owner.ours = false
 	s.look()
@@ -291,7 +291,7 @@ func TestABaseThatAnswersNothingStaysNotReady(t *testing.T) {
 	s := newServedBase(t)
 	s.beats("shop")
 	b := s.look()
-	node := plan.Node(plan.NodeInput{Now: time.Now(), Name: "vnode.b.dev", Base: b.beat, NotReady: plan.ReasonBaseNotAnswering}, nil)
+	node := plan.Node(plan.NodeInput{Now: time.Now(), Name: "vnode.b.dev", Heartbeat: b.beat, NotReady: plan.ReasonBaseNotAnswering}, nil)
 	b.begin(s.owner.claim, node, time.Now(), time.Minute)
 	if age := s.ageOf(b, time.Now(), ""); age.NotReady != plan.ReasonBaseNotAnswering {
 		t.Errorf("taken over, it is %q", age.NotReady)
@@ -307,7 +307,7 @@ func TestABaseThatAnswersNothingStaysNotReady(t *testing.T) {
 func TestABaseOfAnotherTunnelIsGivenUp(t *testing.T) {
 	s := newServedBase(t)
 	beat := tunnel.Heartbeat{Base: s.id, Tunnel: "pigeon", Name: "shop"}
-	must(t, s.nodes.informer.GetStore().Add(plan.Node(plan.NodeInput{Now: time.Now(), Name: "vnode.b.dev", Base: beat}, nil)))
+	must(t, s.nodes.informer.GetStore().Add(plan.Node(plan.NodeInput{Now: time.Now(), Name: "vnode.b.dev", Heartbeat: beat}, nil)))
 	if b := s.look(); b != nil || len(s.retired) != 1 {
 		t.Errorf("it is known: %v, given up: %v", b != nil, s.retired)
 	}
@@ -319,7 +319,7 @@ func TestADeletionThatFailsIsTriedAgain(t *testing.T) {
 	s := newServedBase(t)
 	s.beats("shop")
 	b := s.look()
-	b.written = plan.Node(plan.NodeInput{Now: time.Now(), Name: "vnode.b.dev", Base: b.beat}, nil)
+	b.written = plan.Node(plan.NodeInput{Now: time.Now(), Name: "vnode.b.dev", Heartbeat: b.beat}, nil)
 	fails := true
 	s.client.PrependReactor("delete", "nodes", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return fails, nil, errors.New("no")

@@ -54,6 +54,7 @@ func (c Config) Complete() Config {
 	c.NodeEvery = cmp.Or(c.NodeEvery, 5*time.Minute)
 	c.CommandsPerBase = cmp.Or(c.CommandsPerBase, 3)
 	c.Remembered = cmp.Or(c.Remembered, 4096)
+	c.Node, c.Plan = c.Node.Complete(), c.Plan.Complete()
 	return c
 }
 
@@ -79,5 +80,6 @@ func (c Config) Validate() error {
 	if c.GoneAfter <= c.StaleAfter {
 		errs = append(errs, fmt.Errorf("GoneAfter (%s) must be longer than StaleAfter (%s): a Node turns NotReady before it is deleted", c.GoneAfter, c.StaleAfter))
 	}
+	errs = append(errs, c.Node.Validate(), c.Plan.Validate())
 	return errors.Join(errs...)
 }

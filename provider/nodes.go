@@ -136,7 +136,7 @@ func (p *Provider) ensureNode(ctx context.Context, b *base, age plan.Age, now ti
 		b.touched = now // adopted: it was written lately
 	}
 	want := plan.Node(plan.NodeInput{
-		Now: now, Name: b.node, Base: b.beat, Health: b.health, NotReady: age.NotReady, Message: age.Message,
+		Now: now, Name: b.node, Heartbeat: b.beat, Health: b.health, NotReady: age.NotReady, Message: age.Message,
 		Running: runningMemory(pods), Installed: b.noted,
 		Touch: now.Sub(b.touched) >= p.cfg.NodeEvery, Config: p.cfg.Node,
 	}, current)

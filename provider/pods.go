@@ -183,7 +183,7 @@ func (s *podStore) onNode(node string) (pods []plan.Pod) {
 		} else if why, ok := s.unresolved[node][pod.UID]; ok {
 			pods = append(pods, plan.Pod{Pod: pod, Unresolved: why})
 		} else {
-			pods = append(pods, plan.Pod{Pod: pod, Pending: true})
+			pods = append(pods, plan.Pod{Pod: pod, Unsynced: true})
 		}
 	}
 	maps.DeleteFunc(s.unresolved[node], func(uid types.UID, _ string) bool { return !there[uid] })

@@ -43,11 +43,11 @@ func TestThePlannerSeesAPodOnceItWasHandedOver(t *testing.T) {
 	pod := facadePod("one", "a", "1")
 	must(t, index.Add(pod))
 	s.serveNode("a")
-	if pods := s.planned("a"); !pods["one"].Pending {
+	if pods := s.planned("a"); !pods["one"].Unsynced {
 		t.Errorf("before it was handed over: %+v", pods)
 	}
 	must(t, s.CreatePod(t.Context(), pod))
-	if pods := s.planned("a"); len(pods) != 1 || pods["one"].Leaving() || pods["one"].Pending {
+	if pods := s.planned("a"); len(pods) != 1 || pods["one"].Terminating() || pods["one"].Unsynced {
 		t.Errorf("planned %+v", pods)
 	}
 }
@@ -61,7 +61,7 @@ func TestAPodThatIsBeingDeletedNeedsNoHandover(t *testing.T) {
 	pod.DeletionTimestamp = &now
 	must(t, index.Add(pod))
 	s.serveNode("a")
-	if pods := s.planned("a"); !pods["one"].Leaving() || pods["one"].Gone {
+	if pods := s.planned("a"); !pods["one"].Terminating() || pods["one"].Gone {
 		t.Errorf("planned %+v", pods)
 	}
 	must(t, index.Delete(pod))
@@ -148,7 +148,7 @@ func TestAPodThatCannotBeHandedOverSaysWhy(t *testing.T) {
 	}
 	s.forgetNode("a")
 	s.serveNode("a")
-	if pods := s.planned("a"); !pods["one"].Pending {
+	if pods := s.planned("a"); !pods["one"].Unsynced {
 		t.Errorf("served anew: %+v", pods)
 	}
 	s.notHandedOver(keyOf(pod), errors.New("no such Secret"))

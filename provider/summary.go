@@ -13,7 +13,7 @@ type summary struct {
 }
 
 func (b *base) summarize(out plan.Output) {
-	s := summary{owned: true, ready: b.notReady == "", strangers: len(out.Strangers)}
+	s := summary{owned: true, ready: b.notReady == "", strangers: len(out.Unmanaged)}
 	for _, m := range b.modules {
 		if m.State == tunnel.Activated {
 			s.modules++

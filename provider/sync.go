@@ -112,13 +112,19 @@ func (p *Provider) noteAge(b *base, age plan.Age, conflict string) {
 func (p *Provider) inputOf(b *base, now time.Time, age plan.Age, conflict string, pods []plan.Pod) plan.Input {
 	p.recall(b, pods)
 	return plan.Input{
-		Now: now, Base: b.id, IP: b.beat.IP, Started: b.started,
+		Now: now, BaseID: b.id, IP: b.beat.IP,
 		Live:     p.heardOverThisLink(b) && age.NotReady != plan.ReasonBaseSilent,
-		Conflict: conflict, Features: b.features,
-		Since: b.adopted, LinkSince: p.bases.link(b.beat.Tunnel).Since, List: b.modules, Listed: b.listed, Inert: b.inert,
-		Pods: pods, Attempts: b.attempts, Failures: b.failures, Installed: b.installed, Unwanted: b.unwanted,
-		Config: p.cfg.Plan,
+		Conflict: conflict,
+		Since:    b.adopted, LinkSince: p.bases.link(b.beat.Tunnel).Since,
+		Seen:   plan.Seen{Modules: b.modules, Listed: b.listed, Partial: b.inert, Features: b.features, Started: b.started},
+		Memory: b.memory(),
+		Pods:   pods, Config: p.cfg.Plan,
 	}
+}
+
+// memory is what the planner wants to know again.
+func (b *base) memory() plan.Memory {
+	return plan.Memory{Attempts: b.attempts, Failures: b.failures, Installed: b.installed, Unmanaged: b.unwanted}
 }
 
 // heardOverThisLink says whether our link is up and the base was heard since it
@@ -146,15 +152,15 @@ func (p *Provider) recall(b *base, pods []plan.Pod) {
 // remember keeps what the planner wants kept, and moves failures that no pod
 // waits for to the bounded memory.
 func (p *Provider) remember(b *base, out plan.Output) {
-	b.attempts, b.installed, b.unwanted = out.Attempts, out.Installed, out.Unwanted
+	b.attempts, b.installed, b.unwanted = out.Memory.Attempts, out.Memory.Installed, out.Memory.Unmanaged
 	wanted := map[tunnel.ModuleKey]bool{}
 	for _, s := range out.Statuses {
 		for _, key := range plan.Wanted(s.Pod.Pod) {
 			wanted[key] = true
 		}
 	}
-	b.failures = maps.Clone(out.Failures)
-	for key, f := range out.Failures {
+	b.failures = maps.Clone(out.Memory.Failures)
+	for key, f := range out.Memory.Failures {
 		if !wanted[key] {
 			p.failures.Add(failureKey{b.id, key}, f)
 			delete(b.failures, key)

@@ -40,10 +40,7 @@ func idle(out plan.Output) bool {
 
 // withheld is a plan that changes nothing and is made anew soon.
 func withheld(b *base, out plan.Output, now time.Time) plan.Output {
-	return plan.Output{
-		Attempts: b.attempts, Failures: b.failures, Installed: b.installed, Unwanted: b.unwanted,
-		Ask: out.Ask, Next: now.Add(podsPause),
-	}
+	return plan.Output{Memory: b.memory(), Ask: out.Ask, Next: now.Add(podsPause)}
 }
 
 // seesPods says whether pods that were read from the cache are as new as the claim.

@@ -51,7 +51,6 @@ func newConfig() *config {
 // complete fills in the defaults of the packages.
 func (c *config) complete() {
 	c.mqtt, c.http, c.election, c.provider = c.mqtt.Complete(), c.http.Complete(), c.election.Complete(), c.provider.Complete()
-	c.provider.Node, c.provider.Plan = c.provider.Node.Complete(), c.provider.Plan.Complete()
 }
 
 // finish completes the configuration, derives what several settings decide together,

@@ -118,9 +118,9 @@ func behaviour(c *config) []setting {
 		{env: "PODS_PER_NODE", help: "pod capacity of a Node", value: count(&p.Node.Pods)},
 		{env: "CPUS_PER_NODE", help: "CPU capacity of a Node whose base does not report its processors", value: count(&p.Node.CPUs)},
 		{env: "UNMANAGED_MODULES", was: "UNWANTED_MODULES", help: "what to do with modules that no pod requests and this controller did not install: report or uninstall", value: oneOf(&p.Plan.Policy, plan.PolicyReport, plan.PolicyUninstall)},
-		{env: "UNMANAGED_GRACE", was: "UNWANTED_GRACE", help: "how long a module stays installed after it lost its pod without a graceful deletion", value: duration(&p.Plan.Grace)},
-		{env: "COMMAND_TIMEOUT", was: "ANSWER_TIMEOUT", help: "how long an unanswered command is assumed to be in progress", value: duration(&p.Plan.AnswerTimeout)},
-		{env: "BACKOFF_BASE", was: "BACKOFF_FIRST", help: "delay after a failed install, doubled with each failure", value: duration(&p.Plan.BackOffFirst)},
+		{env: "UNMANAGED_GRACE", was: "UNWANTED_GRACE", help: "how long a module stays installed after it lost its pod without a graceful deletion", value: duration(&p.Plan.UnmanagedGrace)},
+		{env: "COMMAND_TIMEOUT", was: "ANSWER_TIMEOUT", help: "how long an unanswered command is assumed to be in progress", value: duration(&p.Plan.CommandTimeout)},
+		{env: "BACKOFF_BASE", was: "BACKOFF_FIRST", help: "delay after a failed install, doubled with each failure", value: duration(&p.Plan.BackOffBase)},
 		{env: "BACKOFF_MAX", help: "maximum delay after a failed install", value: duration(&p.Plan.BackOffMax)},
 		{env: "MAX_CONTAINERS", help: "maximum number of modules in one pod", value: count(&p.Plan.MaxContainers)},
 	}

@@ -279,7 +279,7 @@ func TestAModuleThatNobodyAskedForIsReported(t *testing.T) {
 	w.must(w.fleet.Post("/bases/base-0001/install", map[string]any{"bizName": "alien", "bizVersion": "1", "bizUrl": jar("alien", "1")}))
 	node := w.nodeOf("base-0001")
 	w.eventually(patience, func() error {
-		events, err := client.CoreV1().Events("default").List(w.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=" + node + ",reason=UnwantedModule"})
+		events, err := client.CoreV1().Events("default").List(w.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=" + node + ",reason=UnmanagedModule"})
 		if err == nil && len(events.Items) == 0 {
 			err = fmt.Errorf("no event on %s", node)
 		}

@@ -10,35 +10,46 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// conditions sets the pod conditions that are a kubelet's; those of others stay.
+// setPodConditions sets the pod conditions that are a kubelet's; those of others stay.
 // A transition time changes with the condition's status only.
-func (p *planner) conditions(pod Pod, s *corev1.PodStatus, allReady bool) {
-	var waiting []string
-	for _, cs := range s.ContainerStatuses {
-		if !cs.Ready {
-			waiting = append(waiting, cs.Name)
-		}
-	}
-	containers := corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionTrue}
-	if !allReady {
-		containers.Status, containers.Reason = corev1.ConditionFalse, "ContainersNotReady"
-		containers.Message = clip(fmt.Sprintf("modules that do not serve: [%s]", strings.Join(waiting, " ")))
-	}
-	ready := containers
-	ready.Type = corev1.PodReady
-	if missing := gatesClosed(pod.Pod, s); allReady && len(missing) > 0 {
-		ready.Status, ready.Reason = corev1.ConditionFalse, "ReadinessGatesNotReady"
-		ready.Message = clip(fmt.Sprintf("readiness gates that are not met: [%s]", strings.Join(missing, " ")))
-	}
-	yes := func(t corev1.PodConditionType) corev1.PodCondition {
+func setPodConditions(pod *corev1.Pod, s *corev1.PodStatus, now time.Time) {
+	is := func(t corev1.PodConditionType) corev1.PodCondition {
 		return corev1.PodCondition{Type: t, Status: corev1.ConditionTrue}
 	}
-	for _, c := range []corev1.PodCondition{yes(corev1.PodInitialized), ready, containers} {
-		p.setPodCondition(s, c)
+	containers := containersReady(s)
+	for _, c := range []corev1.PodCondition{is(corev1.PodInitialized), podReady(pod, s, containers), containers} {
+		setPodCondition(s, c, now)
 	}
 	if !slices.ContainsFunc(s.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodScheduled }) {
-		p.setPodCondition(s, yes(corev1.PodScheduled)) // bound past the scheduler
+		setPodCondition(s, is(corev1.PodScheduled), now) // bound past the scheduler
 	}
+}
+
+// containersReady says whether all modules serve. A pod without containers is not ready.
+func containersReady(s *corev1.PodStatus) corev1.PodCondition {
+	c := corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionTrue}
+	var unready []string
+	for _, cs := range s.ContainerStatuses {
+		if !cs.Ready {
+			unready = append(unready, cs.Name)
+		}
+	}
+	if len(unready) > 0 || len(s.ContainerStatuses) == 0 {
+		c.Status, c.Reason = corev1.ConditionFalse, "ContainersNotReady"
+		c.Message = clip(fmt.Sprintf("containers with unready status: [%s]", strings.Join(unready, " ")))
+	}
+	return c
+}
+
+// podReady is ready where its containers are and its readiness gates are met.
+func podReady(pod *corev1.Pod, s *corev1.PodStatus, containers corev1.PodCondition) corev1.PodCondition {
+	c := containers
+	c.Type = corev1.PodReady
+	if closed := gatesClosed(pod, s); c.Status == corev1.ConditionTrue && len(closed) > 0 {
+		c.Status, c.Reason = corev1.ConditionFalse, "ReadinessGatesNotReady"
+		c.Message = clip(fmt.Sprintf("readiness gates that are not met: [%s]", strings.Join(closed, " ")))
+	}
+	return c
 }
 
 func gatesClosed(pod *corev1.Pod, s *corev1.PodStatus) []string {
@@ -53,8 +64,8 @@ func gatesClosed(pod *corev1.Pod, s *corev1.PodStatus) []string {
 	return closed
 }
 
-func (p *planner) setPodCondition(s *corev1.PodStatus, want corev1.PodCondition) {
-	want.LastTransitionTime = metav1.NewTime(p.Now.Truncate(time.Second))
+func setPodCondition(s *corev1.PodStatus, want corev1.PodCondition, now time.Time) {
+	want.LastTransitionTime = metav1.NewTime(now.Truncate(time.Second))
 	i := slices.IndexFunc(s.Conditions, func(c corev1.PodCondition) bool { return c.Type == want.Type })
 	if i < 0 {
 		s.Conditions = append(s.Conditions, want)

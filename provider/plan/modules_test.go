@@ -234,7 +234,7 @@ func TestARestartedBaseGetsItsModulesBack(t *testing.T) {
 	pod := s.pod("p", "orders", "1", urlOf("orders", "1"))
 	s.rounds(3)
 	s.modules = nil
-	s.in.List, s.in.Started = nil, s.now
+	s.in.Seen.Modules, s.in.Seen.Started = nil, s.now
 	s.round()
 	if got := s.shows("p"); got != ReasonInstalling {
 		t.Errorf("pod shows %s, want %s", got, ReasonInstalling)
@@ -257,19 +257,19 @@ func TestModulesThatNobodyAskedFor(t *testing.T) {
 		policy    Policy
 		installed bool
 		left      bool
-	}{{"a stranger is reported", PolicyReport, false, true}, {"a stranger is uninstalled", PolicyUninstall, false, false}, {"ours is uninstalled", PolicyReport, true, false}} {
+	}{{"an unmanaged one is reported", PolicyReport, false, true}, {"an unmanaged one is uninstalled", PolicyUninstall, false, false}, {"ours is uninstalled", PolicyReport, true, false}} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSim(overMQTT)
 			s.in.Config.Policy = c.policy
-			s.in.Installed = map[tunnel.ModuleKey]bool{key: c.installed}
+			s.in.Memory.Installed = map[tunnel.ModuleKey]bool{key: c.installed}
 			if !c.installed {
-				s.in.Installed = nil
+				s.in.Memory.Installed = nil
 			}
 			s.modules = []tunnel.Module{{ModuleKey: key, State: tunnel.Activated}}
 			var events int
 			for i := range 12 {
 				for _, e := range s.round().Events {
-					if e.Reason == "UnwantedModule" {
+					if e.Reason == "UnmanagedModule" {
 						events++
 					}
 				}
@@ -287,12 +287,12 @@ func TestModulesThatNobodyAskedFor(t *testing.T) {
 func TestNothingIsUninstalledOnAnInertOrUnreadList(t *testing.T) {
 	s := newSim(overMQTT)
 	key := tunnel.ModuleKey{Name: "ours", Version: "1"}
-	s.in.Installed = map[tunnel.ModuleKey]bool{key: true}
+	s.in.Memory.Installed = map[tunnel.ModuleKey]bool{key: true}
 	s.modules = []tunnel.Module{{ModuleKey: key, State: tunnel.Activated}}
-	s.in.Inert = true
+	s.in.Seen.Partial = true
 	s.rounds(30)
 	s.wantLog(t)
-	s.in.Inert, s.in.Live = false, false
+	s.in.Seen.Partial, s.in.Live = false, false
 	s.rounds(30)
 	s.wantLog(t)
 }
@@ -305,7 +305,7 @@ func TestNothingIsDoneAboutModulesThatAPodOnItsWayMayWant(t *testing.T) {
 			s.pod("old", "orders", "1", urlOf("orders", "1"))
 			s.rounds(3)
 			s.pod("new", "orders", version, urlOf("orders", "1"))
-			s.pending = map[string]bool{"new": true}
+			s.unsynced = map[string]bool{"new": true}
 			s.delete("old")
 			s.rounds(5)
 			s.wantLog(t, "install orders:1")
@@ -318,7 +318,7 @@ func TestNothingIsDoneAboutModulesThatAPodOnItsWayMayWant(t *testing.T) {
 		s.pod("new", "orders", "2", urlOf("orders", "2"))
 		s.rounds(6)
 		before := slices.Clone(s.log)
-		s.pending = map[string]bool{"new": true}
+		s.unsynced = map[string]bool{"new": true}
 		s.rounds(5)
 		s.wantLog(t, before...)
 		s.want(t, map[string]string{"old": ReasonSuperseded, "new": "Running"}, "orders:2")
@@ -330,7 +330,7 @@ func TestAdoptionChangesNoStatus(t *testing.T) {
 	pod := s.pod("p", "orders", "1", urlOf("orders", "1"))
 	s.rounds(3)
 	before := *pod.Status.DeepCopy()
-	s.in.Listed, s.in.List, s.in.Attempts = time.Time{}, nil, nil // a new process
+	s.in.Seen.Listed, s.in.Seen.Modules, s.in.Memory.Attempts = time.Time{}, nil, nil // a new process
 	s.in.Now = s.now.Add(time.Hour)
 	s.in.Pods = []Pod{{Pod: pod}}
 	out := Modules(s.in)
@@ -358,10 +358,10 @@ func TestWhatAnotherInstalledIsNoStranger(t *testing.T) {
 			s.in.Since = s.now
 			s.loseCommands = true // the base is busy with the other's command
 			s.rounds(2)
-			s.in.Since, s.in.Attempts = s.now, nil // it changes hands again
+			s.in.Since, s.in.Memory.Attempts = s.now, nil // it changes hands again
 			if late {
 				s.obey(install.Command)
-				s.gone[pod.UID], s.in.Installed = true, nil
+				s.gone[pod.UID], s.in.Memory.Installed = true, nil
 			} else {
 				s.pods = nil
 			}
@@ -470,11 +470,13 @@ func TestCommandsOfTheOwnerBeforeCount(t *testing.T) {
 		return tunnel.Module{ModuleKey: tunnel.ModuleKey{Name: name, Version: "1"}, State: state}
 	}
 	in := Input{
-		Now: noon, Since: noon.Add(-time.Second), Listed: noon, Live: true,
-		List: []tunnel.Module{module("a", tunnel.Resolved), module("b", tunnel.Unresolved), module("c", tunnel.Activated), module("ours", tunnel.Resolved)},
-		Attempts: map[string]Attempt{"ours": {
-			Command: tunnel.Command{Verb: tunnel.InstallModule, Module: tunnel.ModuleKey{Name: "ours", Version: "1"}}, Sent: noon.Add(-time.Second),
+		Now: noon, Since: noon.Add(-time.Second), Live: true,
+		Seen: Seen{Listed: noon, Modules: []tunnel.Module{
+			module("a", tunnel.Resolved), module("b", tunnel.Unresolved), module("c", tunnel.Activated), module("ours", tunnel.Resolved),
 		}},
+		Memory: Memory{Attempts: map[string]Attempt{"ours": {
+			Command: tunnel.Command{Verb: tunnel.InstallModule, Module: tunnel.ModuleKey{Name: "ours", Version: "1"}}, Sent: noon.Add(-time.Second),
+		}}},
 	}
 	if n := Modules(in).Inherited; n != 2 {
 		t.Errorf("%d are inherited, want 2", n)
@@ -547,7 +549,7 @@ func (s *sim) converged(t *rapid.T) {
 	wanted := map[tunnel.ModuleKey]bool{}
 	for _, p := range s.pods {
 		if p.DeletionTimestamp != nil || s.gone[p.UID] {
-			t.Fatalf("pod %s is leaving and not gone; commands %v", p.Name, s.log)
+			t.Fatalf("pod %s is terminating and not gone; commands %v", p.Name, s.log)
 		}
 		for _, key := range Wanted(p) {
 			wanted[key] = true
@@ -573,7 +575,7 @@ func (s *sim) converged(t *rapid.T) {
 		}
 	}
 	for _, m := range s.modules {
-		if !wanted[m.ModuleKey] && s.in.Installed[m.ModuleKey] {
+		if !wanted[m.ModuleKey] && s.in.Memory.Installed[m.ModuleKey] {
 			t.Fatalf("%s is installed, ours and wanted by nobody; commands %v", m.ModuleKey, s.log)
 		}
 	}

@@ -13,6 +13,8 @@ import (
 
 const (
 	nodePrefix = "vnode."
+	// unescaped are the bytes that stand for themselves in an escaped identity.
+	unescaped = "abcdefghijklmnopqrstuvwxy0123456789"
 	// escaped begins an identity that was not safe in a Kubernetes name. The rest
 	// has the identity's lower-case letters and digits as they are, and every other
 	// byte, 'z' included, as 'z' and two hexadecimal digits.
@@ -73,7 +75,7 @@ func escape(identity string) string {
 	var b strings.Builder
 	b.WriteString(escaped)
 	for _, c := range []byte(identity) {
-		if c >= 'a' && c < 'z' || c >= '0' && c <= '9' {
+		if strings.IndexByte(unescaped, c) >= 0 {
 			b.WriteByte(c)
 		} else {
 			fmt.Fprintf(&b, "z%02x", c)
@@ -103,6 +105,9 @@ func unescape(coded string) (string, bool) {
 	return b.String(), true
 }
 
+// labelRunes are those that Kubernetes takes in a label's value.
+const labelRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+
 // labelValue gives a value that Kubernetes takes as a label's: the value itself
 // where it is one, else its acceptable characters and a hash of the whole. safe
 // says which.
@@ -112,7 +117,7 @@ func labelValue(value string) (label string, safe bool) {
 	}
 	sum := sha256.Sum256([]byte(value))
 	cleaned := strings.Map(func(r rune) rune {
-		if r < 0x80 && (r == '-' || r == '_' || r == '.' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z') {
+		if strings.ContainsRune(labelRunes, r) {
 			return r
 		}
 		return '-'

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -44,9 +45,9 @@ const (
 
 // NodeInput is all that is known of one base's Node.
 type NodeInput struct {
-	Now  time.Time
-	Name string
-	Base tunnel.Heartbeat
+	Now       time.Time
+	Name      string
+	Heartbeat tunnel.Heartbeat
 	// Health is nil until the base told it.
 	Health *tunnel.Health
 	// NotReady is the reason why the base does not count as ready; empty when it
@@ -66,19 +67,20 @@ type NodeInput struct {
 // taints, conditions, unschedulable) stays. Where nothing differs the result
 // equals current.
 func Node(in NodeInput, current *corev1.Node) *corev1.Node {
+	in.Config = in.Config.Complete()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: in.Name}}
 	if current != nil {
 		node = current.DeepCopy()
 	}
 	describe(in, node)
-	setTaints(in.Base.Base.Env, node)
-	node.Spec.ProviderID = "koupleless://" + in.Base.Base.Env + "/" + url.PathEscape(in.Base.Base.Identity)
+	setTaints(in.Heartbeat.Base.Env, node)
+	node.Spec.ProviderID = "koupleless://" + in.Heartbeat.Base.Env + "/" + url.PathEscape(in.Heartbeat.Base.Identity)
 	if current != nil && current.Spec.ProviderID != "" {
 		node.Spec.ProviderID = current.Spec.ProviderID // it cannot be changed
 	}
 	setResources(in, node)
-	setAddresses(in.Base, node)
-	node.Status.NodeInfo.KubeletVersion = in.Config.version()
+	setAddresses(in.Heartbeat, node)
+	node.Status.NodeInfo.KubeletVersion = in.Config.Version
 	node.Status.NodeInfo.OperatingSystem = "linux"
 	node.Status.NodeInfo.Architecture = "jvm"
 	setConditions(in, node)
@@ -88,7 +90,7 @@ func Node(in NodeInput, current *corev1.Node) *corev1.Node {
 // describe sets our labels and annotations and takes away those that no longer
 // apply; it touches no other.
 func describe(in NodeInput, node *corev1.Node) {
-	beat := in.Base
+	beat := in.Heartbeat
 	labels := map[string]string{
 		LabelComponent: ComponentVNode, labelStack: "java", "type": "virtual-kubelet", labelNoLB: "true",
 		LabelEnv: beat.Base.Env, LabelTunnel: beat.Tunnel,
@@ -160,7 +162,7 @@ func setResources(in NodeInput, node *corev1.Node) {
 	if _, told := node.Status.Capacity[corev1.ResourceMemory]; told && in.Health == nil {
 		return
 	}
-	capacity, used, cpus := in.Config.defaultMetaspace(), int64(0), in.Config.cpus()
+	capacity, used, cpus := in.Config.DefaultMetaspace, int64(0), in.Config.CPUs
 	if h := in.Health; h != nil {
 		if h.MaxMetaspace > 0 {
 			capacity = h.MaxMetaspace
@@ -179,8 +181,8 @@ func setResources(in NodeInput, node *corev1.Node) {
 			free = before
 		}
 	}
-	setQuantities(&node.Status.Capacity, capacity, cpus, in.Config.pods())
-	setQuantities(&node.Status.Allocatable, free, cpus, in.Config.pods())
+	setQuantities(&node.Status.Capacity, capacity, cpus, in.Config.Pods)
+	setQuantities(&node.Status.Allocatable, free, cpus, in.Config.Pods)
 }
 
 func setQuantities(list *corev1.ResourceList, memory, cpus, pods int64) {
@@ -257,6 +259,18 @@ func installedText(installed map[tunnel.ModuleKey]bool) string {
 		text += k.String()
 	}
 	return text
+}
+
+// installedKeys reads what installedText wrote; entries it cannot read are left out.
+func installedKeys(text string) map[tunnel.ModuleKey]bool {
+	installed := map[tunnel.ModuleKey]bool{}
+	for entry := range strings.SplitSeq(text, ",") {
+		name, version, _ := strings.Cut(entry, ":")
+		if name != "" && version != "" {
+			installed[tunnel.ModuleKey{Name: name, Version: version}] = true
+		}
+	}
+	return installed
 }
 
 // Adopt reads what a Node tells of its base and of the modules that this

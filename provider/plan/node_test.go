@@ -16,7 +16,7 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 func nodeInput() NodeInput {
 	return NodeInput{
 		Now: noon, Name: "vnode.2ce92dca.dev",
-		Base: tunnel.Heartbeat{
+		Heartbeat: tunnel.Heartbeat{
 			Base: tunnel.BaseID{Env: "dev", Identity: "2ce92dca"}, Tunnel: "mqtt_tunnel_provider",
 			Name: "base", Version: "1.0.0", Cluster: "default", IP: "127.0.0.1", Hostname: "local",
 		},
@@ -92,7 +92,7 @@ func TestNodeKeepsWhatOthersWrote(t *testing.T) {
 	node.Spec.Unschedulable = true
 	node.Spec.Taints = append(node.Spec.Taints, corev1.Taint{Key: "drain", Effect: "NoSchedule"})
 	node.Status.Conditions = append(node.Status.Conditions, corev1.NodeCondition{Type: "Burning", Status: "False"})
-	in.Base.Version, in.NotReady, in.Now = "2.0.0", ReasonBaseSilent, noon.Add(time.Minute)
+	in.Heartbeat.Version, in.NotReady, in.Now = "2.0.0", ReasonBaseSilent, noon.Add(time.Minute)
 	next := Node(in, node)
 	if next.Labels["team"] != "blue" || next.Annotations["note"] != "hands off" || !next.Spec.Unschedulable ||
 		len(next.Spec.Taints) != 3 || len(next.Status.Conditions) != 5 {
@@ -138,14 +138,14 @@ func TestNodeMemoryIsTheMetaspace(t *testing.T) {
 
 func TestAdoptReadsBackWhatNodeWrote(t *testing.T) {
 	in := nodeInput()
-	in.Base.Base.Identity, in.Base.Name, in.Base.Port = "Base 1", "a name that is no label!", 1238
-	in.Name, _ = NodeName(in.Base.Base)
+	in.Heartbeat.Base.Identity, in.Heartbeat.Name, in.Heartbeat.Port = "Base 1", "a name that is no label!", 1238
+	in.Name, _ = NodeName(in.Heartbeat.Base)
 	in.Installed = map[tunnel.ModuleKey]bool{{Name: "orders", Version: "1.0.0"}: true, {Name: "stock", Version: "2"}: true}
 	beat, installed, err := Adopt(Node(in, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(in.Base, beat); d != "" {
+	if d := cmp.Diff(in.Heartbeat, beat); d != "" {
 		t.Errorf("base (-want +got):\n%s", d)
 	}
 	if d := cmp.Diff(in.Installed, installed); d != "" {

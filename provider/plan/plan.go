@@ -4,6 +4,9 @@
 //
 // The module list is the truth. Answers to commands are remembered as hints and
 // explanations; they make no pod Running.
+//
+// Modules answers for pods and commands (modules.go tells its phases), Node for the
+// Node.
 package plan
 
 import (
@@ -36,8 +39,8 @@ const (
 
 // Reasons of a waiting container. They are stable: users match on them.
 const (
-	ReasonCreating        = "ContainerCreating"          // the base's list is not known yet
-	ReasonInstalling      = "Installing"                 // a command is under way or due
+	ReasonCreating        = "ContainerCreating"          // waiting for the base's first module list
+	ReasonInstalling      = "Installing"                 // an install is in progress or queued
 	ReasonInstallFailed   = "InstallFailed"              // the last install failed, for the first time
 	ReasonInstallBackOff  = "InstallBackOff"             // it failed again; the next try is later
 	ReasonVersionMismatch = "VersionMismatch"            // the jar is another module or version
@@ -47,16 +50,6 @@ const (
 	ReasonInvalid         = "InvalidModule"              // the pod spec does not name a module
 	ReasonConfigError     = "CreateContainerConfigError" // the environment cannot be resolved
 	ReasonBaseConflict    = "BaseIdentityConflict"       // two live bases have this identity
-)
-
-// Policy says what to do with a module that no pod asks for and that this
-// controller did not install. What it did install is uninstalled either way.
-type Policy string
-
-// The policies.
-const (
-	PolicyReport    Policy = "report"
-	PolicyUninstall Policy = "uninstall"
 )
 
 // Pod is a module pod bound to the base, as the planner sees it.
@@ -70,13 +63,13 @@ type Pod struct {
 	// Unresolved explains why the environment could not be resolved; then the pod
 	// is not installed and shows ReasonConfigError.
 	Unresolved string
-	// Pending says that it is on its way: what it wants is not known whole. Nothing
-	// is done about modules of its names meanwhile, and nothing is written.
-	Pending bool
+	// Unsynced: the pod is not yet synced, so what it wants is not known whole. Until
+	// then nothing is done about modules of its names, and no status is written.
+	Unsynced bool
 }
 
-// Leaving says that the pod's modules are to go.
-func (p Pod) Leaving() bool { return p.Gone || p.DeletionTimestamp != nil }
+// Terminating says that the pod's modules are to be uninstalled.
+func (p Pod) Terminating() bool { return p.Gone || p.DeletionTimestamp != nil }
 
 // Attempt is the last command sent for a module name on a base. There is at most
 // one under way for each name.
@@ -95,32 +88,67 @@ type Attempt struct {
 	Restarted bool
 }
 
-// Failure is what is remembered of commands that failed, by module key.
+// Failure is what is remembered of a module's command that failed. One that fails with
+// another URL takes its place, and counts from one.
 type Failure struct {
 	// URL is where the module was to be installed from; for an uninstall or a
 	// switch it is the verb.
 	URL string
-	// Count is how many installs of that URL failed in a row.
+	// Count is how many of these commands failed in a row; 0 beside Plain.
 	Count int
 	// At is when the last one failed, NotBefore when the next may be tried.
 	At, NotBefore time.Time
-	// Message is the root cause first.
+	// Message is one line with the root cause first, at most tunnel.MaxText bytes.
 	Message string
 	// Wrong: the jar proved to be another module or version; Mismatch is which.
 	Wrong    bool
 	Mismatch tunnel.ModuleKey
-	// Plain: the base replaces no module in one step. Nothing failed yet.
+	// Plain: the base replaces no module in one step, so what is there is uninstalled
+	// before the next install of this URL.
 	Plain bool
 }
 
-// Input is all that is known of one base's modules.
-type Input struct {
-	Now  time.Time
-	Base tunnel.BaseID
-	// IP is the base's address, for podIP and hostIP.
-	IP string
+// Seen is what the base itself reported, as far as it reached this process. It is
+// empty when this process takes the base over, and again when the base restarts.
+type Seen struct {
+	// Modules is the last module list. A key stands in it at most once.
+	Modules []tunnel.Module
+	// Listed is when Modules was asked for, or received where the tunnel cannot
+	// tell. Whatever was sent before it shows in Modules. Zero means that there is
+	// no list yet; then Modules is empty and nothing is concluded from it.
+	Listed time.Time
+	// Partial: Modules proves presence, never absence.
+	Partial bool
+	// Features is what the base understands; zero until it is known.
+	Features tunnel.Features
 	// Started is when the base's process started, by our clock; zero if unknown.
 	Started time.Time
+}
+
+// Memory is what is remembered of a base from one plan to the next. Modules takes
+// it in its Input and gives it back whole in its Output: that replaces what was
+// before. In between, the caller only records what it sends and what is answered.
+type Memory struct {
+	// Attempts has, by module name, the command that was sent and has not ended
+	// yet; at most one for a name.
+	Attempts map[string]Attempt
+	// Failures has what failed last, by module. One is dropped when what it tells
+	// of succeeds; nothing is sent again before its NotBefore.
+	Failures map[tunnel.ModuleKey]Failure
+	// Installed has what this controller brought to this base, or found there when
+	// a pod asked for it, and has not seen gone since. Every value is true.
+	Installed map[tunnel.ModuleKey]bool
+	// Unmanaged has since when a listed module has had no pod. It has no key of a
+	// module that a pod asks for.
+	Unmanaged map[tunnel.ModuleKey]time.Time
+}
+
+// Input is all that is known of one base's modules. It is not changed.
+type Input struct {
+	Now    time.Time
+	BaseID tunnel.BaseID
+	// IP is the base's address, for podIP and hostIP.
+	IP string
 
 	// Live: the base was heard lately and our own link is up. Otherwise no
 	// command is planned, and statuses stay.
@@ -128,54 +156,24 @@ type Input struct {
 	// Conflict explains that two live bases share the identity; no command is
 	// planned then.
 	Conflict string
-	Features tunnel.Features
 
 	// Since is when this process began to serve the base. Who served it before may
 	// have sent commands then that nobody here knows of. LinkSince is when our own
 	// link came up: what was sent before it may be lost.
 	Since, LinkSince time.Time
 
-	// List is the last module list, Listed when it was asked for (or received,
-	// where the tunnel cannot tell); zero Listed means never, since this
-	// process adopted the base or the base restarted.
-	List   []tunnel.Module
-	Listed time.Time
-	// Inert: the list proves presence, never absence.
-	Inert bool
-
-	Pods []Pod
-	// Attempts by module name; Failures by what was asked.
-	Attempts map[string]Attempt
-	Failures map[tunnel.ModuleKey]Failure
-	// Installed has what this controller brought to this base, or found there when
-	// a pod asked for it, and has not seen gone since.
-	Installed map[tunnel.ModuleKey]bool
-	// Unwanted has since when a listed module has had no pod.
-	Unwanted map[tunnel.ModuleKey]time.Time
-
+	Seen   Seen
+	Memory Memory
+	// Pods are the pods bound to the base, in any order, each UID once.
+	Pods   []Pod
 	Config Config
-}
-
-// Config are the planner's settings; the zero value of each means its default.
-type Config struct {
-	Policy Policy // default PolicyReport
-	// Grace is how long a module that lost its pod without a graceful deletion
-	// stays before it is uninstalled. Default 10 s.
-	Grace time.Duration
-	// AnswerTimeout is how long an unanswered command is believed to be under
-	// way; then the list decides. Default 60 s.
-	AnswerTimeout time.Duration
-	// BackOffFirst doubles with each failure up to BackOffMax. Default 10 s, 5 min.
-	BackOffFirst, BackOffMax time.Duration
-	// MaxContainers refuses pods with more. Default 64.
-	MaxContainers int
 }
 
 // PodStatus is what one pod should show.
 type PodStatus struct {
 	Pod    Pod
 	Status corev1.PodStatus
-	// Finished: every module of a leaving pod is gone, so the pod may be deleted
+	// Finished: every module of a terminating pod is gone, so the pod may be deleted
 	// from the API.
 	Finished bool
 }
@@ -205,15 +203,11 @@ type Output struct {
 	// Ask: the module list is needed now (after an answer, a lost answer, or
 	// because it was never read).
 	Ask bool
-	// Failures, Installed and Unwanted are to be remembered as they are here.
-	// Attempts that are settled are absent from Attempts.
-	Attempts  map[string]Attempt
-	Failures  map[tunnel.ModuleKey]Failure
-	Installed map[tunnel.ModuleKey]bool
-	Unwanted  map[tunnel.ModuleKey]time.Time
-	// Strangers are listed modules that no pod asked for, this controller did not
+	// Memory is to be remembered as it is here. Attempts that have ended are absent.
+	Memory Memory
+	// Unmanaged are listed modules that no pod asked for, this controller did not
 	// install, and the policy leaves alone.
-	Strangers []tunnel.ModuleKey
+	Unmanaged []tunnel.ModuleKey
 	Events    []Event
 	// Next is when to plan again if nothing happens; zero means no need.
 	Next time.Time

@@ -19,11 +19,11 @@ type sim struct {
 	in  Input
 	now time.Time
 	// true state of the base
-	modules []tunnel.Module
-	pods    []*corev1.Pod
-	gone    map[types.UID]bool // deleted by force
-	pending map[string]bool    // on their way, by name
-	jars    map[string]jarOf   // by URL
+	modules  []tunnel.Module
+	pods     []*corev1.Pod
+	gone     map[types.UID]bool // deleted by force
+	unsynced map[string]bool    // not yet synced, by name
+	jars     map[string]jarOf   // by URL
 	// what happened
 	log                  []string
 	installs, uninstalls map[tunnel.ModuleKey]int
@@ -41,7 +41,7 @@ type jarOf struct {
 
 func newSim(features tunnel.Features) *sim {
 	return &sim{
-		now: noon, in: Input{Base: tunnel.BaseID{Env: "dev", Identity: "b"}, IP: "192.0.2.9", Live: true, Features: features},
+		now: noon, in: Input{BaseID: tunnel.BaseID{Env: "dev", Identity: "b"}, IP: "192.0.2.9", Live: true, Seen: Seen{Features: features}},
 		gone: map[types.UID]bool{}, jars: map[string]jarOf{},
 		installs: map[tunnel.ModuleKey]int{}, uninstalls: map[tunnel.ModuleKey]int{},
 	}
@@ -87,16 +87,16 @@ func (s *sim) round() Output {
 	s.in.Now = s.now
 	s.in.Pods = nil
 	for _, p := range s.pods {
-		s.in.Pods = append(s.in.Pods, Pod{Pod: p, Gone: s.gone[p.UID], Pending: s.pending[p.Name]})
+		s.in.Pods = append(s.in.Pods, Pod{Pod: p, Gone: s.gone[p.UID], Unsynced: s.unsynced[p.Name]})
 	}
 	out := Modules(s.in)
-	s.in.Attempts, s.in.Failures, s.in.Installed, s.in.Unwanted = out.Attempts, out.Failures, out.Installed, out.Unwanted
+	s.in.Memory = out.Memory
 	s.keep(out)
 	for _, c := range out.Commands {
 		s.send(c)
 	}
 	s.now = s.now.Add(time.Second)
-	s.in.List, s.in.Listed = slices.Clone(s.modules), s.now
+	s.in.Seen.Modules, s.in.Seen.Listed = slices.Clone(s.modules), s.now
 	return out
 }
 
@@ -118,15 +118,15 @@ func (s *sim) keep(out Output) {
 
 func (s *sim) send(c Planned) {
 	s.log = append(s.log, fmt.Sprintf("%s %s%s", c.Verb, c.Module, map[bool]string{true: " replacing"}[c.Replace]))
-	if a, ok := s.in.Attempts[c.Module.Name]; ok && a.Answer == nil {
+	if a, ok := s.in.Memory.Attempts[c.Module.Name]; ok && a.Answer == nil {
 		s.overlaps++
 	}
 	var before []tunnel.ModuleKey
-	for _, m := range s.in.List {
+	for _, m := range s.in.Seen.Modules {
 		before = append(before, m.ModuleKey)
 	}
 	a := Attempt{Command: c.Command, Pod: c.Pod, Sent: s.now, Before: before}
-	s.in.Installed = withKey(s.in.Installed, c)
+	s.in.Memory.Installed = withKey(s.in.Memory.Installed, c)
 	if !s.loseCommands {
 		answer := s.obey(c.Command)
 		if !s.loseAnswers {
@@ -134,7 +134,7 @@ func (s *sim) send(c Planned) {
 			a.Answer, a.Answered = &answer, s.now
 		}
 	}
-	s.in.Attempts[c.Module.Name] = a
+	s.in.Memory.Attempts[c.Module.Name] = a
 }
 
 func withKey(installed map[tunnel.ModuleKey]bool, c Planned) map[tunnel.ModuleKey]bool {

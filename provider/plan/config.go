@@ -1,0 +1,107 @@
+package plan
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Policy says what to do with a module that no pod asks for and that this
+// controller did not install. What it did install is uninstalled either way.
+type Policy string
+
+// The policies.
+const (
+	PolicyReport    Policy = "report"
+	PolicyUninstall Policy = "uninstall"
+)
+
+// Config are the planner's settings; the zero value of each means its default.
+type Config struct {
+	Policy Policy // default PolicyReport
+	// UnmanagedGrace is how long a module that lost its pod without a graceful deletion
+	// stays before it is uninstalled. Default 10 s.
+	UnmanagedGrace time.Duration
+	// CommandTimeout is how long an unanswered command counts as under way;
+	// then the list decides. Default 60 s.
+	CommandTimeout time.Duration
+	// BackOffBase doubles with each failure up to BackOffMax. Default 10 s, 5 min.
+	BackOffBase, BackOffMax time.Duration
+	// MaxContainers refuses pods with more. Default 64.
+	MaxContainers int
+}
+
+// Complete gives a copy with the defaults filled in.
+func (c Config) Complete() Config {
+	c.Policy = cmp.Or(c.Policy, PolicyReport)
+	c.UnmanagedGrace = cmp.Or(c.UnmanagedGrace, 10*time.Second)
+	c.CommandTimeout = cmp.Or(c.CommandTimeout, time.Minute)
+	c.BackOffBase = cmp.Or(c.BackOffBase, 10*time.Second)
+	c.BackOffMax = cmp.Or(c.BackOffMax, 5*time.Minute)
+	c.MaxContainers = cmp.Or(c.MaxContainers, 64)
+	return c
+}
+
+// Validate reports every fault of a completed configuration at once.
+func (c Config) Validate() error {
+	var f faults
+	switch c.Policy {
+	case PolicyReport, PolicyUninstall:
+	default:
+		f.add("Policy must be %s or %s, is %q", PolicyReport, PolicyUninstall, c.Policy)
+	}
+	f.positive("UnmanagedGrace", int64(c.UnmanagedGrace))
+	f.positive("CommandTimeout", int64(c.CommandTimeout))
+	f.positive("BackOffBase", int64(c.BackOffBase))
+	f.positive("BackOffMax", int64(c.BackOffMax))
+	f.positive("MaxContainers", int64(c.MaxContainers))
+	return errors.Join(f...)
+}
+
+// NodeConfig are the settings of the Nodes that bases become. The zero value of
+// each field means its default.
+type NodeConfig struct {
+	// DefaultMetaspace, in bytes, is the memory capacity of a Node whose base has
+	// no metaspace limit or does not tell it. Default 1 GiB.
+	DefaultMetaspace int64
+	// Pods is the pod capacity of a Node. Default 110.
+	Pods int64
+	// CPUs is the cpu capacity of a Node whose base does not tell its processors.
+	// Default 8.
+	CPUs int64
+	// Version is shown as the Node's kubelet version. Default "dev".
+	Version string
+}
+
+// Complete gives a copy with the defaults filled in.
+func (c NodeConfig) Complete() NodeConfig {
+	c.DefaultMetaspace = cmp.Or(c.DefaultMetaspace, 1<<30)
+	c.Pods = cmp.Or(c.Pods, 110)
+	c.CPUs = cmp.Or(c.CPUs, 8)
+	c.Version = cmp.Or(c.Version, "dev")
+	return c
+}
+
+// Validate reports every fault of a completed configuration at once.
+func (c NodeConfig) Validate() error {
+	var f faults
+	f.positive("DefaultMetaspace", c.DefaultMetaspace)
+	f.positive("Pods", c.Pods)
+	f.positive("CPUs", c.CPUs)
+	if c.Version == "" {
+		f.add("Version must not be empty")
+	}
+	return errors.Join(f...)
+}
+
+// faults are all that is wrong with a configuration.
+type faults []error
+
+func (f *faults) add(format string, args ...any) { *f = append(*f, fmt.Errorf(format, args...)) }
+
+func (f *faults) positive(name string, n int64) {
+	if n <= 0 {
+		f.add("%s must be positive, is %d", name, n)
+	}
+}

@@ -1,0 +1,75 @@
+package plan
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestConfigComplete(t *testing.T) {
+	want := Config{
+		Policy: PolicyReport, UnmanagedGrace: 10 * time.Second, CommandTimeout: time.Minute,
+		BackOffBase: 10 * time.Second, BackOffMax: 5 * time.Minute, MaxContainers: 64,
+	}
+	if d := cmp.Diff(want, Config{}.Complete()); d != "" {
+		t.Errorf("defaults (-want +got):\n%s", d)
+	}
+	set := Config{
+		Policy: PolicyUninstall, UnmanagedGrace: time.Second, CommandTimeout: 2 * time.Second,
+		BackOffBase: 3 * time.Second, BackOffMax: 4 * time.Second, MaxContainers: 5,
+	}
+	if d := cmp.Diff(set, set.Complete()); d != "" {
+		t.Errorf("what was set is changed (-want +got):\n%s", d)
+	}
+}
+
+func TestNodeConfigComplete(t *testing.T) {
+	want := NodeConfig{DefaultMetaspace: 1 << 30, Pods: 110, CPUs: 8, Version: "dev"}
+	if d := cmp.Diff(want, NodeConfig{}.Complete()); d != "" {
+		t.Errorf("defaults (-want +got):\n%s", d)
+	}
+	set := NodeConfig{DefaultMetaspace: 1, Pods: 2, CPUs: 3, Version: "v4"}
+	if d := cmp.Diff(set, set.Complete()); d != "" {
+		t.Errorf("what was set is changed (-want +got):\n%s", d)
+	}
+}
+
+// All faults are told at once, and the defaults have none.
+func TestConfigsValidate(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		cfg  interface{ Validate() error }
+		want []string // a word of each fault
+	}{
+		{"defaults", Config{}.Complete(), nil},
+		{"defaults of a Node", NodeConfig{}.Complete(), nil},
+		{"not completed", Config{}, []string{"Policy", "UnmanagedGrace", "CommandTimeout", "BackOffBase", "BackOffMax", "MaxContainers"}},
+		{"a Node's, not completed", NodeConfig{}, []string{"DefaultMetaspace", "Pods", "CPUs", "Version"}},
+		{"a policy nobody knows", Config{Policy: "burn"}.Complete(), []string{"burn"}},
+		{"negative", Config{BackOffMax: -1, MaxContainers: -64}.Complete(), []string{"BackOffMax", "-64"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := c.cfg.Validate()
+			if len(c.want) == 0 {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if err == nil {
+				t.Fatal("no fault is told")
+			}
+			faults := strings.Split(err.Error(), "\n")
+			if len(faults) != len(c.want) {
+				t.Fatalf("faults %q, want %d", faults, len(c.want))
+			}
+			for i, word := range c.want {
+				if !strings.Contains(faults[i], word) {
+					t.Errorf("fault %q does not tell of %s", faults[i], word)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,150 @@
+package plan
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"module-controller/tunnel"
+)
+
+// interest is what the pods have to do with a module version. The order counts: one
+// live pod outweighs any number of terminating ones.
+type interest int
+
+const (
+	unrequested interest = iota
+	released             // terminating pods asked for it, and no live one does
+	requested            // a live pod asks for it
+)
+
+// demand is what the pods of a base ask for.
+type demand struct {
+	// pods are all of them, the oldest first.
+	pods []Pod
+	// names has every module name that a pod asks for, and those that the planner
+	// asks about.
+	names     map[string]*name
+	interests map[tunnel.ModuleKey]interest
+	// releasedBy is the youngest terminating pod that asked for a module.
+	releasedBy map[tunnel.ModuleKey]types.UID
+	// sources is where a module was installed from, as the youngest pod tells that
+	// has run it.
+	sources map[tunnel.ModuleKey]string
+	// unfit is why a pod's modules cannot be installed.
+	unfit map[types.UID]waiting
+}
+
+// name is one module name on the base: the pods that want it, and what is done about it.
+type name struct {
+	name string
+	// wants are the containers of live pods that want it, the oldest first.
+	wants []*want
+	// chosen is the one of them that is to serve; nil where there is none.
+	chosen *want
+	work   work
+}
+
+// work is what keeps a further command for a name back. The order counts: it only
+// rises in a run, and from busy on the list is no proof of what will be there.
+type work int
+
+const (
+	idle      work = iota
+	commanded      // a command was planned in this run
+	busy           // a command is under way, or its effect is not known yet
+	unsynced       // a pod that may want it is not yet synced: which is to serve is not known
+)
+
+// raise notes work; one that is further stays.
+func (n *name) raise(w work) { n.work = max(n.work, w) }
+
+// newDemand reads the pods. Of pods with more than maxContainers nothing is installed.
+func newDemand(pods []Pod, maxContainers int) *demand {
+	d := &demand{
+		pods: slices.Clone(pods), names: map[string]*name{}, interests: map[tunnel.ModuleKey]interest{},
+		releasedBy: map[tunnel.ModuleKey]types.UID{}, sources: map[tunnel.ModuleKey]string{}, unfit: map[types.UID]waiting{},
+	}
+	slices.SortStableFunc(d.pods, func(a, b Pod) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
+	})
+	for _, pod := range d.pods {
+		d.read(pod, maxContainers)
+	}
+	for _, n := range d.names {
+		n.choose()
+	}
+	return d
+}
+
+// of is what the pods have to do with a module.
+func (d *demand) of(key tunnel.ModuleKey) interest { return d.interests[key] }
+
+// name gives a module name, also one that no pod asks for.
+func (d *demand) name(n string) *name {
+	if d.names[n] == nil {
+		d.names[n] = &name{name: n}
+	}
+	return d.names[n]
+}
+
+func (d *demand) sorted() []*name {
+	return slices.SortedFunc(maps.Values(d.names), func(a, b *name) int { return cmp.Compare(a.name, b.name) })
+}
+
+func (d *demand) read(pod Pod, maxContainers int) {
+	for _, key := range Wanted(pod.Pod) {
+		if from := installedFrom(pod.Pod, key.Name); from != "" {
+			d.sources[key] = from
+		}
+	}
+	switch {
+	case pod.Terminating():
+		for _, key := range Wanted(pod.Pod) {
+			d.name(key.Name)
+			d.interests[key] = max(d.interests[key], released)
+			d.releasedBy[key] = pod.UID
+		}
+	case terminal(pod): // its modules are somebody else's, or nobody's
+	default:
+		d.readLive(pod, maxContainers)
+	}
+}
+
+func terminal(pod Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+func (d *demand) readLive(pod Pod, maxContainers int) {
+	for _, key := range Wanted(pod.Pod) {
+		d.interests[key] = requested // even where it is not installed for this pod: it may run already
+	}
+	if pod.Unsynced {
+		for _, c := range pod.Spec.Containers {
+			d.name(c.Name).raise(unsynced)
+		}
+		return
+	}
+	if why := unfit(pod, maxContainers); why != (waiting{}) {
+		d.unfit[pod.UID] = why
+		return
+	}
+	for _, c := range pod.Spec.Containers {
+		n := d.name(c.Name)
+		n.wants = append(n.wants, wantOf(pod, c))
+	}
+}
+
+// unfit says why a pod's modules cannot be installed; zero where they can.
+func unfit(pod Pod, maxContainers int) waiting {
+	if pod.Unresolved != "" {
+		return waiting{ReasonConfigError, clip(pod.Unresolved)}
+	}
+	if why := check(pod.Pod, maxContainers); why != "" {
+		return waiting{ReasonInvalid, clip(why)}
+	}
+	return waiting{}
+}

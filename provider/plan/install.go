@@ -1,0 +1,180 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+
+	"module-controller/tunnel"
+)
+
+// installer plans the next command for each module name, if one is due.
+type installer struct{ *planner }
+
+func (i installer) installAll() {
+	for _, n := range i.demand.sorted() {
+		if n.work == idle {
+			i.next(n)
+		}
+	}
+}
+
+// next plans the next command for a name. What terminating pods leave goes first: it
+// may stand in the way.
+func (i installer) next(n *name) {
+	if i.removeReleased(n) || n.chosen == nil {
+		return
+	}
+	if i.backsOff(n.chosen) && i.list.of(n.chosen.key) != serving {
+		i.fallBack(n)
+		return
+	}
+	i.advance(n, n.chosen)
+}
+
+// removeReleased uninstalls a version that only terminating pods asked for.
+func (i installer) removeReleased(n *name) bool {
+	for _, key := range i.list.byName[n.name] {
+		switch {
+		case i.demand.of(key) != released:
+			continue
+		case i.list.of(key) == starting: // whoever served the base before asked for it; the base would be busy
+			i.out.Ask = true
+		default:
+			i.uninstall(n, key)
+		}
+		return true
+	}
+	return false
+}
+
+// backsOff says whether an install for a want must wait after a failure.
+func (i installer) backsOff(w *want) bool {
+	return i.out.tooEarly(i.failures.of(w.key, w.url).NotBefore)
+}
+
+// fallBack gives the newest superseded pod its module back where nothing of the
+// name serves, while the chosen one backs off.
+func (i installer) fallBack(n *name) {
+	if i.list.serves(n.name) {
+		return
+	}
+	tried := map[tunnel.ModuleKey]bool{n.chosen.key: true} // it has all duplicates too
+	for _, w := range slices.Backward(n.wants) {
+		if tried[w.key] {
+			continue
+		}
+		tried[w.key] = true // an older one of the same version must not take turns with it
+		if !i.backsOff(w) {
+			i.out.event(w.pod.UID, false, "ModuleRestored", "restored "+w.key.String()+": "+n.chosen.key.String()+" failed to replace it")
+			i.advance(n, w)
+			return
+		}
+	}
+}
+
+// advance plans the next step towards a want's module serving, by what the base has of
+// it. A want that backs off comes here only while its module serves.
+func (i installer) advance(n *name, w *want) {
+	is := i.list.of(w.key)
+	if is.started() && !i.current(w) {
+		i.renew(n, w)
+		return
+	}
+	switch is {
+	case unlisted, starting: // a command now would be refused, or do it twice
+		i.out.Ask = true
+	case absent:
+		i.install(n, w, w.atOnce() && len(i.list.byName[n.name]) > 0)
+	case serving:
+		i.failures.serves(w.key)
+	case deactivated:
+		i.activate(n, w)
+	case broken:
+		i.repair(n, w)
+	}
+}
+
+// current says whether the listed version was installed from the URL that is wanted
+// now, and need not be installed once more for a later revision. Where nobody knows the
+// URL, it is.
+func (i installer) current(w *want) bool {
+	switch {
+	case i.installed[w.key] == w.url:
+		return true
+	case w.fresh:
+		return false
+	}
+	switch cmp.Or(w.running, i.demand.sources[w.key]) {
+	case "", w.url:
+		return true
+	}
+	return false
+}
+
+// activate makes a version serve that is there and does not.
+func (i installer) activate(n *name, w *want) {
+	if i.in.Seen.Features.Switch && i.failures[w.key].URL != string(tunnel.SwitchModule) {
+		i.out.command(n, w.pod.UID, tunnel.Command{Verb: tunnel.SwitchModule, Module: w.key})
+		return
+	}
+	i.replace(n, w)
+}
+
+// repair installs what did not start once more. It must not take the place of another
+// version that may serve.
+func (i installer) repair(n *name, w *want) {
+	switch {
+	case i.unreplaced(w):
+		i.makeRoom(n, w)
+	case len(i.list.byName[n.name]) > 1:
+		i.uninstall(n, w.key)
+	default:
+		i.install(n, w, true)
+	}
+}
+
+// renew replaces a version that was installed from elsewhere.
+func (i installer) renew(n *name, w *want) {
+	if !i.backsOff(w) {
+		i.replace(n, w)
+	}
+}
+
+func (i installer) replace(n *name, w *want) {
+	if i.unreplaced(w) {
+		i.makeRoom(n, w)
+		return
+	}
+	i.install(n, w, true)
+}
+
+// unreplaced says whether the base has shown with this want that it replaces nothing.
+func (i installer) unreplaced(w *want) bool { return i.failures.of(w.key, w.url).Plain }
+
+// makeRoom uninstalls what stands in the way on a base that replaces nothing: the
+// other versions first, then this one.
+func (i installer) makeRoom(n *name, w *want) {
+	for _, key := range i.list.byName[n.name] {
+		if key != w.key {
+			i.uninstall(n, key)
+			return
+		}
+	}
+	i.uninstall(n, w.key)
+}
+
+func (i installer) install(n *name, w *want, replace bool) {
+	c := tunnel.Command{Verb: tunnel.InstallModule, Module: w.key, URL: w.url, Replace: replace}
+	if i.in.Seen.Features.Settings {
+		c.Args, c.Env = w.args, w.env
+	}
+	i.out.command(n, w.pod.UID, c)
+}
+
+// uninstall plans the end of a listed version, unless that failed just now.
+func (p *planner) uninstall(n *name, key tunnel.ModuleKey) {
+	if p.out.tooEarly(p.failures.of(key, string(tunnel.UninstallModule)).NotBefore) {
+		return
+	}
+	p.out.command(n, p.demand.releasedBy[key], tunnel.Command{Verb: tunnel.UninstallModule, Module: key})
+}

@@ -1,0 +1,140 @@
+package plan
+
+import (
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// reporter says what the pods show. A pod's status is made of three things, each in a
+// file of its own: why its containers wait (reasons.go), the statuses of its
+// containers (container.go), and its conditions (conditions.go).
+type reporter struct{ *planner }
+
+func (r reporter) reportAll() {
+	for _, pod := range r.demand.pods {
+		r.out.Statuses = append(r.out.Statuses, r.report(pod))
+	}
+}
+
+// report is what a pod shows: what it has shown, where nothing is to be said of it.
+func (r reporter) report(pod Pod) PodStatus {
+	s := PodStatus{Pod: pod, Status: pod.Status}
+	switch {
+	case pod.Terminating():
+		s.Finished = r.finished(pod)
+		if s.Finished && !pod.Gone {
+			s.Status = finishedStatus(pod, r.in.Now)
+		}
+	case terminal(pod), r.awaitsSync(pod), r.frozen(pod):
+	default:
+		s.Status = r.status(pod)
+	}
+	return s
+}
+
+// awaitsSync says whether a module of a live pod waits for a pod that is not yet synced.
+func (r reporter) awaitsSync(pod Pod) bool {
+	return slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool {
+		return r.demand.name(c.Name).work == unsynced
+	})
+}
+
+// frozen says whether a pod keeps what it shows because nobody knows better. Two bases of
+// one identity take from a waiting pod the reason that it waited for.
+func (r reporter) frozen(pod Pod) bool {
+	if len(pod.Status.ContainerStatuses) == 0 {
+		return false
+	}
+	switch r.standing {
+	case away, unread:
+		return true
+	case conflicted:
+		return slices.ContainsFunc(pod.Status.ContainerStatuses, runs)
+	case ready:
+	}
+	return false
+}
+
+// finished says whether all modules of a terminating pod are gone from the base, or are
+// now somebody else's.
+func (r reporter) finished(pod Pod) bool {
+	if r.standing != ready {
+		return false
+	}
+	for _, key := range Wanted(pod.Pod) {
+		if r.out.Memory.Attempts[key.Name].Module == key {
+			return false
+		}
+		if r.list.of(key) != absent && r.demand.of(key) != requested {
+			return false
+		}
+	}
+	return true
+}
+
+// status is a pod's status by what its containers show. Where nothing changed it equals
+// the one that the pod has.
+func (r reporter) status(pod Pod) corev1.PodStatus {
+	s := *pod.Status.DeepCopy()
+	s.ContainerStatuses = make([]corev1.ContainerStatus, 0, len(pod.Spec.Containers))
+	for _, c := range pod.Spec.Containers {
+		s.ContainerStatuses = append(s.ContainerStatuses, r.containerStatus(pod, c, r.observe(pod, c)))
+	}
+	s.Phase = phaseOf(s)
+	s.Reason, s.Message = "", ""
+	if s.StartTime == nil {
+		s.StartTime = &metav1.Time{Time: r.in.Now.Truncate(time.Second)}
+	}
+	if ip := r.in.IP; ip != "" {
+		s.HostIP, s.PodIP = ip, ip
+		s.HostIPs, s.PodIPs = []corev1.HostIP{{IP: ip}}, []corev1.PodIP{{IP: ip}}
+	}
+	setPodConditions(pod.Pod, &s, r.in.Now)
+	return s
+}
+
+// phaseOf is Pending until every module has run once; it never goes back.
+func phaseOf(s corev1.PodStatus) corev1.PodPhase {
+	switch s.Phase {
+	case "", corev1.PodPending:
+	case corev1.PodRunning, corev1.PodSucceeded, corev1.PodFailed, corev1.PodUnknown:
+		return s.Phase
+	}
+	for _, c := range s.ContainerStatuses {
+		if !runs(c) && c.LastTerminationState.Terminated == nil {
+			return corev1.PodPending
+		}
+	}
+	return corev1.PodRunning
+}
+
+// runs says whether a container shows that its module serves.
+func runs(c corev1.ContainerStatus) bool { return c.State.Running != nil }
+
+// finishedStatus is the last status of a pod whose modules are gone.
+func finishedStatus(pod Pod, now time.Time) corev1.PodStatus {
+	s := *pod.Status.DeepCopy()
+	at := metav1.NewTime(now.Truncate(time.Second))
+	for i := range s.ContainerStatuses {
+		finishContainer(&s.ContainerStatuses[i], at)
+	}
+	s.Phase = corev1.PodSucceeded
+	for i := range s.Conditions {
+		switch c := &s.Conditions[i]; c.Type {
+		case corev1.PodReady, corev1.ContainersReady:
+			complete(c, at)
+		default: // it stays true
+		}
+	}
+	return s
+}
+
+// complete makes a condition of readiness say that the pod has ended.
+func complete(c *corev1.PodCondition, at metav1.Time) {
+	if c.Status != corev1.ConditionFalse {
+		c.Status, c.Reason, c.LastTransitionTime = corev1.ConditionFalse, "PodCompleted", at
+	}
+}

@@ -1,0 +1,210 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"module-controller/tunnel"
+)
+
+// Pauses and deadlines of commands.
+const (
+	// busyPause is how long a base that was busy with a module is left alone.
+	busyPause = 2 * time.Second
+	// quickVerbs says how much sooner than to an install an answer to an uninstall or
+	// a switch is expected, and one to a command that may be lost with a broken link.
+	quickVerbs = 4
+)
+
+// resolver looks what became of the commands that were sent. Each either has an
+// ending, which is remembered, or stays an attempt and keeps its name busy.
+type resolver struct{ *planner }
+
+func (r resolver) resolveAll() {
+	for _, n := range r.demand.sorted() {
+		a, sent := r.in.Memory.Attempts[n.name]
+		if !sent {
+			continue
+		}
+		if r.resolve(a) {
+			delete(r.out.Memory.Attempts, n.name)
+		} else {
+			n.raise(busy)
+		}
+	}
+}
+
+// resolve remembers how a command ended; false where it has not ended, or nobody can
+// tell yet.
+func (r resolver) resolve(a Attempt) bool {
+	switch r.endingOf(a) {
+	case underWay:
+		return false
+	case unclear:
+		r.out.Ask = true
+		return false
+	case forgotten:
+	case succeeded:
+		r.succeed(a)
+	case unreplaced:
+		r.failUnreplaced(a)
+	case astray:
+		r.failAstray(a)
+	case failed:
+		r.fail(a, r.complaint(a))
+	}
+	return true
+}
+
+// endingOf says how a command ended. What an answer explains is believed only beside a
+// list that was asked for after it; what the list proves needs no answer.
+func (r resolver) endingOf(a Attempt) ending {
+	switch {
+	case a.Restarted:
+		return forgotten
+	case r.list.asOf(a.Sent) && r.list.proves(a.Command):
+		return succeeded
+	case a.Answer == nil:
+		return r.unanswered(a)
+	case a.Answer.Outcome == tunnel.Busy && r.out.tooEarly(a.Answered.Add(busyPause)):
+		return underWay
+	case !r.list.asOf(a.Answered):
+		return unclear
+	case a.Answer.Outcome == tunnel.Busy: // it was refused; what the base was busy with has ended
+		return forgotten
+	}
+	return endings(a.Command, a.Answer.Outcome)[r.list.of(a.Module)]
+}
+
+// unanswered says how a command ended that the base said nothing of: it is under way
+// until its deadline, and then a later list tells.
+func (r resolver) unanswered(a Attempt) ending {
+	deadline := r.deadline(a)
+	switch {
+	case r.out.tooEarly(deadline):
+		return underWay
+	case !r.list.asOf(deadline):
+		return unclear
+	}
+	return endings(a.Command, silence)[r.list.of(a.Module)]
+}
+
+// deadline is until when an answer to a command may come. One that was sent before our
+// link came up may be lost: it is not waited for as long as an install may take.
+func (r resolver) deadline(a Attempt) time.Time {
+	deadline := a.Sent.Add(r.patience(a.Verb))
+	if r.in.LinkSince.After(a.Sent) {
+		return earlier(deadline, r.in.LinkSince.Add(r.in.Config.CommandTimeout/quickVerbs))
+	}
+	return deadline
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// patience is how long after it was sent a command may be answered. All but installs
+// are quick to do, and harmless to ask for again.
+func (r resolver) patience(v tunnel.Verb) time.Duration {
+	if v == tunnel.InstallModule {
+		return r.in.Config.CommandTimeout
+	}
+	return r.in.Config.CommandTimeout / quickVerbs
+}
+
+// complaint is what a command that failed is said to have failed of.
+func (r resolver) complaint(a Attempt) string {
+	switch {
+	case a.Answer == nil:
+		return fmt.Sprintf("the base gave no answer within %s", r.patience(a.Verb))
+	case a.Answer.Outcome == tunnel.Done:
+		return fmt.Sprintf("the base answered success, but its list does not show it: %s", a.Module)
+	}
+	return a.Answer.Message
+}
+
+func (r resolver) succeed(a Attempt) {
+	r.failures.succeeded(a.Command)
+	switch a.Verb {
+	case tunnel.InstallModule:
+		r.out.Memory.Installed[a.Module] = true
+		r.installed[a.Module] = a.URL
+	case tunnel.UninstallModule:
+		r.out.event(a.Pod, false, "Uninstalled", a.Module.String()+" was uninstalled")
+	case tunnel.SwitchModule, tunnel.ListModules, tunnel.ReadHealth: // the list tells
+	}
+}
+
+func (r resolver) fail(a Attempt, message string) {
+	f := r.failures.again(a, r.in.Now)
+	f.Message = clip(message)
+	if f.Message == "" {
+		f.Message = "the base gave no reason"
+	}
+	f.NotBefore = r.in.Now.Add(r.in.Config.backOff(f.Count))
+	r.failures[a.Module] = f
+	reason := map[tunnel.Verb]string{
+		tunnel.InstallModule: "InstallFailed", tunnel.UninstallModule: "UninstallFailed", tunnel.SwitchModule: "SwitchFailed",
+	}[a.Verb]
+	r.out.event(a.Pod, true, reason, a.Module.String()+": "+f.Message)
+}
+
+// failUnreplaced notes a base that takes no install strategy: it says that the module
+// is there already instead of replacing it.
+func (r resolver) failUnreplaced(a Attempt) {
+	f := r.failures.again(a, r.in.Now)
+	f.Count, f.Plain, f.Message = 0, true, "the base does not replace modules: they are uninstalled first"
+	r.failures[a.Module] = f
+}
+
+// failAstray notes a jar of another name or version. What it brought is uninstalled
+// at once, unless somebody wants it.
+func (r resolver) failAstray(a Attempt) {
+	is := r.turnedOut(a)
+	if is == a.Module || is == (tunnel.ModuleKey{}) {
+		r.fail(a, r.complaint(a))
+		return
+	}
+	f := r.failures.again(a, r.in.Now)
+	f.Wrong, f.Mismatch = true, is
+	f.NotBefore = r.in.Now.Add(r.in.Config.BackOffMax)
+	f.Message = clip(fmt.Sprintf("asked for %s, but the jar at %s is %s: correct %s or the image", a.Module, redact(a.URL), is, EnvVersion))
+	r.failures[a.Module] = f
+	r.out.event(a.Pod, true, ReasonVersionMismatch, f.Message)
+	if a.Answer.Outcome == tunnel.Done {
+		r.out.Memory.Installed[is] = true
+		r.out.Memory.Unmanaged[is] = r.in.Now.Add(-r.in.Config.UnmanagedGrace)
+	}
+}
+
+// turnedOut is what a jar turned out to be: as the base said, else what is new in
+// the list and requested by nobody. It is zero where neither tells.
+func (r resolver) turnedOut(a Attempt) tunnel.ModuleKey {
+	if a.Answer.Installed != (tunnel.ModuleKey{}) {
+		return a.Answer.Installed
+	}
+	var found []tunnel.ModuleKey
+	for _, m := range r.in.Seen.Modules {
+		if r.unexplained(m.ModuleKey, a.Before) {
+			found = append(found, m.ModuleKey)
+		}
+	}
+	if len(found) > 1 {
+		found = slices.DeleteFunc(found, func(k tunnel.ModuleKey) bool { return k.Name != a.Module.Name })
+	}
+	if len(found) != 1 {
+		return tunnel.ModuleKey{}
+	}
+	return found[0]
+}
+
+// unexplained says of a listed module that nothing but a wrong jar accounts for it.
+func (r resolver) unexplained(key tunnel.ModuleKey, before []tunnel.ModuleKey) bool {
+	ours := r.in.Memory.Installed[key]
+	old := slices.Contains(before, key)
+	return r.demand.of(key) == unrequested && !ours && !old
+}
