@@ -70,7 +70,7 @@ func TestAKilledControllerGoesOnWhereItWas(t *testing.T) {
 	w.ready("new")
 	// Two readings of every list have gone by when each base was asked again.
 	w.eventually(patience, func() error {
-		n, err := w.controller.Metric("module_controller_command_seconds_count", `verb="list"`)
+		n, err := w.controller.Metric("module_controller_command_duration_seconds_count", `verb="list"`)
 		if err == nil && n < 3*bases {
 			err = fmt.Errorf("%v lists were read", n)
 		}
@@ -132,7 +132,7 @@ func TestABrokerRestartedHurtsNobody(t *testing.T) {
 			t.Errorf("not live without a broker: %v", err)
 		}
 		w.eventually(patience, func() error {
-			up, err := w.controller.Metric("module_controller_link_up")
+			up, err := w.controller.Metric("module_controller_tunnel_up")
 			if err == nil && up != 0 {
 				err = fmt.Errorf("the link is up")
 			}

@@ -117,7 +117,7 @@ func (w *world) settled() {
 	w.Helper()
 	w.eventually(patience, func() error {
 		for i, c := range w.replicas {
-			if away, err := c.Metric("module_controller_bases_away"); err != nil || away > 0 {
+			if away, err := c.Metric("module_controller_bases_misplaced"); err != nil || away > 0 {
 				return fmt.Errorf("replica %d owns %v bases that should be others' (%w)", i, away, err)
 			}
 		}
