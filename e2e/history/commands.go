@@ -11,7 +11,7 @@ import (
 // that somebody had, and none once a later epoch was seen.
 func (c *check) order(base string) {
 	highest := 0
-	for _, command := range c.Deeds[base].Commands {
+	for _, command := range c.Effects[base].Commands {
 		if command.At.Before(c.Began) {
 			continue // who was the owner then was not seen
 		}
@@ -39,11 +39,11 @@ func (c *check) order(base string) {
 	}
 }
 
-// silent checks that whoever cannot renew its membership sends nothing once its time
-// to act is over.
+// silent checks that whoever cannot renew its membership sends nothing once its renew
+// deadline has passed.
 func (c *check) silent(base string, command Command, sender string) {
 	for _, f := range c.Faults {
-		over := f.Begun.Add(act + onTheWay)
+		over := f.Begun.Add(renewDeadline + inFlight)
 		if slices.Contains(f.Silenced, sender) && command.At.After(over) && command.At.Before(f.Ended) {
 			c.bad("I1: %s got %s %s at %s from %s, which could not renew since %s (%s)",
 				base, command.Verb, command.Module, stamp(command.At), sender, stamp(f.Begun), f.Name)
@@ -80,9 +80,9 @@ func (c *check) asked(base string) {
 			}
 		}
 	}
-	deeds := c.Deeds[base]
+	effects := c.Effects[base]
 	given := map[[2]string]bool{} // verb and pod; a pod has one module
-	for _, command := range deeds.Commands {
+	for _, command := range effects.Commands {
 		_, uid, err := request(command.Request)
 		if err != nil || uid == "controller" {
 			continue
@@ -96,8 +96,8 @@ func (c *check) asked(base string) {
 			given[once] = true
 		}
 	}
-	c.counts(base, "installed", deeds.Installs, installs)
-	c.counts(base, "uninstalled", deeds.Uninstalls, uninstalls)
+	c.counts(base, "installed", effects.Installs, installs)
+	c.counts(base, "uninstalled", effects.Uninstalls, uninstalls)
 }
 
 func (c *check) counts(base, done string, is, want map[string]int) {

@@ -13,7 +13,7 @@ func (c *check) written(w Write) {
 		switch {
 		case !claim.At.After(w.At):
 			owner = claim.Holder
-		case claim.Holder == w.Writer && claim.At.Before(w.At.Add(onTheWay)):
+		case claim.Holder == w.Writer && claim.At.Before(w.At.Add(inFlight)):
 			return
 		}
 	}
@@ -27,6 +27,6 @@ func (c *check) written(w Write) {
 // back, and the next owner puts right what it changed.
 func (c *check) held(w Write) bool {
 	return slices.ContainsFunc(c.Faults, func(f Fault) bool {
-		return slices.Contains(f.Silenced, w.Writer) && !w.At.Before(f.Ended) && w.At.Before(f.Ended.Add(onTheWay))
+		return slices.Contains(f.Silenced, w.Writer) && !w.At.Before(f.Ended) && w.At.Before(f.Ended.Add(inFlight))
 	})
 }
