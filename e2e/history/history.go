@@ -1,5 +1,5 @@
 // Package history says whether what happened kept the invariants of ownership: it
-// gets who held which base, what the bases were told and did, what Nodes showed and
+// gets who held which base, what the bases were asked for and did, what Nodes showed and
 // what pods asked for, and finds what should not have been. It observes nothing
 // itself.
 //
@@ -97,7 +97,7 @@ const (
 // Report is what a history shows in numbers.
 type Report struct {
 	Faults, Claims, Commands, Writes, Pods int
-	// Takeover is the longest that a base of a killed replica had no living owner,
+	// Takeover is the longest that a base of a killed replica had no owner that was running,
 	// Kills of how many kills that was measured: those that no other fault followed
 	// too soon.
 	Takeover time.Duration
