@@ -19,8 +19,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// patience is how long a test waits for what comes in a second on an idle machine.
-const patience = time.Minute
+// timeout is how long a test waits for what comes in a second on an idle machine.
+const timeout = time.Minute
 
 // running starts a control plane that ends with the test.
 func running(t *testing.T, o Options) (*ControlPlane, kubernetes.Interface) {
@@ -47,7 +47,7 @@ func running(t *testing.T, o Options) (*ControlPlane, kubernetes.Interface) {
 // eventually waits until check is true.
 func eventually(t *testing.T, what string, check func(context.Context) (bool, error)) {
 	t.Helper()
-	if err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, patience, true, check); err != nil {
+	if err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, timeout, true, check); err != nil {
 		t.Fatalf("wait until %s: %v", what, err)
 	}
 }
@@ -184,7 +184,7 @@ func testKillAPIServer(t *testing.T, c *ControlPlane, client kubernetes.Interfac
 		t.Fatal(err)
 	}
 	if alive(before) || c.PID(APIServer) != 0 {
-		t.Fatalf("process %d of a killed API server lives", before)
+		t.Fatalf("process %d of a killed API server is still running", before)
 	}
 	if _, err := client.CoreV1().Nodes().Get(t.Context(), "played", metav1.GetOptions{}); err == nil {
 		t.Error("a killed API server answers")
@@ -215,7 +215,7 @@ func testKillEtcd(t *testing.T, c *ControlPlane, client kubernetes.Interface) {
 
 func restart(t *testing.T, c *ControlPlane, component Component) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	if err := c.Restart(ctx, component); err != nil {
 		t.Fatal(err)
@@ -266,7 +266,7 @@ func testStop(t *testing.T, c *ControlPlane) {
 	}
 	for i, pid := range pids {
 		if alive(pid) {
-			t.Errorf("%s lives on as process %d", components[i], pid)
+			t.Errorf("%s is still running as process %d", components[i], pid)
 		}
 	}
 	if _, err := os.Stat(c.dir); !os.IsNotExist(err) {

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// TestRealBase tells one story on each runtime: what a controller will meet on it.
+// TestRealBase checks one story on each runtime: what a controller will meet on it.
 func TestRealBase(t *testing.T) {
 	if err := Available(t.Context()); err != nil {
 		t.Fatal(err)
@@ -177,7 +177,7 @@ func checkRestart(ctx context.Context, t *testing.T, beats <-chan beat, b *Base)
 	}
 	wantSilent(ctx, t, b)
 	select {
-	case <-beats: // of the life that ended
+	case <-beats: // of the run that ended
 	default:
 	}
 	if err := b.Restart(ctx); err != nil {

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 20 * time.Second
+const timeout = 20 * time.Second
 
 // an echo sends back what it gets, and counts connections.
 type echo struct {
@@ -73,12 +73,12 @@ func started(t *testing.T) (*Proxy, *echo) {
 
 func dial(t *testing.T, p *Proxy) *net.TCPConn {
 	t.Helper()
-	c, err := net.DialTimeout("tcp", p.Addr(), patience)
+	c, err := net.DialTimeout("tcp", p.Addr(), timeout)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
 		t.Fatal(err)
 	}
 	return c.(*net.TCPConn)
@@ -104,7 +104,7 @@ func hears(t *testing.T, c net.Conn, words string) {
 // silent shows that nothing comes for a while.
 func silent(t *testing.T, c net.Conn) {
 	t.Helper()
-	defer c.SetReadDeadline(time.Now().Add(patience))
+	defer c.SetReadDeadline(time.Now().Add(timeout))
 	if err := c.SetReadDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestCutResetsAndRefuses(t *testing.T) {
 	if n, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("read %d bytes (%v) from a cut connection, want a reset", n, err)
 	}
-	if c, err := net.DialTimeout("tcp", p.Addr(), patience); !errors.Is(err, syscall.ECONNREFUSED) {
+	if c, err := net.DialTimeout("tcp", p.Addr(), timeout); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("connected to %v (%v), want to be refused", c, err)
 	}
 	must(t, p.Cut()) // once more changes nothing
@@ -251,7 +251,7 @@ func TestDelay(t *testing.T) {
 func TestTargetAway(t *testing.T) {
 	p, e := started(t)
 	e.close()
-	c, err := net.DialTimeout("tcp", p.Addr(), patience)
+	c, err := net.DialTimeout("tcp", p.Addr(), timeout)
 	if err == nil { // the reset may come before the dial returns
 		defer c.Close()
 		_, err = c.Read(make([]byte, 1))
@@ -301,7 +301,7 @@ func TestChangesUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				c, err := net.DialTimeout("tcp", p.Addr(), patience)
+				c, err := net.DialTimeout("tcp", p.Addr(), timeout)
 				if err != nil {
 					continue
 				}
