@@ -229,7 +229,7 @@ func (w *jvm) rollsOutVersions() {
 func (w *jvm) namesAWrongVersion() {
 	w.CreatePod("wrong", "jvm", "stock", "9.9.9", w.jars.Module("stock", "1.0.0"))
 	w.AwaitWaiting("wrong", "VersionMismatch", "9.9.9", "1.0.0")
-	w.servesOnly("stock") // what it brought is uninstalled
+	w.servesOnly("stock") // what was installed for it is uninstalled
 	w.DeletePod("wrong")
 	w.AwaitGone("wrong", 5*time.Second)
 }

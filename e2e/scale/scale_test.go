@@ -78,7 +78,7 @@ func steady(w *world.World, bases int) {
 	w.Eventually(world.Timeout, func() error { // what was installed is noted on each Node once
 		for _, n := range w.Nodes() {
 			if n.Annotations["virtual-kubelet.koupleless.io/installed-modules"] == "" {
-				return fmt.Errorf("node %s tells of no module", n.Name)
+				return fmt.Errorf("node %s names no module", n.Name)
 			}
 		}
 		return nil

@@ -18,17 +18,16 @@ import (
 )
 
 // Another controller, the duration of its Leases, and how long after its last renewal
-// they are taken: the duration and a grace of 10 s.
+// they may be claimed: the duration and a grace of 10 s.
 const (
 	foreigner       = "another-controller"
 	foreignDuration = 2 * time.Second
-	foreignPatience = foreignDuration + 10*time.Second
+	foreignTimeout = foreignDuration + 10*time.Second
 )
 
-// Bases that another controller holds are left alone for as long as that one renews
-// their Leases, and served as they are when it has fallen silent: one that it took from
-// us, and one that it had before we ever ran, whose Lease and Node have none of our
-// labels.
+// Bases that another controller holds are ignored for as long as that one renews their
+// Leases, and served as they are when it has stopped: one that it claimed from us, and one
+// that it had before we ever ran, whose Lease and Node have none of our labels.
 func TestAForeignHolderIsRespected(t *testing.T) {
 	w := cluster.New(t).WithBroker().WithFleet(2)
 	taken, had := w.NodeName("base-0001"), w.NodeName("base-0002")
@@ -49,16 +48,16 @@ func TestAForeignHolderIsRespected(t *testing.T) {
 	w.CreatePod("after", "base-0001", "orders", "1.0.0", world.Jar("orders", "1.0.0"))
 	last := heldByForeigner(w, taken, had)
 
-	if took := servedAfter(w, taken, last); took > foreignPatience+3*time.Second {
-		t.Errorf("that is later than %s", foreignPatience)
+	if took := servedAfter(w, taken, last); took > foreignTimeout+3*time.Second {
+		t.Errorf("that is later than %s", foreignTimeout)
 	}
 	if now := w.Owners()[taken]; now.Epoch <= before.Epoch+1 {
 		t.Errorf("the lease says %+v, was %+v before it was taken", now, before)
 	}
 	w.AwaitReady("after")
 	// What it cannot watch for want of labels, it reads when it may be due.
-	if took := servedAfter(w, had, last); took > 2*foreignPatience+3*time.Second {
-		t.Errorf("that is later than twice %s", foreignPatience)
+	if took := servedAfter(w, had, last); took > 2*foreignTimeout+3*time.Second {
+		t.Errorf("that is later than twice %s", foreignTimeout)
 	}
 	w.AwaitNodesReady(2)
 	w.AwaitReady("had")
@@ -120,9 +119,9 @@ func renewAsForeigner(w *world.World, name string) error {
 	return err
 }
 
-// heldByForeigner has the foreigner renew Leases for longer than it would be waited
-// for, and checks that nobody takes them and that their bases are told and asked
-// nothing. It gives when the last renewals began.
+// heldByForeigner has the foreigner renew Leases for longer than the foreign timeout, and
+// checks that nobody claims them and that their bases get no command and no question. It
+// gives when the last renewals began.
 func heldByForeigner(w *world.World, names ...string) (last time.Time) {
 	w.Helper()
 	renew := func() {
@@ -135,9 +134,9 @@ func heldByForeigner(w *world.World, names ...string) (last time.Time) {
 	tick := time.NewTicker(foreignDuration)
 	defer tick.Stop()
 	renew()
-	<-tick.C // what was under way before has come to the bases
+	<-tick.C // what was in flight has come to the bases
 	asked := w.Counts().Questions
-	for range (foreignPatience + 3*time.Second) / foreignDuration {
+	for range (foreignTimeout + 3*time.Second) / foreignDuration {
 		<-tick.C
 		renew()
 	}
@@ -148,7 +147,7 @@ func heldByForeigner(w *world.World, names ...string) (last time.Time) {
 }
 
 // servedAfter waits until a member holds a base that was foreign, and gives how long
-// after the last renewal that was: not before it had been silent for long enough.
+// after the last renewal that was: not before the foreign timeout.
 func servedAfter(w *world.World, name string, last time.Time) time.Duration {
 	w.Helper()
 	w.Eventually(world.Timeout, func() error {
@@ -160,8 +159,8 @@ func servedAfter(w *world.World, name string, last time.Time) time.Duration {
 	})
 	took := time.Since(last)
 	w.Logf("%s was taken %s after the last renewal", name, took.Round(time.Millisecond))
-	if took < foreignPatience {
-		w.Errorf("that is before %s", foreignPatience)
+	if took < foreignTimeout {
+		w.Errorf("that is before %s", foreignTimeout)
 	}
 	return took
 }

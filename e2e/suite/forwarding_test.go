@@ -10,7 +10,7 @@ import (
 	"module-controller/e2e/world"
 )
 
-// listenPort gives the port where a replica says that members find it.
+// listenPort gives the port in the address that a replica publishes to its peers.
 func listenPort(w *world.World, replica int) int {
 	w.Helper()
 	l, err := w.MemberLeases().Get(w.Context(), world.ReplicaName(replica), metav1.GetOptions{})

@@ -64,7 +64,7 @@ func withStatefulSet(w *world.World) *agent.Agent {
 	return a
 }
 
-// podSettings gives what a pod is told beside its manifest. Each process listens for
+// podSettings gives a pod's settings beside its manifest. Each process listens for
 // heartbeats elsewhere, as each pod has an address of its own, and the Service knows.
 func podSettings(w *world.World) func(*corev1.Pod) map[string]string {
 	var mu sync.Mutex
@@ -107,7 +107,7 @@ func awaitRollout(w *world.World) {
 }
 
 // killContainer kills the process of a replica, and waits until it is back in the same
-// pod, as somebody new, and has its own bases again.
+// pod, with a new incarnation, and has its own bases again.
 func killContainer(w *world.World, a *agent.Agent, replica int) {
 	w.Helper()
 	name, victim := world.ReplicaName(replica), w.Incarnation(replica)
@@ -129,8 +129,8 @@ func killContainer(w *world.World, a *agent.Agent, replica int) {
 	})
 }
 
-// checkInherited says whether a victim owns nothing any more, and its heir most of what it
-// had: single bases may be on their way to where they belong.
+// checkInherited checks that a victim owns nothing any more, and its next incarnation most
+// of what it had: single bases may be about to move to where they are assigned.
 func checkInherited(before, now map[string]world.Owner, victim, heir string) error {
 	had, has := 0, 0
 	for node, o := range now {
@@ -151,8 +151,7 @@ func checkInherited(before, now map[string]world.Owner, victim, heir string) err
 }
 
 // The StatefulSet of the manifests is scaled, rolled, disturbed and deleted by the
-// real controllers, and nothing of the modules is felt of it. Every second base speaks
-// HTTP.
+// real controllers, and no module notices. Every second base speaks HTTP.
 func TestTheStatefulSet(t *testing.T) {
 	const bases = 30
 	w := cluster.New(t).WithBroker().WithService()

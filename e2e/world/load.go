@@ -15,10 +15,11 @@ import (
 	"module-controller/e2e/history"
 )
 
-// Undisturbed has pods come and go, and gives the check that nobody noticed what
-// happened since: the history keeps the rules (no Node turned NotReady, no module was
-// installed or uninstalled again, no command came late), and no readiness of the pods
-// that stayed changed. What happens is to be noted with w.Recorder.Fault.
+// Undisturbed puts the World under load: pods come and go. The check that it gives ends
+// the load and fails the test where somebody noticed what happened meanwhile: where the
+// history breaks a rule (a Node turned NotReady, a module was installed or uninstalled
+// again, a command came late), or the readiness of the pods that stayed changed. What
+// happens is to be noted with w.Recorder.Fault.
 func (w *World) Undisturbed(bases int) (check func()) {
 	w.Helper()
 	const loaders = 4
@@ -40,7 +41,7 @@ func (w *World) Undisturbed(bases int) (check func()) {
 }
 
 // Load has pods come and go, so many at a time, until it is stopped or the test ends.
-// Complain is told of pods that do not.
+// It calls complain for each pod that does not.
 func (r *Recorder) Load(loaders, bases int, complain func(format string, args ...any)) (stop func()) {
 	var over atomic.Bool
 	var load sync.WaitGroup

@@ -24,7 +24,7 @@ func (r *Recorder) seeLease(l *coordinationv1.Lease, deleted bool) {
 	defer r.mu.Unlock()
 	base, now := r.BaseOf(l.Name), OwnerOf(*l)
 	if !strings.HasPrefix(now.Holder, harness.Namespace+"-") || r.last[base] == now {
-		return // nobody's, or somebody's who edited it by hand
+		return // nobody's, or edited by hand
 	}
 	r.last[base] = now
 	r.h.Claims = append(r.h.Claims, history.Claim{At: time.Now(), Base: base, Holder: now.Holder, Epoch: int(now.Epoch)})
@@ -77,7 +77,7 @@ func (r *Recorder) newPod(p *corev1.Pod, now time.Time) *history.Pod {
 	}
 	r.pods[p.UID] = is
 	if base, known := r.on[p.Name]; known && base != is.Base {
-		r.on[p.Name] = "" // a write of a pod of this name tells of no base
+		r.on[p.Name] = "" // a write of a pod of this name is of no certain base
 	} else {
 		r.on[p.Name] = is.Base
 	}

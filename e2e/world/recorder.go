@@ -147,7 +147,7 @@ func (r *Recorder) AwaitPod(uid types.UID, within time.Duration, is func(history
 		case <-timer.C:
 			return false
 		case <-r.Context().Done():
-			return true // nobody wants to know any more
+			return true // the test has ended
 		}
 	}
 }
@@ -212,7 +212,7 @@ func (r *Recorder) KeptRules() history.Report {
 	r.Helper()
 	violations, report := r.History().Check()
 	if report.Commands > 0 && report.Writes == 0 {
-		r.Error("the audit log tells of no write")
+		r.Error("the audit log has no write")
 	}
 	for i, v := range violations {
 		if i == 20 {
