@@ -38,9 +38,9 @@ type Chaos struct {
 // New starts three replicas with a module on each base, and proxies between all that
 // speak to each other. It returns when each base is owned by the replica that it is
 // assigned to.
-func New(t testing.TB, cluster *world.Cluster, o Options) *Chaos {
-	t.Helper()
-	w := cluster.New(t).WithBroker()
+func New(tb testing.TB, cluster *world.Cluster, o Options) *Chaos {
+	tb.Helper()
+	w := cluster.New(tb).WithBroker()
 	baseLinks := w.StartProxy(w.BrokerAddress())
 	w.StartFleet(o.Bases, "--mqtt", baseLinks.Addr())
 	w.Proxied, w.APIUnreachable, w.Binary = true, true, cmp.Or(o.Binary, w.Binary)

@@ -60,6 +60,7 @@ type beat struct {
 
 // listen serves the heartbeat endpoint. The channel has the newest heartbeat only.
 func listen(t *testing.T) (<-chan beat, string) {
+	t.Helper()
 	beats := make(chan beat, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var b beat

@@ -22,7 +22,7 @@ import (
 const (
 	foreigner       = "another-controller"
 	foreignDuration = 2 * time.Second
-	foreignTimeout = foreignDuration + 10*time.Second
+	foreignTimeout  = foreignDuration + 10*time.Second
 )
 
 // Bases that another controller holds are ignored for as long as that one renews their

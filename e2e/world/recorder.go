@@ -81,8 +81,8 @@ func (w *World) effectsBefore() map[string]harness.SimBase {
 }
 
 // handle has see called for each object that is added, changed or deleted.
-func handle[T any](t testing.TB, i cache.SharedIndexInformer, see func(obj T, deleted bool)) cache.InformerSynced {
-	t.Helper()
+func handle[T any](tb testing.TB, i cache.SharedIndexInformer, see func(obj T, deleted bool)) cache.InformerSynced {
+	tb.Helper()
 	_, err := i.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { see(obj.(T), false) },
 		UpdateFunc: func(_, now any) { see(now.(T), false) },
@@ -94,7 +94,7 @@ func handle[T any](t testing.TB, i cache.SharedIndexInformer, see func(obj T, de
 		},
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return i.HasSynced
 }

@@ -59,20 +59,20 @@ type World struct {
 }
 
 // New makes a World for a test, with nothing running in it.
-func (c *Cluster) New(t testing.TB) *World {
-	t.Helper()
+func (c *Cluster) New(tb testing.TB) *World {
+	tb.Helper()
 	raw := make([]byte, 3)
 	_, _ = rand.Read(raw)
 	env := "e" + hex.EncodeToString(raw)
-	w := &World{API: &API{TB: t, Env: env, cluster: c}, Binary: c.Bin.Controller}
-	w.Dir = filepath.Join(c.Dir, strings.ReplaceAll(t.Name(), "/", "-")+"-"+env)
+	w := &World{API: &API{TB: tb, Env: env, cluster: c}, Binary: c.Bin.Controller}
+	w.Dir = filepath.Join(c.Dir, strings.ReplaceAll(tb.Name(), "/", "-")+"-"+env)
 	w.Must(os.MkdirAll(w.Dir, 0o755))
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: env}}
-	_, err := c.Client.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{})
+	_, err := c.Client.CoreV1().Namespaces().Create(tb.Context(), namespace, metav1.CreateOptions{})
 	w.Must(err)
-	t.Cleanup(w.cleanUp)
+	tb.Cleanup(w.cleanUp)
 	w.Eventually(Timeout, func() error { // without it the API server refuses pods
-		_, err := c.Client.CoreV1().ServiceAccounts(env).Get(t.Context(), "default", metav1.GetOptions{})
+		_, err := c.Client.CoreV1().ServiceAccounts(env).Get(tb.Context(), "default", metav1.GetOptions{})
 		return err
 	})
 	return w
@@ -80,9 +80,9 @@ func (c *Cluster) New(t testing.TB) *World {
 
 // NewFleet makes a World with replicas and bases over MQTT, each base with a module that
 // is Ready.
-func (c *Cluster) NewFleet(t testing.TB, replicas, bases int) *World {
-	t.Helper()
-	return c.New(t).WithBroker().WithFleet(bases).WithStock(replicas, bases)
+func (c *Cluster) NewFleet(tb testing.TB, replicas, bases int) *World {
+	tb.Helper()
+	return c.New(tb).WithBroker().WithFleet(bases).WithStock(replicas, bases)
 }
 
 // WithStock starts replicas, and a Deployment with a pod on each base that is Ready. It
