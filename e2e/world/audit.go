@@ -1,4 +1,4 @@
-package suite
+package world
 
 import (
 	"bufio"
@@ -34,7 +34,7 @@ func newAudit(dir string) (audit, error) {
 	return a, os.WriteFile(a.policy, []byte(auditPolicy), 0o600)
 }
 
-// args are those of the API server. The log is not to be parted.
+// args are flags of the API server. The log is not to be rotated.
 func (a audit) args() []string {
 	return []string{"--audit-policy-file=" + a.policy, "--audit-log-path=" + a.log, "--audit-log-maxsize=100000"}
 }
@@ -51,8 +51,9 @@ func (a audit) size() (int64, error) {
 	return f.Size(), nil
 }
 
-// writes gives what replicas changed since the log was of a size: of Nodes, and of pods
-// in a namespace, that base says the base of.
+// writes gives what replicas changed since the log had a size in bytes: of Nodes, and of
+// pods in a namespace. base gives the identity of the base that an object is about; where
+// it gives none, the write does not count.
 func (a audit) writes(from int64, namespace string, base func(resource, name string) string) ([]history.Write, error) {
 	f, err := os.Open(a.log)
 	if err != nil {

@@ -1,6 +1,6 @@
 //go:build java
 
-package suite
+package java
 
 import (
 	"context"
@@ -14,16 +14,20 @@ import (
 	"testing"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/e2e/javabase"
+	"module-controller/e2e/world"
 )
 
-// jvm is a world whose base is a real one.
+var cluster world.Cluster
+
+func TestMain(m *testing.M) { cluster.Main(m) }
+
+// jvm is a World whose base is a real one.
 type jvm struct {
-	*world
+	*world.World
 	base *javabase.Base
 	jars javabase.Artifacts
 }
@@ -33,7 +37,7 @@ func TestJava(t *testing.T) {
 	for _, r := range []javabase.Runtime{javabase.Boot3, javabase.Boot2} {
 		t.Run(r.Koupleless, func(t *testing.T) {
 			w := newJVM(t, r)
-			w.nodesReady(1)
+			w.AwaitNodesReady(1)
 			w.rollsOutVersions()
 			w.namesAWrongVersion()
 			w.comesBackAfterKill()
@@ -45,7 +49,7 @@ func TestJava(t *testing.T) {
 // Real bases among several replicas, one of which is killed, then all are restarted:
 // no module is started again.
 func TestJavaAmongReplicas(t *testing.T) {
-	w := newWorld(t).withService().withReplicas(3, "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
+	w := cluster.New(t).WithService().WithReplicas(3, "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	runtimes := []javabase.Runtime{javabase.Boot3, javabase.Boot2}
@@ -54,55 +58,55 @@ func TestJavaAmongReplicas(t *testing.T) {
 	for i, r := range runtimes {
 		var err error
 		jars[i], err = javabase.Build(ctx, r, os.Stderr)
-		w.must(err)
+		w.Must(err)
 		identity := "jvm-" + strconv.Itoa(i)
 		bases[i], err = javabase.Start(ctx, javabase.Options{
-			Artifacts: jars[i], Identity: identity, HeartbeatEndpoint: w.endpoint(), HeartbeatPeriod: time.Second, MetaspaceLimit: 256 << 20,
+			Artifacts: jars[i], Identity: identity, HeartbeatEndpoint: w.Endpoint(), HeartbeatPeriod: time.Second, MetaspaceLimit: 256 << 20,
 		})
-		w.must(err)
-		t.Cleanup(func() { w.must(bases[i].Close()) })
-		w.eventually(patience, func() error {
-			_, err := client.CoreV1().Nodes().Get(ctx, w.nodeOf(identity), metav1.GetOptions{})
+		w.Must(err)
+		t.Cleanup(func() { w.Must(bases[i].Close()) })
+		w.Eventually(world.Timeout, func() error {
+			_, err := cluster.Client.CoreV1().Nodes().Get(ctx, w.NodeName(identity), metav1.GetOptions{})
 			return err
 		})
-		w.pod(identity, identity, "orders", "1.0.0", jars[i].Module("orders", "1.0.0"))
+		w.CreatePod(identity, identity, "orders", "1.0.0", jars[i].Module("orders", "1.0.0"))
 	}
-	w.nodesReady(len(bases))
+	w.AwaitNodesReady(len(bases))
 	for i := range bases {
-		w.ready("jvm-" + strconv.Itoa(i))
+		w.AwaitReady("jvm-" + strconv.Itoa(i))
 	}
-	w.settled()
-	stop := w.watchNodes()
-	before := []corev1.Pod{*w.ready("jvm-0"), *w.ready("jvm-1")}
+	w.AwaitPlaced()
+	stop := w.WatchNodes()
+	before := []corev1.Pod{*w.AwaitReady("jvm-0"), *w.AwaitReady("jvm-1")}
 
-	victim := w.owners()[w.nodeOf("jvm-0")].holder
-	for i := range w.replicas {
-		if w.incarnation(i) == victim {
-			w.must(w.replicas[i].Kill())
-			took := w.ownedBy(12*time.Second, len(bases), victim)
+	victim := w.Owners()[w.NodeName("jvm-0")].Holder
+	for i := range w.Replicas {
+		if w.Incarnation(i) == victim {
+			w.Must(w.Replicas[i].Kill())
+			took := w.AwaitOwned(12*time.Second, len(bases), victim)
 			t.Logf("the bases of %s were claimed %s after it was killed", victim, took.Round(time.Millisecond))
-			w.must(w.replicas[i].Start(ctx))
+			w.Must(w.Replicas[i].Start(ctx))
 		}
 	}
-	w.settled()
-	for _, c := range w.replicas {
-		w.must(c.Stop(40 * time.Second))
-		w.must(c.Start(ctx))
+	w.AwaitPlaced()
+	for _, c := range w.Replicas {
+		w.Must(c.Stop(world.StopTimeout))
+		w.Must(c.Start(ctx))
 	}
-	w.settled()
+	w.AwaitPlaced()
 	// Whoever owns them now knows them, and can do something for them.
 	for i, b := range bases {
 		identity := "jvm-" + strconv.Itoa(i)
-		w.pod(identity+"-late", identity, "hello", "1.0.0", jars[i].Module("hello", "1.0.0"))
-		w.ready(identity + "-late")
+		w.CreatePod(identity+"-late", identity, "hello", "1.0.0", jars[i].Module("hello", "1.0.0"))
+		w.AwaitReady(identity + "-late")
 		text, err := os.ReadFile(b.Log())
-		w.must(err)
+		w.Must(err)
 		if n := strings.Count(string(text), "orders 1.0.0 starts"); n != 1 {
 			t.Errorf("%s started orders %d times, want once; its log is %s", identity, n, b.Log())
 		}
-		p, err := w.get(identity)
-		w.must(err)
-		if !reflect.DeepEqual(readySince([]corev1.Pod{*p}), readySince(before[i:i+1])) {
+		p, err := w.GetPod(identity)
+		w.Must(err)
+		if !reflect.DeepEqual(world.ReadySince([]corev1.Pod{*p}), world.ReadySince(before[i:i+1])) {
 			t.Errorf("the readiness of pod %s changed", identity)
 		}
 	}
@@ -113,17 +117,17 @@ func TestJavaAmongReplicas(t *testing.T) {
 
 func newJVM(t *testing.T, r javabase.Runtime) *jvm {
 	t.Helper()
-	w := &jvm{world: newWorld(t).withHTTP()}
+	w := &jvm{World: cluster.New(t).WithHTTP()}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	var err error
 	w.jars, err = javabase.Build(ctx, r, os.Stderr)
-	w.must(err)
-	w.withController()
+	w.Must(err)
+	w.WithController()
 	w.base, err = javabase.Start(ctx, javabase.Options{
-		Artifacts: w.jars, Identity: "jvm", HeartbeatEndpoint: w.endpoint(), HeartbeatPeriod: time.Second, MetaspaceLimit: 256 << 20,
+		Artifacts: w.jars, Identity: "jvm", HeartbeatEndpoint: w.Endpoint(), HeartbeatPeriod: time.Second, MetaspaceLimit: 256 << 20,
 	})
-	w.must(err)
+	w.Must(err)
 	t.Cleanup(func() {
 		if err := w.base.Close(); err != nil {
 			t.Error(err)
@@ -146,7 +150,7 @@ func (w *jvm) activated(ctx context.Context, name string) ([]string, error) {
 
 func (w *jvm) servesOnly(name string, want ...string) {
 	w.Helper()
-	w.eventually(patience, func() error {
+	w.Eventually(world.Timeout, func() error {
 		got, err := w.activated(w.Context(), name)
 		if err == nil && !slices.Equal(got, want) {
 			err = fmt.Errorf("the base serves %s %v, want %v", name, got, want)
@@ -181,13 +185,13 @@ func (w *jvm) watchGaps(name string) (stop func() (asked, gaps int)) {
 }
 
 func (w *jvm) rollsOutVersions() {
-	w.deployment("orders", "1.0.0", w.jars.Module("orders", "1.0.0"), 1, func(d *appsv1.Deployment) { d.Spec.Strategy = surge() })
-	w.podsReady("app=orders", 1)
+	w.CreateDeployment("orders", "1.0.0", w.jars.Module("orders", "1.0.0"), 1, world.Surge)
+	w.AwaitPodsReady("app=orders", 1)
 	w.servesOnly("orders", "1.0.0")
 
 	stop := w.watchGaps("orders")
-	w.setVersion("orders", "2.0.0", w.jars.Module("orders", "2.0.0"))
-	w.eventually(patience, func() error { return w.onlyVersion("orders", "2.0.0") })
+	w.SetVersion("orders", "2.0.0", w.jars.Module("orders", "2.0.0"))
+	w.AwaitOnlyVersion("orders", "2.0.0")
 	w.servesOnly("orders", "2.0.0")
 	asked, gaps := stop()
 	w.Logf("rolling update: the list was read %d times, %d times without a serving version", asked, gaps)
@@ -196,13 +200,13 @@ func (w *jvm) rollsOutVersions() {
 	}
 
 	// A version whose main throws stops the rollout.
-	before := w.pods("app=orders")[0].UID
+	before := w.Pods("app=orders")[0].UID
 	stop = w.watchGaps("orders")
-	w.setVersion("orders", "3.0.0", w.jars.Module("orders", "3.0.0"))
-	w.eventually(patience, func() error {
-		for _, p := range w.pods("app=orders") {
-			first, _, _ := strings.Cut(waiting(p), "\n")
-			if p.UID != before && containsAny(first, "InstallFailed: ", "InstallBackOff: ") && containsAny(first, "no stock today") {
+	w.SetVersion("orders", "3.0.0", w.jars.Module("orders", "3.0.0"))
+	w.Eventually(world.Timeout, func() error {
+		for _, p := range w.Pods("app=orders") {
+			first, _, _ := strings.Cut(world.Waiting(p), "\n")
+			if p.UID != before && world.ContainsAny(first, "InstallFailed: ", "InstallBackOff: ") && world.ContainsAny(first, "no stock today") {
 				return nil
 			}
 		}
@@ -212,29 +216,29 @@ func (w *jvm) rollsOutVersions() {
 	if asked, gaps := stop(); asked == 0 || gaps > 0 {
 		w.Errorf("failed rollout: the list was read %d times, %d times without a serving version", asked, gaps)
 	}
-	for _, p := range w.pods("app=orders") {
-		if p.UID == before && !podReady(p) {
+	for _, p := range w.Pods("app=orders") {
+		if p.UID == before && !world.PodReady(p) {
 			w.Error("the old pod is not ready any more")
 		}
 	}
 	// Taken back, the rollout ends.
-	w.setVersion("orders", "2.0.0", w.jars.Module("orders", "2.0.0"))
-	w.eventually(patience, func() error { return w.onlyVersion("orders", "2.0.0") })
+	w.SetVersion("orders", "2.0.0", w.jars.Module("orders", "2.0.0"))
+	w.AwaitOnlyVersion("orders", "2.0.0")
 }
 
 func (w *jvm) namesAWrongVersion() {
-	w.pod("wrong", "jvm", "stock", "9.9.9", w.jars.Module("stock", "1.0.0"))
-	w.waits("wrong", "VersionMismatch", "9.9.9", "1.0.0")
-	w.servesOnly("stock") // what it brought is uninstalled
-	w.deletePod("wrong")
-	w.gone("wrong", 5*time.Second)
+	w.CreatePod("wrong", "jvm", "stock", "9.9.9", w.jars.Module("stock", "1.0.0"))
+	w.AwaitWaiting("wrong", "VersionMismatch", "9.9.9", "1.0.0")
+	w.servesOnly("stock") // what was installed for it is uninstalled
+	w.DeletePod("wrong")
+	w.AwaitGone("wrong", 5*time.Second)
 }
 
 func (w *jvm) comesBackAfterKill() {
-	w.must(w.base.Kill())
-	ctx, cancel := context.WithTimeout(w.Context(), patience)
+	w.Must(w.base.Kill())
+	ctx, cancel := context.WithTimeout(w.Context(), world.Timeout)
 	defer cancel()
-	w.must(w.base.Restart(ctx))
+	w.Must(w.base.Restart(ctx))
 	up := time.Now() // it answers; its first heartbeat is about now
 	w.servesOnly("orders", "2.0.0")
 	if took := time.Since(up); took > 15*time.Second {
@@ -242,13 +246,13 @@ func (w *jvm) comesBackAfterKill() {
 	} else {
 		w.Logf("module back %s after the base was", took.Round(time.Millisecond))
 	}
-	w.podsReady("app=orders", 1)
+	w.AwaitPodsReady("app=orders", 1)
 }
 
 func (w *jvm) removesAModuleWithoutSpring() {
-	w.pod("hello", "jvm", "hello", "1.0.0", w.jars.Module("hello", "1.0.0"))
-	w.ready("hello")
-	w.deletePod("hello")
-	w.gone("hello", 5*time.Second)
+	w.CreatePod("hello", "jvm", "hello", "1.0.0", w.jars.Module("hello", "1.0.0"))
+	w.AwaitReady("hello")
+	w.DeletePod("hello")
+	w.AwaitGone("hello", 5*time.Second)
 	w.servesOnly("hello")
 }

@@ -25,8 +25,8 @@ const (
 	retryAfter = time.Second
 )
 
-// A life is one pod on this Node, from the moment it was seen until it is gone.
-type life struct {
+// A podWorker runs one pod on this Node, from the moment it was seen until it is gone.
+type podWorker struct {
 	agent    *Agent
 	uid      types.UID
 	name     string
@@ -41,8 +41,8 @@ type life struct {
 	now    *process.Process // the newest
 }
 
-func newLife(a *Agent, pod *corev1.Pod) *life {
-	return &life{
+func newPodWorker(a *Agent, pod *corev1.Pod) *podWorker {
+	return &podWorker{
 		agent: a, uid: pod.UID, name: pod.Name,
 		dir:      filepath.Join(a.o.Dir, fmt.Sprintf("%s.%s", pod.Name, pod.UID)),
 		deleting: make(chan struct{}), gone: make(chan struct{}), changed: make(chan struct{}, 1),
@@ -51,21 +51,21 @@ func newLife(a *Agent, pod *corev1.Pod) *life {
 }
 
 // saw notes how the pod is now.
-func (l *life) saw(pod *corev1.Pod) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.pod = pod
+func (w *podWorker) saw(pod *corev1.Pod) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pod = pod
 	if pod.DeletionTimestamp != nil {
-		closeOnce(l.deleting)
+		closeOnce(w.deleting)
 	}
 }
 
 // lost notes that the pod is not in the API any more.
-func (l *life) lost() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	closeOnce(l.deleting)
-	closeOnce(l.gone)
+func (w *podWorker) lost() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	closeOnce(w.deleting)
+	closeOnce(w.gone)
 }
 
 // closeOnce closes a channel that only the caller may close now.
@@ -84,102 +84,102 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-func (l *life) seen() *corev1.Pod {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.pod
+func (w *podWorker) seen() *corev1.Pod {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.pod
 }
 
-func (l *life) process() *process.Process {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.now
+func (w *podWorker) process() *process.Process {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
 }
 
 // run runs the pod until it is deleted, and removes it from the API then, or until
 // ctx ends.
-func (l *life) run(ctx context.Context) {
-	l.play(ctx)
+func (w *podWorker) run(ctx context.Context) {
+	w.runProcess(ctx)
 	if ctx.Err() == nil {
-		l.remove(ctx)
+		w.remove(ctx)
 	}
 }
 
-// play runs the pod's process, again and again, until the pod is to end or ctx ends.
-func (l *life) play(ctx context.Context) {
+// runProcess runs the pod's process, again and again, until the pod is to end or ctx ends.
+func (w *podWorker) runProcess(ctx context.Context) {
 	ctx, end := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer end()
-	running.Go(func() { l.report(ctx) })
-	l.poke()
+	running.Go(func() { w.report(ctx) })
+	w.poke()
 
-	if err := unplayable(l.seen()); err != nil {
-		l.waits("CreateContainerConfigError", err)
-		l.rest(ctx, 0)
-	} else if l.prepare(ctx, &running) {
-		l.restart(ctx)
+	if err := unsupported(w.seen()); err != nil {
+		w.waits("CreateContainerConfigError", err)
+		w.rest(ctx, 0)
+	} else if w.prepare(ctx, &running) {
+		w.restart(ctx)
 	}
 }
 
 // prepare makes what the process reads before it starts, and keeps its token fresh
 // until ctx ends. It says no when the pod is to end first.
-func (l *life) prepare(ctx context.Context, running *sync.WaitGroup) bool {
+func (w *podWorker) prepare(ctx context.Context, running *sync.WaitGroup) bool {
 	for {
-		err := os.MkdirAll(l.dir, 0o755)
+		err := os.MkdirAll(w.dir, 0o755)
 		if err == nil {
-			err = l.writeKubeconfig()
+			err = w.writeKubeconfig()
 		}
 		if err == nil {
 			break
 		}
-		l.waits("CreateContainerError", err)
-		if !l.rest(ctx, retryAfter) {
+		w.waits("CreateContainerError", err)
+		if !w.rest(ctx, retryAfter) {
 			return false
 		}
 	}
 	written := make(chan struct{})
 	running.Go(func() {
-		keepToken(ctx, l.tokenFile(), l.requestToken, func() { closeOnce(written) }, func(err error) {
-			l.agent.log.Error("renew token", "pod", l.name, "error", err)
+		keepToken(ctx, w.tokenFile(), w.requestToken, func() { closeOnce(written) }, func(err error) {
+			w.agent.log.Error("renew token", "pod", w.name, "error", err)
 		})
 	})
 	select {
 	case <-written:
 		return true
-	case <-l.deleting:
+	case <-w.deleting:
 	case <-ctx.Done():
 	}
 	return false
 }
 
 // restart starts the process whenever it ended, until the pod is to end.
-func (l *life) restart(ctx context.Context) {
+func (w *podWorker) restart(ctx context.Context) {
 	pause := firstPause
-	for !isClosed(l.deleting) && ctx.Err() == nil {
+	for !isClosed(w.deleting) && ctx.Err() == nil {
 		began := time.Now()
-		p, probes, err := l.start()
+		p, probes, err := w.start()
 		if err != nil {
-			l.waits("CreateContainerError", err)
-			l.rest(ctx, retryAfter)
+			w.waits("CreateContainerError", err)
+			w.rest(ctx, retryAfter)
 			continue
 		}
-		l.serve(ctx, p, probes)
+		w.serve(ctx, p, probes)
 		if ctx.Err() != nil {
 			return
 		}
 		if time.Since(began) > calmAfter {
 			pause = firstPause
 		}
-		l.terminated(p.Err(), pause)
-		l.rest(ctx, pause)
+		w.terminated(p.Err(), pause)
+		w.rest(ctx, pause)
 		pause = min(max(2*pause, secondPause), longestPause)
 	}
 }
 
 // rest waits for a time, or without end if that is 0. It says no when the pod is to
 // end or ctx ended first.
-func (l *life) rest(ctx context.Context, d time.Duration) bool {
+func (w *podWorker) rest(ctx context.Context, d time.Duration) bool {
 	var over <-chan time.Time
 	if d > 0 {
 		timer := time.NewTimer(d)
@@ -189,7 +189,7 @@ func (l *life) rest(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-over:
 		return true
-	case <-l.deleting:
+	case <-w.deleting:
 	case <-ctx.Done():
 	}
 	return false
