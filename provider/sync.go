@@ -113,7 +113,9 @@ func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Acti
 	p.history.remember(o.id, do.Remember)
 	err := p.writeNode(ctx, o, do)
 	p.writePods(ctx, o, do.Write)
-	do.Next = earlier(do.Next, p.tunnels.ask(ctx, o.entry, do.Talk.Ask))
+	if again := p.tunnels.ask(ctx, o.entry, do.Talk.Ask); !again.IsZero() {
+		p.queue.AddAfter(o.id, time.Until(again))
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -170,14 +172,3 @@ func (p *Provider) end(ctx context.Context, o observation, do lifecycle.Actions)
 
 // sendPause is how soon a base is looked at again whose command did not leave.
 const sendPause = time.Second
-
-// earlier gives the earlier of two times that are not zero.
-func earlier(a, b time.Time) time.Time {
-	switch {
-	case a.IsZero():
-		return b
-	case b.IsZero(), a.Before(b):
-		return a
-	}
-	return b
-}
