@@ -145,3 +145,100 @@ func TestWhatIsSentIsAnAttempt(t *testing.T) {
 		t.Errorf("attempts (-want +got):\n%s", diff)
 	}
 }
+
+// The tunnel is told where the base is when that changed, and only then.
+func TestWhenTheTunnelIsTold(t *testing.T) {
+	beat := func(change func(*tunnel.Heartbeat)) *tunnel.Heartbeat {
+		h := beatOf(at(2 * time.Second))
+		change(&h)
+		return &h
+	}
+	for _, c := range []struct {
+		name  string
+		heard *tunnel.Heartbeat
+		tell  bool
+	}{
+		{"nothing is heard", nil, false},
+		{"the same", beat(func(*tunnel.Heartbeat) {}), false},
+		{"another version", beat(func(h *tunnel.Heartbeat) { h.Version = "2" }), false},
+		{"another address", beat(func(h *tunnel.Heartbeat) { h.IP = "192.0.2.2" }), true},
+		{"another port", beat(func(h *tunnel.Heartbeat) { h.Port = 1238 }), true},
+		{"restarted", beat(func(h *tunnel.Heartbeat) { h.Restarted = true }), true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := told(t, served)
+			if c.heard != nil {
+				s.mailbox.Heartbeat(*c.heard)
+			}
+			got := s.turnAt(2 * time.Second).Talk
+			if !c.tell {
+				c.heard = nil
+			}
+			if diff := cmp.Diff(c.heard, got.Follow); diff != "" || got.Unfollow != "" {
+				t.Errorf("unfollowed over %q, followed (-want +got):\n%s", got.Unfollow, diff)
+			}
+			if again := s.turnAt(3 * time.Second).Talk; again.Follow != nil {
+				t.Errorf("it is told again: %+v", again.Follow)
+			}
+		})
+	}
+}
+
+// A base stays with its tunnel while that hears it. What it says of itself over another is
+// believed, but for how it is reached.
+func TestWhichTunnelABaseIsFollowedThrough(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		after time.Duration
+		told  []string
+		moves bool
+	}{
+		{"its own heard it", 41200*time.Millisecond - 1, nil, false},
+		{"its own has not heard it for long", 41200 * time.Millisecond, nil, true},
+		{"its own is down", 5 * time.Second, []string{"5s link down"}, true},
+		{"its own was down, and is back", 5 * time.Second, []string{"4s link down", "5s link up"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := told(t, []string{"0s link up tunnel=http"}, served, []string{"1.2s features switch", "1.2s turn"}, c.told)
+			h := beatOf(at(c.after))
+			h.Tunnel, h.Port, h.Version, h.IP = "http", 1238, "2", "192.0.2.2"
+			s.mailbox.Heartbeat(h)
+			talk := s.turnAt(c.after).Talk
+			want := Talk{Unfollow: "mqtt", Follow: &h}
+			if !c.moves {
+				own := h
+				own.Tunnel, own.Port, own.Received = "mqtt", 0, at(time.Second)
+				want = Talk{Follow: &own}
+			}
+			if diff := cmp.Diff(want, Talk{Unfollow: talk.Unfollow, Follow: talk.Follow}); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if s.base.Tunnel() != want.Follow.Tunnel || s.base.about.heartbeat.Version != "2" {
+				t.Errorf("it is version %s, over %s", s.base.about.heartbeat.Version, s.base.Tunnel())
+			}
+			if forgotten := !s.base.seen.Features.Switch; forgotten != c.moves {
+				t.Errorf("what it understands over %s is forgotten: %v", s.base.Tunnel(), forgotten)
+			}
+			anew := []tunnel.Verb{tunnel.ListModules, tunnel.ReadHealth}
+			if c.moves && !slices.Equal(talk.Ask, anew) {
+				t.Errorf("over the new tunnel it is asked %v", talk.Ask)
+			}
+		})
+	}
+}
+
+// Over a link that is down nothing is asked, and nobody looks for that again.
+func TestNothingIsAskedOverALinkThatIsDown(t *testing.T) {
+	s := told(t, served)
+	do := s.turnAt(20*time.Second, "link down")
+	if len(do.Talk.Ask) > 0 || do.Next.Before(at(time.Minute)) {
+		t.Errorf("asked %v, looked at again after %s", do.Talk.Ask, do.Next.Sub(at(20*time.Second)))
+	}
+	if s.base.talk.listAsked.Equal(at(20 * time.Second)) {
+		t.Error("it counts as asked")
+	}
+	do = s.turnAt(21*time.Second, "link up")
+	if diff := cmp.Diff([]tunnel.Verb{tunnel.ListModules}, do.Talk.Ask); diff != "" {
+		t.Errorf("when it is up again (-want +got):\n%s", diff)
+	}
+}
