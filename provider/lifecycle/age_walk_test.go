@@ -36,7 +36,7 @@ func randomAge(r *rand.Rand) AgeInput {
 	return in
 }
 
-const ages = 200_000
+const ages = 50_000
 
 // What holds of each age by itself.
 func TestWhateverIsKnownAnAgeIsWhole(t *testing.T) {
