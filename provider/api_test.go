@@ -26,6 +26,7 @@ type api struct {
 	version int
 	fails   map[string]error  // by verb and resource: "patch nodes"
 	hooks   map[string]func() // run once, before the request
+	pods    []corev1.Pod      // what the lists of a Node's pods have; nil for the truth
 }
 
 func newAPI(objects ...runtime.Object) *api {
@@ -72,6 +73,13 @@ func (a *api) before(request string, do func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.hooks[request] = do
+}
+
+// liesAboutPods has the lists of a Node's pods show these: the cache is behind them.
+func (a *api) liesAboutPods(pods ...corev1.Pod) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pods = pods
 }
 
 func (a *api) handle(action clienttesting.Action) (bool, runtime.Object, error) {
@@ -158,11 +166,15 @@ func (a *api) list(is clienttesting.ListActionImpl) (bool, runtime.Object, error
 		return true, nil, err
 	}
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	list.SetResourceVersion(strconv.Itoa(a.version))
-	a.mu.Unlock()
 	pods, ok := obj.(*corev1.PodList)
 	node, only := is.ListRestrictions.Fields.RequiresExactMatch("spec.nodeName")
-	if ok && only {
+	switch {
+	case !ok, !only:
+	case a.pods != nil:
+		pods.Items = a.pods
+	default:
 		var there []corev1.Pod
 		for _, pod := range pods.Items {
 			if pod.Spec.NodeName == node {
