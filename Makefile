@@ -31,7 +31,7 @@ e2e: control-plane ## the product on a real control plane, with simulated bases
 
 e2e-java: control-plane ## the product with real JVM bases; needs a JDK 17 and Maven
 	@echo "== end-to-end tests on real JVMs (Maven fetches about 200 MB the first time)"
-	cd e2e && $(GO) test -tags java -timeout 30m ./javabase ./suite -run "TestJava|TestRealBase"
+	cd e2e && $(GO) test -tags java -timeout 30m ./javabase ./java
 
 control-plane: ## build etcd and Kubernetes once, about 10 minutes; cached after that
 	@cd e2e && $(GO) run ./cmd/controlplane
@@ -64,13 +64,13 @@ mutants: ## take one guard after the other out, and see the simulation notice
 	  echo "$$m: noticed in schedule $$n"; done
 
 scale: control-plane ## measure cold start, pods, steady state, failover and claims; prints a report
-	cd e2e && $(GO) test -tags scale -v -timeout 90m -run TestScale ./suite
+	cd e2e && $(GO) test -tags scale -v -timeout 90m ./scale
 
 chaos: control-plane ## faults for CHAOS_FOR (10m), in the order of CHAOS_SEED, under a load of installs
-	cd e2e && $(GO) test -tags chaos -v -timeout 24h -run TestChaos ./suite
+	cd e2e && $(GO) test -tags chaos -v -timeout 24h ./chaos
 
 chaos-mutants: mutants control-plane ## take all seven guards out, one after the other, and see each noticed
-	cd e2e && $(GO) test -tags chaos -v -timeout 1h -run TestMutantsAreCaught ./suite
+	cd e2e && $(GO) test -tags chaos -v -timeout 1h ./mutants
 
 fuzz: ## fuzz every decoder for FUZZTIME (5m) each
 	@set -e; for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \

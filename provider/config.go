@@ -32,7 +32,7 @@ func (c Config) Complete() Config {
 func (c Config) Validate() error {
 	errs := []error{c.Config.Validate()}
 	if c.Workers <= 0 {
-		errs = append(errs, fmt.Errorf("Workers must be positive, is %d", c.Workers))
+		errs = append(errs, fmt.Errorf("the number of Workers must be positive, is %d", c.Workers))
 	}
 	if c.HistoryLimit <= 0 {
 		errs = append(errs, fmt.Errorf("HistoryLimit must be positive, is %d", c.HistoryLimit))

@@ -113,7 +113,9 @@ func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Acti
 	p.history.remember(o.id, do.Remember)
 	err := p.writeNode(ctx, o, do)
 	p.writePods(ctx, o, do.Write)
-	do.Next = earlier(do.Next, p.tunnels.ask(ctx, o.entry, do.Talk.Ask))
+	if again := p.tunnels.ask(ctx, o.entry, do.Talk.Ask); !again.IsZero() {
+		p.queue.AddAfter(o.id, time.Until(again))
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -165,27 +167,8 @@ func (p *Provider) end(ctx context.Context, o observation, do lifecycle.Actions)
 		o.inbox.settle(o.base.Modules())
 	}
 	o.inbox.summarize(do.Summary)
-	if !do.Next.After(o.facts.Now) {
-		p.queue.Add(o.id) // it is looked at again when this look is over
-		return 0
-	}
-	return max(time.Until(do.Next), minWait)
+	return max(time.Until(do.Next), time.Nanosecond)
 }
 
-const (
-	// minWait bounds how often a base is looked at by itself, whatever is due.
-	minWait = 10 * time.Millisecond
-	// sendPause is how soon a base is looked at again whose command did not leave.
-	sendPause = time.Second
-)
-
-// earlier gives the earlier of two times that are not zero.
-func earlier(a, b time.Time) time.Time {
-	switch {
-	case a.IsZero():
-		return b
-	case b.IsZero(), a.Before(b):
-		return a
-	}
-	return b
-}
+// sendPause is how soon a base is looked at again whose command did not leave.
+const sendPause = time.Second

@@ -22,7 +22,7 @@ import (
 	"module-controller/tunnel"
 )
 
-// clients are those of one life of a replica.
+// clients are those of one session of a replica.
 type clients struct {
 	// work writes Nodes, Pods and bases' Leases, and nothing while this replica may
 	// not act.
@@ -40,23 +40,31 @@ const dialTimeout = 10 * time.Second
 var memberKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}
 
 // connectionChecks have a connection that leads nowhere given up after 10 s instead of
-// 45: until then no Lease or Node is renewed over it. The library takes them from the
-// environment alone.
+// 45: until then no Lease or Node is renewed over it.
+//
+// NB: client-go takes them from the environment alone, so they hold for the process.
 var connectionChecks = map[string]string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS": "5", "HTTP2_PING_TIMEOUT_SECONDS": "5"}
 
-func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) {
+// setConnectionChecks sets those that are not in the environment. It is called once,
+// before there is a client.
+func setConnectionChecks() error {
 	for name, value := range connectionChecks {
-		if _, set := os.LookupEnv(name); !set {
-			if err := os.Setenv(name, value); err != nil {
-				return nil, fmt.Errorf("set %s: %w", name, err)
-			}
+		if _, set := os.LookupEnv(name); set {
+			continue
+		}
+		if err := os.Setenv(name, value); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
 		}
 	}
+	return nil
+}
+
+func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) {
 	base, err := restConfig(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("find the API server: %w; set KUBECONFIG outside of a cluster", err)
+		return nil, fmt.Errorf("load API server configuration: %w; set KUBECONFIG outside a cluster", err)
 	}
-	// An audit log tells which life of which replica wrote what.
+	// An audit log tells which session of which replica wrote what.
 	base.UserAgent = "module-controller/" + version + " (" + cfg.election.Incarnation + ")"
 	base.ContentType = runtime.ContentTypeProtobuf
 	base.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
@@ -72,10 +80,10 @@ func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) 
 	member.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAliveConfig: memberKeepAlive}).DialContext
 	c := &clients{token: tokenOf(base)}
 	if c.work, err = kubernetes.NewForConfig(work); err != nil {
-		return nil, fmt.Errorf("make client: %w", err)
+		return nil, fmt.Errorf("create client: %w", err)
 	}
 	if c.member, err = kubernetes.NewForConfig(member); err != nil {
-		return nil, fmt.Errorf("make client: %w", err)
+		return nil, fmt.Errorf("create client: %w", err)
 	}
 	return c, nil
 }
@@ -186,18 +194,11 @@ func (p patientWatches) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	for pause := watchPauseFirst; ; pause = min(2*pause, watchPauseMax) {
 		resp, err := p.RoundTripper.RoundTrip(r)
-		if err == nil && resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode < http.StatusInternalServerError {
-			return resp, nil
-		}
-		if r.Context().Err() != nil {
+		if watchBegan(resp, err) || r.Context().Err() != nil {
 			return resp, err
 		}
 		if pause == watchPauseFirst {
-			status := 0
-			if resp != nil {
-				status = resp.StatusCode
-			}
-			p.log.Info("watch not begun, trying again", zap.String("path", r.URL.Path), zap.Int("status", status), zap.Error(err))
+			p.log.Info("cannot start watch, retrying", zap.String("path", r.URL.Path), zap.Int("status", statusOf(resp)), zap.Error(err))
 		}
 		if resp != nil {
 			_ = resp.Body.Close()
@@ -208,4 +209,18 @@ func (p patientWatches) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, r.Context().Err()
 		}
 	}
+}
+
+// watchBegan says whether a watch needs no other try: it began, or was refused for a
+// reason that the library must hear of.
+func watchBegan(resp *http.Response, err error) bool {
+	return err == nil && resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode < http.StatusInternalServerError
+}
+
+// statusOf gives the status of a response, 0 where there is none.
+func statusOf(resp *http.Response) int {
+	if resp == nil {
+		return 0
+	}
+	return resp.StatusCode
 }

@@ -2,26 +2,21 @@ package main
 
 import (
 	"context"
-	"encoding/pem"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"module-controller/tunnel"
 )
@@ -127,69 +122,8 @@ func TestWhatMayBeWrittenWithoutTheRightToAct(t *testing.T) {
 	}
 }
 
-// call is a request that an API server got.
-type call struct{ from, proto, what, content, accept, token string }
-
-// apiServer refuses everything and keeps what it was asked. Config leads to it.
-type apiServer struct {
-	*testing.T
-	config *config
-
-	mu    sync.Mutex
-	calls []call // mu guards it
-}
-
-func newAPIServer(t *testing.T) *apiServer {
-	t.Helper()
-	a := &apiServer{T: t}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.calls = append(a.calls, call{r.RemoteAddr, r.Proto, r.Method + " " + r.URL.Path, r.Header.Get("Content-Type"), r.Header.Get("Accept"), r.Header.Get("Authorization")})
-		w.WriteHeader(http.StatusForbidden)
-	}))
-	server.EnableHTTP2 = true
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	c := clientcmdapi.NewConfig()
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	c.Clusters["c"] = &clientcmdapi.Cluster{Server: server.URL, CertificateAuthorityData: ca}
-	c.AuthInfos["u"] = &clientcmdapi.AuthInfo{Token: "secret"}
-	c.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
-	c.CurrentContext = "x"
-	a.config = &config{kubeconfig: filepath.Join(t.TempDir(), "kubeconfig"), qps: 1000, burst: 1000}
-	if err := clientcmd.WriteToFile(*c, a.config.kubeconfig); err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-// clients are those of a life, before a gate.
-func (a *apiServer) clients(gate writeGate) *clients {
-	a.Helper()
-	c, err := newClients(a.config, gate, zap.NewNop())
-	if err != nil {
-		a.Fatal(err)
-	}
-	return c
-}
-
-// asked gives what was asked since the last time.
-func (a *apiServer) asked() (calls []call) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	calls, a.calls = a.calls, nil
-	return calls
-}
-
-// createLease tries to, which the server refuses.
-func createLease(ctx context.Context, c kubernetes.Interface) error {
-	_, err := c.CoordinationV1().Leases("n").Create(ctx, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "l"}}, metav1.CreateOptions{})
-	return err
-}
-
 // The membership has a connection of its own, which a write that hangs ends; all else
-// shares another one. Both write protobuf. Nor does the next life use what may hang.
+// shares another one. Both write protobuf. Nor does the next session use what may hang.
 func TestTheMembershipHasAConnectionOfItsOwn(t *testing.T) {
 	a := newAPIServer(t)
 	c := a.clients(until{time.Now().Add(time.Hour)})
@@ -214,7 +148,7 @@ func TestTheMembershipHasAConnectionOfItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	if next := a.asked()[0].from; over["HTTP/2.0"] == over["HTTP/1.1"] || next == over["HTTP/1.1"] {
-		t.Errorf("connections are shared: %v, and that of the next life from %s", over, next)
+		t.Errorf("connections are shared: %v, and that of the next session from %s", over, next)
 	}
 }
 
@@ -300,4 +234,24 @@ func TestAWriteThatWaitsEndsWithTheRightToAct(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Checks of connections that the environment does not set are set; those that it sets
+// stay.
+func TestConnectionChecks(t *testing.T) {
+	for name := range connectionChecks {
+		t.Setenv(name, "") // restored when the test ends
+	}
+	t.Setenv("HTTP2_PING_TIMEOUT_SECONDS", "7")
+	if err := os.Unsetenv("HTTP2_READ_IDLE_TIMEOUT_SECONDS"); err != nil {
+		t.Fatal(err)
+	}
+	if err := setConnectionChecks(); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS": "5", "HTTP2_PING_TIMEOUT_SECONDS": "7"} {
+		if got := os.Getenv(name); got != want {
+			t.Errorf("%s=%s, want %s", name, got, want)
+		}
+	}
 }

@@ -2,12 +2,9 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 
 	"module-controller/election"
@@ -32,60 +29,35 @@ type config struct {
 	mqttPrefix       string
 	mqtt             mqtttunnel.Config
 	http             httptunnel.Config
-	httpPort         int
 	provider         provider.Config
 	election         election.Config
 
 	// ignored names settings that ask for what this version does not have.
 	ignored []string
+	// deprecated are the settings that are set by the name before they were renamed.
+	deprecated []renamed
 }
 
-// readConfig reads flags and environment; a flag wins. It names all faults at once.
-func readConfig(args []string, env func(string) (string, bool)) (*config, error) {
-	cfg := &config{}
-	flags := flag.NewFlagSet("module-controller", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	all := settings(cfg)
-	given := map[string]string{}
-	for _, s := range all {
-		flags.Func(s.flag, s.help, func(v string) error { given[s.flag] = v; return nil })
+// newConfig has the defaults that are no package's. The zero value of the other
+// fields means the default of their package: see complete.
+func newConfig() *config {
+	return &config{
+		envs: []string{"default"}, podNamespace: "module-controller",
+		qps: 500, burst: 1000, logLevel: "info", logFormat: "json", metricsAddress: ":8080", probeAddress: ":8081",
+		mqttPrefix: "module-controller",
 	}
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil, errors.Join(printSettings(os.Stdout), err)
-		}
-		return nil, fmt.Errorf("refusing to start: %w; --help lists the flags", err)
-	}
-	var errs []error
-	if rest := flags.Args(); len(rest) > 0 {
-		errs = append(errs, fmt.Errorf("arguments %q are not understood: settings are flags or environment", rest))
-	}
-	for _, s := range all {
-		value, source := s.def, "default of "+s.env
-		if v, ok := env(s.env); ok && v != "" {
-			value, source = v, s.env
-		}
-		if v, ok := given[s.flag]; ok {
-			value, source = v, "--"+s.flag
-		}
-		if err := s.set(value); err != nil {
-			shown := value
-			if s.secret {
-				shown = "(hidden)"
-			}
-			errs = append(errs, fmt.Errorf("%s=%s: %w", source, shown, err))
-		}
-	}
-	errs = append(errs, cfg.finish(env)...)
-	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("refusing to start:\n  %s", strings.ReplaceAll(err.Error(), "\n", "\n  "))
-	}
-	return cfg, nil
 }
 
-// finish derives what several settings decide together, and checks it.
-func (c *config) finish(env func(string) (string, bool)) []error {
+// complete fills in the defaults of the packages.
+func (c *config) complete() {
+	c.mqtt, c.http, c.election, c.provider = c.mqtt.Complete(), c.http.Complete(), c.election.Complete(), c.provider.Complete()
+}
+
+// finish completes the configuration, derives what several settings decide together,
+// and checks it.
+func (c *config) finish() []error {
 	var errs []error
+	c.complete()
 	if c.podName == "" {
 		host, err := os.Hostname()
 		if err != nil {
@@ -97,32 +69,34 @@ func (c *config) finish(env func(string) (string, bool)) []error {
 	c.election.Namespace, c.election.PodUID = c.podNamespace, c.podUID
 	c.election.Envs, c.election.Version = c.envs, version
 	if c.useHTTP && c.podIP != "" {
-		c.election.Address = net.JoinHostPort(c.podIP, strconv.Itoa(c.httpPort))
+		c.election.Address = net.JoinHostPort(c.podIP, portOf(c.http.Listen))
 	}
-	c.begin(incarnation(c.podName))
-	errs = append(errs, c.election.Complete().Validate(), c.provider.Complete().Validate())
+	c.provider.Node.Version = version
+	c.election.Incarnation = newIncarnation(c.podName) // run gives each session its own
+	errs = append(errs, c.election.Validate(), c.provider.Validate())
 	for _, e := range c.envs {
 		errs = append(errs, plan.CheckEnv(e))
 	}
+	return append(errs, c.finishTunnels()...)
+}
+
+func (c *config) finishTunnels() []error {
+	var errs []error
 	if !c.useMQTT && !c.useHTTP {
 		errs = append(errs, errors.New("no tunnel is enabled: set ENABLE_MQTT_TUNNEL or ENABLE_HTTP_TUNNEL to true"))
 	}
 	if c.useMQTT {
 		c.mqtt.Environments = c.envs
-		checked := c.mqtt.Complete()
+		checked := c.mqtt
 		checked.ClientID = c.clientID(c.election.Incarnation)
 		errs = append(errs, checked.Validate())
 	}
 	if c.useHTTP {
 		c.http.Env = c.envs[0]
-		c.http.Listen = fmt.Sprintf(":%d", c.httpPort)
-		errs = append(errs, c.http.Complete().Validate())
+		errs = append(errs, c.http.Validate())
 	}
 	return errs
 }
-
-// begin begins a new life.
-func (c *config) begin(incarnation string) { c.election.Incarnation = incarnation }
 
 // clientID is the name of an incarnation at the broker.
 func (c *config) clientID(incarnation string) string {

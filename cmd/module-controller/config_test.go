@@ -7,12 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
-	"module-controller/provider"
 	"module-controller/provider/plan"
-	"module-controller/shard"
-	"module-controller/tunnel"
 )
 
 func from(env map[string]string) func(string) (string, bool) {
@@ -22,7 +17,7 @@ func from(env map[string]string) func(string) (string, bool) {
 func TestConfigFromEnvironmentAndFlags(t *testing.T) {
 	cfg, err := readConfig([]string{"--stale-after=50s", "--env", "Dev,prod"}, from(map[string]string{
 		"ENABLE_MQTT_TUNNEL": "true", "MQTT_BROKER": "broker", "POD_NAME": "mc-0", "STALE_AFTER": "70s", "ENV": "default",
-		"DEFAULT_METASPACE": "512Mi", "UNWANTED_MODULES": "uninstall", "IS_CLUSTER": "true", "KUBELET_PROXY_ENABLED": "false",
+		"DEFAULT_METASPACE": "512Mi", "UNMANAGED_MODULES": "uninstall", "IS_CLUSTER": "true", "KUBELET_PROXY_ENABLED": "false",
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -36,28 +31,28 @@ func TestConfigFromEnvironmentAndFlags(t *testing.T) {
 	if cfg.provider.Node.DefaultMetaspace != 512<<20 || cfg.provider.Plan.Policy != plan.PolicyUninstall {
 		t.Errorf("metaspace %d, policy %s", cfg.provider.Node.DefaultMetaspace, cfg.provider.Plan.Policy)
 	}
-	life := cfg.election.Incarnation
-	back, ok := cfg.incarnationOf(cfg.clientID(life))
-	if cfg.clientID(life) != "module-controller-"+life || !strings.HasPrefix(life, "mc-0_") || !ok || back != life {
-		t.Errorf("client id %s, incarnation %s, back %s", cfg.clientID(life), life, back)
+	session := cfg.election.Incarnation
+	back, ok := cfg.incarnationOf(cfg.clientID(session))
+	if cfg.clientID(session) != "module-controller-"+session || !strings.HasPrefix(session, "mc-0_") || !ok || back != session {
+		t.Errorf("client id %s, incarnation %s, back %s", cfg.clientID(session), session, back)
 	}
 	if strings.Join(cfg.ignored, ",") != "IS_CLUSTER" {
 		t.Errorf("ignored %v", cfg.ignored)
 	}
 }
 
-// A configuration that cannot work names all its faults at once, and no secret.
-func TestConfigNamesEveryFault(t *testing.T) {
+// All errors of a configuration are reported together, and no secret.
+func TestConfigReportsAllErrors(t *testing.T) {
 	_, err := readConfig([]string{"--vnode-worker-num=-3", "stray"}, from(map[string]string{
 		"ENABLE_MQTT_TUNNEL": "maybe", "STALE_AFTER": "-5s", "GONE_AFTER": "soon", "ENV": "a,,b", "MQTT_PORT": "x",
 		"DEFAULT_METASPACE": "much", "LOG_LEVEL": "loud", "LOG_FORMAT": "xml", "HTTP_TUNNEL_ALLOWED_CIDRS": "10.0.0.0",
-		"UNWANTED_MODULES": "burn", "LEASE_RENEW_INTERVAL": "60s", "MQTT_PASSWORD": "hidden", "KUBE_API_QPS": "0",
+		"UNMANAGED_MODULES": "burn", "LEASE_RENEW_INTERVAL": "60s", "MQTT_PASSWORD": "hidden", "KUBE_API_QPS": "0",
 	}))
 	if err == nil {
 		t.Fatal("it was accepted")
 	}
 	for _, want := range []string{"stray", "--vnode-worker-num=-3", "ENABLE_MQTT_TUNNEL=maybe", "STALE_AFTER=-5s", "GONE_AFTER=soon", "ENV=a,,b",
-		"MQTT_PORT=x", "DEFAULT_METASPACE=much", "LOG_LEVEL=loud", "LOG_FORMAT=xml", "HTTP_TUNNEL_ALLOWED_CIDRS=10.0.0.0", "UNWANTED_MODULES=burn",
+		"MQTT_PORT=x", "DEFAULT_METASPACE=much", "LOG_LEVEL=loud", "LOG_FORMAT=xml", "HTTP_TUNNEL_ALLOWED_CIDRS=10.0.0.0", "UNMANAGED_MODULES=burn",
 		"renew", "KUBE_API_QPS=0", "no tunnel is enabled"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not named in:\n%v", want, err)
@@ -96,27 +91,5 @@ func TestHealth(t *testing.T) {
 	failing = false
 	if code, body := get("/readyz?verbose"); code != http.StatusOK || !strings.Contains(body, "[+]caches-synced ok") || !strings.Contains(body, "[+]tunnel ok") {
 		t.Errorf("readyz: %d %s", code, body)
-	}
-}
-
-func TestMetricsCount(t *testing.T) {
-	m := newMetrics()
-	m.watch(func() provider.Census { return provider.Census{Ready: 3, NotReady: 1, Modules: 2} }, func() shard.Census { return shard.Census{} })
-	m.Dropped("t", "not_json")
-	m.Command("t", tunnel.InstallModule, "done", time.Second)
-	m.Wrote("node", nil)
-	m.Wrote("node", http.ErrServerClosed)
-	m.Link("t", true)
-	m.Conflict()
-	if n := testutil.ToFloat64(m.writes.WithLabelValues("node", "error")); n != 1 {
-		t.Errorf("%v failed writes, want 1", n)
-	}
-	w := httptest.NewRecorder()
-	m.handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	for _, want := range []string{`module_controller_bases{ready="true"} 3`, `module_controller_modules_serving 2`, `module_controller_link_up{tunnel="t"} 1`,
-		`module_controller_messages_dropped_total{reason="not_json",tunnel="t"} 1`, "module_controller_identity_conflicts_total 1", "go_goroutines"} {
-		if !strings.Contains(w.Body.String(), want) {
-			t.Errorf("%q is not served", want)
-		}
 	}
 }

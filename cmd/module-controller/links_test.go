@@ -12,34 +12,90 @@ import (
 	"module-controller/tunnel/tunneltest"
 )
 
+// linkWatchRuns is a watch of two tunnels that runs until end.
+type linkWatchRuns struct {
+	*linkWatch
+	*testing.T
+	linked atomic.Bool // what was told last
+	ready  chan struct{}
+	end    func()
+}
+
+func newRunningWatch(t *testing.T) *linkWatchRuns {
+	t.Helper()
+	w := &linkWatchRuns{T: t, ready: make(chan struct{})}
+	w.linkWatch = newLinkWatch(&tunneltest.RecordingSink{}, 2, w.linked.Store)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := w.run(ctx, w.ready); err != nil {
+			t.Error(err)
+		}
+	})
+	w.end = func() { cancel(); running.Wait() }
+	return w
+}
+
+// happens does something and sees whether the replica is linked then.
+func (w *linkWatchRuns) happens(what string, want bool, do func()) {
+	w.Helper()
+	do()
+	if synctest.Wait(); w.linked.Load() != want {
+		w.Errorf("%s: linked %v", what, !want)
+	}
+}
+
+func (w *linkWatchRuns) says(tunnelName string, up bool) func() {
+	return func() { w.Link(tunnel.Link{Tunnel: tunnelName, Up: up}) }
+}
+
 // A replica is linked, so that others give it bases, when its tunnels are up and it can
 // serve; and not any more when a tunnel was down for a while.
 func TestWhoIsLinked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var linked atomic.Bool
-		w := newLinkWatch(&tunneltest.RecordingSink{}, 2, linked.Store)
-		ready := make(chan struct{})
-		ctx, end := context.WithCancel(t.Context())
-		var serving sync.WaitGroup
-		serving.Go(func() {
-			if err := w.serveWhen(ctx, ready); err != nil {
-				t.Error(err)
-			}
-		})
-		happens := func(what string, want bool, do func()) {
-			t.Helper()
-			do()
-			if synctest.Wait(); linked.Load() != want {
-				t.Errorf("%s: linked %v", what, !want)
-			}
-		}
-		happens("one tunnel is up", false, func() { w.Link(tunnel.Link{Tunnel: "a", Up: true}) })
-		happens("both are up", false, func() { w.Link(tunnel.Link{Tunnel: "b", Up: true}) })
-		happens("the provider serves", true, func() { close(ready) })
-		happens("one is down", true, func() { w.Link(tunnel.Link{Tunnel: "b"}) })
-		happens("it is down for long", false, func() { time.Sleep(cutFor) })
-		happens("it is up again", true, func() { w.Link(tunnel.Link{Tunnel: "b", Up: true}) })
-		end()
-		serving.Wait()
+		w := newRunningWatch(t)
+		w.happens("one tunnel is up", false, w.says("a", true))
+		w.happens("both are up", false, w.says("b", true))
+		w.happens("the provider serves", true, func() { close(w.ready) })
+		w.happens("one is down", true, w.says("b", false))
+		w.happens("it is down for nearly long", true, func() { time.Sleep(cutFor - time.Nanosecond) })
+		w.happens("it is down for long", false, func() { time.Sleep(time.Nanosecond) })
+		w.happens("it is up again", true, w.says("b", true))
+		w.happens("both are down", true, func() { w.says("a", false)(); w.says("b", false)() })
+		w.happens("one came back too late", false, func() { time.Sleep(cutFor - time.Second); w.says("b", true)(); time.Sleep(time.Second) })
+		w.happens("both are back", true, w.says("a", true))
+		w.happens("one was away for a moment", true, func() { w.says("a", false)(); w.says("a", true)(); time.Sleep(2 * cutFor) })
+		w.end()
+	})
+}
+
+// Nothing is told before the provider serves, also not what was long before.
+func TestNobodyIsLinkedBeforeItServes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newRunningWatch(t)
+		w.happens("both are up for long", false, func() { w.says("a", true)(); w.says("b", true)(); time.Sleep(2 * cutFor) })
+		w.happens("one was down before", false, func() { w.says("b", false)(); time.Sleep(cutFor) })
+		w.happens("the provider serves", false, func() { close(w.ready) })
+		w.happens("both are up", true, w.says("b", true))
+		w.end()
+	})
+}
+
+// The watch ends with its session: what comes of a link after that is nobody's.
+func TestALinkIsNotToldOfAfterTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newRunningWatch(t)
+		w.happens("all is well", true, func() { close(w.ready); w.says("a", true)(); w.says("b", true)() })
+		w.happens("one is down", true, w.says("b", false))
+		w.happens("the session ends", true, w.end)
+		w.happens("the time passes", true, func() { time.Sleep(2 * cutFor) })
+		w.happens("the other one is cut off too", true, func() { w.says("a", false)(); time.Sleep(2 * cutFor) })
+	})
+}
+
+// A session that ends before its provider served ends at once.
+func TestAWatchEndsBeforeItServes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		newRunningWatch(t).end()
 	})
 }

@@ -17,7 +17,7 @@ import (
 func newLog(level, format string) (*zap.Logger, error) {
 	at, err := zap.ParseAtomicLevel(level)
 	if err != nil {
-		return nil, fmt.Errorf("make log: %w", err)
+		return nil, fmt.Errorf("create logger: %w", err)
 	}
 	cfg := zap.NewProductionConfig()
 	cfg.Level, cfg.Encoding, cfg.Sampling = at, format, nil
@@ -25,7 +25,7 @@ func newLog(level, format string) (*zap.Logger, error) {
 	cfg.DisableStacktrace = true
 	log, err := cfg.Build()
 	if err != nil {
-		return nil, fmt.Errorf("make log: %w", err)
+		return nil, fmt.Errorf("create logger: %w", err)
 	}
 	klog.SetLogger(zapr.NewLogger(log.Named("client-go").WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return unlessCanceled{c} }))))
 	pods.SetLog(log.Named("virtual-kubelet"))

@@ -44,5 +44,8 @@ func start(ctx context.Context, args []string, env func(string) (string, bool)) 
 	if err != nil {
 		return err
 	}
+	if err := setConnectionChecks(); err != nil {
+		return err
+	}
 	return run(ctx, cfg)
 }

@@ -1,12 +1,7 @@
 package main
 
 import (
-	"fmt"
-	"io"
 	"net/http"
-	"regexp"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,7 +16,9 @@ import (
 
 const prefix = "module_controller_"
 
-// metrics implements the meters of the other rooms. All labels have few values.
+// metrics implements the meters of the other rooms, and is one session's: its gauges
+// are counted from what the session serves, so the next one begins with new ones. All
+// labels have few values.
 type metrics struct {
 	registry     *prometheus.Registry
 	dropped      *prometheus.CounterVec
@@ -32,7 +29,7 @@ type metrics struct {
 	links        *prometheus.GaugeVec
 	conflicts    prometheus.Counter
 	moves        *prometheus.CounterVec
-	kills        prometheus.Counter
+	expired      prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -44,20 +41,20 @@ func newMetrics() *metrics {
 	}
 	m := &metrics{
 		registry:  prometheus.NewRegistry(),
-		dropped:   counter("messages_dropped_total", "Messages from bases that were not taken, by tunnel and reason: peer_unauthorized for a token that is no member's, peer_unreviewed for one that the API server could not be asked about.", "tunnel", "reason"),
-		commands:  histogram("command_seconds", "Time until a command left (MQTT) or was answered (HTTP), by tunnel, verb and outcome.", prometheus.ExponentialBuckets(0.001, 4, 8), "tunnel", "verb", "outcome"),
-		writes:    counter("api_writes_total", "Writes of Nodes, pod statuses and Leases to the API server, by object and result; Events and the ends of members are not counted.", "object", "result"),
-		syncs:     histogram("sync_seconds", "Time of one look at a base, by result.", prometheus.ExponentialBuckets(0.0001, 4, 8), "result"),
-		links:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "link_up", Help: "1 while this process's link of a tunnel is up."}, []string{"tunnel"}),
-		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "identity_conflicts_total", Help: "Bases found to share their identity with another live one."}),
-		moves:     counter("ownership_changes_total", "Changes of which replica owns a base, as this replica saw to them, by how: claimed, transferred, released, lost.", "how"),
-		kills:     prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "members_killed_total", Help: "Silent members whose Lease this replica emptied."}),
+		dropped:   counter("messages_dropped_total", "Messages from bases that were dropped, by tunnel and reason; peer_unauthorized: the forwarding peer's token is not a member's, peer_unreviewed: the API server could not review it.", "tunnel", "reason"),
+		commands:  histogram("command_duration_seconds", "Time until a command was sent (MQTT) or answered (HTTP), by tunnel, verb and outcome.", prometheus.ExponentialBuckets(0.001, 4, 8), "tunnel", "verb", "outcome"),
+		writes:    counter("api_writes_total", "Writes of Nodes, pod statuses and Leases to the API server, by object and result; Events and the expiring of members are not counted.", "object", "result"),
+		syncs:     histogram("sync_duration_seconds", "Duration of one reconcile of a base, by result.", prometheus.ExponentialBuckets(0.0001, 4, 8), "result"),
+		links:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "tunnel_up", Help: "1 while this replica's link of the tunnel is up, else 0."}, []string{"tunnel"}),
+		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "identity_conflicts_total", Help: "Bases found to share their identity with another live base."}),
+		moves:     counter("ownership_changes_total", "Ownership changes of this replica's bases, by how: claimed, transferred, released, lost.", "how"),
+		expired:   prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "members_expired_total", Help: "Silent members that this replica expired by emptying their Lease."}),
 		boundToReady: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: prefix + "bound_to_ready_seconds", Help: "Time from a pod's binding to its readiness; the API tells both in whole seconds.",
+			Name: prefix + "bound_to_ready_seconds", Help: "Time from a pod's binding to its readiness; the API records both in whole seconds.",
 			Buckets: []float64{1, 2, 5, 10, 30, 60, 120, 300},
 		}),
 	}
-	m.registry.MustRegister(m.dropped, m.commands, m.writes, m.syncs, m.links, m.conflicts, m.boundToReady, m.moves, m.kills,
+	m.registry.MustRegister(m.dropped, m.commands, m.writes, m.syncs, m.links, m.conflicts, m.boundToReady, m.moves, m.expired,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -68,18 +65,18 @@ func (m *metrics) watch(census func() provider.Census, owned func() shard.Census
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help},
 			func() float64 { return float64(value(owned())) }))
 	}
-	count("bases_owned", "Bases whose Lease names this replica.", func(c shard.Census) int { return c.Owned })
-	count("bases_assigned", "Bases that this replica should own.", func(c shard.Census) int { return c.Assigned })
-	count("bases_away", "Bases whose Lease names this replica and that should be another's: they are handed over once the members are settled.", func(c shard.Census) int { return c.Misplaced })
-	count("members", "Replicas that live, as this one sees them.", func(c shard.Census) int { return c.Members })
+	count("bases_owned", "Bases whose Lease this replica holds.", func(c shard.Census) int { return c.Owned })
+	count("bases_assigned", "Bases that are assigned to this replica.", func(c shard.Census) int { return c.Assigned })
+	count("bases_misplaced", "Bases whose Lease this replica holds but that are assigned to another; they are handed over once the members have settled.", func(c shard.Census) int { return c.Misplaced })
+	count("members", "Live replicas, as this one sees them.", func(c shard.Census) int { return c.Members })
 	gauge := func(name, help string, labels prometheus.Labels, value func(provider.Census) int) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help, ConstLabels: labels},
 			func() float64 { return float64(value(census())) }))
 	}
 	gauge("bases", "Bases that this replica serves, by whether their Node is ready.", prometheus.Labels{"ready": "true"}, func(c provider.Census) int { return c.Ready })
 	gauge("bases", "Bases that this replica serves, by whether their Node is ready.", prometheus.Labels{"ready": "false"}, func(c provider.Census) int { return c.NotReady })
-	gauge("modules_serving", "Modules that the bases of this replica list as serving.", nil, func(c provider.Census) int { return c.Modules })
-	gauge("modules_unwanted", "Modules on the bases of this replica that no pod asked for and that are left alone.", nil, func(c provider.Census) int { return c.Unmanaged })
+	gauge("modules_serving", "Modules that the bases of this replica report as serving.", nil, func(c provider.Census) int { return c.Modules })
+	gauge("modules_unmanaged", "Modules on the bases of this replica that no pod requests and that are left alone.", nil, func(c provider.Census) int { return c.Unmanaged })
 	gauge("queue_depth", "Bases that wait for a worker.", nil, func(c provider.Census) int { return c.Queued })
 }
 
@@ -123,33 +120,7 @@ func (m *metrics) Link(tunnel string, up bool) {
 func (m *metrics) Conflict() { m.conflicts.Inc() }
 
 func (m *metrics) Moved(how string) { m.moves.WithLabelValues(how).Inc() }
-func (m *metrics) Expired()         { m.kills.Inc() }
-
-// printMetrics writes the reference of metrics as Markdown.
-func printMetrics(w io.Writer) error {
-	m := newMetrics()
-	m.watch(func() provider.Census { return provider.Census{} }, func() shard.Census { return shard.Census{} })
-	descs := make(chan *prometheus.Desc)
-	go func() {
-		defer close(descs)
-		m.registry.Describe(descs)
-	}()
-	var lines []string
-	for d := range descs {
-		parts := described.FindStringSubmatch(d.String())
-		if parts != nil && strings.HasPrefix(parts[1], prefix) {
-			lines = append(lines, fmt.Sprintf("| `%s` | %s |", parts[1], parts[2]))
-		}
-	}
-	slices.Sort(lines)
-	_, err := fmt.Fprintf(w, "# Metrics\n\nServed at `/metrics` of `METRICS_BIND_ADDRESS`, beside those of the Go runtime and the process. "+
-		"No label holds a name of a base, module or pod. This page is made by `make generate`.\n\n| metric | what it is |\n|---|---|\n%s\n",
-		strings.Join(slices.Compact(lines), "\n"))
-	return err
-}
-
-// described takes a metric's name and help out of its description.
-var described = regexp.MustCompile(`fqName: "([^"]*)", help: "([^"]*)"`)
+func (m *metrics) Expired()         { m.expired.Inc() }
 
 var (
 	_ tunnel.Meter   = (*metrics)(nil)

@@ -80,10 +80,10 @@ func (p *peers) Token() (string, error) { return p.token() }
 // permits.
 //
 // NB: a review goes on for up to reviewTimeout when nobody waits for it any more, also
-// beyond the end of this life: what it finds out is of use to the peer's next try.
+// after the session: what it finds out is of use to the peer's next try.
 func (p *peers) Admit(ctx context.Context, token string) error {
 	if token == "" {
-		return errors.New("it carries no token")
+		return errors.New("no token")
 	}
 	key := tokenHash(sha256.Sum256([]byte(token)))
 	if v, ok := p.seen.Get(key); ok && time.Now().Before(v.until) {
@@ -111,11 +111,11 @@ func (p *peers) review(ctx context.Context, key tokenHash, token string) error {
 	review, err := p.client.AuthenticationV1().TokenReviews().Create(ctx,
 		&authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
 	if err != nil {
-		return fmt.Errorf("%w: review a peer's token: %w", httptunnel.ErrUnreviewed, err)
+		return fmt.Errorf("%w: create TokenReview: %w", httptunnel.ErrUnreviewed, err)
 	}
 	v := verdict{until: time.Now().Add(tokenLife)}
 	if !review.Status.Authenticated || review.Status.User.Username != self {
-		v.err = fmt.Errorf("its token is user %q's, not %q's", review.Status.User.Username, self)
+		v.err = fmt.Errorf("token belongs to user %q, not to %q", review.Status.User.Username, self)
 	}
 	p.seen.Add(key, v)
 	return v.err
@@ -130,7 +130,7 @@ func (p *peers) user(ctx context.Context) (string, error) {
 		}
 		review, err := p.client.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 		if err != nil {
-			return "", fmt.Errorf("ask who we are: %w", err)
+			return "", fmt.Errorf("create SelfSubjectReview: %w", err)
 		}
 		p.self = review.Status.UserInfo.Username
 		return p.self, nil

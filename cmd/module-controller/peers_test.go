@@ -128,11 +128,11 @@ func TestOnlyMembersAreAdmitted(t *testing.T) {
 	p := a.peers(t)
 	for range 2 { // what is remembered is the same as what was said
 		for token, why := range map[string]string{
-			"":          "carries no token",
+			"":          "no token",
 			"namesake":  `"system:serviceaccount:shop:module-controller"`,
 			"nobody":    `user ""`,
-			"forgotten": "its token is",
-			"stranger":  "its token is",
+			"forgotten": "token belongs to",
+			"stranger":  "token belongs to",
 		} {
 			if err := p.Admit(t.Context(), token); err == nil || errors.Is(err, httptunnel.ErrUnreviewed) || !strings.Contains(err.Error(), why) {
 				t.Errorf("token %q: %v, want %s", token, err, why)
@@ -188,7 +188,7 @@ func TestAVerdictIsForgotten(t *testing.T) {
 	})
 }
 
-// A process has several lives, and each has its own peers.
+// A process has several sessions, and each has its own peers.
 func TestPeersLeaveNothingBehind(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	newPeers(nil, &clients{})

@@ -12,32 +12,46 @@ import (
 	"module-controller/election"
 )
 
-// incarnation makes the name of a life of a replica.
-func incarnation(pod string) string {
-	life := make([]byte, 4)
-	_, _ = rand.Read(life) // it never fails
-	return pod + "_" + hex.EncodeToString(life)
+// newIncarnation makes the ID of a session of a replica.
+func newIncarnation(pod string) string {
+	id := make([]byte, 4)
+	_, _ = rand.Read(id) // it never fails
+	return pod + "_" + hex.EncodeToString(id)
 }
 
-// run lives until ctx ends. A life that others ended is followed by a new one, as
-// somebody new: nothing of the old one is kept.
+// run runs sessions until ctx ends.
 func run(ctx context.Context, cfg *config) error {
 	log, err := newLog(cfg.logLevel, cfg.logFormat)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Sync() }() // standard error cannot be synced everywhere
-	if len(cfg.ignored) > 0 {
-		log.Warn("settings accepted that have no effect in this version", zap.Strings("settings", cfg.ignored))
-	}
+	warn(log, cfg)
+	return runSessions(ctx, cfg, log, runSession)
+}
+
+// runSessions runs one session after the other. One that the other members expired is
+// followed by a new one with a new incarnation, which keeps nothing of the old one.
+func runSessions(ctx context.Context, cfg *config, log *zap.Logger, runOne func(context.Context, *config, *zap.Logger) error) error {
 	for {
-		cfg.begin(incarnation(cfg.podName))
-		log.Info("module-controller starts", zap.String("version", version), zap.String("incarnation", cfg.election.Incarnation), zap.Strings("environments", cfg.envs))
-		err := live(ctx, cfg, log)
-		log.Info("module-controller ended", zap.Error(err))
+		this := *cfg
+		this.election.Incarnation = newIncarnation(cfg.podName)
+		log.Info("session starting", zap.String("version", version), zap.String("incarnation", this.election.Incarnation), zap.Strings("environments", cfg.envs))
+		err := runOne(ctx, &this, log)
+		log.Info("session ended", zap.Error(err))
 		if !errors.Is(err, election.ErrReplaced) || ctx.Err() != nil {
 			return err
 		}
+	}
+}
+
+// warn logs the settings that have no effect, and those that are to be renamed.
+func warn(log *zap.Logger, cfg *config) {
+	if len(cfg.ignored) > 0 {
+		log.Warn("ignoring settings that have no effect in this version", zap.Strings("settings", cfg.ignored))
+	}
+	for _, d := range cfg.deprecated {
+		log.Warn("deprecated setting: the next version will not accept it", zap.String("setting", d.old), zap.String("use", d.new))
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"module-controller/tunnel/tunneltest"
 )
 
-// However slow they are who ask, a life ends soon, without an error, and they are cut
+// However slow they are who ask, a session ends soon, without an error, and they are cut
 // off.
 func TestServingEndsSoon(t *testing.T) {
 	never := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })

@@ -17,7 +17,7 @@ import (
 	"module-controller/e2e/process"
 )
 
-// Options say what an agent plays.
+// Options say what an agent is and runs.
 type Options struct {
 	// Client and Config reach the API server as one who may do everything.
 	Client kubernetes.Interface
@@ -49,9 +49,9 @@ type Agent struct {
 	running sync.WaitGroup
 	logFile *os.File
 
-	mu    sync.Mutex // mu guards what follows
-	lives map[types.UID]*life
-	named map[string]*life // the newest of each pod name
+	mu      sync.Mutex // mu guards what follows
+	workers map[types.UID]*podWorker
+	newest  map[string]*podWorker // by pod name
 }
 
 // Start registers the Node and runs the pods that are bound to it. It returns when
@@ -67,7 +67,7 @@ func Start(ctx context.Context, o Options) (*Agent, error) {
 	}
 	a := &Agent{
 		o: o, ca: config.CAData, logFile: f, log: slog.New(slog.NewTextHandler(f, nil)),
-		lives: map[types.UID]*life{}, named: map[string]*life{},
+		workers: map[types.UID]*podWorker{}, newest: map[string]*podWorker{},
 	}
 	if err := a.register(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start agent: %w", err), f.Close())
@@ -93,8 +93,8 @@ func (a *Agent) Stop() error {
 
 // Process gives the process that runs now for a pod.
 func (a *Agent) Process(podName string) (*process.Process, error) {
-	if l := a.life(podName); l != nil {
-		if p := l.process(); p != nil && !p.Ended() {
+	if w := a.worker(podName); w != nil {
+		if p := w.process(); p != nil && !p.Ended() {
 			return p, nil
 		}
 	}
@@ -104,8 +104,8 @@ func (a *Agent) Process(podName string) (*process.Process, error) {
 // Log is the file with the output of all processes of a pod name, the oldest first.
 func (a *Agent) Log(podName string) string { return filepath.Join(a.o.Dir, podName+".log") }
 
-func (a *Agent) life(podName string) *life {
+func (a *Agent) worker(podName string) *podWorker {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.named[podName]
+	return a.newest[podName]
 }

@@ -17,26 +17,26 @@ import (
 // leastGrace is what a process gets whose pod was deleted by force.
 const leastGrace = 2 * time.Second
 
-// unplayable says what of a pod the agent does not play.
-func unplayable(pod *corev1.Pod) error {
+// unsupported says what of a pod the agent does not support.
+func unsupported(pod *corev1.Pod) error {
 	s := pod.Spec
 	if len(s.Containers) != 1 || len(s.InitContainers) > 0 {
-		return errors.New("the agent plays pods of one container")
+		return errors.New("the agent supports pods of one container")
 	}
 	c := s.Containers[0]
 	switch {
 	case s.RestartPolicy != corev1.RestartPolicyAlways:
-		return errors.New("the agent plays restartPolicy Always only")
+		return errors.New("the agent supports restartPolicy Always only")
 	case len(s.ReadinessGates) > 0:
-		return errors.New("the agent plays no readiness gates")
+		return errors.New("the agent supports no readiness gates")
 	case c.StartupProbe != nil || c.Lifecycle != nil:
-		return errors.New("the agent plays no startup probe and no lifecycle hook")
+		return errors.New("the agent supports no startup probe and no lifecycle hook")
 	case len(c.EnvFrom) > 0:
-		return errors.New("the agent plays no envFrom")
+		return errors.New("the agent supports no envFrom")
 	}
 	for _, p := range []*corev1.Probe{c.ReadinessProbe, c.LivenessProbe} {
 		if p != nil && (p.HTTPGet == nil || p.HTTPGet.Scheme == corev1.URISchemeHTTPS) {
-			return errors.New("the agent plays probes by HTTP only")
+			return errors.New("the agent supports probes by HTTP only")
 		}
 	}
 	_, err := environment(pod, nil)
@@ -47,19 +47,19 @@ func unplayable(pod *corev1.Pod) error {
 type probes struct{ readiness, liveness string }
 
 // start starts the pod's process.
-func (l *life) start() (*process.Process, probes, error) {
-	pod := l.seen()
+func (w *podWorker) start() (*process.Process, probes, error) {
+	pod := w.seen()
 	container := pod.Spec.Containers[0]
-	over, err := l.agent.overrides(pod)
+	over, err := w.agent.overrides(pod)
 	if err != nil {
 		return nil, probes{}, err
 	}
-	over["KUBECONFIG"] = l.kubeconfigFile()
+	over["KUBECONFIG"] = w.kubeconfigFile()
 	env, err := environment(pod, over)
 	if err != nil {
 		return nil, probes{}, err
 	}
-	ports, err := l.agent.portsOf(container, env)
+	ports, err := w.agent.portsOf(container, env)
 	if err != nil {
 		return nil, probes{}, err
 	}
@@ -72,29 +72,29 @@ func (l *life) start() (*process.Process, probes, error) {
 			return nil, probes{}, err
 		}
 	}
-	cmd := exec.Command(l.agent.o.Binary)
-	cmd.Dir = l.dir
+	cmd := exec.Command(w.agent.o.Binary)
+	cmd.Dir = w.dir
 	for _, arg := range container.Args {
 		cmd.Args = append(cmd.Args, expand(arg, env))
 	}
 	for name, value := range env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
-	p, err := process.Start(cmd, l.agent.Log(l.name))
+	p, err := process.Start(cmd, w.agent.Log(w.name))
 	if err != nil {
 		return nil, probes{}, err
 	}
-	l.mu.Lock()
-	l.now = p
-	l.mu.Unlock()
-	l.started(p.PID(), container.ReadinessProbe == nil)
+	w.mu.Lock()
+	w.now = p
+	w.mu.Unlock()
+	w.started(p.PID(), container.ReadinessProbe == nil)
 	return p, urls, nil
 }
 
 // serve probes a process until it has ended, and ends it when the pod is to end or
 // when it is not alive.
-func (l *life) serve(ctx context.Context, p *process.Process, urls probes) {
-	container := l.seen().Spec.Containers[0]
+func (w *podWorker) serve(ctx context.Context, p *process.Process, urls probes) {
+	container := w.seen().Spec.Containers[0]
 	probing, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -102,7 +102,7 @@ func (l *life) serve(ctx context.Context, p *process.Process, urls probes) {
 	dead := make(chan error, 1)
 	if urls.readiness != "" {
 		running.Go(func() {
-			probe(probing, container.ReadinessProbe, urls.readiness, func(err error) { l.ready(err == nil) })
+			probe(probing, container.ReadinessProbe, urls.readiness, func(err error) { w.ready(err == nil) })
 		})
 	}
 	if urls.liveness != "" {
@@ -120,43 +120,43 @@ func (l *life) serve(ctx context.Context, p *process.Process, urls probes) {
 	select {
 	case <-p.Done():
 	case err := <-dead:
-		l.agent.log.Info("liveness probe failed", "pod", l.name, "error", err)
-		l.terminate(ctx, p)
-	case <-l.deleting:
-		l.terminate(ctx, p)
+		w.agent.log.Info("liveness probe failed", "pod", w.name, "error", err)
+		w.terminate(ctx, p)
+	case <-w.deleting:
+		w.terminate(ctx, p)
 	case <-ctx.Done():
-		l.kill(p)
+		w.kill(p)
 	}
 }
 
 // terminate asks a process to end and kills it after the pod's grace.
-func (l *life) terminate(ctx context.Context, p *process.Process) {
+func (w *podWorker) terminate(ctx context.Context, p *process.Process) {
 	if err := p.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
-		l.agent.log.Error("terminate", "pod", l.name, "error", err)
+		w.agent.log.Error("terminate", "pod", w.name, "error", err)
 	}
-	timer := time.NewTimer(grace(l.seen()))
+	timer := time.NewTimer(grace(w.seen()))
 	defer timer.Stop()
-	gone := l.gone
+	gone := w.gone
 	for {
 		select {
 		case <-p.Done():
 			return
 		case <-gone:
-			timer.Reset(min(leastGrace, grace(l.seen())))
+			timer.Reset(min(leastGrace, grace(w.seen())))
 			gone = nil
 		case <-timer.C:
-			l.kill(p)
+			w.kill(p)
 			return
 		case <-ctx.Done():
-			l.kill(p)
+			w.kill(p)
 			return
 		}
 	}
 }
 
-func (l *life) kill(p *process.Process) {
+func (w *podWorker) kill(p *process.Process) {
 	if err := p.Kill(); err != nil {
-		l.agent.log.Error("kill", "pod", l.name, "error", err)
+		w.agent.log.Error("kill", "pod", w.name, "error", err)
 	}
 }
 

@@ -18,34 +18,34 @@ const (
 	tokenSeconds = 3607            // that a token lasts, as in a cluster
 )
 
-func (l *life) tokenFile() string      { return filepath.Join(l.dir, "token") }
-func (l *life) kubeconfigFile() string { return filepath.Join(l.dir, "kubeconfig") }
+func (w *podWorker) tokenFile() string      { return filepath.Join(w.dir, "token") }
+func (w *podWorker) kubeconfigFile() string { return filepath.Join(w.dir, "kubeconfig") }
 
 // writeKubeconfig writes the file by which the pod reaches the API server. It names
 // the token's file, which client-go reads again every minute.
-func (l *life) writeKubeconfig() error {
-	pod, a := l.seen(), l.agent
+func (w *podWorker) writeKubeconfig() error {
+	pod, a := w.seen(), w.agent
 	config := clientcmdapi.NewConfig()
 	config.Clusters["e2e"] = &clientcmdapi.Cluster{Server: a.o.Config.Host, CertificateAuthorityData: a.ca}
-	config.AuthInfos["pod"] = &clientcmdapi.AuthInfo{TokenFile: l.tokenFile()}
+	config.AuthInfos["pod"] = &clientcmdapi.AuthInfo{TokenFile: w.tokenFile()}
 	config.Contexts["e2e"] = &clientcmdapi.Context{Cluster: "e2e", AuthInfo: "pod", Namespace: pod.Namespace}
 	config.CurrentContext = "e2e"
-	if err := clientcmd.WriteToFile(*config, l.kubeconfigFile()); err != nil {
+	if err := clientcmd.WriteToFile(*config, w.kubeconfigFile()); err != nil {
 		return fmt.Errorf("write the kubeconfig of pod %s: %w", pod.Name, err)
 	}
 	return nil
 }
 
 // requestToken asks for a token of the pod's service account that ends with the pod.
-func (l *life) requestToken(ctx context.Context) (token string, expires time.Time, err error) {
+func (w *podWorker) requestToken(ctx context.Context) (token string, expires time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	pod := l.seen()
+	pod := w.seen()
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
 		ExpirationSeconds: new(int64(tokenSeconds)),
 		BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID},
 	}}
-	got, err := l.agent.o.Client.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, pod.Spec.ServiceAccountName, request, metav1.CreateOptions{})
+	got, err := w.agent.o.Client.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, pod.Spec.ServiceAccountName, request, metav1.CreateOptions{})
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("request a token of pod %s: %w", pod.Name, err)
 	}
@@ -53,7 +53,7 @@ func (l *life) requestToken(ctx context.Context) (token string, expires time.Tim
 }
 
 // keepToken keeps a fresh token in a file until ctx ends: it asks for the next one
-// when 80% of a token's life is over. It calls written after each write.
+// when 80% of a token's lifetime is over. It calls written after each write.
 func keepToken(ctx context.Context, file string, request func(context.Context) (string, time.Time, error), written func(), failed func(error)) {
 	for {
 		asked := time.Now()

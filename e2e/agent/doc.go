@@ -1,4 +1,4 @@
-// Package agent plays one ordinary Kubernetes Node: it does for the pods bound to it
+// Package agent is one ordinary Kubernetes Node: it does for the pods bound to it
 // what a kubelet does, and runs the one container of each as a process of a given
 // program on this machine. So a StatefulSet of the product runs from its own
 // manifests, with its own rights, probes and terminations.
@@ -15,7 +15,7 @@
 // It does not isolate: all processes share the machine, its network and its files, so
 // the ports of a pod are moved to free ones (Options.Ports). There are no images,
 // volumes, limits or cgroups, and images and commands are not looked at: every pod
-// runs Options.Binary. A pod that asks for what the agent does not play, such as a
+// runs Options.Binary. A pod that asks for what the agent does not support, such as a
 // second container, is not started and waits with the reason. Pods have the address
 // 127.0.0.1, which the controllers of Services refuse.
 //

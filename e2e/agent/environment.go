@@ -38,7 +38,7 @@ func environment(pod *corev1.Pod, over map[string]string) (map[string]string, er
 // field gives what of the pod a variable shows.
 func field(pod *corev1.Pod, from *corev1.EnvVarSource) (string, error) {
 	if from.FieldRef == nil {
-		return "", fmt.Errorf("the agent plays values and fieldRef only")
+		return "", fmt.Errorf("the agent supports values and fieldRef only")
 	}
 	switch path := from.FieldRef.FieldPath; path {
 	case "metadata.name":
@@ -54,7 +54,7 @@ func field(pod *corev1.Pod, from *corev1.EnvVarSource) (string, error) {
 	case "status.podIP", "status.hostIP":
 		return podIP, nil
 	default:
-		return "", fmt.Errorf("the agent does not play fieldRef %s", path)
+		return "", fmt.Errorf("the agent does not support fieldRef %s", path)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// watchPods gives each pod bound to the Node a life, until ctx ends. It returns when
+// watchPods gives each pod bound to the Node a worker, until ctx ends. It returns when
 // nothing of the watch runs.
 func (a *Agent) watchPods(ctx context.Context) {
 	bound := fields.OneTermEqualSelector("spec.nodeName", a.o.NodeName).String()
@@ -40,40 +40,40 @@ func (a *Agent) watchPods(ctx context.Context) {
 	factory.Shutdown()
 }
 
-// saw tells a pod's life how the pod is now, and begins that life if it is new. A
-// pod that has ended has no life.
+// saw tells a pod's worker how the pod is now, and starts one if the pod is new. A pod
+// that has ended has none.
 func (a *Agent) saw(ctx context.Context, pod *corev1.Pod) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	l := a.lives[pod.UID]
-	if l == nil {
+	w := a.workers[pod.UID]
+	if w == nil {
 		if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed || ctx.Err() != nil {
 			return
 		}
-		l = newLife(a, pod)
-		a.lives[pod.UID], a.named[pod.Name] = l, l
+		w = newPodWorker(a, pod)
+		a.workers[pod.UID], a.newest[pod.Name] = w, w
 		a.running.Go(func() {
-			l.run(ctx)
-			a.ended(l)
+			w.run(ctx)
+			a.ended(w)
 		})
 	}
-	l.saw(pod)
+	w.saw(pod)
 }
 
-// lost tells a pod's life that the pod is not in the API any more.
+// lost tells a pod's worker that the pod is not in the API any more.
 func (a *Agent) lost(pod *corev1.Pod) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if l := a.lives[pod.UID]; l != nil {
-		l.lost()
+	if w := a.workers[pod.UID]; w != nil {
+		w.lost()
 	}
 }
 
-func (a *Agent) ended(l *life) {
+func (a *Agent) ended(w *podWorker) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.lives, l.uid)
-	if a.named[l.name] == l {
-		delete(a.named, l.name)
+	delete(a.workers, w.uid)
+	if a.newest[w.name] == w {
+		delete(a.newest, w.name)
 	}
 }

@@ -31,7 +31,7 @@ func probeURL(get *corev1.HTTPGetAction, c corev1.Container, ports map[string]in
 	return "http://" + net.JoinHostPort(host, strconv.Itoa(port)) + get.Path, nil
 }
 
-// probe asks as a probe says until ctx ends, and tells what it found whenever that
+// probe asks as a probe says until ctx ends, and reports what it found whenever that
 // changes: nil is success.
 func probe(ctx context.Context, p *corev1.Probe, url string, found func(error)) {
 	delay := time.NewTimer(time.Duration(p.InitialDelaySeconds) * time.Second)
@@ -43,7 +43,7 @@ func probe(ctx context.Context, p *corev1.Probe, url string, found func(error)) 
 	}
 	tick := time.NewTicker(time.Duration(p.PeriodSeconds) * time.Second)
 	defer tick.Stop()
-	told, was, streak := false, false, int32(0)
+	reported, was, streak := false, false, int32(0)
 	for {
 		err := ask(ctx, p, url)
 		if ctx.Err() != nil {
@@ -55,11 +55,11 @@ func probe(ctx context.Context, p *corev1.Probe, url string, found func(error)) 
 			threshold = p.SuccessThreshold
 		}
 		switch {
-		case told && good == was:
+		case reported && good == was:
 			streak = 0
 		default:
 			if streak++; streak >= threshold {
-				told, was, streak = true, good, 0
+				reported, was, streak = true, good, 0
 				found(err)
 			}
 		}

@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// firstStatus is what a pod shows when its life begins.
+// firstStatus is what a pod shows when its worker begins.
 func firstStatus(pod *corev1.Pod, now metav1.Time) corev1.PodStatus {
 	ip := podIP
 	s := corev1.PodStatus{
@@ -21,13 +21,13 @@ func firstStatus(pod *corev1.Pod, now metav1.Time) corev1.PodStatus {
 			State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}},
 		}},
 	}
-	settle(&s, now)
+	setConditions(&s, now)
 	return s
 }
 
-// settle makes the conditions follow from the container. Their times change only
+// setConditions makes the conditions follow from the container. Their times change only
 // when they do.
-func settle(s *corev1.PodStatus, now metav1.Time) {
+func setConditions(s *corev1.PodStatus, now metav1.Time) {
 	c := &s.ContainerStatuses[0]
 	set(s, corev1.PodCondition{Type: corev1.PodInitialized, Status: corev1.ConditionTrue}, now)
 	for _, t := range []corev1.PodConditionType{corev1.ContainersReady, corev1.PodReady} {
@@ -55,32 +55,32 @@ func set(s *corev1.PodStatus, want corev1.PodCondition, now metav1.Time) {
 }
 
 // change changes what the pod shows, and has it written.
-func (l *life) change(how func(*corev1.PodStatus, *corev1.ContainerStatus)) {
-	l.mu.Lock()
-	how(&l.status, &l.status.ContainerStatuses[0])
-	settle(&l.status, metav1.Now())
-	l.mu.Unlock()
-	l.poke()
+func (w *podWorker) change(how func(*corev1.PodStatus, *corev1.ContainerStatus)) {
+	w.mu.Lock()
+	how(&w.status, &w.status.ContainerStatuses[0])
+	setConditions(&w.status, metav1.Now())
+	w.mu.Unlock()
+	w.poke()
 }
 
-func (l *life) poke() {
+func (w *podWorker) poke() {
 	select {
-	case l.changed <- struct{}{}:
+	case w.changed <- struct{}{}:
 	default: // it will be written anyway
 	}
 }
 
 // waits shows why there is no process.
-func (l *life) waits(reason string, err error) {
-	l.agent.log.Error("start", "pod", l.name, "reason", reason, "error", err)
-	l.change(func(_ *corev1.PodStatus, c *corev1.ContainerStatus) {
+func (w *podWorker) waits(reason string, err error) {
+	w.agent.log.Error("start", "pod", w.name, "reason", reason, "error", err)
+	w.change(func(_ *corev1.PodStatus, c *corev1.ContainerStatus) {
 		c.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: err.Error()}}
 	})
 }
 
 // started shows a new process.
-func (l *life) started(pid int, ready bool) {
-	l.change(func(s *corev1.PodStatus, c *corev1.ContainerStatus) {
+func (w *podWorker) started(pid int, ready bool) {
+	w.change(func(s *corev1.PodStatus, c *corev1.ContainerStatus) {
 		if c.LastTerminationState.Terminated != nil {
 			c.RestartCount++
 		}
@@ -91,18 +91,18 @@ func (l *life) started(pid int, ready bool) {
 	})
 }
 
-func (l *life) ready(is bool) {
-	l.change(func(_ *corev1.PodStatus, c *corev1.ContainerStatus) {
+func (w *podWorker) ready(is bool) {
+	w.change(func(_ *corev1.PodStatus, c *corev1.ContainerStatus) {
 		c.Ready = is && c.State.Running != nil
 	})
 }
 
 // terminated shows that the process ended and that it is started again after a
 // pause.
-func (l *life) terminated(how error, pause time.Duration) {
+func (w *podWorker) terminated(how error, pause time.Duration) {
 	code, message := exitCode(how)
-	l.agent.log.Info("process ended", "pod", l.name, "code", code, "message", message)
-	l.change(func(_ *corev1.PodStatus, c *corev1.ContainerStatus) {
+	w.agent.log.Info("process ended", "pod", w.name, "code", code, "message", message)
+	w.change(func(_ *corev1.PodStatus, c *corev1.ContainerStatus) {
 		end := &corev1.ContainerStateTerminated{
 			ExitCode: code, Reason: "Completed", Message: message, FinishedAt: metav1.Now(), ContainerID: c.ContainerID,
 		}
@@ -121,8 +121,8 @@ func (l *life) terminated(how error, pause time.Duration) {
 }
 
 // over shows that the pod has ended for good.
-func (l *life) over() {
-	l.change(func(s *corev1.PodStatus, c *corev1.ContainerStatus) {
+func (w *podWorker) over() {
+	w.change(func(s *corev1.PodStatus, c *corev1.ContainerStatus) {
 		end := c.LastTerminationState.Terminated
 		end = cmp.Or(end, &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "ContainerStatusUnknown", FinishedAt: metav1.Now()})
 		c.State = corev1.ContainerState{Terminated: end}

@@ -17,6 +17,7 @@ import (
 
 // fakeBuilder builds programs that hold their own names.
 func fakeBuilder(t *testing.T) (b builder, builds *atomic.Int32) {
+	t.Helper()
 	builds = new(atomic.Int32)
 	return builder{cache: t.TempDir(), log: t.Output(), goTool: func(_ context.Context, p program, file string) error {
 		builds.Add(1)

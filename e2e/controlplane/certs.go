@@ -45,7 +45,7 @@ func newAuthority() (*authority, error) {
 }
 
 // certificate is what all certificates have in common: a number of 127 bits that no
-// other has, and a life from an hour ago (clocks differ) for a year.
+// other has, and is valid from an hour ago (clocks differ) for a year.
 func certificate(subject pkix.Name) *x509.Certificate {
 	number := make([]byte, 16)
 	_, _ = rand.Read(number) // never fails

@@ -19,8 +19,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// patience is how long a test waits for what comes in a second on an idle machine.
-const patience = time.Minute
+// timeout is how long a test waits for what comes in a second on an idle machine.
+const timeout = time.Minute
 
 // running starts a control plane that ends with the test.
 func running(t *testing.T, o Options) (*ControlPlane, kubernetes.Interface) {
@@ -47,7 +47,7 @@ func running(t *testing.T, o Options) (*ControlPlane, kubernetes.Interface) {
 // eventually waits until check is true.
 func eventually(t *testing.T, what string, check func(context.Context) (bool, error)) {
 	t.Helper()
-	if err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, patience, true, check); err != nil {
+	if err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, timeout, true, check); err != nil {
 		t.Fatalf("wait until %s: %v", what, err)
 	}
 }
@@ -68,6 +68,7 @@ func TestControlPlane(t *testing.T) {
 }
 
 func testArgs(t *testing.T, client kubernetes.Interface) {
+	t.Helper()
 	var got string
 	eventually(t, "the API server has its Service", func(ctx context.Context) (bool, error) {
 		service, err := client.CoreV1().Services("default").Get(ctx, "kubernetes", metav1.GetOptions{})
@@ -83,6 +84,7 @@ func testArgs(t *testing.T, client kubernetes.Interface) {
 
 // testBinds shows that the controllers make the pod and the scheduler binds it.
 func testBinds(t *testing.T, client kubernetes.Interface) {
+	t.Helper()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "played"}}
 	node, err := client.CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{})
 	if err != nil {
@@ -118,6 +120,7 @@ func testBinds(t *testing.T, client kubernetes.Interface) {
 }
 
 func testRBAC(t *testing.T, c *ControlPlane, client kubernetes.Interface) {
+	t.Helper()
 	for _, name := range []string{"bound", "unbound"} {
 		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
 		if _, err := client.CoreV1().ServiceAccounts("default").Create(t.Context(), account, metav1.CreateOptions{}); err != nil {
@@ -162,6 +165,7 @@ func clientFor(t *testing.T, c *ControlPlane, account string) kubernetes.Interfa
 }
 
 func testVersion(t *testing.T, c *ControlPlane) {
+	t.Helper()
 	out, err := c.Kubectl(t.Context(), "version")
 	if err != nil {
 		t.Fatal(err)
@@ -172,6 +176,7 @@ func testVersion(t *testing.T, c *ControlPlane) {
 }
 
 func testKubectlError(t *testing.T, c *ControlPlane) {
+	t.Helper()
 	_, err := c.Kubectl(t.Context(), "get", "node", "nobody")
 	if err == nil || !strings.Contains(err.Error(), `nodes "nobody" not found`) {
 		t.Errorf("kubectl get of a Node that is not there: %v", err)
@@ -179,12 +184,13 @@ func testKubectlError(t *testing.T, c *ControlPlane) {
 }
 
 func testKillAPIServer(t *testing.T, c *ControlPlane, client kubernetes.Interface) {
+	t.Helper()
 	before := c.PID(APIServer)
 	if err := c.Kill(APIServer); err != nil {
 		t.Fatal(err)
 	}
 	if alive(before) || c.PID(APIServer) != 0 {
-		t.Fatalf("process %d of a killed API server lives", before)
+		t.Fatalf("process %d of a killed API server is still running", before)
 	}
 	if _, err := client.CoreV1().Nodes().Get(t.Context(), "played", metav1.GetOptions{}); err == nil {
 		t.Error("a killed API server answers")
@@ -200,6 +206,7 @@ func testKillAPIServer(t *testing.T, c *ControlPlane, client kubernetes.Interfac
 }
 
 func testKillEtcd(t *testing.T, c *ControlPlane, client kubernetes.Interface) {
+	t.Helper()
 	if err := c.Kill(Etcd); err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +222,7 @@ func testKillEtcd(t *testing.T, c *ControlPlane, client kubernetes.Interface) {
 
 func restart(t *testing.T, c *ControlPlane, component Component) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	if err := c.Restart(ctx, component); err != nil {
 		t.Fatal(err)
@@ -236,6 +243,7 @@ func testControllersWork(t *testing.T, client kubernetes.Interface, namespace st
 }
 
 func testFreeze(t *testing.T, c *ControlPlane, client kubernetes.Interface) {
+	t.Helper()
 	if err := c.Freeze(APIServer); err != nil {
 		t.Fatal(err)
 	}
@@ -253,6 +261,7 @@ func testFreeze(t *testing.T, c *ControlPlane, client kubernetes.Interface) {
 }
 
 func testStop(t *testing.T, c *ControlPlane) {
+	t.Helper()
 	var pids []int
 	for _, component := range components {
 		pid := c.PID(component)
@@ -266,7 +275,7 @@ func testStop(t *testing.T, c *ControlPlane) {
 	}
 	for i, pid := range pids {
 		if alive(pid) {
-			t.Errorf("%s lives on as process %d", components[i], pid)
+			t.Errorf("%s is still running as process %d", components[i], pid)
 		}
 	}
 	if _, err := os.Stat(c.dir); !os.IsNotExist(err) {

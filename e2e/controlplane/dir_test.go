@@ -12,15 +12,15 @@ func TestSweep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger := filepath.Join(parent, dirPrefix+"being-made")
-	if err := os.Mkdir(stranger, 0o755); err != nil {
+	unowned := filepath.Join(parent, dirPrefix+"being-made")
+	if err := os.Mkdir(unowned, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := sweep(parent); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(dir); err != nil {
-		t.Errorf("sweep took a folder whose owner lives: %v", err)
+		t.Errorf("sweep took a folder whose owner is running: %v", err)
 	}
 	// The lock ends with its owner, as it ends here.
 	if err := release(); err != nil {
@@ -32,7 +32,7 @@ func TestSweep(t *testing.T) {
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("sweep left an ownerless folder (%v)", err)
 	}
-	if _, err := os.Stat(stranger); err != nil {
+	if _, err := os.Stat(unowned); err != nil {
 		t.Errorf("sweep took a folder that nobody owns yet: %v", err)
 	}
 }

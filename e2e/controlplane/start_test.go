@@ -33,7 +33,7 @@ func failing(t *testing.T, ctx context.Context, o Options) error {
 }
 
 func TestStartTellsWhyAComponentEnded(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	err := failing(t, ctx, Options{Args: map[Component][]string{APIServer: {"--no-such-flag"}}})
 	for _, want := range []string{"kube-apiserver ended", "unknown flag: --no-such-flag"} {

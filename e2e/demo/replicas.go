@@ -16,7 +16,7 @@ import (
 	"module-controller/e2e/harness"
 )
 
-const stopPatience = 40 * time.Second
+const stopTimeout = 40 * time.Second
 
 // startReplicas starts the controller as a StatefulSet would: all at once.
 func (s *show) startReplicas(ctx context.Context) error {
@@ -123,7 +123,7 @@ func (s *show) restartAll(ctx context.Context) error {
 	return s.unnoticed(ctx, func() error {
 		for i := replicas - 1; i >= 0; i-- {
 			s.say("restarting module-controller-%d", i)
-			if err := s.replicas[i].Stop(stopPatience); err != nil {
+			if err := s.replicas[i].Stop(stopTimeout); err != nil {
 				return err
 			}
 			if err := s.tellShares(ctx); err != nil {
@@ -143,8 +143,8 @@ func (s *show) tellShares(ctx context.Context) error {
 	return err
 }
 
-// memberOf gives who held a replica's own Lease last, which says so even after its
-// death, until it is killed there too.
+// memberOf gives who held a replica's membership Lease last, which says so even after the
+// replica was killed, until others expire it.
 func (s *show) memberOf(ctx context.Context, replica int) (string, error) {
 	l, err := s.client.CoordinationV1().Leases(harness.Namespace).Get(ctx, fmt.Sprintf("module-controller-%d", replica), metav1.GetOptions{})
 	if err != nil || l.Spec.HolderIdentity == nil {

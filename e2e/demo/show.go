@@ -112,7 +112,7 @@ func (s *show) bases() int {
 func (s *show) tearDown() error {
 	var errs []error
 	for _, c := range s.replicas {
-		errs = append(errs, c.Stop(stopPatience))
+		errs = append(errs, c.Stop(stopTimeout))
 	}
 	if s.service != nil {
 		errs = append(errs, s.service.Close())

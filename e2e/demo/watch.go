@@ -16,7 +16,7 @@ import (
 
 const (
 	namespace = "default"
-	patience  = 3 * time.Minute
+	timeout   = 3 * time.Minute
 )
 
 var errNotYet = errors.New("not yet")
@@ -24,7 +24,7 @@ var errNotYet = errors.New("not yet")
 // watch shows how many of want are ready, whenever that changes, until all are.
 func (s *show) watch(ctx context.Context, what string, want int, count func(context.Context) (int, error)) (time.Duration, error) {
 	began := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("%s were over before %d %s were ready", patience, want, what))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%s were over before %d %s were ready", timeout, want, what))
 	defer cancel()
 	shown := -1
 	err := harness.Until(ctx, func() error {

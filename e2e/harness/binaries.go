@@ -1,12 +1,15 @@
 package harness
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 )
 
 // Binaries are the product's programs, built from the working tree.
@@ -26,18 +29,39 @@ func Build(ctx context.Context, dir string, log io.Writer) (Binaries, error) {
 	return b, build(ctx, "-o", dir+string(filepath.Separator), "./cmd/...")
 }
 
-// BuildMutant builds a controller that lacks a guard of the package at pkg, such as
-// "tunnel/mqtt", and gives its path in dir.
-func BuildMutant(ctx context.Context, dir, pkg, guard string) (string, error) {
-	path := filepath.Join(dir, "without-"+guard)
-	return path, build(ctx, "-tags", "mutant", "-ldflags", "-X module-controller/"+pkg+".mutant="+guard, "-o", path, "./cmd/module-controller")
+// BuildMutant builds a controller without a guard, which mutants/<name>.patch takes out,
+// and gives its path in dir. The working tree stays as it is: the compiler gets the
+// patched files by an overlay.
+func BuildMutant(ctx context.Context, dir, name string) (string, error) {
+	patched := filepath.Join(dir, "mutant-"+name)
+	if err := os.MkdirAll(patched, 0o755); err != nil {
+		return "", fmt.Errorf("build mutant %s: %w", name, err)
+	}
+	overlay, err := run(ctx, "-C", "tools", "run", "./mutate", "-root", "..", "-dir", patched, name)
+	if err != nil {
+		return "", fmt.Errorf("build mutant %s: %w", name, err)
+	}
+	path := filepath.Join(patched, "module-controller")
+	if err := build(ctx, "-overlay", strings.TrimSpace(overlay), "-o", path, "./cmd/module-controller"); err != nil {
+		return "", fmt.Errorf("build mutant %s: %w", name, err)
+	}
+	return path, nil
 }
 
 func build(ctx context.Context, args ...string) error {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"build"}, args...)...)
+	_, err := run(ctx, append([]string{"build"}, args...)...)
+	return err
+}
+
+// run runs the go command in the product's folder, and gives its output.
+func run(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = Root()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build programs: %w\n%s", err, out)
+	var faults bytes.Buffer
+	cmd.Stderr = &faults
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, faults.String())
 	}
-	return nil
+	return string(out), nil
 }

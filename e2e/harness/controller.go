@@ -57,7 +57,7 @@ func StartController(ctx context.Context, o ControllerOptions) (*Controller, err
 	return c, c.Start(ctx)
 }
 
-// Start starts the controller anew, after it was killed or stopped.
+// Start starts the controller again, after it was killed or stopped.
 func (c *Controller) Start(ctx context.Context) error {
 	cmd := exec.Command(c.binary)
 	cmd.Env = c.env

@@ -41,7 +41,7 @@ func StartSim(ctx context.Context, binary, log string, args ...string) (*Sim, er
 	})
 }
 
-// Counts are what all bases of a fleet did, over their lives.
+// Counts are what all bases of a fleet did, over all their restarts.
 type Counts struct {
 	Bases    int `json:"bases"`
 	Installs int `json:"installs"`

@@ -24,31 +24,47 @@ func (c *check) claims() {
 // nothing else happened meanwhile.
 func (c *check) takenOver(i int) {
 	f := c.Faults[i]
-	if f.Killed == "" {
+	if f.Killed == "" || !c.alone(i) {
 		return
 	}
+	c.report.Kills++
+	held := map[string]bool{} // by base: the killed replica does
+	for _, claim := range c.Claims {
+		switch {
+		case !claim.At.After(f.Begun):
+			held[claim.Base] = claim.Holder == f.Killed
+		case held[claim.Base]:
+			delete(held, claim.Base)
+			c.claimedAfter(f, claim)
+		}
+	}
+	if !c.Ended.After(f.Begun.Add(Takeover)) {
+		return // it was not observed for long enough
+	}
+	for _, base := range sortedKeys(held) {
+		if held[base] {
+			c.bad("I6: %s of %s was never owned again", base, f.Killed)
+		}
+	}
+}
+
+// alone says that no other fault was near one: the slower of two says nothing of one.
+func (c *check) alone(i int) bool {
+	f := c.Faults[i]
 	until := f.Begun.Add(Takeover)
 	for j, o := range c.Faults {
 		if j != i && o.Begun.Before(until) && o.Ended.Add(Takeover).After(f.Begun) {
-			return // the slower of two faults says nothing of one
+			return false
 		}
 	}
-	c.report.Kills++
-	held := map[string]bool{}
-	for _, claim := range c.Claims {
-		if !claim.At.After(f.Begun) {
-			held[claim.Base] = claim.Holder == f.Killed
-		} else if held[claim.Base] {
-			delete(held, claim.Base)
-			took := claim.At.Sub(f.Begun)
-			if c.report.Takeover = max(c.report.Takeover, took); took > Takeover {
-				c.bad("I6: %s of %s was owned again %s after the kill", claim.Base, f.Killed, took)
-			}
-		}
-	}
-	for _, base := range sortedKeys(held) {
-		if held[base] && c.Ended.After(until) {
-			c.bad("I6: %s of %s was never owned again", base, f.Killed)
-		}
+	return true
+}
+
+// claimedAfter checks how long after a kill a base was claimed.
+func (c *check) claimedAfter(f Fault, claim Claim) {
+	took := claim.At.Sub(f.Begun)
+	c.report.Takeover = max(c.report.Takeover, took)
+	if took > Takeover {
+		c.bad("I6: %s of %s was owned again %s after the kill", claim.Base, f.Killed, took)
 	}
 }

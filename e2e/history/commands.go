@@ -11,7 +11,7 @@ import (
 // that somebody had, and none once a later epoch was seen.
 func (c *check) order(base string) {
 	highest := 0
-	for _, command := range c.Deeds[base].Commands {
+	for _, command := range c.Effects[base].Commands {
 		if command.At.Before(c.Began) {
 			continue // who was the owner then was not seen
 		}
@@ -39,11 +39,11 @@ func (c *check) order(base string) {
 	}
 }
 
-// silent checks that whoever cannot renew its membership sends nothing once its time
-// to act is over.
+// silent checks that whoever cannot renew its membership sends nothing once its renew
+// deadline has passed.
 func (c *check) silent(base string, command Command, sender string) {
 	for _, f := range c.Faults {
-		over := f.Begun.Add(act + onTheWay)
+		over := f.Begun.Add(renewDeadline + inFlight)
 		if slices.Contains(f.Silenced, sender) && command.At.After(over) && command.At.Before(f.Ended) {
 			c.bad("I1: %s got %s %s at %s from %s, which could not renew since %s (%s)",
 				base, command.Verb, command.Module, stamp(command.At), sender, stamp(f.Begun), f.Name)
@@ -51,7 +51,7 @@ func (c *check) silent(base string, command Command, sender string) {
 	}
 }
 
-// request reads what a request id tells: the epoch and for whom.
+// request reads a request id: the epoch and the UID of the pod.
 func request(id string) (epoch int, pod string, err error) {
 	first, rest, ok := strings.Cut(id, "-")
 	if i := strings.LastIndexByte(rest, '-'); ok && i > 0 {
@@ -71,18 +71,26 @@ func (c *check) asked(base string) {
 			continue
 		}
 		byUID[p.UID] = p
-		if !p.Ready.IsZero() {
-			if !p.Before {
-				installs[p.Module]++
-			}
-			if !p.Gone.IsZero() {
-				uninstalls[p.Module]++
-			}
+		if p.Ready.IsZero() {
+			continue
+		}
+		if !p.Before {
+			installs[p.Module]++
+		}
+		if !p.Gone.IsZero() {
+			uninstalls[p.Module]++
 		}
 	}
-	deeds := c.Deeds[base]
+	c.askedOnce(base, byUID)
+	c.counts(base, "installed", c.Effects[base].Installs, installs)
+	c.counts(base, "uninstalled", c.Effects[base].Uninstalls, uninstalls)
+}
+
+// askedOnce checks that each command was for a pod on the base that has its module, and
+// none was given twice.
+func (c *check) askedOnce(base string, byUID map[string]Pod) {
 	given := map[[2]string]bool{} // verb and pod; a pod has one module
-	for _, command := range deeds.Commands {
+	for _, command := range c.Effects[base].Commands {
 		_, uid, err := request(command.Request)
 		if err != nil || uid == "controller" {
 			continue
@@ -90,14 +98,12 @@ func (c *check) asked(base string) {
 		if p, known := byUID[uid]; !known || p.Module != command.Module {
 			c.bad("I5: %s got %s %s for pod %s, which did not ask for it", base, command.Verb, command.Module, uid)
 		}
-		if once := [2]string{command.Verb, uid}; given[once] {
+		once := [2]string{command.Verb, uid}
+		if given[once] {
 			c.bad("I5: %s got %s %s for pod %s again at %s (%s)", base, command.Verb, command.Module, uid, stamp(command.At), command.Request)
-		} else {
-			given[once] = true
 		}
+		given[once] = true
 	}
-	c.counts(base, "installed", deeds.Installs, installs)
-	c.counts(base, "uninstalled", deeds.Uninstalls, uninstalls)
 }
 
 func (c *check) counts(base, done string, is, want map[string]int) {

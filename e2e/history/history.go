@@ -1,5 +1,5 @@
 // Package history says whether what happened kept the invariants of ownership: it
-// gets who held which base, what the bases were told and did, what Nodes showed and
+// gets who held which base, what the bases were asked for and did, what Nodes showed and
 // what pods asked for, and finds what should not have been. It observes nothing
 // itself.
 //
@@ -29,9 +29,9 @@ type Command struct {
 	Request string // <epoch>-<pod UID>-<n>
 }
 
-// Deeds are what a base got and what took effect on it since the history began, by
+// Effects are what a base got and what took effect on it since the history began, by
 // name:version.
-type Deeds struct {
+type Effects struct {
 	Commands             []Command
 	Installs, Uninstalls map[string]int
 }
@@ -44,8 +44,8 @@ type Write struct {
 	What         string
 }
 
-// Sight is a Node that was seen not to be Ready, or deleted.
-type Sight struct {
+// Observation is a Node that was seen not to be Ready, or deleted.
+type Observation struct {
 	At   time.Time
 	Base string
 	What string
@@ -71,12 +71,12 @@ type Fault struct {
 
 // History is all of it.
 type History struct {
-	Claims []Claim // in the order in which they were seen
-	Deeds  map[string]Deeds
-	Writes []Write
-	Sights []Sight
-	Pods   []Pod
-	Faults []Fault
+	Claims       []Claim // in the order in which they were seen
+	Effects      map[string]Effects
+	Writes       []Write
+	Observations []Observation
+	Pods         []Pod
+	Faults       []Fault
 	// Began and Ended are when it was observed.
 	Began, Ended time.Time
 }
@@ -85,9 +85,10 @@ type History struct {
 const (
 	// Takeover is how soon a killed owner's bases are owned again.
 	Takeover = 12 * time.Second
-	// act is how long a replica may act after its last renewal (ACT_WINDOW), and
-	// onTheWay how long what it sent until then may be on its way to a base.
-	act, onTheWay = 3500 * time.Millisecond, time.Second
+	// renewDeadline is how long a replica's claims are valid after its last renewal
+	// (RENEW_DEADLINE), and inFlight how long what it sent until then may be under way
+	// to a base.
+	renewDeadline, inFlight = 3500 * time.Millisecond, time.Second
 	// calm and healing are how soon a pod shows what is so, without a fault and after
 	// the end of one.
 	calm, healing = 10 * time.Second, 60 * time.Second
@@ -96,7 +97,7 @@ const (
 // Report is what a history shows in numbers.
 type Report struct {
 	Faults, Claims, Commands, Writes, Pods int
-	// Takeover is the longest that a base of a killed replica had no living owner,
+	// Takeover is the longest that a base of a killed replica had no owner that was running,
 	// Kills of how many kills that was measured: those that no other fault followed
 	// too soon.
 	Takeover time.Duration
@@ -104,6 +105,12 @@ type Report struct {
 	// ToReady and ToGone are the longest from a pod's creation to its readiness and
 	// from its deletion to its end.
 	ToReady, ToGone time.Duration
+}
+
+// String is a report in one line.
+func (r Report) String() string {
+	return fmt.Sprintf("%d faults, %d claims, %d commands, %d writes of Nodes and pods, %d pods; a pod was Ready after %s and gone after %s at most; %d kills were alone, after which the last base was owned again within %s",
+		r.Faults, r.Claims, r.Commands, r.Writes, r.Pods, r.ToReady.Round(time.Millisecond), r.ToGone.Round(time.Millisecond), r.Kills, r.Takeover.Round(time.Millisecond))
 }
 
 // Check gives what broke an invariant, and the numbers.
@@ -116,12 +123,12 @@ func (h *History) Check() (violations []string, r Report) {
 	for _, w := range h.Writes {
 		c.written(w)
 	}
-	for _, base := range sortedKeys(h.Deeds) {
+	for _, base := range sortedKeys(h.Effects) {
 		c.order(base)
 		c.asked(base)
 	}
-	for _, s := range h.Sights {
-		c.bad("I3: the Node of %s was %s at %s", s.Base, s.What, stamp(s.At))
+	for _, o := range h.Observations {
+		c.bad("I3: the Node of %s was %s at %s", o.Base, o.What, stamp(o.At))
 	}
 	for _, p := range h.Pods {
 		c.prompt(p)

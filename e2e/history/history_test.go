@@ -18,7 +18,7 @@ func good() *History {
 		Claims: []Claim{{at(0), "b", "a_1", 1}, {at(24), "b", "a_2", 2}},
 		Pods:   []Pod{{UID: "p-1", Base: "b", Module: "m:1", Created: at(1), Ready: at(2), Deleted: at(30), Gone: at(31)}},
 		Faults: []Fault{{Begun: at(20), Ended: at(20), Name: "kill", Killed: "a_1"}},
-		Deeds: map[string]Deeds{"b": {
+		Effects: map[string]Effects{"b": {
 			Commands: []Command{
 				{at(1.5), "install", "m:1", "1-p-1-1"},
 				{at(30.5), "uninstall", "m:1", "2-p-1-1"},
@@ -40,8 +40,8 @@ func TestAGoodHistory(t *testing.T) {
 }
 
 func TestEachViolationIsFound(t *testing.T) {
-	deeds := func(change func(*Deeds)) func(*History) {
-		return func(h *History) { d := h.Deeds["b"]; change(&d); h.Deeds["b"] = d }
+	effects := func(change func(*Effects)) func(*History) {
+		return func(h *History) { e := h.Effects["b"]; change(&e); h.Effects["b"] = e }
 	}
 	for name, c := range map[string]struct {
 		change func(*History)
@@ -49,34 +49,34 @@ func TestEachViolationIsFound(t *testing.T) {
 	}{
 		"two holders of an epoch": {func(h *History) { h.Claims = append(h.Claims, Claim{at(25), "b", "a_3", 2}) }, "I1: epoch 2 of b has two holders"},
 		"an epoch that fell":      {func(h *History) { h.Claims = append(h.Claims, Claim{at(25), "b", "a_1", 1}) }, "I2: the epoch of b fell"},
-		"a command of nobody":     {deeds(func(d *Deeds) { d.Commands[1].Request = "7-p-1-1" }), "I1: b got uninstall m:1 of epoch 7, which nobody had"},
-		"a command too late": {deeds(func(d *Deeds) { d.Commands[1].Request = "1-p-1-2" }),
+		"a command of nobody":     {effects(func(e *Effects) { e.Commands[1].Request = "7-p-1-1" }), "I1: b got uninstall m:1 of epoch 7, which nobody had"},
+		"a command too late": {effects(func(e *Effects) { e.Commands[1].Request = "1-p-1-2" }),
 			"I1: b got uninstall m:1 of epoch 1 at 12:00:30.500, after a_2 had it"},
-		"commands out of order": {deeds(func(d *Deeds) {
-			d.Commands = append(d.Commands, Command{at(23), "install", "m:1", "1-p-1-3"})
+		"commands out of order": {effects(func(e *Effects) {
+			e.Commands = append(e.Commands, Command{at(23), "install", "m:1", "1-p-1-3"})
 		}), "I2: b got install m:1 of epoch 1"},
 		"a command of who was cut off": {func(h *History) {
 			h.Faults = []Fault{{Begun: at(25), Ended: at(40), Name: "api cut", Silenced: []string{"a_2"}}}
 		}, "I1: b got uninstall m:1 at 12:00:30.500 from a_2, which could not renew since 12:00:25.000 (api cut)"},
-		"a command that is given again": {deeds(func(d *Deeds) {
-			d.Commands = append(d.Commands, Command{at(30.7), "uninstall", "m:1", "2-p-1-2"})
+		"a command that is given again": {effects(func(e *Effects) {
+			e.Commands = append(e.Commands, Command{at(30.7), "uninstall", "m:1", "2-p-1-2"})
 		}), "I5: b got uninstall m:1 for pod p-1 again at 12:00:30.700 (2-p-1-2)"},
-		"a command without a request":    {deeds(func(d *Deeds) { d.Commands[0].Request = "" }), "I5: b got install m:1 with the request"},
-		"a command for another's pod":    {deeds(func(d *Deeds) { d.Commands[0].Request = "1-p-2-1" }), "I5: b got install m:1 for pod p-2"},
-		"a module installed twice":       {deeds(func(d *Deeds) { d.Installs["m:1"] = 2 }), "I5: m:1 was installed 2 times on b, want 1"},
-		"a module that nobody asked for": {deeds(func(d *Deeds) { d.Installs["x:1"] = 1 }), "I5: x:1 was installed 1 times on b, and no pod asked"},
-		"a module left behind":           {deeds(func(d *Deeds) { d.Uninstalls = nil }), "I5: m:1 was uninstalled 0 times on b, want 1"},
+		"a command without a request":    {effects(func(e *Effects) { e.Commands[0].Request = "" }), "I5: b got install m:1 with the request"},
+		"a command for another's pod":    {effects(func(e *Effects) { e.Commands[0].Request = "1-p-2-1" }), "I5: b got install m:1 for pod p-2"},
+		"a module installed twice":       {effects(func(e *Effects) { e.Installs["m:1"] = 2 }), "I5: m:1 was installed 2 times on b, want 1"},
+		"a module that nobody asked for": {effects(func(e *Effects) { e.Installs["x:1"] = 1 }), "I5: x:1 was installed 1 times on b, and no pod asked"},
+		"a module left behind":           {effects(func(e *Effects) { e.Uninstalls = nil }), "I5: m:1 was uninstalled 0 times on b, want 1"},
 		"a Node written by who lost it": {func(h *History) { h.Writes = []Write{{at(24.1), "b", "a_1", "the Node"}} },
 			"I1: the Node was written at 12:00:24.100 by a_1: a_2 owned b"},
 		"a pod written by who has not claimed yet": {func(h *History) { h.Writes = []Write{{at(22), "b", "a_2", "pod p"}} },
 			"I1: pod p was written at 12:00:22.000 by a_2: a_1 owned b"},
 		"a Node written by nobody's owner": {func(h *History) { h.Writes = []Write{{at(3), "c", "a_1", "the Node"}} }, "by a_1: nobody owned c"},
-		"a Node that was not Ready":        {func(h *History) { h.Sights = []Sight{{at(3), "b", "not Ready"}} }, "I3: the Node of b was not Ready"},
+		"a Node that was not Ready":        {func(h *History) { h.Observations = []Observation{{at(3), "b", "not Ready"}} }, "I3: the Node of b was not Ready"},
 		"a pod that is Ready too late":     {func(h *History) { h.Pods[0].Ready = at(12); h.Faults = nil }, "I4: the pod of m:1 on b was Ready 1s after it should have been"},
 		"a pod that is never Ready":        {func(h *History) { h.Pods[0].Ready, h.Pods[0].Deleted = time.Time{}, time.Time{} }, "I4: the pod of m:1 on b never was Ready"},
 		"a pod that stays after a fault":   {func(h *History) { h.Pods[0].Gone = at(95) }, "I4: the pod of m:1 on b was gone 5s after"},
 		"a takeover that is late":          {func(h *History) { h.Claims[1].At = at(33) }, "I6: b of a_1 was owned again 13s"},
-		"a takeover that never comes":      {func(h *History) { h.Claims = h.Claims[:1]; h.Deeds = nil }, "I6: b of a_1 was never owned again"},
+		"a takeover that never comes":      {func(h *History) { h.Claims = h.Claims[:1]; h.Effects = nil }, "I6: b of a_1 was never owned again"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := good()
@@ -107,15 +107,14 @@ func TestWritesOfOwners(t *testing.T) {
 func TestAModuleFromBefore(t *testing.T) {
 	h := good()
 	h.Pods[0].Before = true
-	h.Deeds["b"] = Deeds{Commands: h.Deeds["b"].Commands[1:], Uninstalls: map[string]int{"m:1": 1}}
+	h.Effects["b"] = Effects{Commands: h.Effects["b"].Commands[1:], Uninstalls: map[string]int{"m:1": 1}}
 	if bad, _ := h.Check(); len(bad) > 0 {
 		t.Errorf("violations: %v", bad)
 	}
 }
 
-// Who is cut off may act for as long as its last renewal permits, and again when the
-// fault is over.
-func TestWhoIsCutOffActsForAWhile(t *testing.T) {
+// Who is cut off may send until its renew deadline, and again when the fault is over.
+func TestWhoIsCutOffSendsUntilItsDeadline(t *testing.T) {
 	for name, f := range map[string]Fault{
 		"it began just now":     {Begun: at(27), Ended: at(40)},
 		"it is over":            {Begun: at(20), Ended: at(30)},

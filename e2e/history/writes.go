@@ -13,7 +13,7 @@ func (c *check) written(w Write) {
 		switch {
 		case !claim.At.After(w.At):
 			owner = claim.Holder
-		case claim.Holder == w.Writer && claim.At.Before(w.At.Add(onTheWay)):
+		case claim.Holder == w.Writer && claim.At.Before(w.At.Add(inFlight)):
 			return
 		}
 	}
@@ -22,11 +22,11 @@ func (c *check) written(w Write) {
 	}
 }
 
-// held says that a write left while its writer was silenced, or before, and was held
-// back on its way until that was over. Nothing that a replica can do calls such a write
-// back, and the next owner puts right what it changed.
+// held says that a write was sent while its writer was silenced, or before, and was held
+// back on the network until that was over. Nothing that a replica can do calls such a
+// write back, and the next owner corrects what it changed.
 func (c *check) held(w Write) bool {
 	return slices.ContainsFunc(c.Faults, func(f Fault) bool {
-		return slices.Contains(f.Silenced, w.Writer) && !w.At.Before(f.Ended) && w.At.Before(f.Ended.Add(onTheWay))
+		return slices.Contains(f.Silenced, w.Writer) && !w.At.Before(f.Ended) && w.At.Before(f.Ended.Add(inFlight))
 	})
 }

@@ -31,7 +31,7 @@ type Options struct {
 	// HeartbeatPeriod is 2 s. A runtime that announces itself has a period of its own.
 	HeartbeatPeriod time.Duration
 	// ArkletPort is where the base takes commands, StockPort the one that the
-	// module stock opens. 0: a free one, the same in every life of the base.
+	// module stock opens. 0: a free one, the same after every restart.
 	ArkletPort, StockPort int
 	// MetaspaceLimit in bytes; 0: none, and the base reports -1. Runtime 1.2.2
 	// reports neither limit nor use.
@@ -57,14 +57,14 @@ type Base struct {
 	o       Options
 	ownDir  bool
 	http    *http.Client
-	process *process.Process // its current or last life
+	process *process.Process // its current or last run
 	took    time.Duration
 }
 
-// stopPatience is how long a base may take to end when it is asked to.
-const stopPatience = 10 * time.Second
+// stopTimeout is how long a base may take to end when it is asked to.
+const stopTimeout = 10 * time.Second
 
-// Start starts a base and returns when it answers commands. Its life does not
+// Start starts a base and returns when it answers commands. It does not
 // depend on ctx: end it with Close.
 func Start(ctx context.Context, o Options) (*Base, error) {
 	if o.Artifacts.dir == "" || o.Identity == "" {
@@ -84,7 +84,7 @@ func Start(ctx context.Context, o Options) (*Base, error) {
 	return b, nil
 }
 
-// prepare chooses what the options left open, for all lives of the base.
+// prepare chooses what the options left open, for all runs of the base.
 func (b *Base) prepare() (err error) {
 	if b.ownDir {
 		if b.o.Dir, err = os.MkdirTemp("", "javabase-"); err != nil {
@@ -156,7 +156,7 @@ func (b *Base) Stop() error {
 	if b.process == nil {
 		return nil
 	}
-	return b.process.Stop(stopPatience)
+	return b.process.Stop(stopTimeout)
 }
 
 // Close kills the base and removes its directory, unless the options named one.
@@ -177,13 +177,13 @@ func (b *Base) ArkletPort() int { return b.o.ArkletPort }
 // StockPort is the port that the module stock opens.
 func (b *Base) StockPort() int { return b.o.StockPort }
 
-// PID is the process of the current or last life.
+// PID is the process of the current or last run.
 func (b *Base) PID() int { return b.process.PID() }
 
-// Took is how long the current or last life needed until it answered.
+// Took is how long the current or last run needed until it answered.
 func (b *Base) Took() time.Duration { return b.took }
 
-// Log is the file that has the output of all the base's lives.
+// Log is the file that has the output of all the base's runs.
 func (b *Base) Log() string { return filepath.Join(b.o.Dir, "base.log") }
 
 // tail is the end of the log, at most n bytes of it.

@@ -9,5 +9,5 @@
 // ports it chose stay free while a base is down.
 //
 // Every function may be called from any goroutine, the methods that end and
-// begin a life of one Base (Kill, Stop, Restart, Close) from one at a time.
+// begin a run of one Base (Kill, Stop, Restart, Close) from one at a time.
 package javabase

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// TestRealBase tells one story on each runtime: what a controller will meet on it.
+// TestRealBase checks one story on each runtime: what a controller will meet on it.
 func TestRealBase(t *testing.T) {
 	if err := Available(t.Context()); err != nil {
 		t.Fatal(err)
@@ -60,6 +60,7 @@ type beat struct {
 
 // listen serves the heartbeat endpoint. The channel has the newest heartbeat only.
 func listen(t *testing.T) (<-chan beat, string) {
+	t.Helper()
 	beats := make(chan beat, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var b beat
@@ -177,7 +178,7 @@ func checkRestart(ctx context.Context, t *testing.T, beats <-chan beat, b *Base)
 	}
 	wantSilent(ctx, t, b)
 	select {
-	case <-beats: // of the life that ended
+	case <-beats: // of the run that ended
 	default:
 	}
 	if err := b.Restart(ctx); err != nil {

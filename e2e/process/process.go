@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// A Process is one life of a program.
+// A Process is one run of a program.
 type Process struct {
 	pid  int
 	done chan struct{} // closed when it has ended
@@ -112,23 +112,23 @@ func (p *Process) Kill() error {
 // lastWords is how long a process has to say where it hangs.
 const lastWords = 2 * time.Second
 
-// Stop asks the process to end. After patience it is asked to say where it hangs, by
+// Stop asks the process to end. After timeout it is asked to say where it hangs, by
 // SIGQUIT, on which Go programs write all their stacks, and is killed.
-func (p *Process) Stop(patience time.Duration) error {
+func (p *Process) Stop(timeout time.Duration) error {
 	if p.Ended() {
 		return nil
 	}
 	if err := syscall.Kill(p.pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("stop process %d: %w", p.pid, err)
 	}
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case <-p.done:
 		return nil
 	case <-timer.C:
 	}
-	err := fmt.Errorf("process %d did not end within %s of SIGTERM", p.pid, patience)
+	err := fmt.Errorf("process %d did not end within %s of SIGTERM", p.pid, timeout)
 	if p.Signal(syscall.SIGQUIT) == nil {
 		select {
 		case <-p.done:

@@ -35,10 +35,10 @@ func sh(t *testing.T, script string) (*Process, *os.File) {
 
 func TestStop(t *testing.T) {
 	for name, c := range map[string]struct {
-		script   string
-		patience time.Duration
-		fails    bool
-		want     string
+		script  string
+		timeout time.Duration
+		fails   bool
+		want    string
 	}{
 		"obeys":     {"trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done", time.Minute, false, "exit status 7"},
 		"hangs":     {"trap '' TERM; trap 'exit 9' QUIT; echo up; while :; do sleep 0.05; done", 50 * time.Millisecond, true, "exit status 9"},
@@ -50,7 +50,7 @@ func TestStop(t *testing.T) {
 			if name == "has ended" {
 				<-p.Done()
 			}
-			if err := p.Stop(c.patience); (err != nil) != c.fails {
+			if err := p.Stop(c.timeout); (err != nil) != c.fails {
 				t.Fatal(err)
 			}
 			if err := p.Err(); err == nil || err.Error() != c.want {
@@ -72,7 +72,7 @@ func TestKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := out.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Fatalf("a child lives: %v", err)
+		t.Fatalf("a child is still running: %v", err)
 	}
 }
 

@@ -8,203 +8,125 @@ import (
 	"testing"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/watch"
-
-	"module-controller/e2e/harness"
+	"module-controller/e2e/world"
 )
 
-// watchNodes notes every Node of the world that is seen not ready, and every one
-// that is deleted, until stop is called.
-func (w *world) watchNodes() (stop func() []string) {
-	w.Helper()
-	watcher, err := client.CoreV1().Nodes().Watch(w.Context(), metav1.ListOptions{LabelSelector: "virtual-kubelet.koupleless.io/env=" + w.env})
-	w.must(err)
-	seen := make(chan []string)
-	go func() {
-		var bad []string
-		for e := range watcher.ResultChan() {
-			node, ok := e.Object.(*corev1.Node)
-			if ok && (e.Type == watch.Deleted || !nodeReady(*node)) {
-				bad = append(bad, fmt.Sprintf("%s %s: %v", e.Type, node.Name, node.Status.Conditions))
-			}
-		}
-		seen <- bad
-	}()
-	return func() []string {
-		watcher.Stop()
-		return <-seen
-	}
-}
-
-func (w *world) counts() harness.Counts {
-	w.Helper()
-	c, err := w.fleet.Counts()
-	w.must(err)
-	return c
-}
-
-func spread(d *appsv1.Deployment) {
-	d.Spec.Template.Spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
-		RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
-			LabelSelector: d.Spec.Selector, TopologyKey: "kubernetes.io/hostname",
-		}},
-	}}
-}
-
-func TestAKilledControllerGoesOnWhereItWas(t *testing.T) {
+func TestAKilledControllerGoesOnAfterARestart(t *testing.T) {
 	const bases = 10
-	w := newWorld(t).withBroker().withFleet(bases).withController()
-	w.nodesReady(bases)
-	w.deployment("stock", "1.0.0", jar("stock", "1.0.0"), bases, spread)
-	w.podsReady("app=stock", bases)
-	ready := readySince(w.pods("app=stock"))
-	stop := w.watchNodes()
-	w.must(w.controller.Kill())
+	w := cluster.New(t).WithBroker().WithFleet(bases).WithController()
+	w.AwaitNodesReady(bases)
+	w.CreateDeployment("stock", "1.0.0", world.Jar("stock", "1.0.0"), bases, world.Spread)
+	w.AwaitPodsReady("app=stock", bases)
+	ready := world.ReadySince(w.Pods("app=stock"))
+	stop := w.WatchNodes()
+	w.Must(w.Replicas[0].Kill())
 	// One base loses its heartbeat for good meanwhile: it is found by its Node.
-	w.must(w.fleet.Do("base-0003", "stop-heartbeat"))
-	w.must(w.controller.Start(t.Context()))
-	w.pod("new", "base-0003", "orders", "1.0.0", jar("orders", "1.0.0"))
-	w.ready("new")
+	w.Must(w.Fleet.Do("base-0003", "stop-heartbeat"))
+	w.Must(w.Replicas[0].Start(t.Context()))
+	w.CreatePod("new", "base-0003", "orders", "1.0.0", world.Jar("orders", "1.0.0"))
+	w.AwaitReady("new")
 	// Two readings of every list have gone by when each base was asked again.
-	w.eventually(patience, func() error {
-		n, err := w.controller.Metric("module_controller_command_seconds_count", `verb="list"`)
+	w.Eventually(world.Timeout, func() error {
+		n, err := w.Replicas[0].Metric("module_controller_command_duration_seconds_count", `verb="list"`)
 		if err == nil && n < 3*bases {
 			err = fmt.Errorf("%v lists were read", n)
 		}
 		return err
 	})
-	if c := w.counts(); c.Installs != bases+1 || c.Uninstalls != 0 {
+	if c := w.Counts(); c.Installs != bases+1 || c.Uninstalls != 0 {
 		t.Errorf("installs %d, uninstalls %d; want %d and none", c.Installs, c.Uninstalls, bases+1)
 	}
 	if bad := stop(); len(bad) > 0 {
 		t.Errorf("nodes turned not ready: %v", bad)
 	}
-	w.stillReady(ready, "app=stock")
+	w.CheckReadySince(ready, "app=stock")
 }
 
-// stillReady checks that the same pods are Ready since the same moments.
-func (w *world) stillReady(ready map[string]string, selector string) {
-	w.Helper()
-	if now := readySince(w.pods(selector)); !maps.Equal(now, ready) {
-		w.Errorf("ready since %v, was %v", now, ready)
-	}
-}
-
-// nodeShows waits until the Ready condition of a base's Node has a reason.
-func (w *world) nodeShows(identity, reason string) {
-	w.Helper()
-	w.eventually(patience, func() error {
-		for _, n := range w.nodes() {
-			for _, c := range n.Status.Conditions {
-				if n.Name == w.nodeOf(identity) && c.Type == corev1.NodeReady && c.Reason == reason {
-					return nil
-				}
-			}
-		}
-		return fmt.Errorf("the node of %s does not show %s", identity, reason)
-	})
-}
-
-func readySince(pods []corev1.Pod) map[string]string {
-	since := map[string]string{}
-	for _, p := range pods {
-		for _, c := range p.Status.Conditions {
-			if c.Type == corev1.PodReady {
-				since[string(p.UID)] = string(c.Status) + c.LastTransitionTime.String()
-			}
-		}
-	}
-	return since
-}
-
-func TestABrokerRestartedHurtsNobody(t *testing.T) {
+func TestABrokerRestartDisturbsNothing(t *testing.T) {
 	onEachBroker(t, func(t *testing.T, broker string) {
 		const bases = 10
-		w := newWorld(t).withBrokerOf(broker).withFleet(bases).withController()
-		w.nodesReady(bases)
-		stop := w.watchNodes()
-		w.must(w.broker.Signal(syscall.SIGKILL))
-		<-w.broker.Done()
-		if _, err := w.controller.Health("/livez"); err != nil {
+		w := cluster.New(t).WithBrokerOf(broker).WithFleet(bases).WithController()
+		w.AwaitNodesReady(bases)
+		stop := w.WatchNodes()
+		w.Must(w.Broker.Signal(syscall.SIGKILL))
+		<-w.Broker.Done()
+		if _, err := w.Replicas[0].Health("/livez"); err != nil {
 			t.Errorf("not live without a broker: %v", err)
 		}
-		w.eventually(patience, func() error {
-			up, err := w.controller.Metric("module_controller_link_up")
+		w.Eventually(world.Timeout, func() error {
+			up, err := w.Replicas[0].Metric("module_controller_tunnel_up")
 			if err == nil && up != 0 {
-				err = fmt.Errorf("the link is up")
+				err = fmt.Errorf("the tunnel is up")
 			}
 			return err
 		})
-		w.startBroker()
+		w.StartBroker()
 		// Every heartbeat died for good with the outage: the bases are polled.
-		w.pod("after", "base-0007", "stock", "1.0.0", jar("stock", "1.0.0"))
-		w.ready("after")
+		w.CreatePod("after", "base-0007", "stock", "1.0.0", world.Jar("stock", "1.0.0"))
+		w.AwaitReady("after")
 		if bad := stop(); len(bad) > 0 {
 			t.Errorf("nodes turned not ready: %v", bad)
 		}
-		if _, err := w.controller.Health("/readyz"); err != nil {
+		if _, err := w.Replicas[0].Health("/readyz"); err != nil {
 			t.Errorf("not ready: %v", err)
 		}
 	})
 }
 
-func TestABaseThatIsSilentTurnsNotReadyAndIsGone(t *testing.T) {
-	w := newWorld(t).withBroker().withFleet(2).withController("STALE_AFTER=4s", "GONE_AFTER=8s", "LIST_INTERVAL=1s")
-	w.nodesReady(2)
-	w.pod("one", "base-0001", "stock", "1.0.0", jar("stock", "1.0.0"))
-	w.ready("one")
-	w.must(w.fleet.Do("base-0001", "silence"))
-	w.nodeShows("base-0001", "BaseSilent")
-	w.eventually(patience, func() error {
-		if n := len(w.nodes()); n != 1 {
+func TestASilentBaseTurnsNotReadyAndIsGone(t *testing.T) {
+	w := cluster.New(t).WithBroker().WithFleet(2).WithController("STALE_AFTER=4s", "GONE_AFTER=8s", "LIST_INTERVAL=1s")
+	w.AwaitNodesReady(2)
+	w.CreatePod("one", "base-0001", "stock", "1.0.0", world.Jar("stock", "1.0.0"))
+	w.AwaitReady("one")
+	w.Must(w.Fleet.Do("base-0001", "silence"))
+	w.AwaitNodeReason("base-0001", "BaseSilent")
+	w.Eventually(world.Timeout, func() error {
+		if n := len(w.Nodes()); n != 1 {
 			return fmt.Errorf("%d nodes, want the silent one gone", n)
 		}
 		return nil
 	})
-	w.must(w.fleet.Do("base-0001", "resume"))
-	w.nodesReady(2)
+	w.Must(w.Fleet.Do("base-0001", "resume"))
+	w.AwaitNodesReady(2)
 }
 
 // Whatever becomes of an answer, the base's list decides: each module is asked for, and
 // takes effect, as often as it must and not once more.
-func TestAnswersThatMislead(t *testing.T) {
-	settings := []string{"BACKOFF_FIRST=1s", "ANSWER_TIMEOUT=4s", "LIST_INTERVAL=1s"}
+func TestMisleadingAnswers(t *testing.T) {
+	settings := []string{"BACKOFF_BASE=1s", "COMMAND_TIMEOUT=4s", "LIST_INTERVAL=1s"}
 	both := map[string]int{"lose-answers?n=1": 1, "fail-installs?n=2": 3, "without-effect?n=1": 2, "error-with-effect?n=1": 1}
 	t.Run("MQTT", func(t *testing.T) {
 		faults := map[string]int{"duplicate?n=50": 1, "late?d=2s": 1, "reorder?n=1": 1}
 		maps.Copy(faults, both)
-		misled(newWorld(t).withBroker().withFleet(len(faults)).withController(settings...), faults)
+		mislead(cluster.New(t).WithBroker().WithFleet(len(faults)).WithController(settings...), faults)
 	})
 	t.Run("HTTP", func(t *testing.T) {
-		misled(newWorld(t).withHTTP().withController(settings...).withHTTPFleet(len(both)), both)
+		mislead(cluster.New(t).WithHTTP().WithController(settings...).WithHTTPFleet(len(both)), both)
 	})
 }
 
-// misled has a fault happen to each base before a pod comes, and again before it goes;
+// mislead has a fault happen to each base before a pod comes, and again before it goes;
 // the number is how many installs it takes until the module serves.
-func misled(w *world, faults map[string]int) {
+func mislead(w *world.World, faults map[string]int) {
 	w.Helper()
-	w.nodesReady(len(faults))
+	w.AwaitNodesReady(len(faults))
 	names := slices.Sorted(maps.Keys(faults))
-	base := func(i int) string { return fmt.Sprintf("base-%04d", i+1) }
+	base := func(i int) string { return world.BaseID(i + 1) }
 	for i, fault := range names {
-		w.must(w.fleet.Do(base(i), fault))
-		w.pod(fmt.Sprintf("p%d", i), base(i), "stock", "1.0.0", jar("stock", "1.0.0"))
+		w.Must(w.Fleet.Do(base(i), fault))
+		w.CreatePod(fmt.Sprintf("p%d", i), base(i), "stock", "1.0.0", world.Jar("stock", "1.0.0"))
 	}
 	for i := range names {
-		w.ready(fmt.Sprintf("p%d", i))
+		w.AwaitReady(fmt.Sprintf("p%d", i))
 	}
 	for i, fault := range names {
-		w.must(w.fleet.Do(base(i), fault))
-		w.deletePod(fmt.Sprintf("p%d", i))
+		w.Must(w.Fleet.Do(base(i), fault))
+		w.DeletePod(fmt.Sprintf("p%d", i))
 	}
 	for i, fault := range names {
-		w.gone(fmt.Sprintf("p%d", i), patience)
-		b, err := w.fleet.Base(base(i))
-		w.must(err)
+		w.AwaitGone(fmt.Sprintf("p%d", i), world.Timeout)
+		b, err := w.Fleet.Base(base(i))
+		w.Must(err)
 		asked := map[string]int{}
 		for _, c := range b.Commands {
 			asked[c.Command]++
@@ -217,64 +139,38 @@ func misled(w *world, faults map[string]int) {
 	}
 }
 
-// Lists that come an hour late, whenever that is, say nothing of what is: the pod stays
-// as it is, and nothing is installed again.
-func TestAListThatIsLongOver(t *testing.T) {
-	w := newWorld(t).withBroker().withFleet(1).withController("LIST_INTERVAL=1s")
-	w.nodesReady(1)
-	w.pod("stock", "base-0001", "stock", "1.0.0", jar("stock", "1.0.0"))
-	w.ready("stock")
-	ready := readySince(w.pods("app=stock"))
-	w.eachListed()
+// Lists that are an hour old, whenever they come, change nothing: the pod stays as it is,
+// and nothing is installed again.
+func TestAStaleListIsIgnored(t *testing.T) {
+	w := cluster.New(t).WithBroker().WithFleet(1).WithController("LIST_INTERVAL=1s")
+	w.AwaitNodesReady(1)
+	w.CreatePod("stock", "base-0001", "stock", "1.0.0", world.Jar("stock", "1.0.0"))
+	w.AwaitReady("stock")
+	ready := world.ReadySince(w.Pods("app=stock"))
+	w.AwaitListed()
 	old := fmt.Appendf(nil, `{"publishTimestamp":%d,"data":[]}`, time.Now().Add(-time.Hour).UnixMilli())
 	tick := time.NewTicker(300 * time.Millisecond)
 	defer tick.Stop()
 	for range 10 {
-		w.must(w.fleet.Post("/bases/base-0001/say?where=base/simpleBiz", old))
+		w.Must(w.Fleet.Post("/bases/base-0001/say?where=base/simpleBiz", old))
 		<-tick.C
 	}
-	w.eachListed()
-	w.stillReady(ready, "app=stock")
-	b, err := w.fleet.Base("base-0001")
-	w.must(err)
-	w.askedOnce(b)
+	w.AwaitListed()
+	w.CheckReadySince(ready, "app=stock")
+	b, err := w.Fleet.Base("base-0001")
+	w.Must(err)
+	checkAskedOnce(w, b)
 }
 
-// A base that is heard and never answers turns NotReady, and the others work.
-func TestADeadHTTPBaseHurtsNoOther(t *testing.T) {
+// A base that sends heartbeats and never answers turns NotReady, and the others work.
+func TestAnUnresponsiveHTTPBaseDisturbsNoOther(t *testing.T) {
 	const bases = 20
-	w := newWorld(t).withHTTP().withController("STALE_AFTER=12s", "ANSWER_AFTER=3s", "LIST_INTERVAL=1s").withHTTPFleet(bases)
-	w.nodesReady(bases)
-	w.must(w.fleet.Do("base-0001", "mute"))
-	w.nodeShows("base-0001", "BaseNotAnswering")
-	w.deployment("stock", "1.0.0", jar("stock", "1.0.0"), bases-1, spread)
-	w.podsReady("app=stock", bases-1)
-	w.must(w.fleet.Do("base-0001", "resume"))
-	w.nodesReady(bases)
-}
-
-// liveFor lets time go by in which every replica stays live.
-func (w *world) liveFor(d time.Duration) {
-	w.Helper()
-	over := time.Now().Add(d)
-	w.eventually(d+patience, func() error {
-		for _, c := range w.replicas {
-			if _, err := c.Health("/livez"); err != nil {
-				return harness.Final(err)
-			}
-		}
-		if left := time.Until(over); left > 0 {
-			return fmt.Errorf("%s are left", left)
-		}
-		return nil
-	})
-}
-
-// answers waits until the API server does.
-func (w *world) answers() {
-	w.Helper()
-	w.eventually(patience, func() error {
-		_, err := client.CoreV1().Namespaces().Get(w.Context(), w.env, metav1.GetOptions{})
-		return err
-	})
+	w := cluster.New(t).WithHTTP().WithController("STALE_AFTER=12s", "UNRESPONSIVE_AFTER=3s", "LIST_INTERVAL=1s").WithHTTPFleet(bases)
+	w.AwaitNodesReady(bases)
+	w.Must(w.Fleet.Do("base-0001", "mute"))
+	w.AwaitNodeReason("base-0001", "BaseNotAnswering")
+	w.CreateDeployment("stock", "1.0.0", world.Jar("stock", "1.0.0"), bases-1, world.Spread)
+	w.AwaitPodsReady("app=stock", bases-1)
+	w.Must(w.Fleet.Do("base-0001", "resume"))
+	w.AwaitNodesReady(bases)
 }

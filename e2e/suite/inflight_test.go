@@ -12,10 +12,11 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"module-controller/e2e/harness"
+	"module-controller/e2e/world"
 )
 
-// How long the modules take to start whose bases change hands meanwhile, longer than the
-// slowest takeover; on how many bases; and how many are started on each at a time
+// How long the modules take to start whose bases get another owner meanwhile, longer than
+// the slowest takeover; on how many bases; and how many are started on each at a time
 // (COMMANDS_PER_BASE).
 const (
 	slowStart = 15 * time.Second
@@ -24,35 +25,35 @@ const (
 )
 
 // slowFleet starts replicas and bases over MQTT on which every module starts slowly.
-func slowFleet(t *testing.T, replicas int) *world {
+func slowFleet(t *testing.T, replicas int) *world.World {
 	t.Helper()
-	w := newWorld(t).withBroker().withFleet(slowBases, "--install-time", slowStart.String())
-	return w.withReplicas(replicas, "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
+	w := cluster.New(t).WithBroker().WithFleet(slowBases, "--install-time", slowStart.String())
+	return w.WithReplicas(replicas, "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
 }
 
-func slowBase(n int) string { return fmt.Sprintf("base-%04d", n+1) }
+func slowBase(n int) string { return world.BaseID(n + 1) }
 
 // slowPods begins to record, and has so many modules installed on each base: it returns
 // when every base is starting as many as it may. What has to wait starts quickly.
-func (w *world) slowPods(each int) *world {
+func slowPods(w *world.World, each int) *world.World {
 	w.Helper()
-	w.nodesReady(slowBases)
-	w.recorded = w.record()
+	w.AwaitNodesReady(slowBases)
+	w.Recorder = w.Record()
 	for n := range slowBases * each {
 		name := fmt.Sprintf("slow%d", n)
 		if n >= slowBases*slowEach {
-			w.must(w.fleet.Post("/jars", map[string]any{"url": jar(name, "1.0.0"), "name": name, "version": "1.0.0", "start": time.Millisecond}))
+			w.Must(w.Fleet.Post("/jars", map[string]any{"url": world.Jar(name, "1.0.0"), "name": name, "version": "1.0.0", "start": time.Millisecond}))
 		}
-		w.pod(name, slowBase(n%slowBases), name, "1.0.0", jar(name, "1.0.0"))
+		w.CreatePod(name, slowBase(n%slowBases), name, "1.0.0", world.Jar(name, "1.0.0"))
 	}
-	w.eventually(patience, w.areStarting)
+	w.Eventually(world.Timeout, func() error { return areStarting(w) })
 	return w
 }
 
 // areStarting says whether every base is starting as many modules as it may.
-func (w *world) areStarting() error {
+func areStarting(w *world.World) error {
 	for n := range slowBases {
-		b, err := w.fleet.Base(slowBase(n))
+		b, err := w.Fleet.Base(slowBase(n))
 		if err != nil {
 			return err
 		}
@@ -69,19 +70,19 @@ func (w *world) areStarting() error {
 	return nil
 }
 
-// slowOnes checks that all came out as if nothing had happened: the pods are Ready, and
+// checkSlowPods checks that all came out as if nothing had happened: the pods are Ready, and
 // each module was asked for once, installed once and never uninstalled.
-func (w *world) slowOnes(each int) {
+func checkSlowPods(w *world.World, each int) {
 	w.Helper()
 	for n := range slowBases * each {
-		w.ready(fmt.Sprintf("slow%d", n))
+		w.AwaitReady(fmt.Sprintf("slow%d", n))
 	}
-	w.eachListed()
-	w.Log(summary(w.recorded.keptRules()))
+	w.AwaitListed()
+	w.Log(w.Recorder.KeptRules())
 	for n := range slowBases {
-		b, err := w.fleet.Base(slowBase(n))
-		w.must(err)
-		w.askedOnce(b)
+		b, err := w.Fleet.Base(slowBase(n))
+		w.Must(err)
+		checkAskedOnce(w, b)
 		for m := n; m < slowBases*each; m += slowBases {
 			if module := fmt.Sprintf("slow%d:1.0.0", m); b.Installs[module] != 1 {
 				w.Errorf("%s was installed %d times on %s", module, b.Installs[module], b.Identity)
@@ -93,9 +94,9 @@ func (w *world) slowOnes(each int) {
 	}
 }
 
-// askedOnce checks that a base got no command twice, and never had more under way than
-// it may.
-func (w *world) askedOnce(b harness.SimBase) {
+// checkAskedOnce checks that a base got no command twice, and never had more in progress
+// than it may.
+func checkAskedOnce(w *world.World, b harness.SimBase) {
 	w.Helper()
 	asked := map[string]int{}
 	for i, c := range b.Commands {
@@ -124,66 +125,66 @@ func servedBy(b harness.SimBase, module string, at time.Time) bool {
 	return false
 }
 
-// killSlowOwner kills a replica while what it asked for is under way.
-func (w *world) killSlowOwner() {
+// killSlowOwner kills a replica while what it asked for is in progress.
+func killSlowOwner(w *world.World) {
 	w.Helper()
-	victim := w.incarnation(0)
-	w.recorded.fault("kill", victim)()
-	w.must(w.replicas[0].Kill())
-	w.ownedBy(12*time.Second, slowBases, victim)
-	w.must(w.areStarting())
+	victim := w.Incarnation(0)
+	w.Recorder.Fault("kill", victim)()
+	w.Must(w.Replicas[0].Kill())
+	w.AwaitOwned(12*time.Second, slowBases, victim)
+	w.Must(areStarting(w))
 }
 
-// Whoever takes a base over finds what its owner before began, begins nothing of it
-// anew, and has what comes next wait for it.
-func TestInstallsUnderWayOutliveAKill(t *testing.T) {
+// The next owner of a base finds what the one before began, begins none of it again, and
+// has what comes next wait for it.
+func TestInstallsInProgressSurviveAKill(t *testing.T) {
 	const each = slowEach + 1
-	w := slowFleet(t, 2).slowPods(each)
-	w.killSlowOwner()
-	w.slowOnes(each)
+	w := slowPods(slowFleet(t, 2), each)
+	killSlowOwner(w)
+	checkSlowPods(w, each)
 }
 
 // The same over HTTP.
-func TestInstallsUnderWayOutliveAKillOverHTTP(t *testing.T) {
-	w := newWorld(t).withService().withReplicas(2, "SETTLE_TIME=3s", "LIST_INTERVAL=2s").withHTTPFleet(slowBases, "--install-time", slowStart.String())
-	w.slowPods(slowEach).killSlowOwner()
-	w.slowOnes(slowEach)
+func TestInstallsInProgressSurviveAKillOverHTTP(t *testing.T) {
+	w := cluster.New(t).WithService().WithReplicas(2, "SETTLE_TIME=3s", "LIST_INTERVAL=2s").WithHTTPFleet(slowBases, "--install-time", slowStart.String())
+	killSlowOwner(slowPods(w, slowEach))
+	checkSlowPods(w, slowEach)
 }
 
-// A replica that is told to end gives its bases away although they have not answered.
-func TestInstallsUnderWayOutliveADrain(t *testing.T) {
-	w := slowFleet(t, 2).slowPods(slowEach)
-	victim := w.incarnation(0)
-	ended := w.recorded.fault("stop", "")
-	w.must(w.replicas[0].Stop(40 * time.Second))
+// A replica that drains transfers its bases although they have not answered.
+func TestInstallsInProgressSurviveADrain(t *testing.T) {
+	w := slowPods(slowFleet(t, 2), slowEach)
+	victim := w.Incarnation(0)
+	ended := w.Recorder.Fault("stop", "")
+	w.Stop(0)
 	ended()
-	w.ownedBy(time.Second, slowBases, victim)
-	w.must(w.areStarting())
-	w.slowOnes(slowEach)
+	w.AwaitOwned(time.Second, slowBases, victim)
+	w.Must(areStarting(w))
+	checkSlowPods(w, slowEach)
 }
 
-// A base that should be another's because there is one replica more stays until it has
+// A base that is assigned to another because there is one replica more stays until it has
 // answered: there is no hurry.
-func TestABaseMovesWhenItHasAnswered(t *testing.T) {
-	w := slowFleet(t, 1).slowPods(slowEach)
-	ended := w.recorded.fault("scale", "")
-	w.withReplicas(1, "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
-	w.must(w.areStarting())
-	w.eventually(patience, func() error {
-		if n := w.shares()["module-controller-1"]; n != slowBases/2 {
+func TestABusyBaseMovesOnceDrained(t *testing.T) {
+	w := slowPods(slowFleet(t, 1), slowEach)
+	ended := w.Recorder.Fault("scale", "")
+	w.WithReplicas(1, "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
+	w.Must(areStarting(w))
+	w.Eventually(world.Timeout, func() error {
+		if n := w.Shares()["module-controller-1"]; n != slowBases/2 {
 			return fmt.Errorf("the new replica owns %d bases, want %d", n, slowBases/2)
 		}
 		return nil
 	})
 	ended()
-	w.slowOnes(slowEach)
+	checkSlowPods(w, slowEach)
 	for n := range slowBases {
-		b, err := w.fleet.Base(slowBase(n))
-		w.must(err)
+		b, err := w.Fleet.Base(slowBase(n))
+		w.Must(err)
 		answered := b.Serving[len(b.Serving)-1].At // all its modules serve from then on
-		for _, claim := range w.recorded.h.Claims {
+		for _, claim := range w.Recorder.Claims() {
 			if claim.Base == b.Identity && strings.HasPrefix(claim.Holder, "module-controller-1_") && claim.At.Before(answered) {
-				t.Errorf("%s was given away at %s, and had answered at %s", b.Identity, claim.At, answered)
+				t.Errorf("%s was transferred at %s, and had answered at %s", b.Identity, claim.At, answered)
 			}
 		}
 	}
@@ -191,68 +192,56 @@ func TestABaseMovesWhenItHasAnswered(t *testing.T) {
 
 // A module that is to go while it is starting goes once it has started, whoever owns
 // the base then; it is not asked to before.
-func TestADeletionWaitsForAnInstallUnderWay(t *testing.T) {
-	w := slowFleet(t, 2).slowPods(slowEach)
+func TestADeletionWaitsForAnInstallInProgress(t *testing.T) {
+	w := slowPods(slowFleet(t, 2), slowEach)
 	for n := range slowBases * slowEach {
-		w.deletePod(fmt.Sprintf("slow%d", n))
+		w.DeletePod(fmt.Sprintf("slow%d", n))
 	}
-	w.killSlowOwner()
+	killSlowOwner(w)
 	for n := range slowBases * slowEach {
-		w.gone(fmt.Sprintf("slow%d", n), patience)
+		w.AwaitGone(fmt.Sprintf("slow%d", n), world.Timeout)
 	}
-	if c := w.counts(); c.Installs != slowBases*slowEach || c.Uninstalls != c.Installs {
+	if c := w.Counts(); c.Installs != slowBases*slowEach || c.Uninstalls != c.Installs {
 		t.Errorf("installs %d, uninstalls %d; want %d of each", c.Installs, c.Uninstalls, slowBases*slowEach)
 	}
 	for n := range slowBases {
-		b, err := w.fleet.Base(slowBase(n))
-		w.must(err)
-		w.askedOnce(b)
+		b, err := w.Fleet.Base(slowBase(n))
+		w.Must(err)
+		checkAskedOnce(w, b)
 	}
 }
 
 // A pod whose deletion began with one owner is ended by the next: it stays until its
 // module is gone, however long its base does not answer.
-func TestADeletionOutlivesItsOwner(t *testing.T) {
-	w := newWorld(t).withBroker().withFleet(2).withReplicas(2, "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
-	w.nodesReady(2)
+func TestADeletionSurvivesItsOwner(t *testing.T) {
+	w := cluster.New(t).WithBroker().WithFleet(2).WithReplicas(2, "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
+	w.AwaitNodesReady(2)
 	soon := func(p *corev1.Pod) { p.Spec.TerminationGracePeriodSeconds = new(int64(1)) }
-	w.pod("runs", "base-0001", "stock", "1.0.0", jar("stock", "1.0.0"), soon)
-	w.ready("runs")
-	w.settled() // a base that answers nothing is not moved
-	w.must(w.fleet.Do("base-0001", "silence"))
-	w.pod("waits", "base-0001", "orders", "1.0.0", jar("orders", "1.0.0"), soon)
-	w.deletePod("runs")
-	w.deletePod("waits")
-	victim := w.owners()[w.nodeOf("base-0001")].holder
-	w.must(w.replicaOf(victim).Kill())
-	w.ownedBy(12*time.Second, 2, victim)
-	w.stay(5*time.Second, "runs", "waits")
-	w.must(w.fleet.Do("base-0001", "resume"))
-	w.gone("runs", patience)
-	w.gone("waits", patience)
-	w.serves("base-0001")
-	if c := w.counts(); c.Uninstalls != c.Installs {
+	w.CreatePod("runs", "base-0001", "stock", "1.0.0", world.Jar("stock", "1.0.0"), soon)
+	w.AwaitReady("runs")
+	w.AwaitPlaced() // a base that answers nothing is not moved
+	w.Must(w.Fleet.Do("base-0001", "silence"))
+	w.CreatePod("waits", "base-0001", "orders", "1.0.0", world.Jar("orders", "1.0.0"), soon)
+	w.DeletePod("runs")
+	w.DeletePod("waits")
+	victim := w.Owners()[w.NodeName("base-0001")].Holder
+	w.Must(w.ReplicaOf(victim).Kill())
+	w.AwaitOwned(12*time.Second, 2, victim)
+	podsStay(w, 5*time.Second, "runs", "waits")
+	w.Must(w.Fleet.Do("base-0001", "resume"))
+	w.AwaitGone("runs", world.Timeout)
+	w.AwaitGone("waits", world.Timeout)
+	w.AwaitServing("base-0001")
+	if c := w.Counts(); c.Uninstalls != c.Installs {
 		t.Errorf("%d installs and %d uninstalls", c.Installs, c.Uninstalls)
 	}
 }
 
-// replicaOf gives the replica that is an incarnation now.
-func (w *world) replicaOf(incarnation string) *harness.Controller {
+// podsStay checks that pods are there for a while.
+func podsStay(w *world.World, d time.Duration, names ...string) {
 	w.Helper()
-	for i, r := range w.replicas {
-		if w.incarnation(i) == incarnation {
-			return r
-		}
-	}
-	w.Fatalf("no replica is %s", incarnation)
-	return nil
-}
-
-// stay watches that pods are there for a while.
-func (w *world) stay(d time.Duration, names ...string) {
-	w.Helper()
-	watcher, err := client.CoreV1().Pods(w.env).Watch(w.Context(), metav1.ListOptions{})
-	w.must(err)
+	watcher, err := cluster.Client.CoreV1().Pods(w.Env).Watch(w.Context(), metav1.ListOptions{})
+	w.Must(err)
 	defer watcher.Stop()
 	over := time.NewTimer(d)
 	defer over.Stop()
@@ -267,8 +256,8 @@ func (w *world) stay(d time.Duration, names ...string) {
 			}
 		case <-over.C:
 			for _, name := range names {
-				_, err := w.get(name)
-				w.must(err)
+				_, err := w.GetPod(name)
+				w.Must(err)
 			}
 			return
 		}

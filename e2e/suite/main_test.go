@@ -1,71 +1,26 @@
-// Package suite runs the product on a real control plane with simulated bases,
-// and asserts the state of the world: what the API shows and what the bases did.
+// Package suite runs the product on a real control plane with simulated bases, and
+// asserts the state of the world: what the API shows and what the bases did.
 //
-// Each test has an environment, a broker, a fleet and a controller of its own; all
-// share one control plane.
+// Each test has a World of its own, and all share one Cluster: see package world. What
+// takes longer, needs more or happens at random is in the packages beside this one:
+// scale, chaos, mutants and java.
 package suite
 
 import (
-	"context"
-	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
-	"time"
 
-	"k8s.io/client-go/kubernetes"
-
-	"module-controller/e2e/controlplane"
 	"module-controller/e2e/harness"
+	"module-controller/e2e/world"
 )
 
-var (
-	plane  *controlplane.ControlPlane
-	client kubernetes.Interface
-	bin    harness.Binaries
-	logs   string
-	audits audit
-)
+var cluster world.Cluster
 
-func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { cluster.Main(m) }
 
-func run(m *testing.M) (code int, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
-	defer cancel()
-	if logs, err = os.MkdirTemp("", "module-controller-e2e-"); err != nil {
-		return 1, err
+// onEachBroker runs a test on every kind of broker that there is on this machine.
+func onEachBroker(t *testing.T, test func(t *testing.T, broker string)) {
+	t.Helper()
+	for _, kind := range harness.Brokers() {
+		t.Run(kind, func(t *testing.T) { test(t, kind) })
 	}
-	if bin, err = harness.Build(ctx, logs, os.Stderr); err != nil {
-		return 1, err
-	}
-	if audits, err = newAudit(logs); err != nil {
-		return 1, err
-	}
-	args := map[controlplane.Component][]string{controlplane.APIServer: audits.args()}
-	if plane, err = controlplane.Start(ctx, controlplane.Options{Log: os.Stderr, Args: args}); err != nil {
-		return 1, err
-	}
-	defer func() {
-		if stopErr := plane.Stop(); stopErr != nil && err == nil {
-			err = stopErr
-		}
-	}()
-	if client, err = kubernetes.NewForConfig(plane.Config()); err != nil {
-		return 1, err
-	}
-	if err := harness.ApplyManifests(ctx, plane.Kubectl); err != nil {
-		return 1, err
-	}
-	if code = m.Run(); code == 0 {
-		return 0, os.RemoveAll(logs)
-	}
-	fmt.Fprintln(os.Stderr, "logs are in", filepath.Clean(logs))
-	return code, nil
 }

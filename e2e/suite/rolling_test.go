@@ -6,15 +6,17 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"module-controller/e2e/world"
 )
 
 // Installs go on while every replica is restarted: each takes effect exactly once,
 // none waits long, and no base moves more often than it must.
 func TestInstallsGoOnInARollingRestart(t *testing.T) {
 	const bases, pods, promised = 60, 240, time.Second
-	w := fleetOf(t, 3, bases)
-	check := w.undisturbed(bases)
-	before := w.owners()
+	w := cluster.NewFleet(t, 3, bases)
+	check := w.Undisturbed(bases)
+	before := w.Owners()
 	asked := make(map[string]time.Time, pods)
 	loaded := make(chan struct{})
 	go func() {
@@ -24,26 +26,26 @@ func TestInstallsGoOnInARollingRestart(t *testing.T) {
 		for n := range pods {
 			<-tick.C
 			name := fmt.Sprintf("m%d", n)
-			base := fmt.Sprintf("base-%04d", 1+n%bases)
+			base := world.BaseID(1 + n%bases)
 			asked[base+" "+name] = time.Now()
-			if _, err := w.createPod(name, base, name, "1.0.0", jar(name, "1.0.0")); err != nil {
+			if _, err := w.TryCreatePod(name, base, name, "1.0.0", world.Jar(name, "1.0.0")); err != nil {
 				t.Error(err)
 			}
 		}
 	}()
 	for i := 2; i >= 0; i-- {
-		w.must(w.replicas[i].Stop(40 * time.Second))
-		w.must(w.replicas[i].Start(t.Context()))
+		w.Stop(i)
+		w.Must(w.Replicas[i].Start(t.Context()))
 	}
 	<-loaded
 	for n := range pods {
-		w.ready(fmt.Sprintf("m%d", n))
+		w.AwaitReady(fmt.Sprintf("m%d", n))
 	}
-	w.settled()
-	w.movedAtMost(2, before)
+	w.AwaitPlaced()
+	w.CheckMoves(2, before)
 	var waited []time.Duration
 	for n := range bases {
-		waited = append(waited, w.commandedAfter(fmt.Sprintf("base-%04d", n+1), asked)...)
+		waited = append(waited, commandedAfter(w, world.BaseID(n+1), asked)...)
 	}
 	slices.Sort(waited)
 	p99 := waited[len(waited)*99/100]
@@ -55,22 +57,12 @@ func TestInstallsGoOnInARollingRestart(t *testing.T) {
 	check()
 }
 
-// movedAtMost checks how often each base changed its owner.
-func (w *world) movedAtMost(times int32, before map[string]owner) {
-	w.Helper()
-	for node, o := range w.owners() {
-		if moves := o.epoch - before[node].epoch; moves > times {
-			w.Errorf("%s moved %d times, want %d at most", node, moves, times)
-		}
-	}
-}
-
 // commandedAfter gives how long each install that was asked for took to come to a
 // base.
-func (w *world) commandedAfter(base string, asked map[string]time.Time) (waited []time.Duration) {
+func commandedAfter(w *world.World, base string, asked map[string]time.Time) (waited []time.Duration) {
 	w.Helper()
-	b, err := w.fleet.Base(base)
-	w.must(err)
+	b, err := w.Fleet.Base(base)
+	w.Must(err)
 	for _, c := range b.Commands {
 		name, _, _ := strings.Cut(c.Module, ":")
 		if at, ok := asked[base+" "+name]; ok && c.Command == "installBiz" {

@@ -57,7 +57,7 @@ func (b *Base) route(in Facts) Talk {
 	case followed.Base != b.id: // not followed yet
 	case followed.Tunnel == b.about.heartbeat.Tunnel:
 	case b.hears(in, followed.Tunnel):
-		b.keepTunnel()
+		b.about.heartbeat = followed.WithAbout(b.about.heartbeat.About())
 	default:
 		t.Unfollow = followed.Tunnel
 		b.talk.followed = tunnel.Heartbeat{}
@@ -79,24 +79,14 @@ func (b *Base) hears(in Facts, tunnelName string) bool {
 	return in.Links[tunnelName].Up && in.Now.Sub(b.about.seenBy[tunnelName]) < b.cfg.StaleAfter
 }
 
-// keepTunnel takes the description of the base from another tunnel's heartbeat, and how
-// it is reached from the followed one's.
-func (b *Base) keepTunnel() {
-	keep, latest := b.talk.followed, b.about.heartbeat
-	keep.Name, keep.Version, keep.Cluster = latest.Name, latest.Version, latest.Cluster
-	keep.IP, keep.Hostname = latest.IP, latest.Hostname
-	b.about.heartbeat = keep
-}
-
-// address is where a tunnel reaches a base.
+// address is what a tunnel must know to reach a base.
 type address struct {
-	base   tunnel.BaseID
-	tunnel string
-	ip     string
-	port   int
+	base     tunnel.BaseID
+	tunnel   string
+	endpoint tunnel.Endpoint
 }
 
-func addressOf(h tunnel.Heartbeat) address { return address{h.Base, h.Tunnel, h.IP, h.Port} }
+func addressOf(h tunnel.Heartbeat) address { return address{h.Base, h.Tunnel, h.Endpoint()} }
 
 // asks gives the requests that are due, and counts them as sent.
 func (b *Base) asks(in Facts, needed bool) []tunnel.Verb {

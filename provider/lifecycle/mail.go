@@ -88,7 +88,7 @@ func (m *Mailbox) Heartbeat(h tunnel.Heartbeat) (wake bool) {
 	}
 	changed := false
 	if !m.heartbeats.late(h.Stamp, h.Received) { // a late one is a sign of life and no more
-		changed = describes(m.last) != describes(h)
+		changed = describe(m.last) != describe(h)
 		m.last, m.mail.Heartbeat = h, &h
 	}
 	switch {
@@ -98,10 +98,15 @@ func (m *Mailbox) Heartbeat(h tunnel.Heartbeat) (wake bool) {
 	return !m.settled
 }
 
-// describes leaves out of a heartbeat what differs from one to the next.
-func describes(h tunnel.Heartbeat) tunnel.Heartbeat {
-	h.Base, h.Restarted, h.Received, h.Stamp = tunnel.BaseID{}, false, time.Time{}, time.Time{}
-	return h
+// description is what a heartbeat says of the base that may differ from the last one.
+type description struct {
+	about    tunnel.About
+	endpoint tunnel.Endpoint
+	tunnel   string
+}
+
+func describe(h tunnel.Heartbeat) description {
+	return description{h.About(), h.Endpoint(), h.Tunnel}
 }
 
 // Report records one and says whether a worker should look. A list or health that comes

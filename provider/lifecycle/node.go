@@ -99,19 +99,18 @@ func (b *Base) tooEarly(now time.Time, age Age) bool {
 	return now.Before(b.since.Add(healthPatience))
 }
 
-// nodeDue is when the Node's status is to be written although nothing differs, or when
-// a Node is created without waiting for the base's health any longer.
+// nodeDue is when the Node's status is to be written although nothing differs, or when a
+// Node is created without waiting for the base's health any longer. Writes says that it
+// is written now. What is due and not written has nothing to be written to.
 func (b *Base) nodeDue(now time.Time, writes bool) time.Time {
-	if writes {
-		return now.Add(b.cfg.NodeEvery)
-	}
-	if patience := b.since.Add(healthPatience); b.node.touched.IsZero() && now.Before(patience) {
-		return patience
-	}
+	due := b.node.touched.Add(b.cfg.NodeEvery)
 	if b.node.touched.IsZero() {
+		due = b.since.Add(healthPatience)
+	}
+	if writes || !due.After(now) {
 		return now.Add(b.cfg.NodeEvery)
 	}
-	return b.node.touched.Add(b.cfg.NodeEvery)
+	return due
 }
 
 // NodeWritten takes in the Node as the API server has it after our write. Status says

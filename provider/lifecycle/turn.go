@@ -149,8 +149,9 @@ func (b *Base) wait(in Facts, out plan.Output, do *Actions, times ...time.Time) 
 	case len(b.ledger.Attempts) > 0:
 		if out.Ask {
 			do.Talk.Ask = b.asks(in, true)
+			times = append(times, b.askDue(in, true))
 		}
-		times = append(times, out.Next, b.nodeDue(in.Now, writes), b.askDue(in, out.Ask))
+		times = append(times, out.Next, b.nodeDue(in.Now, writes))
 	case writes, in.Writing, len(do.Write.Pods) > 0:
 		times = append(times, in.Now.Add(drainPause))
 	default:
@@ -162,7 +163,13 @@ func (b *Base) wait(in Facts, out plan.Output, do *Actions, times ...time.Time) 
 		times = append(times, in.Now.Add(podsPause))
 	}
 	do.Next = earliest(times...)
+	if soonest := in.Now.Add(minWait); do.Next.Before(soonest) {
+		do.Next = soonest
+	}
 }
+
+// minWait bounds how often a base is looked at by itself, whatever is due.
+const minWait = 10 * time.Millisecond
 
 // podsPause is how soon it is looked again whether the cache of pods has caught up.
 const podsPause = 50 * time.Millisecond

@@ -45,7 +45,9 @@ func (w *walk) step() {
 	at := w.now.Sub(noon)
 	switch n := w.rand.IntN(24); n {
 	case 0:
-		w.fact("%s lapsed", at)
+		if w.facts.Right > NotOurs { // what was lost comes back with another epoch
+			w.fact("%s lapsed", at)
+		}
 	case 1:
 		w.fact("%s lost", at)
 	case 2, 3, 4:
@@ -159,7 +161,7 @@ func (w *walk) check(was Phase, in Facts, do Actions) {
 		must(was == Drained || !in.Writing, "it may be another's while a status is being written")
 		must(in.Claim.Phase == shard.Forced || was == Drained || len(w.base.ledger.Attempts) == 0, "it may be another's while a command is in flight")
 	}
-	must(!do.Next.Before(in.Now), "it is looked at again in the past")
+	must(do.Begin || do.Retire != nil || !do.Next.Before(in.Now.Add(minWait)), "it is looked at again too soon")
 	must(do.LetGo == (was.served() && (now == Foreign || do.Begin)), "pods are let go when, and only when, the claim is lost")
 	if node := do.Write.Node; node != nil && do.Write.Was == nil {
 		must(plan.NotReadyOf(node) == "", "a Node is created for a base that is not heard")

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"module-controller/provider"
+	"module-controller/shard"
+	"module-controller/tunnel"
+)
+
+// counted has every metric, those with labels too: they are there once they were
+// counted.
+func counted() *metrics {
+	m := newMetrics()
+	m.watch(func() provider.Census { return provider.Census{Ready: 3, NotReady: 1, Modules: 2, Unmanaged: 5} },
+		func() shard.Census { return shard.Census{Owned: 4, Assigned: 6, Misplaced: 2, Members: 3} })
+	m.Dropped("t", "not_json")
+	m.Command("t", tunnel.InstallModule, "done", time.Second)
+	m.Wrote("node", nil)
+	m.Wrote("node", http.ErrServerClosed)
+	m.Synced(time.Second, false)
+	m.BoundToReady(time.Second)
+	m.Link("t", true)
+	m.Conflict()
+	m.Moved("transferred")
+	m.Expired()
+	return m
+}
+
+func scrape(m *metrics) string {
+	w := httptest.NewRecorder()
+	m.handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return w.Body.String()
+}
+
+func TestMetricsCount(t *testing.T) {
+	text := scrape(counted())
+	for _, want := range []string{
+		`module_controller_bases{ready="true"} 3`, `module_controller_bases{ready="false"} 1`, "module_controller_modules_serving 2",
+		"module_controller_modules_unmanaged 5", "module_controller_bases_owned 4", "module_controller_bases_assigned 6",
+		"module_controller_bases_misplaced 2", "module_controller_members 3", "module_controller_queue_depth 0",
+		`module_controller_tunnel_up{tunnel="t"} 1`, `module_controller_messages_dropped_total{reason="not_json",tunnel="t"} 1`,
+		`module_controller_command_duration_seconds_count{outcome="done",tunnel="t",verb="` + string(tunnel.InstallModule) + `"} 1`,
+		`module_controller_sync_duration_seconds_count{result="ok"} 1`, "module_controller_bound_to_ready_seconds_count 1",
+		`module_controller_api_writes_total{object="node",result="error"} 1`, `module_controller_api_writes_total{object="node",result="ok"} 1`,
+		"module_controller_identity_conflicts_total 1", `module_controller_ownership_changes_total{how="transferred"} 1`,
+		"module_controller_members_expired_total 1", "go_goroutines",
+	} {
+		if !strings.Contains(text, "\n"+want) {
+			t.Errorf("%q is not served", want)
+		}
+	}
+}
+
+// Names follow Prometheus: counters end in _total, times are in seconds.
+func TestMetricNames(t *testing.T) {
+	problems, err := testutil.GatherAndLint(counted().registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, prefix) {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+}
+
+// Each session counts from 0.
+func TestASessionCountsFromZero(t *testing.T) {
+	counted()
+	if n := testutil.ToFloat64(newMetrics().conflicts); n != 0 {
+		t.Errorf("%v conflicts before the first", n)
+	}
+}
+
+// The reference has every metric that is served, and no other.
+func TestTheReferenceHasEveryMetric(t *testing.T) {
+	var page strings.Builder
+	if err := printMetrics(&page); err != nil {
+		t.Fatal(err)
+	}
+	names := func(pattern, text string) (names []string) {
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+			names = append(names, m[1])
+		}
+		slices.Sort(names)
+		return names
+	}
+	if diff := cmp.Diff(names(`# TYPE (module_controller_\S+)`, scrape(counted())), names("`(module_controller_\\w+)`", page.String())); diff != "" {
+		t.Errorf("(-served +page):\n%s", diff)
+	}
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"go.uber.org/zap"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/record"
+
+	"module-controller/election"
+	"module-controller/provider"
+	"module-controller/tunnel"
+	httptunnel "module-controller/tunnel/http"
+	mqtttunnel "module-controller/tunnel/mqtt"
+)
+
+// session has the parts of one session of this replica: from joining the members until
+// it has left them or was expired by them. It is what the owner tells of the others.
+type session struct {
+	cfg      *config
+	log      *zap.Logger
+	metrics  *metrics
+	owner    *election.Replica
+	api      *clients
+	tunnels  []tunnel.Tunnel
+	mqtt     *mqtttunnel.Tunnel // one of tunnels; nil without MQTT
+	provider *provider.Provider
+}
+
+// runSession runs a session until ctx ends and all bases were handed over, or one part
+// fails. It returns when all that it started has ended.
+func runSession(ctx context.Context, cfg *config, log *zap.Logger) error {
+	events := record.NewBroadcaster(record.WithContext(context.WithoutCancel(ctx)))
+	defer events.Shutdown()
+	s, err := newSession(cfg, log, events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "module-controller", Host: cfg.podName}))
+	if err != nil {
+		return err
+	}
+	events.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: s.api.work.CoreV1().Events("")})
+	return s.run(ctx)
+}
+
+// newSession makes the parts of a session, in the order in which they need each other;
+// it starts nothing.
+func newSession(cfg *config, log *zap.Logger, recorder record.EventRecorder) (*session, error) {
+	s := &session{cfg: cfg, log: log, metrics: newMetrics()}
+	var err error
+	if s.owner, err = election.New(cfg.election, s.metrics, log.Named("election")); err != nil {
+		return nil, err
+	}
+	if s.api, err = newClients(cfg, s.owner, log.Named("api")); err != nil {
+		return nil, err
+	}
+	if err = s.makeTunnels(); err != nil {
+		return nil, err
+	}
+	s.provider, err = provider.New(cfg.provider, provider.Deps{
+		Client: s.api.work, Owner: s.owner, Tunnels: s.tunnels, Meter: s.metrics, Log: log.Named("provider"), Envs: cfg.envs,
+		Recorder: recorder, Retired: s.owner.Retire,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.metrics.watch(s.provider.Census, s.owner.Census)
+	return s, nil
+}
+
+func (s *session) makeTunnels() error {
+	var errs []error
+	if s.cfg.useMQTT {
+		c := s.cfg.mqtt
+		c.Gate, c.Gone, c.ClientID = s.owner, s.disconnected, s.cfg.clientID(s.cfg.election.Incarnation)
+		var err error
+		s.mqtt, err = mqtttunnel.New(c, s.log.Named("mqtt"), s.metrics)
+		s.tunnels, errs = append(s.tunnels, s.mqtt), append(errs, err)
+	}
+	if s.cfg.useHTTP {
+		c := s.cfg.http
+		c.Gate, c.Peers = s.owner, newPeers(s.owner, s.api)
+		t, err := httptunnel.New(c, s.log.Named("http"), s.metrics)
+		s.tunnels, errs = append(s.tunnels, t), append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// run runs the parts. The owner leads: the others serve until it has handed over all
+// bases.
+func (s *session) run(ctx context.Context) error {
+	links := newLinkWatch(s.provider, len(s.tunnels), s.owner.Linked)
+	parts := []func(context.Context) error{
+		s.provider.Run,
+		func(ctx context.Context) error { return links.run(ctx, s.provider.Ready()) },
+		func(ctx context.Context) error {
+			return serve(ctx, s.cfg.probeAddress, healthHandler(readiness(s.provider, s.tunnels, links, s.owner.Announced)))
+		},
+		func(ctx context.Context) error { return serve(ctx, s.cfg.metricsAddress, s.metrics.handler()) },
+	}
+	for _, t := range s.tunnels {
+		parts = append(parts, func(ctx context.Context) error { return t.Run(ctx, links) })
+	}
+	deps := election.Deps{Members: s.api.member.CoordinationV1(), Bases: s.api.work.CoordinationV1(), Nodes: s.provider, Hooks: s}
+	return together(ctx, func(ctx context.Context) error { return s.owner.Run(ctx, deps) }, parts)
+}
+
+// Changed implements election.Hooks.
+func (s *session) Changed(id tunnel.BaseID) { s.provider.Changed(id) }
+
+// Evict implements election.Hooks: the broker disconnects the incarnation.
+func (s *session) Evict(ctx context.Context, incarnation string) error {
+	switch {
+	case s.mqtt == nil:
+		return nil
+	case s.cfg.mqtt.ClientID != "":
+		return errors.New("client IDs of other replicas are not known when CLIENT_ID is set")
+	}
+	return s.mqtt.Evict(ctx, s.cfg.clientID(incarnation))
+}
+
+// disconnected is told of a client that the broker lost: if it is another replica's,
+// that one may be gone.
+func (s *session) disconnected(clientID string) {
+	if incarnation, ok := s.cfg.incarnationOf(clientID); ok {
+		s.owner.Suspect(incarnation)
+	}
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// value is a field of the configuration as text. Set leaves the field alone when the
+// text is wrong; its error says what is accepted.
+type value interface {
+	Set(string) error
+	String() string
+}
+
+// field is a value by two functions.
+type field[T any] struct {
+	to     *T
+	parse  func(string) (T, error)
+	format func(T) string
+}
+
+func (f field[T]) Set(text string) error {
+	v, err := f.parse(text)
+	if err != nil {
+		return err
+	}
+	*f.to = v
+	return nil
+}
+
+func (f field[T]) String() string { return f.format(*f.to) }
+
+func text(to *string) value {
+	return field[string]{to, func(v string) (string, error) { return v, nil }, same}
+}
+
+func same(v string) string { return v }
+
+// list takes names, in lower case as bases send them.
+func list(to *[]string) value {
+	return field[[]string]{to, func(v string) (names []string, err error) {
+		for name := range strings.SplitSeq(v, ",") {
+			name = strings.ToLower(strings.TrimSpace(name))
+			if name == "" || slices.Contains(names, name) {
+				return nil, errors.New("must be distinct names separated by commas")
+			}
+			names = append(names, name)
+		}
+		return names, nil
+	}, func(names []string) string { return strings.Join(names, ",") }}
+}
+
+func boolean(to *bool) value {
+	return field[bool]{to, func(v string) (bool, error) {
+		is, err := strconv.ParseBool(v)
+		if err != nil {
+			return false, errors.New("must be true or false")
+		}
+		return is, nil
+	}, strconv.FormatBool}
+}
+
+// count takes a whole number; empty is 0, which means the default.
+func count[T int | int64](to *T) value {
+	return field[T]{to, func(v string) (T, error) {
+		if v == "" {
+			return 0, nil
+		}
+		n, err := strconv.ParseInt(v, 10, 32)
+		if err != nil || n <= 0 {
+			return 0, errors.New("must be a whole number above 0")
+		}
+		return T(n), nil
+	}, func(n T) string { return strconv.FormatInt(int64(n), 10) }}
+}
+
+func number(to *float64) value {
+	return field[float64]{to, func(v string) (float64, error) {
+		x, err := strconv.ParseFloat(v, 64)
+		if err != nil || x <= 0 {
+			return 0, errors.New("must be a number above 0")
+		}
+		return x, nil
+	}, func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }}
+}
+
+func duration(to *time.Duration) value {
+	return field[time.Duration]{to, func(v string) (time.Duration, error) {
+		d, err := time.ParseDuration(v)
+		if err != nil || d <= 0 {
+			return 0, errors.New("must be a duration above 0, such as 40s or 5m")
+		}
+		return d, nil
+	}, func(d time.Duration) string {
+		s := d.String() // with units that are 0, such as 5m0s
+		if strings.HasSuffix(s, "m0s") {
+			s = strings.TrimSuffix(s, "0s")
+		}
+		if strings.HasSuffix(s, "h0m") {
+			s = strings.TrimSuffix(s, "0m")
+		}
+		return s
+	}}
+}
+
+// quantity takes a size in bytes.
+func quantity(to *int64) value {
+	return field[int64]{to, func(v string) (int64, error) {
+		q, err := resource.ParseQuantity(v)
+		if err != nil || q.Value() <= 0 {
+			return 0, errors.New("must be a size, such as 512Mi")
+		}
+		return q.Value(), nil
+	}, func(n int64) string { return resource.NewQuantity(n, resource.BinarySI).String() }}
+}
+
+// port takes the port of an address that names no host.
+func port(to *string) value {
+	return field[string]{to, func(v string) (string, error) {
+		var n int
+		if err := count(&n).Set(v); err != nil || n == 0 {
+			return "", err
+		}
+		return net.JoinHostPort("", strconv.Itoa(n)), nil
+	}, portOf}
+}
+
+// portOf gives the port of an address, empty where it has none.
+func portOf(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
+}
+
+func prefixes(to *[]netip.Prefix) value {
+	return field[[]netip.Prefix]{to, func(v string) (all []netip.Prefix, err error) {
+		for part := range strings.SplitSeq(v, ",") {
+			if part = strings.TrimSpace(part); part == "" {
+				continue
+			}
+			p, err := netip.ParsePrefix(part)
+			if err != nil {
+				return nil, fmt.Errorf("must be networks such as 10.0.0.0/8, separated by commas: %w", err)
+			}
+			all = append(all, p)
+		}
+		return all, nil
+	}, func(all []netip.Prefix) string {
+		texts := make([]string, 0, len(all))
+		for _, p := range all {
+			texts = append(texts, p.String())
+		}
+		return strings.Join(texts, ",")
+	}}
+}
+
+func oneOf[T ~string](to *T, words ...T) value {
+	return field[T]{to, func(v string) (T, error) {
+		if !slices.Contains(words, T(v)) {
+			return "", fmt.Errorf("must be one of %v", words)
+		}
+		return T(v), nil
+	}, func(v T) string { return string(v) }}
+}
+
+func level(to *string) value {
+	return field[string]{to, func(v string) (string, error) {
+		if _, err := zapcore.ParseLevel(v); err != nil {
+			return "", errors.New("must be debug, info, warn or error")
+		}
+		return v, nil
+	}, same}
+}
+
+// unsupported is the value of a setting that has no effect. It keeps the name of
+// one that asks for something.
+func unsupported(to *[]string, name string) value {
+	return field[[]string]{to, func(v string) ([]string, error) {
+		if v == "" || v == "false" || v == "0" {
+			return *to, nil
+		}
+		return append(*to, name), nil
+	}, func([]string) string { return "" }}
+}

@@ -1,0 +1,80 @@
+package world
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// CreateDeployment creates a Deployment of a module, which is its name and its label
+// "app". Its pods go to whatever bases, unless a change is Spread.
+func (a *API) CreateDeployment(module, version, url string, replicas int32, change ...func(*appsv1.Deployment)) {
+	a.Helper()
+	d := &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: module},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": module}},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: moduleLabels(module)}, Spec: a.podSpec(module, version, url),
+			},
+		},
+	}
+	for _, c := range change {
+		c(d)
+	}
+	_, err := a.cluster.Client.AppsV1().Deployments(a.Env).Create(a.Context(), d, metav1.CreateOptions{})
+	a.Must(err)
+}
+
+// Spread has a Deployment place one pod on each base.
+func Spread(d *appsv1.Deployment) {
+	d.Spec.Template.Spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
+		RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+			LabelSelector: d.Spec.Selector, TopologyKey: "kubernetes.io/hostname",
+		}},
+	}}
+}
+
+// Surge lets a Deployment of one replica be updated without a gap.
+func Surge(d *appsv1.Deployment) {
+	none, one := intstr.FromInt32(0), intstr.FromInt32(1)
+	d.Spec.Strategy = appsv1.DeploymentStrategy{
+		Type:          appsv1.RollingUpdateDeploymentStrategyType,
+		RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: &none, MaxSurge: &one},
+	}
+}
+
+// SetVersion changes a Deployment's module to another version, a rolling update.
+func (a *API) SetVersion(module, version, url string) {
+	a.Helper()
+	deployments := a.cluster.Client.AppsV1().Deployments(a.Env)
+	a.Eventually(Timeout, func() error {
+		d, err := deployments.Get(a.Context(), module, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		c := &d.Spec.Template.Spec.Containers[0]
+		c.Image, c.Env[0].Value = url, version
+		_, err = deployments.Update(a.Context(), d, metav1.UpdateOptions{})
+		return err
+	})
+}
+
+// AwaitOnlyVersion waits until a Deployment's pods are one, of a version, and Ready.
+func (a *API) AwaitOnlyVersion(app, version string) {
+	a.Helper()
+	a.Eventually(Timeout, func() error {
+		pods := a.Pods("app=" + app)
+		if len(pods) == 0 {
+			return fmt.Errorf("no pods of %s", app)
+		}
+		is := pods[0].Spec.Containers[0].Env[0].Value
+		if len(pods) != 1 || is != version || !PodReady(pods[0]) {
+			return fmt.Errorf("%d pods, the first of version %s: %s", len(pods), is, Waiting(pods[0]))
+		}
+		return nil
+	})
+}

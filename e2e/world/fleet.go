@@ -1,0 +1,132 @@
+package world
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"module-controller/e2e/harness"
+	"module-controller/e2e/process"
+)
+
+// WithBroker starts the embedded broker as a process, on a port of its own.
+func (w *World) WithBroker() *World {
+	w.Helper()
+	return w.WithBrokerOf(harness.Embedded)
+}
+
+// WithBrokerOf starts a broker of a kind, one of harness.Brokers.
+func (w *World) WithBrokerOf(kind string) *World {
+	w.Helper()
+	w.brokerKind = kind
+	w.BrokerPort = w.freePort()
+	w.StartBroker()
+	return w
+}
+
+// StartBroker starts the broker again, after it was killed, at the same port.
+func (w *World) StartBroker() {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(w.Context(), Timeout)
+	defer cancel()
+	var err error
+	w.Broker, err = harness.StartBroker(ctx, w.brokerKind, w.cluster.Bin.Sim, w.BrokerPort, w.Dir)
+	w.Must(err)
+}
+
+// BrokerAddress is the broker's host:port.
+func (w *World) BrokerAddress() string { return "127.0.0.1:" + strconv.Itoa(w.BrokerPort) }
+
+// WithHTTP lets the controller take heartbeats, on a port of this World's own.
+func (w *World) WithHTTP() *World {
+	w.Helper()
+	w.httpPort = w.freePort()
+	return w
+}
+
+// WithService lets heartbeats over HTTP reach any replica.
+func (w *World) WithService() *World {
+	w.Helper()
+	w.WithHTTP()
+	var err error
+	w.Service, err = harness.StartService(w.httpPort)
+	w.Must(err)
+	w.Cleanup(func() { w.report(w.Service.Close()) })
+	return w
+}
+
+// Endpoint is the URL that takes heartbeats over HTTP.
+func (w *World) Endpoint() string { return "http://127.0.0.1:" + strconv.Itoa(w.httpPort) }
+
+func (w *World) freePort() int {
+	w.Helper()
+	port, err := process.FreePort()
+	w.Must(err)
+	return port
+}
+
+// WithFleet starts simulated bases that speak MQTT.
+func (w *World) WithFleet(bases int, args ...string) *World {
+	w.Helper()
+	return w.StartFleet(bases, append([]string{"--mqtt", w.BrokerAddress()}, args...)...)
+}
+
+// WithHTTPFleet starts simulated bases that speak HTTP.
+func (w *World) WithHTTPFleet(bases int, args ...string) *World {
+	w.Helper()
+	return w.StartFleet(bases, append([]string{"--heartbeat-endpoint", w.Endpoint()}, args...)...)
+}
+
+// StartFleet starts simulated bases, base-0001 first, with arguments of basesim.
+func (w *World) StartFleet(bases int, args ...string) *World {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(w.Context(), Timeout)
+	defer cancel()
+	var err error
+	w.Fleet, err = harness.StartSim(ctx, w.cluster.Bin.Sim, filepath.Join(w.Dir, "fleet.log"),
+		append([]string{"--bases", strconv.Itoa(bases), "--env", w.Env, "--heartbeat", "1s"}, args...)...)
+	w.Must(err)
+	return w
+}
+
+// Counts is what the fleet did.
+func (w *World) Counts() harness.Counts {
+	w.Helper()
+	c, err := w.Fleet.Counts()
+	w.Must(err)
+	return c
+}
+
+// AwaitServing waits until a base truly serves exactly these modules, name:version.
+func (w *World) AwaitServing(identity string, want ...string) {
+	w.Helper()
+	w.Eventually(Timeout, func() error {
+		got, err := w.Fleet.Serving(identity)
+		if err != nil {
+			return err
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			return fmt.Errorf("base %s serves %v, want %v", identity, got, want)
+		}
+		return nil
+	})
+}
+
+// AwaitListed waits until every base's list was asked for twice more: whoever owns it
+// now has seen it, and done what followed from it.
+func (w *World) AwaitListed() {
+	w.Helper()
+	before := w.Counts()
+	w.Eventually(Timeout, func() error {
+		if now := w.Counts(); now.Questions < before.Questions+3*before.Bases {
+			return fmt.Errorf("%d questions were asked, were %d", now.Questions, before.Questions)
+		}
+		return nil
+	})
+}
+
+// BaseID is the identity of the n-th simulated base of a fleet, from 1 on.
+func BaseID(n int) string { return fmt.Sprintf("base-%04d", n) }
