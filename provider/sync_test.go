@@ -421,12 +421,3 @@ func TestAClaimWithoutANodeIsGivenUp(t *testing.T) {
 func heard(by string) tunnel.Heartbeat {
 	return tunnel.Heartbeat{Base: shop, Tunnel: by, Name: "shop", Version: "1", Cluster: "c", IP: "192.0.2.1", Hostname: "h"}
 }
-
-func TestEarlier(t *testing.T) {
-	a, b, zero := time.Unix(1, 0), time.Unix(2, 0), time.Time{}
-	for _, c := range []struct{ a, b, want time.Time }{{a, b, a}, {b, a, a}, {zero, b, b}, {a, zero, a}, {zero, zero, zero}} {
-		if got := earlier(c.a, c.b); !got.Equal(c.want) {
-			t.Errorf("of %s and %s the earlier is %s", c.a, c.b, got)
-		}
-	}
-}
