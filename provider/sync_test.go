@@ -1,0 +1,423 @@
+package provider
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"module-controller/provider/lifecycle"
+	"module-controller/provider/plan"
+	"module-controller/shard"
+	"module-controller/tunnel"
+)
+
+// installedOnce is the log of a base that was told to install orders once.
+var installedOnce = []string{"install orders:1"}
+
+// stuck is a served base that was told to install orders and has not done so.
+func stuck(t *testing.T) *testProvider {
+	t.Helper()
+	p := running(t)
+	p.serves()
+	p.base.set(func(b *base) { b.stuck = true })
+	p.binds(podOn("orders"))
+	p.passes(3 * time.Second)
+	if kept := p.base.keeps(); len(kept) != 1 || kept[0].Module != orders {
+		t.Fatalf("it was told %v", kept)
+	}
+	return p
+}
+
+// keeps are the commands that a stuck base got.
+func (b *base) keeps() []tunnel.Command {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.kept)
+}
+
+// waits is why the container of a pod waits.
+func waits(pod *corev1.Pod) string {
+	for _, s := range pod.Status.ContainerStatuses {
+		if s.State.Waiting != nil {
+			return s.State.Waiting.Reason
+		}
+	}
+	return ""
+}
+
+// Asking for the claim of a base that is no more would make its Lease anew.
+func TestAnUnknownBaseIsNotAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.Changed(shop) // its owner tells of its end
+		p.passes(time.Minute)
+		if p.owner.isRequested(shop) || p.node() != nil {
+			t.Errorf("a Lease was asked for: %v, Node %v", p.owner.isRequested(shop), p.node())
+		}
+	})
+}
+
+// A base that is another's, was heard once, and became no Node is dropped without a Lease.
+func TestABaseThatVanishedIsNotAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.owner.loses(shop)
+		p.beats()
+		p.passes(time.Second)
+		p.owner.retire(shop) // whoever had it deleted its Lease
+		p.passes(time.Hour)
+		if p.owner.isRequested(shop) || p.bases.get(shop) != nil {
+			t.Errorf("a Lease was asked for: %v, known %v", p.owner.isRequested(shop), p.bases.get(shop))
+		}
+	})
+}
+
+// While we may not act for a base that is ours, what is in flight on it goes on.
+func TestWhatIsInFlightOutlivesALapse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := stuck(t)
+		p.owner.lapses(shop)
+		p.passes(5 * time.Second)
+		if !p.wire.follows(shop) {
+			t.Error("it is not followed while the claim lapses")
+		}
+		p.wire.resumes(shop)
+		p.passes(5 * time.Second)
+		if got := p.pod("orders").Status.Phase; got == corev1.PodRunning {
+			t.Error("the pod was written without a claim")
+		}
+		p.owner.renews(shop)
+		p.passes(5 * time.Second)
+		if log := p.base.log(); !slices.Equal(log, installedOnce) || !p.wire.follows(shop) {
+			t.Errorf("the base did %v, followed %v", log, p.wire.follows(shop))
+		}
+		if got := p.pod("orders").Status; got.Phase != corev1.PodRunning {
+			t.Errorf("the pod shows %+v", got)
+		}
+	})
+}
+
+// A command that is under way when the claim lapses is not sent again.
+func TestACommandIsNotRepeatedAfterALapse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := stuck(t)
+		p.owner.lapses(shop)
+		p.passes(5 * time.Second)
+		p.owner.renews(shop)
+		p.passes(10 * time.Second)
+		if kept := p.base.keeps(); len(kept) != 1 {
+			t.Errorf("the base was told %v", kept)
+		}
+		p.wire.resumes(shop)
+		p.passes(3 * time.Second)
+		if log := p.base.log(); !slices.Equal(log, installedOnce) || p.pod("orders").Status.Phase != corev1.PodRunning {
+			t.Errorf("the base did %v", log)
+		}
+	})
+}
+
+// A base could not be asked while the claim lapsed: its silence counts from the renewal.
+func TestSilenceDoesNotCountDuringALapse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.serves()
+		p.base.set(func(b *base) { b.silent = true })
+		p.owner.lapses(shop)
+		p.passes(5 * time.Minute)
+		p.owner.renews(shop)
+		p.passes(35 * time.Second)
+		if p.notReady() != "" {
+			t.Fatalf("35 s after the renewal it is %s", p.notReady())
+		}
+		p.passes(10 * time.Second)
+		if p.notReady() != plan.ReasonBaseSilent {
+			t.Errorf("45 s after the renewal it is %q", p.notReady())
+		}
+	})
+}
+
+// Whoever had the base meanwhile may have done anything: what we sent is not waited for.
+func TestABaseThatIsWonAgainBeginsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.serves()
+		p.base.set(func(b *base) { b.deaf = true })
+		p.binds(podOn("orders"))
+		p.passes(3 * time.Second)
+		p.base.set(func(b *base) { b.deaf = false })
+		p.passes(15 * time.Second)
+		if log := p.base.log(); len(log) > 0 {
+			t.Fatalf("a lost command is not waited for: %v", log)
+		}
+		p.owner.wins(shop)
+		p.passes(15 * time.Second)
+		if log := p.base.log(); !slices.Equal(log, installedOnce) || !p.wire.follows(shop) {
+			t.Errorf("the base did %v, followed %v", log, p.wire.follows(shop))
+		}
+		if p.pod("orders").Status.Phase != corev1.PodRunning || p.phase() != lifecycle.Serving {
+			t.Errorf("the pod shows %+v, the base is %s", p.pod("orders").Status, p.phase())
+		}
+	})
+}
+
+// A base that is another's is not followed, and its pods and modules are left alone.
+func TestALostBaseIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.serves()
+		p.installs(podOn("orders"))
+		p.owner.loses(shop)
+		p.passes(time.Second)
+		if p.wire.follows(shop) || p.Census() != (Census{}) {
+			t.Errorf("it is followed: %v, counted: %+v", p.wire.follows(shop), p.Census())
+		}
+		node, pod := p.node(), p.pod("orders")
+		p.terminates("orders")
+		p.beats(func(h *tunnel.Heartbeat) { h.Version = "2" })
+		p.passes(time.Hour)
+		if got := p.pod("orders"); !p.base.has(orders) || got == nil || got.Status.Phase != pod.Status.Phase {
+			t.Errorf("the base did %v, the pod is %v", p.base.log(), got)
+		}
+		if got := p.node(); got == nil || got.ResourceVersion != node.ResourceVersion {
+			t.Errorf("its Node was written: %v", got)
+		}
+	})
+}
+
+// The next owner knows neither what an answer meant nor what was not written.
+func TestABaseIsDrainedWhenEverythingIsToldOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := stuck(t)
+		p.owner.phase(shop, shard.Draining)
+		p.passes(2 * time.Second)
+		if p.owner.isDrained(shop) {
+			t.Fatal("it is drained although a command is not answered")
+		}
+		p.api.failsWith(errRefused, "patch pods")
+		p.wire.resumes(shop)
+		p.passes(2 * time.Second)
+		if p.owner.isDrained(shop) {
+			t.Fatal("it is drained although what the pod shows is not written")
+		}
+		p.api.failsWith(nil, "patch pods")
+		p.passes(5 * time.Second)
+		if got := p.pod("orders").Status; !p.owner.isDrained(shop) || got.Phase != corev1.PodRunning {
+			t.Errorf("drained %v, the pod shows %+v", p.owner.isDrained(shop), got)
+		}
+		if got := p.node().Annotations["virtual-kubelet.koupleless.io/installed-modules"]; got != "orders:1" {
+			t.Errorf("the Node tells the next owner that %q is installed", got)
+		}
+	})
+}
+
+// The list has to show what an answer meant before the next owner may have the base.
+func TestABaseIsNotDrainedBeforeTheListShowsTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := stuck(t)
+		p.owner.phase(shop, shard.Draining)
+		p.wire.failsWith(tunnel.ErrBusy, tunnel.ListModules)
+		p.passes(time.Second)
+		p.wire.resumes(shop)
+		p.passes(5 * time.Second)
+		if !p.base.has(orders) || p.owner.isDrained(shop) {
+			t.Fatalf("installed %v, drained %v", p.base.has(orders), p.owner.isDrained(shop))
+		}
+		p.wire.failsWith(nil, tunnel.ListModules)
+		p.passes(5 * time.Second)
+		if !p.owner.isDrained(shop) || p.pod("orders").Status.Phase != corev1.PodRunning {
+			t.Errorf("drained %v, the pod shows %+v", p.owner.isDrained(shop), p.pod("orders").Status)
+		}
+	})
+}
+
+// A base that drains gets no command that would have to be waited for.
+func TestABaseThatDrainsGetsNoCommand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.serves()
+		p.owner.phase(shop, shard.Draining)
+		p.binds(podOn("orders"))
+		p.passes(10 * time.Second)
+		if log := p.base.log(); len(log) > 0 || !p.owner.isDrained(shop) {
+			t.Errorf("drained %v, the base did %v", p.owner.isDrained(shop), log)
+		}
+	})
+}
+
+// What may be the next owner's at any moment is not written any more; a base that stays
+// after all is.
+func TestNothingIsWrittenOfADrainedBase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.serves()
+		p.owner.phase(shop, shard.Draining)
+		p.passes(time.Second)
+		if !p.owner.isDrained(shop) {
+			t.Fatal("it is not drained")
+		}
+		node := p.node()
+		p.beats(func(h *tunnel.Heartbeat) { h.Version, h.IP = "2", "192.0.2.2" }) // its Node should tell of it
+		p.binds(podOn("orders"))
+		p.passes(30 * time.Second)
+		if got := p.node(); got.ResourceVersion != node.ResourceVersion || len(p.pod("orders").Status.Conditions) > 0 {
+			t.Errorf("drained, its Node is %v, its pod shows %+v", got, p.pod("orders").Status)
+		}
+		p.owner.phase(shop, shard.Owned)
+		p.passes(5 * time.Second)
+		if got := p.node().Labels["vnode.koupleless.io/version"]; got != "2" || p.pod("orders").Status.Phase != corev1.PodRunning {
+			t.Errorf("it stays, its Node shows version %s, its pod %+v", got, p.pod("orders").Status)
+		}
+	})
+}
+
+// A base that is handed over whatever is in flight goes when the writes on their way have
+// ended, and is not written any more either.
+func TestAForcedBaseWaitsForWritesOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.serves()
+		p.base.set(func(b *base) { b.stuck = true })
+		p.api.failsWith(errRefused, "patch pods")
+		p.binds(podOn("orders"))
+		p.passes(3 * time.Second)
+		p.owner.phase(shop, shard.Forced)
+		p.passes(time.Second)
+		if p.owner.isDrained(shop) {
+			t.Error("it is drained although what the pod shows is not written")
+		}
+		p.api.failsWith(nil, "patch pods")
+		p.passes(5 * time.Second)
+		if !p.owner.isDrained(shop) || len(p.base.keeps()) != 1 {
+			t.Fatalf("drained %v with %v in flight", p.owner.isDrained(shop), p.base.keeps())
+		}
+		pod := p.pod("orders")
+		p.wire.resumes(shop) // the pod should show it
+		p.passes(20 * time.Second)
+		if got := p.pod("orders"); !p.base.has(orders) || got.ResourceVersion != pod.ResourceVersion {
+			t.Errorf("the pod was written: %+v", got.Status)
+		}
+	})
+}
+
+// Nothing is done and nothing is shown from a view of pods that is older than the claim.
+func TestNothingIsDoneFromAnOldView(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.binds(podOn("orders"))
+		p.passes(time.Second)
+		newer := p.pod("orders").DeepCopy()
+		newer.ResourceVersion = "900" // the watch has not delivered it
+		p.api.liesAboutPods(*newer)
+		p.beats()
+		p.passes(20 * time.Second)
+		if got := p.pod("orders").Status; len(p.base.log()) > 0 || len(got.Conditions) > 0 {
+			t.Errorf("the base did %v, the pod shows %+v", p.base.log(), got)
+		}
+		if p.node() == nil || !p.base.toldWithin(10*time.Second) {
+			t.Errorf("its Node is %v, and it is polled: %v", p.node(), p.base.toldWithin(10*time.Second))
+		}
+		p.api.liesAboutPods(*p.pod("orders")) // the cache has caught up
+		p.passes(5 * time.Second)
+		if got := p.pod("orders").Status; !slices.Equal(p.base.log(), installedOnce) || got.Phase != corev1.PodRunning {
+			t.Errorf("the view is new, the base did %v, the pod shows %+v", p.base.log(), got)
+		}
+	})
+}
+
+// Where the Node cannot be written no command is sent, for the Node is to tell of what is
+// installed; but the base is polled.
+func TestWithoutItsNodeABaseIsPolledOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.api.failsWith(errRefused, "create nodes")
+		p.binds(podOn("orders"))
+		p.beats()
+		p.passes(30 * time.Second)
+		if log := p.base.log(); len(log) > 0 || !p.base.toldWithin(10*time.Second) {
+			t.Errorf("the base did %v, and is polled: %v", log, p.base.toldWithin(10*time.Second))
+		}
+		p.api.failsWith(nil, "create nodes")
+		p.passes(40 * time.Second)
+		if p.node() == nil || !p.base.has(orders) {
+			t.Errorf("its Node is %v, it did %v", p.node(), p.base.log())
+		}
+	})
+}
+
+// The write of the Node may take so long that the claim is another's when it ends.
+func TestAClaimThatIsLostWhileTheNodeIsWrittenSendsNothing(t *testing.T) {
+	for name, lose := range map[string]func(*owner){
+		"lost":     func(o *owner) { o.loses(shop) },
+		"lapsed":   func(o *owner) { o.lapses(shop) },
+		"draining": func(o *owner) { o.phase(shop, shard.Draining) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := running(t)
+				p.api.failsWith(errRefused, "create nodes")
+				p.binds(podOn("orders"))
+				p.beats()
+				p.passes(30 * time.Second)
+				p.api.failsWith(nil, "create nodes") // with the Node the command is due
+				p.api.before("create nodes", func() { lose(p.owner) })
+				p.passes(40 * time.Second)
+				if log := p.base.log(); p.node() == nil || len(log) > 0 {
+					t.Errorf("its Node is %v, the base did %v", p.node(), log)
+				}
+			})
+		})
+	}
+}
+
+// A base that is claimed though it was never heard here is served by what its Node tells.
+func TestAClaimedBaseIsServedFromItsNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.owner.loses(shop)
+		_, err := p.api.CoreV1().Nodes().Create(t.Context(), nodeOf(heard("wire"), ""), metav1.CreateOptions{})
+		must(t, err)
+		p.passes(time.Second)
+		p.owner.wins(shop)
+		p.passes(10 * time.Second)
+		if !p.wire.follows(shop) || !p.base.toldWithin(10*time.Second) {
+			t.Errorf("followed %v, polled %v", p.wire.follows(shop), p.base.toldWithin(10*time.Second))
+		}
+	})
+}
+
+// A Lease that is renewed would keep the Node of a base Ready that nobody can reach.
+func TestAClaimedBaseOfAnotherTunnelIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t, nodeOf(heard("pigeon"), ""))
+		p.owner.wins(shop)
+		p.passes(time.Second)
+		if !p.owner.isRetired(shop) || p.node() == nil {
+			t.Errorf("given up %v, Node %v", p.owner.isRetired(shop), p.node())
+		}
+	})
+}
+
+// A claim without a Node is kept for a while: our view of Nodes may lag.
+func TestAClaimWithoutANodeIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.owner.wins(shop)
+		p.passes(35 * time.Second)
+		if p.owner.isRetired(shop) {
+			t.Fatal("it was given up before StaleAfter")
+		}
+		p.passes(10 * time.Second)
+		if !p.owner.isRetired(shop) {
+			t.Error("it was not given up")
+		}
+	})
+}
+
+// heard is the base shop as it was heard through a tunnel.
+func heard(by string) tunnel.Heartbeat {
+	return tunnel.Heartbeat{Base: shop, Tunnel: by, Name: "shop", Version: "1", Cluster: "c", IP: "192.0.2.1", Hostname: "h"}
+}
