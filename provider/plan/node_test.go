@@ -136,6 +136,21 @@ func TestNodeMemoryIsTheMetaspace(t *testing.T) {
 	}
 }
 
+func TestLeaseLabels(t *testing.T) {
+	for _, c := range []struct {
+		tunnel, name string
+		want         map[string]string
+	}{
+		{"mqtt", "base", map[string]string{LabelTunnel: "mqtt", labelName: "base"}},
+		{"mqtt", "", map[string]string{LabelTunnel: "mqtt"}},
+		{"mqtt", "no label!", map[string]string{LabelTunnel: "mqtt", labelName: "no-label-a9ed9429"}},
+	} {
+		if d := cmp.Diff(c.want, LeaseLabels(tunnel.Heartbeat{Tunnel: c.tunnel, Name: c.name})); d != "" {
+			t.Errorf("labels of %q (-want +got):\n%s", c.name, d)
+		}
+	}
+}
+
 func TestAge(t *testing.T) {
 	at := func(s int) time.Time { return noon.Add(time.Duration(s) * time.Second) }
 	base := AgeInput{LinkUp: true, LinkSince: at(-1000), Heard: at(0),
