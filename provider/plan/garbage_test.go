@@ -105,31 +105,28 @@ func TestWhatComesAfterItsPodWentIsUninstalled(t *testing.T) {
 func TestCollect(t *testing.T) {
 	before, due := noon.Add(-9*time.Second), noon.Add(-10*time.Second)
 	for _, c := range []struct {
-		name      string
-		pods      []Pod
-		since     time.Time
-		change    func(*Input)
-		want      string // commands
-		remembers time.Time
-		reported  bool
-		told      bool
+		name   string
+		pods   []Pod
+		since  time.Time
+		change func(*Input)
+		want   collected
 	}{
-		{name: "new", remembers: noon, reported: true, told: true},
-		{name: "known", since: before, remembers: before, reported: true},
-		{name: "ours, within its grace", since: before, change: ours, remembers: before},
-		{name: "ours, after its grace", since: due, change: ours, remembers: due, want: "uninstall orders:1"},
-		{name: "not ours, by policy", since: due, change: func(in *Input) { in.Config.Policy = PolicyUninstall }, remembers: due, want: "uninstall orders:1"},
-		{name: "requested again", since: due, change: ours, pods: []Pod{podFor("p", "orders:1")}},
-		{name: "requested by a pod that is not fit", since: due, change: ours, pods: []Pod{podFor("p", "orders:1", noSecret)}},
-		{name: "another version may be wanted", since: due, change: ours, pods: []Pod{podFor("p", "orders:2", notSynced)}, remembers: due},
-		{name: "a command of its name is under way", since: due, change: func(in *Input) { ours(in); *in = in.sent(install("orders:2"), time.Second) }, remembers: due},
-		{name: "a command of its name is due", since: due, change: ours, pods: []Pod{podFor("p", "orders:2")}, remembers: due, want: "install orders:2 for p"},
-		{name: "on a partial list", since: due, change: func(in *Input) { ours(in); in.Seen.Partial = true }, remembers: due},
-		{name: "new on a partial list", change: func(in *Input) { in.Seen.Partial = true }},
+		{name: "new", want: collected{"", noon, true, true}},
+		{name: "known", since: before, want: collected{"", before, true, false}},
+		{name: "ours, within its grace", since: before, change: ours, want: collected{"", before, false, false}},
+		{name: "ours, after its grace", since: due, change: ours, want: collected{"uninstall orders:1", due, false, false}},
+		{name: "not ours, by policy", since: due, change: func(in *Input) { in.Config.Policy = PolicyUninstall }, want: collected{"uninstall orders:1", due, false, false}},
+		{name: "requested again", since: due, change: ours, pods: []Pod{podFor("p", "orders:1")}, want: collected{"", time.Time{}, false, false}},
+		{name: "requested by a pod that is not fit", since: due, change: ours, pods: []Pod{podFor("p", "orders:1", noSecret)}, want: collected{"", time.Time{}, false, false}},
+		{name: "another version may be wanted", since: due, change: ours, pods: []Pod{podFor("p", "orders:2", notSynced)}, want: collected{"", due, false, false}},
+		{name: "a command of its name is under way", since: due, change: func(in *Input) { ours(in); *in = in.sent(install("orders:2"), time.Second) }, want: collected{"", due, false, false}},
+		{name: "a command of its name is due", since: due, change: ours, pods: []Pod{podFor("p", "orders:2")}, want: collected{"install orders:2 for p", due, false, false}},
+		{name: "on a partial list", since: due, change: func(in *Input) { ours(in); in.Seen.Partial = true }, want: collected{"", due, false, false}},
+		{name: "new on a partial list", change: func(in *Input) { in.Seen.Partial = true }, want: collected{"", time.Time{}, false, false}},
 		{name: "that failed just now", since: due, change: func(in *Input) {
 			ours(in)
 			failing(Failure{URL: "uninstall", Count: 1, NotBefore: noon.Add(time.Second)})(in)
-		}, remembers: due},
+		}, want: collected{"", due, false, false}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in := onBase("orders:1 activated").with(c.pods...)
@@ -140,20 +137,19 @@ func TestCollect(t *testing.T) {
 				c.change(&in)
 			}
 			out := Modules(in)
-			if got := commands(out); got != c.want {
-				t.Errorf("commands %q, want %q", got, c.want)
-			}
-			if got := out.Memory.Unmanaged[module("orders:1")]; !got.Equal(c.remembers) {
-				t.Errorf("remembers %s, want %s", got, c.remembers)
-			}
-			if reported := len(out.Unmanaged) == 1; reported != c.reported {
-				t.Errorf("reported %v", out.Unmanaged)
-			}
-			if told := strings.Contains(events(out), "UnmanagedModule"); told != c.told {
-				t.Errorf("events %q", events(out))
+			got := collected{commands(out), out.Memory.Unmanaged[module("orders:1")], len(out.Unmanaged) == 1, strings.Contains(events(out), "UnmanagedModule")}
+			if got != c.want {
+				t.Errorf("%+v, want %+v", got, c.want)
 			}
 		})
 	}
+}
+
+// collected is what became of a listed module.
+type collected struct {
+	commands       string
+	since          time.Time // remembered
+	reported, told bool
 }
 
 func ours(in *Input) { in.Memory.Installed[module("orders:1")] = true }

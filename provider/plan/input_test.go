@@ -142,6 +142,8 @@ func answered(outcome tunnel.Outcome, message string) func(*Attempt) {
 	}
 }
 
+func unanswered(*Attempt) {}
+
 // commands tells planned commands in words.
 func commands(out Output) string {
 	var words []string

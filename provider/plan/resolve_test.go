@@ -59,7 +59,7 @@ func TestResolveRemembersHowACommandEnded(t *testing.T) {
 		installed bool
 		events    string
 	}{
-		{name: "installed, unanswered", list: []string{"orders:1 activated"}, command: install("orders:1"), installed: true},
+		{name: "installed, unanswered", list: []string{"orders:1 activated"}, command: install("orders:1"), change: unanswered, installed: true},
 		{name: "not yet listed after its answer", list: []string{"orders:1 resolved"}, command: install("orders:1"), change: answered(tunnel.Done, ""), left: true, ask: true},
 		{name: "failed", command: install("orders:1"), change: answered(tunnel.Failed, "no stock\ntoday"),
 			failure: Failure{URL: "file:///orders-1.jar", Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "no stock today"},
@@ -75,29 +75,28 @@ func TestResolveRemembersHowACommandEnded(t *testing.T) {
 			events:  "VersionMismatch: " + mismatch},
 		{name: "nothing is replaced", list: []string{"orders:1 activated"}, command: install("orders:1", replacing), change: answered(tunnel.Repeated, "it is there"),
 			failure: Failure{URL: "file:///orders-1.jar", Plain: true, Message: "the base does not replace modules: they are uninstalled first"}},
-		{name: "uninstalled", command: uninstall("orders:1"), events: "Uninstalled: orders:1 was uninstalled"},
+		{name: "uninstalled", command: uninstall("orders:1"), change: unanswered, events: "Uninstalled: orders:1 was uninstalled"},
 		{name: "not uninstalled", list: []string{"orders:1 activated"}, command: uninstall("orders:1"), change: answered(tunnel.Failed, "busy threads"),
 			failure: Failure{URL: "uninstall", Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "busy threads"},
 			events:  "UninstallFailed: orders:1: busy threads"},
-		{name: "switched", list: []string{"orders:1 activated"}, command: switchTo("orders:1")},
+		{name: "switched", list: []string{"orders:1 activated"}, command: switchTo("orders:1"), change: unanswered},
 		{name: "not switched", list: []string{"orders:1 deactivated"}, command: switchTo("orders:1"), change: answered(tunnel.Unsupported, "no such command"),
 			failure: Failure{URL: "switch", Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "no such command"},
 			events:  "SwitchFailed: orders:1: no such command"},
 		{name: "the base restarted", command: install("orders:1"), change: func(a *Attempt) { a.Restarted = true }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			in := onBase(c.list...).sent(c.command, 2*time.Second, func(a *Attempt) {
-				if c.change != nil {
-					c.change(a)
-				}
-			})
 			if c.failure != (Failure{}) {
 				c.failure.At = noon
 			}
-			p := newPlanner(in)
+			p := newPlanner(onBase(c.list...).sent(c.command, 2*time.Second, c.change))
 			resolver{p}.resolveAll()
-			if _, left := p.out.Memory.Attempts["orders"]; left != c.left || p.out.Ask != c.ask || (p.demand.name("orders").work == busy) != c.left {
+			_, left := p.out.Memory.Attempts["orders"]
+			if left != c.left || p.out.Ask != c.ask {
 				t.Errorf("left %v, asks %v; want %v, %v", left, p.out.Ask, c.left, c.ask)
+			}
+			if isBusy := p.demand.name("orders").work == busy; isBusy != c.left {
+				t.Errorf("the name is busy: %v, want %v", isBusy, c.left)
 			}
 			if d := cmp.Diff(c.failure, p.out.Memory.Failures[module("orders:1")]); d != "" {
 				t.Errorf("failure (-want +got):\n%s", d)

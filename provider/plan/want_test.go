@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -64,14 +65,16 @@ func TestChoose(t *testing.T) {
 			roles := map[string]role{}
 			for _, w := range n.wants {
 				roles[w.pod.Name] = w.role
-				if (w.role == chosen) != (w == n.chosen) {
-					t.Errorf("pod %s is %d and not the chosen one", w.pod.Name, w.role)
-				}
 			}
-			for i, want := range c.want {
-				if got := roles[c.pods[i].Name]; got != want {
-					t.Errorf("pod %s has role %d, want %d", c.pods[i].Name, got, want)
-				}
+			var got []role
+			for _, p := range c.pods {
+				got = append(got, roles[p.Name])
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("roles %v, want %v", got, c.want)
+			}
+			if n.chosen.role != chosen {
+				t.Errorf("the chosen one, %s, has role %d", n.chosen.pod.Name, n.chosen.role)
 			}
 			if n.chosen.fresh != c.fresh {
 				t.Errorf("fresh %v", n.chosen.fresh)
