@@ -187,6 +187,7 @@ func TestAdvance(t *testing.T) {
 		{name: "broken beside another version", list: []string{"orders:0 activated", "orders:1 broken"}, pod: podFor("p", "orders:1"), want: "uninstall orders:1"},
 		{name: "broken on a base that replaces nothing", list: []string{"orders:1 broken"}, pod: podFor("p", "orders:1"), change: failing(plain), want: "uninstall orders:1"},
 		{name: "deactivated on a base that replaces nothing: others go first", list: []string{"orders:0 activated", "orders:1 deactivated"}, pod: podFor("p", "orders:1"), change: failing(plain), want: "uninstall orders:0"},
+		{name: "deactivated on a base that replaces nothing: younger ones too", list: []string{"orders:1 deactivated", "orders:2 activated"}, pod: podFor("p", "orders:1"), change: failing(plain), want: "uninstall orders:2"},
 		{name: "with settings", pod: podFor("p", "orders:1"), change: func(in *Input) { in.Seen.Features.Settings = true }, want: "install orders:1 for p"},
 		{name: "not synced", pod: podFor("p", "orders:1", notSynced)},
 		{name: "under way", pod: podFor("p", "orders:1"), change: func(in *Input) { *in = in.sent(install("orders:1"), time.Second) }},
