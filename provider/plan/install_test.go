@@ -274,3 +274,13 @@ func TestInstallPassesSettings(t *testing.T) {
 		}
 	}
 }
+
+// What serves has not failed, though its back-off is not over: somebody else may have
+// installed it.
+func TestAVersionThatServesForgetsItsFailure(t *testing.T) {
+	in := onBase("orders:1 activated").with(podFor("p", "orders:1"))
+	failing(Failure{URL: urlOf("orders", "1"), Count: 3, NotBefore: noon.Add(time.Minute)})(&in)
+	if out := Modules(in); len(out.Memory.Failures) > 0 || commands(out) != "" {
+		t.Errorf("failures %v, commands %q", out.Memory.Failures, commands(out))
+	}
+}
