@@ -120,6 +120,8 @@ func TestCollect(t *testing.T) {
 		{name: "requested by a pod that is not fit", since: due, change: ours, pods: []Pod{podFor("p", "orders:1", noSecret)}, want: collected{"", time.Time{}, false, false}},
 		{name: "another version may be wanted", since: due, change: ours, pods: []Pod{podFor("p", "orders:2", notSynced)}, want: collected{"", due, false, false}},
 		{name: "a command of its name is under way", since: due, change: func(in *Input) { ours(in); *in = in.sent(install("orders:2"), time.Second) }, want: collected{"", due, false, false}},
+		{name: "new, while a command of its name is under way", change: func(in *Input) { *in = in.sent(install("orders:2"), time.Second) }, want: collected{"", time.Time{}, false, false}},
+		{name: "requested, and another version may be wanted", since: due, change: ours, pods: []Pod{podFor("p", "orders:1"), podFor("q", "orders:2", notSynced)}, want: collected{"", due, false, false}},
 		{name: "a command of its name is due", since: due, change: ours, pods: []Pod{podFor("p", "orders:2")}, want: collected{"install orders:2 for p", due, false, false}},
 		{name: "on a partial list", since: due, change: func(in *Input) { ours(in); in.Seen.Partial = true }, want: collected{"", due, false, false}},
 		{name: "new on a partial list", change: func(in *Input) { in.Seen.Partial = true }, want: collected{"", time.Time{}, false, false}},

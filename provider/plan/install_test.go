@@ -187,6 +187,7 @@ func TestAdvance(t *testing.T) {
 		{name: "broken beside another version", list: []string{"orders:0 activated", "orders:1 broken"}, pod: podFor("p", "orders:1"), want: "uninstall orders:1"},
 		{name: "broken on a base that replaces nothing", list: []string{"orders:1 broken"}, pod: podFor("p", "orders:1"), change: failing(plain), want: "uninstall orders:1"},
 		{name: "deactivated on a base that replaces nothing: others go first", list: []string{"orders:0 activated", "orders:1 deactivated"}, pod: podFor("p", "orders:1"), change: failing(plain), want: "uninstall orders:0"},
+		{name: "deactivated on a base that replaces nothing: younger ones too", list: []string{"orders:1 deactivated", "orders:2 activated"}, pod: podFor("p", "orders:1"), change: failing(plain), want: "uninstall orders:2"},
 		{name: "with settings", pod: podFor("p", "orders:1"), change: func(in *Input) { in.Seen.Features.Settings = true }, want: "install orders:1 for p"},
 		{name: "not synced", pod: podFor("p", "orders:1", notSynced)},
 		{name: "under way", pod: podFor("p", "orders:1"), change: func(in *Input) { *in = in.sent(install("orders:1"), time.Second) }},
@@ -271,5 +272,15 @@ func TestInstallPassesSettings(t *testing.T) {
 		if passed := len(c.Args) == 1 && c.Env["DB"] == "main"; passed != takes {
 			t.Errorf("takes settings %v: args %v, env %v", takes, c.Args, c.Env)
 		}
+	}
+}
+
+// What serves has not failed, though its back-off is not over: somebody else may have
+// installed it.
+func TestAVersionThatServesForgetsItsFailure(t *testing.T) {
+	in := onBase("orders:1 activated").with(podFor("p", "orders:1"))
+	failing(Failure{URL: urlOf("orders", "1"), Count: 3, NotBefore: noon.Add(time.Minute)})(&in)
+	if out := Modules(in); len(out.Memory.Failures) > 0 || commands(out) != "" {
+		t.Errorf("failures %v, commands %q", out.Memory.Failures, commands(out))
 	}
 }
