@@ -22,6 +22,8 @@ test: test-unit e2e ## what must hold before a change lands, but for real JVMs; 
 test-unit: ## the product's own tests
 	@echo "== unit tests (building with the race detector: about 3 minutes the first time)"
 	$(GO) test -race -shuffle=on ./...
+	@echo "== tests of the project's tools"
+	$(GO) -C tools test ./...
 	@echo "== 2,000 schedules of faults in synthetic time (about 3 minutes)"
 	$(GO) test -run TestOwnershipUnderFaults ./election -args -schedules=2000
 
@@ -43,6 +45,7 @@ verify: ## what CI checks: format, vet, linter, tidiness, generated files
 	@echo "== format"; test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	@echo "== vet"; $(GO) vet ./... && $(GO) vet -tags mutant ./shard ./election ./tunnel/mqtt && cd e2e && $(GO) vet ./... && $(GO) vet -tags java ./...
 	@echo "== tidy"; $(GO) mod tidy -diff && cd e2e && $(GO) mod tidy -diff
+	@echo "== conditions"; $(GO) -C tools run ./conditions -root ..
 	@echo "== generated files"; $(MAKE) -s generate && git diff --exit-code docs
 	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run ./... && cd e2e && ../tools/lint.sh run --build-tags java,scale,chaos ./...
 
