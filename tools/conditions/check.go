@@ -12,9 +12,7 @@ import (
 // check measures every limited package and gives the table of what it found, and every
 // limit that does not hold.
 func check(root string, limits []limit, pairs []pair) (report string, failures []string) {
-	var b strings.Builder
-	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "package\tand/or a branch\tlimit\twidest struct\tmost methods\ttests:code")
+	rows := []string{"package\tand/or a branch\tlimit\twidest struct\tmost methods\ttests:code"}
 	found := map[string]measures{}
 	for _, l := range limits {
 		m, err := measure(root, l.pkg)
@@ -23,7 +21,7 @@ func check(root string, limits []limit, pairs []pair) (report string, failures [
 			continue
 		}
 		found[l.pkg] = m
-		fmt.Fprintln(table, row(l, m))
+		rows = append(rows, row(l, m))
 		failures = append(failures, l.failures(m)...)
 	}
 	for _, p := range pairs {
@@ -31,8 +29,16 @@ func check(root string, limits []limit, pairs []pair) (report string, failures [
 			failures = append(failures, f)
 		}
 	}
-	_ = table.Flush() // a strings.Builder takes all
-	return b.String(), failures
+	return aligned(rows), failures
+}
+
+// aligned puts the cells of a table, separated by tabs, below each other.
+func aligned(rows []string) string {
+	var b strings.Builder
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	_, _ = table.Write([]byte(strings.Join(rows, "\n") + "\n")) // a strings.Builder takes all
+	_ = table.Flush()
+	return b.String()
 }
 
 // row is a package's line of the table.
