@@ -14,6 +14,7 @@ import (
 // alone is a replica without others, in synthetic time.
 type alone struct {
 	*Replica
+	noMeter
 	store        *store
 	member, work *link
 	told         atomic.Int32 // how often it was told that a claim changed
@@ -34,26 +35,33 @@ func runAs(t *testing.T, s *store, cfg Config) *alone {
 	a := &alone{store: s, ended: make(chan error, 1), counted: map[string]int{}}
 	a.member, a.work = newLink(a.store, new(stopped), 1, 1), newLink(a.store, new(stopped), 2, 2)
 	var err error
-	a.Replica, err = New(a.member, a.work, cfg, Hooks{Changed: a.changed, Moved: a.moved}, simLog(cfg.Incarnation))
+	a.Replica, err = New(cfg, a, simLog(cfg.Incarnation))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var ctx context.Context
 	ctx, a.stop = context.WithCancel(t.Context())
-	go func() { a.ended <- a.Run(ctx) }()
+	go func() { a.ended <- a.Run(ctx, Deps{Members: a.member, Bases: a.work, Nodes: a, Hooks: a}) }()
 	for !a.holds() {
 		pause(t.Context(), 100*time.Millisecond)
 	}
 	return a
 }
 
-// changed has nothing under way on a base that is to be handed over.
-func (a *alone) changed(id tunnel.BaseID) {
+// Changed has nothing in flight on a base that is to be handed over.
+func (a *alone) Changed(id tunnel.BaseID) {
 	a.told.Add(1)
-	a.Yielded(id)
+	a.Drained(id)
 }
 
-func (a *alone) moved(how string) {
+func (a *alone) Evict(context.Context, string) error { return nil }
+func (a *alone) HasNode(tunnel.BaseID) bool          { return false }
+
+func (a *alone) LeaseLabels(tunnel.BaseID) map[string]string {
+	return map[string]string{"vnode.koupleless.io/name": "shop"}
+}
+
+func (a *alone) Moved(how string) {
 	a.counting.Lock()
 	defer a.counting.Unlock()
 	a.counted[how]++

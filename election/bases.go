@@ -3,6 +3,7 @@ package election
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"go.uber.org/zap"
@@ -38,23 +39,32 @@ func (r *Replica) work(ctx context.Context) bool {
 	return true
 }
 
-// again is the wait of a base that needs another look at once.
+// again is the wait of a base that is to be reconciled again at once.
 const again = time.Microsecond
 
-// turn performs the one step that a base needs, and returns how long until it
-// needs a look; 0 means not by itself.
+// turn is the step that one base needs now, and what it was decided on.
+type turn struct {
+	key   string
+	id    tunnel.BaseID
+	step  shard.Step
+	lease *coordinationv1.Lease // nil for none
+}
+
+// turn performs the one step that a base needs, and returns after how long to
+// reconcile it again; 0 means not by itself.
 func (r *Replica) turn(ctx context.Context, key string) (time.Duration, error) {
 	r.mu.Lock()
 	step, wait := r.state.Turn(key, time.Now())
-	lease := r.leases[key]
+	lease := r.bases[key]
 	r.mu.Unlock()
 	id, _ := r.cfg.Base(key) // every key was made of a base, or was seen to be one's
-	if step.Gained {
+	if step.Gained() {
 		r.log.Info("base owned", zap.Stringer("base", id), zap.Int32("epoch", step.Epoch))
 	}
-	if step.Gained || step.Leaving || step.Ending || step.Stays {
+	if step.Changed() {
 		r.hooks.Changed(id)
 	}
+	t := turn{key: key, id: id, step: step, lease: lease}
 	switch step.Kind {
 	case shard.Nothing:
 		return wait, nil
@@ -63,10 +73,15 @@ func (r *Replica) turn(ctx context.Context, key string) (time.Duration, error) {
 	case shard.AskMember:
 		return again, r.ask(ctx, step.Incarnation)
 	case shard.DeleteBase:
-		return 0, r.delete(ctx, key, id, step, lease)
-	default: // the steps that write
+		return 0, r.delete(ctx, t)
+	case shard.CreateBase:
+		return again, r.write(ctx, t, r.create)
+	default: // the steps that update
 	}
-	return again, r.write(ctx, key, id, step, lease)
+	if lease == nil || revision(lease.ResourceVersion) != step.Revision {
+		return again, nil // seen anew meanwhile
+	}
+	return again, r.write(ctx, t, r.update)
 }
 
 // baseTimeout bounds one request for a base's Lease: what became of one that took
@@ -74,66 +89,73 @@ func (r *Replica) turn(ctx context.Context, key string) (time.Duration, error) {
 // and no Lease would be renewed.
 const baseTimeout = 5 * time.Second
 
-// write performs a step that leaves a Lease behind.
-func (r *Replica) write(ctx context.Context, key string, id tunnel.BaseID, step shard.Step, lease *coordinationv1.Lease) error {
-	ctx, cancel := context.WithTimeout(ctx, baseTimeout)
+// write performs a step that leaves a Lease behind, by create or update.
+func (r *Replica) write(ctx context.Context, t turn, send func(context.Context, turn) (*coordinationv1.Lease, error)) error {
+	limited, cancel := context.WithTimeout(ctx, baseTimeout)
 	defer cancel()
-	var written *coordinationv1.Lease
-	var err error
-	now := r.cfg.Wall()
-	holder := r.cfg.Incarnation
-	switch {
-	case step.Kind == shard.CreateBase:
-		empty := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: key, Namespace: r.cfg.BaseNamespace}}
-		if !step.Renewed.IsZero() {
-			empty.Spec.RenewTime = &metav1.MicroTime{Time: step.Renewed}
-		}
-		written, err = r.bases.Create(ctx, held(empty, id, step, holder, r.cfg, now), metav1.CreateOptions{})
-	case lease == nil || revision(lease.ResourceVersion) != step.Revision:
-		return nil // seen anew meanwhile
-	default:
-		if step.Kind == shard.GiveBase || step.Kind == shard.ReleaseBase {
-			holder = step.To.Holder
-			if shard.Without("release-compares") {
-				lease = lease.DeepCopy()
-				lease.ResourceVersion = ""
-			}
-		}
-		written, err = r.bases.Update(ctx, held(lease, id, step, holder, r.cfg, now), metav1.UpdateOptions{})
-	}
-	r.hooks.Wrote(err)
+	written, err := send(limited, t)
+	r.meter.Wrote("lease", err)
 	if err != nil {
-		return r.failed(key, id, step, err)
+		return r.failed(t, err)
 	}
-	written.ManagedFields = nil
-	seen := parse(written)
-	r.mu.Lock()
-	if known := r.leases[key]; known == nil || revision(known.ResourceVersion) <= seen.Revision {
-		r.leases[key] = written
-	}
-	end := r.state.Wrote(key, step, seen, time.Now())
-	r.mu.Unlock()
-	if step.Kind == shard.CreateBase || step.Kind == shard.ClaimBase {
-		r.log.Info("base claimed", zap.Stringer("base", id), zap.Int32("epoch", step.Epoch))
-		r.hooks.Moved("claimed")
-	}
-	r.tellEnd(key, id, seen, end)
+	r.wrote(t, written)
 	return nil
 }
 
-// failed takes in that a write failed. What became of it is read next.
-func (r *Replica) failed(key string, id tunnel.BaseID, step shard.Step, err error) error {
+// create makes a base's Lease. Its renew time goes on where that of an earlier one
+// ended.
+func (r *Replica) create(ctx context.Context, t turn) (*coordinationv1.Lease, error) {
+	empty := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: t.key, Namespace: r.cfg.BaseNamespace}}
+	if last := t.step.Renewed; !last.IsZero() {
+		empty.Spec.RenewTime = &metav1.MicroTime{Time: last}
+	}
+	return r.baseClient.Create(ctx, stepped(empty, t.step, r.labels(t.id), r.cfg, r.cfg.Wall()), metav1.CreateOptions{})
+}
+
+// update writes over the Lease that the step was decided on, by its resource version.
+func (r *Replica) update(ctx context.Context, t turn) (*coordinationv1.Lease, error) {
+	next := stepped(t.lease, t.step, r.labels(t.id), r.cfg, r.cfg.Wall())
+	return r.baseClient.Update(ctx, next, metav1.UpdateOptions{})
+}
+
+// labels gives the labels of a base's Lease that its ownership does not decide.
+func (r *Replica) labels(id tunnel.BaseID) map[string]string {
+	labels := maps.Clone(r.nodes.LeaseLabels(id))
+	put(&labels, labelEnv, id.Env)
+	return labels
+}
+
+// wrote takes in that a write succeeded.
+func (r *Replica) wrote(t turn, written *coordinationv1.Lease) {
+	written.ManagedFields = nil
+	seen := parse(written)
 	r.mu.Lock()
-	lost := r.state.Doubted(key, step)
+	r.keepBase(written)
+	end := r.state.Wrote(t.key, t.step, seen, time.Now())
+	r.mu.Unlock()
+	switch t.step.Kind {
+	case shard.CreateBase, shard.ClaimBase:
+		r.log.Info("base claimed", zap.Stringer("base", t.id), zap.Int32("epoch", t.step.Epoch))
+		r.meter.Moved("claimed")
+	default: // no ownership begins
+	}
+	r.tellEnd(t.key, t.id, seen, end)
+}
+
+// failed takes in that a write failed. What became of it is read next.
+func (r *Replica) failed(t turn, err error) error {
+	r.mu.Lock()
+	lost := r.state.Doubted(t.key, t.step)
 	r.mu.Unlock()
 	if lost {
-		r.hooks.Changed(id)
+		r.hooks.Changed(t.id)
 		r.noteDrained()
 	}
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) || apierrors.IsAlreadyExists(err) {
+	switch {
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err), apierrors.IsAlreadyExists(err):
 		return nil
 	}
-	return fmt.Errorf("write lease %s: %w", key, err)
+	return fmt.Errorf("write lease %s: %w", t.key, err)
 }
 
 // tellEnd says how a claim ended, if it did, and what its Lease shows now.
@@ -143,27 +165,27 @@ func (r *Replica) tellEnd(key string, id tunnel.BaseID, seen shard.Lease, end sh
 		return
 	case shard.Lost:
 		r.log.Warn("base lost", zap.Stringer("base", id), zap.String("lease", key), zap.String("holder", seen.Holder))
-		r.hooks.Moved("lost")
-	case shard.Given:
-		r.log.Info("base given", zap.Stringer("base", id), zap.Int32("epoch", seen.Epoch), zap.String("to", seen.Holder))
-		r.hooks.Moved("given")
+		r.meter.Moved("lost")
+	case shard.Transferred:
+		r.log.Info("base transferred", zap.Stringer("base", id), zap.Int32("epoch", seen.Epoch), zap.String("to", seen.Holder))
+		r.meter.Moved("transferred")
 	case shard.Released:
 		r.log.Info("base released", zap.Stringer("base", id))
-		r.hooks.Moved("released")
+		r.meter.Moved("released")
 	}
 	r.hooks.Changed(id)
 	r.noteDrained()
 }
 
-// read looks at a base's Lease as it is now.
+// read reads a base's Lease as it is now.
 func (r *Replica) read(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, baseTimeout)
 	defer cancel()
-	lease, err := r.bases.Get(ctx, key, metav1.GetOptions{})
+	lease, err := r.baseClient.Get(ctx, key, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 		r.mu.Lock()
-		delete(r.leases, key)
+		delete(r.bases, key)
 		r.state.BaseGone(key, 0, nil, time.Now())
 		r.mu.Unlock()
 		return nil
@@ -195,35 +217,40 @@ func (r *Replica) ask(ctx context.Context, incarnation string) error {
 	changed := r.state.Asked(incarnation, found, time.Now())
 	r.mu.Unlock()
 	if changed {
-		r.lookAtAll()
+		r.reconcileAll()
 	}
 	return nil
 }
 
-// delete deletes the Lease of a base that is no more. The base is not held any more;
-// if it is wished for again, what became of the deletion is read first.
-func (r *Replica) delete(ctx context.Context, key string, id tunnel.BaseID, step shard.Step, lease *coordinationv1.Lease) error {
-	if lease != nil {
-		options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &lease.UID, ResourceVersion: &lease.ResourceVersion}}
+// delete deletes the Lease of a base that is gone. The base is not owned any more; if
+// it is requested again, what became of the deletion is read first.
+func (r *Replica) delete(ctx context.Context, t turn) error {
+	if t.lease != nil {
 		limited, cancel := context.WithTimeout(ctx, baseTimeout)
 		defer cancel()
-		err := r.bases.Delete(limited, key, options)
-		r.hooks.Wrote(err)
-		if apierrors.IsConflict(err) {
-			return r.read(ctx, key)
-		}
-		if err != nil && !apierrors.IsNotFound(err) {
+		err := r.baseClient.Delete(limited, t.key, asItIs(t.lease))
+		r.meter.Wrote("lease", err)
+		switch {
+		case err == nil, apierrors.IsNotFound(err):
+		case apierrors.IsConflict(err):
+			return r.read(ctx, t.key)
+		default:
 			r.mu.Lock()
-			r.state.Doubted(key, step)
+			r.state.Doubted(t.key, t.step)
 			r.mu.Unlock()
-			return fmt.Errorf("delete lease %s: %w", key, err)
+			return fmt.Errorf("delete lease %s: %w", t.key, err)
 		}
 	}
 	r.mu.Lock()
-	delete(r.leases, key)
-	r.state.Deleted(key)
+	delete(r.bases, t.key)
+	r.state.Deleted(t.key)
 	r.mu.Unlock()
-	r.hooks.Changed(id)
+	r.hooks.Changed(t.id)
 	r.noteDrained()
 	return nil
+}
+
+// asItIs has a Lease deleted only if it is as it was seen.
+func asItIs(lease *coordinationv1.Lease) metav1.DeleteOptions {
+	return metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &lease.UID, ResourceVersion: &lease.ResourceVersion}}
 }

@@ -6,8 +6,8 @@
 // holder alone says who owns it, and which is the Node's heartbeat too. What may
 // be done about them is decided by package shard; this package performs it.
 //
-// Guaranteed: a replica acts only until Timing.Act after it sent its last
-// successful membership write; a member is killed, in its membership Lease, before
+// Guaranteed: a replica acts only until Timing.RenewDeadline after it sent its last
+// successful membership write; a member is expired, in its membership Lease, before
 // its bases are claimed; every write of an ownership is a compare-and-swap. So no
 // two replicas act for a base at a time, whatever is delayed, frozen or cut off,
 // provided that the monotonic clocks of two machines run equally fast within a few

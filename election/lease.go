@@ -7,14 +7,14 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"module-controller/shard"
-	"module-controller/tunnel"
 )
 
 const prefix = "virtual-kubelet.koupleless.io/"
 
-// Labels of a base's Lease, beside those of Config.Labels. They change only with its
+// Labels of a base's Lease, beside those of Nodes.LeaseLabels. They change only with its
 // ownership; what somebody else made of them is put right at the next renewal.
 const (
 	labelComponent = prefix + "component"
@@ -23,16 +23,16 @@ const (
 	labelOwner     = prefix + "owner"
 	labelState     = prefix + "state"
 	stateOwned     = "owned"
-	stateHandover  = "handover" // given, and not acknowledged yet
+	stateHandover  = "handover" // transferred, and not acknowledged yet
 	stateOrphaned  = "orphaned" // released to nobody
 )
 
 // parse gives a base's Lease in shard's words.
 func parse(l *coordinationv1.Lease) shard.Lease {
 	seen := shard.Lease{
-		Holder: deref(l.Spec.HolderIdentity), Epoch: deref(l.Spec.LeaseTransitions), Revision: revision(l.ResourceVersion),
-		Given: l.Labels[labelState] == stateHandover, Released: l.Labels[labelState] == stateOrphaned,
-		Duration: time.Duration(deref(l.Spec.LeaseDurationSeconds)) * time.Second,
+		Holder: ptr.Deref(l.Spec.HolderIdentity, ""), Epoch: ptr.Deref(l.Spec.LeaseTransitions, 0), Revision: revision(l.ResourceVersion),
+		Transferred: l.Labels[labelState] == stateHandover, Released: l.Labels[labelState] == stateOrphaned,
+		Duration: time.Duration(ptr.Deref(l.Spec.LeaseDurationSeconds, 0)) * time.Second,
 	}
 	if l.Spec.RenewTime != nil {
 		seen.Renewed = l.Spec.RenewTime.Time
@@ -62,29 +62,30 @@ func renewed(lease *coordinationv1.Lease, duration time.Duration, now time.Time)
 	return next
 }
 
-// held is the Lease as it is to be written with a holder; "" for none.
-func held(lease *coordinationv1.Lease, id tunnel.BaseID, step shard.Step, holder string, cfg Config, now time.Time) *coordinationv1.Lease {
+// stepped is a base's Lease as a step is to leave it: with us as its holder, or with
+// whom the step hands the base over to. Labels are those that the step does not decide.
+func stepped(lease *coordinationv1.Lease, step shard.Step, labels map[string]string, cfg Config, now time.Time) *coordinationv1.Lease {
 	next := renewed(lease, cfg.Duration, now)
-	if deref(next.Spec.HolderIdentity) != holder || next.Spec.AcquireTime == nil {
+	holder, state := cfg.Incarnation, stateOwned
+	switch step.Kind {
+	case shard.TransferBase:
+		holder, state = step.To.Holder, stateHandover
+	case shard.ReleaseBase:
+		holder, state = "", stateOrphaned
+	default: // ours
+	}
+	if ptr.Deref(next.Spec.HolderIdentity, "") != holder || next.Spec.AcquireTime == nil {
 		acquired := *next.Spec.RenewTime
 		next.Spec.AcquireTime = &acquired
-	}
-	for key, value := range cfg.Labels(id) {
-		put(&next.Labels, key, value)
 	}
 	epoch := step.Epoch
 	next.Spec.HolderIdentity, next.Spec.LeaseTransitions = &holder, &epoch
 	next.Spec.PreferredHolder, next.Spec.Strategy = nil, nil
-	state := stateOwned
-	switch step.Kind {
-	case shard.GiveBase:
-		state = stateHandover
-	case shard.ReleaseBase:
-		state = stateOrphaned
-	default: // ours
+	for key, value := range labels {
+		put(&next.Labels, key, value)
 	}
 	pod, _ := shard.PodOf(holder)
-	put(&next.Labels, labelComponent, componentBase, labelEnv, id.Env, labelOwner, pod, labelState, state)
+	put(&next.Labels, labelComponent, componentBase, labelOwner, pod, labelState, state)
 	return next
 }
 
@@ -99,88 +100,80 @@ func put(m *map[string]string, pairs ...string) {
 
 // Labels and annotations of a membership Lease.
 const (
-	componentMember = "module-controller"
-	notePodUID      = prefix + "pod-uid"
-	noteAct         = prefix + "act-window"
-	noteAddress     = prefix + "address"
-	noteVersion     = prefix + "version"
-	noteState       = prefix + "state" // serving, draining, released, killed
-	noteLinks       = prefix + "tunnels"
-	noteOwned       = prefix + "bases-owned"
-	noteWanted      = prefix + "bases-wanted"
-	noteLast        = prefix + "last-holder"
-	noteKilledBy    = prefix + "killed-by"
+	componentMember   = "module-controller"
+	notePodUID        = prefix + "pod-uid"
+	noteRenewDeadline = prefix + "act-window"
+	noteAddress       = prefix + "address"
+	noteVersion       = prefix + "version"
+	noteState         = prefix + "state" // serving, draining, released, killed
+	noteLinks         = prefix + "tunnels"
+	noteOwned         = prefix + "bases-owned"
+	noteAssigned      = prefix + "bases-wanted"
+	noteLast          = prefix + "last-holder"
+	noteExpiredBy     = prefix + "killed-by"
 
-	serving  = "serving"
-	draining = "draining"
-	released = "released"
-	killed   = "killed"
-	linksUp  = "up"
-	linksOff = "down"
+	memberServing  = "serving"
+	memberDraining = "draining"
+	memberReleased = "released"
+	memberExpired  = "killed"
+	linksUp        = "up"
+	linksDown      = "down"
 )
 
 // parseMember gives a membership Lease in shard's words.
 func parseMember(l *coordinationv1.Lease) shard.Member {
 	m := shard.Member{
-		Name: l.Name, Holder: deref(l.Spec.HolderIdentity), Revision: revision(l.ResourceVersion),
-		Address: l.Annotations[noteAddress], Last: l.Annotations[noteLast], Released: l.Annotations[noteState] == released,
-		Draining: l.Annotations[noteState] == draining, Linked: l.Annotations[noteLinks] == linksUp,
+		Name: l.Name, Holder: ptr.Deref(l.Spec.HolderIdentity, ""), Revision: revision(l.ResourceVersion),
+		Address: l.Annotations[noteAddress], Last: l.Annotations[noteLast], Released: l.Annotations[noteState] == memberReleased,
+		Draining: l.Annotations[noteState] == memberDraining, Linked: l.Annotations[noteLinks] == linksUp,
 	}
 	if l.Spec.RenewTime != nil {
 		m.Renewed = l.Spec.RenewTime.Time
 	}
-	if act, err := time.ParseDuration(l.Annotations[noteAct]); err == nil {
-		m.Act = act
+	if act, err := time.ParseDuration(l.Annotations[noteRenewDeadline]); err == nil {
+		m.RenewDeadline = act
 	}
 	return m
 }
 
-// member is what a membership Lease tells beside its holder.
-type member struct {
-	state         string
-	linked        bool
-	owned, wanted int
+// announcement is what a membership Lease tells beside its holder.
+type announcement struct {
+	state           string // empty for memberServing
+	linked          bool
+	owned, assigned int
 }
 
 // joined is a membership Lease as it is to be written to join with it or to renew
 // it.
-func joined(lease *coordinationv1.Lease, cfg Config, m member, now time.Time) *coordinationv1.Lease {
+func joined(lease *coordinationv1.Lease, cfg Config, a announcement, now time.Time) *coordinationv1.Lease {
 	next := renewed(lease, cfg.MemberDuration, now)
-	if deref(next.Spec.HolderIdentity) != cfg.Incarnation {
-		holder, transitions, acquired := cfg.Incarnation, deref(next.Spec.LeaseTransitions)+1, *next.Spec.RenewTime
+	if ptr.Deref(next.Spec.HolderIdentity, "") != cfg.Incarnation {
+		holder, transitions, acquired := cfg.Incarnation, ptr.Deref(next.Spec.LeaseTransitions, 0)+1, *next.Spec.RenewTime
 		next.Spec.HolderIdentity, next.Spec.LeaseTransitions, next.Spec.AcquireTime = &holder, &transitions, &acquired
 		delete(next.Annotations, noteLast)
-		delete(next.Annotations, noteKilledBy)
+		delete(next.Annotations, noteExpiredBy)
 	}
-	links := linksOff
-	if m.linked {
+	links := linksDown
+	if a.linked {
 		links = linksUp
 	}
 	put(&next.Labels, labelComponent, componentMember)
-	put(&next.Annotations, noteState, cmp.Or(m.state, serving), noteLinks, links, notePodUID, cfg.PodUID, noteAct, cfg.Act.String(),
+	put(&next.Annotations, noteState, cmp.Or(a.state, memberServing), noteLinks, links, notePodUID, cfg.PodUID, noteRenewDeadline, cfg.RenewDeadline.String(),
 		noteAddress, cfg.Address, noteVersion, cfg.Version,
-		noteOwned, strconv.Itoa(m.owned), noteWanted, strconv.Itoa(m.wanted))
+		noteOwned, strconv.Itoa(a.owned), noteAssigned, strconv.Itoa(a.assigned))
 	return next
 }
 
-// ended is a membership Lease as it is to be written when nobody holds it any
-// more, by its holder (by is empty) or by who kills it. Its renew time stays: who
+// vacated is a membership Lease as it is to be written when nobody holds it any
+// more, by its holder (by is empty) or by who expires it. Its renew time stays: who
 // saw the last renewal knows by it that there was no later one.
-func ended(lease *coordinationv1.Lease, by string) *coordinationv1.Lease {
+func vacated(lease *coordinationv1.Lease, by string) *coordinationv1.Lease {
 	next := lease.DeepCopy()
 	nobody := ""
 	next.Spec.HolderIdentity = &nobody
-	put(&next.Annotations, noteState, released, noteLast, deref(lease.Spec.HolderIdentity))
+	put(&next.Annotations, noteState, memberReleased, noteLast, ptr.Deref(lease.Spec.HolderIdentity, ""))
 	if by != "" {
-		put(&next.Annotations, noteState, killed, noteKilledBy, by)
+		put(&next.Annotations, noteState, memberExpired, noteExpiredBy, by)
 	}
 	return next
-}
-
-func deref[T any](p *T) T {
-	if p == nil {
-		var zero T
-		return zero
-	}
-	return *p
 }

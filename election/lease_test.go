@@ -23,9 +23,8 @@ var (
 func whole() Config {
 	return Config{
 		Incarnation: "mc-0_0123abcd", Namespace: "ns", Envs: []string{"dev"},
-		Name:   func(b tunnel.BaseID) (string, error) { return b.Identity, nil },
-		Base:   func(name string) (tunnel.BaseID, bool) { return tunnel.BaseID{Env: "dev", Identity: name}, true },
-		Labels: func(tunnel.BaseID) map[string]string { return map[string]string{"vnode.koupleless.io/name": "shop"} },
+		Name: func(b tunnel.BaseID) (string, error) { return b.Identity, nil },
+		Base: func(name string) (tunnel.BaseID, bool) { return tunnel.BaseID{Env: "dev", Identity: name}, true },
 	}.Complete()
 }
 
@@ -43,16 +42,17 @@ func heldBy(holder string, at time.Time) *coordinationv1.Lease {
 
 func TestALeaseSaysWhoOwnsABase(t *testing.T) {
 	for name, c := range map[string]struct {
-		kind          shard.Kind
-		holder, state string
+		kind              shard.Kind
+		to, holder, state string
 	}{
-		"claimed":  {shard.ClaimBase, "mc-0_0123abcd", "owned"},
-		"given":    {shard.GiveBase, "mc-1_00000001", "handover"},
-		"released": {shard.ReleaseBase, "", "orphaned"},
+		"claimed":     {shard.ClaimBase, "", "mc-0_0123abcd", "owned"},
+		"transferred": {shard.TransferBase, "mc-1_00000001", "mc-1_00000001", "handover"},
+		"released":    {shard.ReleaseBase, "", "", "orphaned"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			was := heldBy("other", noon)
-			next := held(was, base, shard.Step{Kind: c.kind, Epoch: 8}, c.holder, whole(), noon.Add(time.Minute))
+			step := shard.Step{Kind: c.kind, Epoch: 8, To: shard.Member{Holder: c.to}}
+			next := stepped(was, step, map[string]string{"vnode.koupleless.io/name": "shop", labelEnv: "dev"}, whole(), noon.Add(time.Minute))
 			owner, _ := shard.PodOf(c.holder)
 			want := map[string]string{
 				"kept": "yes", "vnode.koupleless.io/name": "shop", labelComponent: "vnode-lease",
@@ -71,7 +71,7 @@ func TestALeaseSaysWhoOwnsABase(t *testing.T) {
 			if *was.Spec.HolderIdentity != "other" || was.Labels[labelState] != "" {
 				t.Error("the Lease that was seen was changed")
 			}
-			if got := parse(next); got.Holder != c.holder || got.Epoch != 8 || got.Revision != 42 || got.Given != (c.kind == shard.GiveBase) {
+			if got := parse(next); got.Holder != c.holder || got.Epoch != 8 || got.Revision != 42 || got.Transferred != (c.kind == shard.TransferBase) {
 				t.Errorf("read back as %+v", got)
 			}
 		})
@@ -125,7 +125,7 @@ func TestRenewTimesOnlyGrow(t *testing.T) {
 		lease = next
 	}
 	step := shard.Step{Kind: shard.RenewBase, Epoch: 7}
-	if again := held(lease, base, step, "mc-0_0123abcd", whole(), noon.Add(time.Hour)); !again.Spec.AcquireTime.Time.Equal(noon) {
+	if again := stepped(lease, step, nil, whole(), noon.Add(time.Hour)); !again.Spec.AcquireTime.Time.Equal(noon) {
 		t.Errorf("renewed, it was acquired %s", again.Spec.AcquireTime)
 	}
 }
@@ -133,33 +133,33 @@ func TestRenewTimesOnlyGrow(t *testing.T) {
 func TestAMembershipLeaseTellsAll(t *testing.T) {
 	cfg := whole()
 	cfg.PodUID, cfg.Address, cfg.Version = "uid", "10.0.0.1:7777", "1.2.3"
-	lease := joined(heldBy("mc-0_00000000", noon), cfg, member{linked: true, owned: 3, wanted: 4}, noon.Add(time.Minute))
+	lease := joined(heldBy("mc-0_00000000", noon), cfg, announcement{linked: true, owned: 3, assigned: 4}, noon.Add(time.Minute))
 	if *lease.Spec.HolderIdentity != cfg.Incarnation || *lease.Spec.LeaseTransitions != 8 || *lease.Spec.LeaseDurationSeconds != 10 {
 		t.Errorf("spec %+v", lease.Spec)
 	}
 	want := map[string]string{
-		notePodUID: "uid", noteAct: "3.5s", noteAddress: "10.0.0.1:7777", noteVersion: "1.2.3", noteState: "serving",
-		noteLinks: "up", noteOwned: "3", noteWanted: "4",
+		notePodUID: "uid", noteRenewDeadline: "3.5s", noteAddress: "10.0.0.1:7777", noteVersion: "1.2.3", noteState: "serving",
+		noteLinks: "up", noteOwned: "3", noteAssigned: "4",
 	}
 	if d := cmp.Diff(want, lease.Annotations); d != "" {
 		t.Errorf("annotations (-want +got):\n%s", d)
 	}
-	m := shard.Member{Name: "b", Holder: cfg.Incarnation, Revision: 42, Address: "10.0.0.1:7777", Linked: true, Act: 3500 * time.Millisecond, Renewed: lease.Spec.RenewTime.Time}
+	m := shard.Member{Name: "b", Holder: cfg.Incarnation, Revision: 42, Address: "10.0.0.1:7777", Linked: true, RenewDeadline: 3500 * time.Millisecond, Renewed: lease.Spec.RenewTime.Time}
 	if d := cmp.Diff(m, parseMember(lease)); d != "" {
 		t.Errorf("read back (-want +got):\n%s", d)
 	}
-	leaving := joined(lease, cfg, member{state: draining}, noon.Add(2*time.Minute))
+	leaving := joined(lease, cfg, announcement{state: memberDraining}, noon.Add(2*time.Minute))
 	if m := parseMember(leaving); !m.Draining || m.Linked || *leaving.Spec.LeaseTransitions != 8 {
 		t.Errorf("while it drains: %+v, %+v", m, leaving.Spec)
 	}
-	if m := parseMember(ended(leaving, "")); m.Holder != "" || !m.Released || m.Last != cfg.Incarnation {
+	if m := parseMember(vacated(leaving, "")); m.Holder != "" || !m.Released || m.Last != cfg.Incarnation {
 		t.Errorf("it left: %+v", m)
 	}
-	dead := ended(leaving, "mc-1_00000001")
-	if m := parseMember(dead); m.Holder != "" || m.Released || m.Last != cfg.Incarnation || !m.Renewed.Equal(leaving.Spec.RenewTime.Time) || dead.Annotations[noteKilledBy] != "mc-1_00000001" {
-		t.Errorf("it was killed: %+v, %v", m, dead.Annotations)
+	dead := vacated(leaving, "mc-1_00000001")
+	if m := parseMember(dead); m.Holder != "" || m.Released || m.Last != cfg.Incarnation || !m.Renewed.Equal(leaving.Spec.RenewTime.Time) || dead.Annotations[noteExpiredBy] != "mc-1_00000001" {
+		t.Errorf("it was expired: %+v, %v", m, dead.Annotations)
 	}
-	if back := joined(dead, cfg, member{}, noon.Add(time.Hour)); back.Annotations[noteKilledBy]+back.Annotations[noteLast] != "" {
+	if back := joined(dead, cfg, announcement{}, noon.Add(time.Hour)); back.Annotations[noteExpiredBy]+back.Annotations[noteLast] != "" {
 		t.Errorf("it is back, and says %v", back.Annotations)
 	}
 }
@@ -171,14 +171,14 @@ func TestEveryFaultOfAConfigurationIsNamed(t *testing.T) {
 	bad := whole()
 	bad.Incarnation, bad.Namespace = "mc-0", ""
 	bad.Renew, bad.Workers = 40*time.Second, 0
-	bad.MemberRenew, bad.Patience = 4*time.Second, 10*time.Second
+	bad.MemberRenew, bad.FailureTimeout = 4*time.Second, 10*time.Second
 	err := bad.Validate()
 	if err == nil {
 		t.Fatal("nothing is wrong with it")
 	}
 	for _, want := range []string{
 		`incarnation "mc-0" is not`, "a namespace", "must be positive", "lease renew interval (40s) must be shorter",
-		"member renew interval (4s)", "patience (10s) must be longer", "nodes would turn NotReady in a failover",
+		"member renew interval (4s)", "failure timeout (10s) must be longer", "nodes would turn NotReady in a failover",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not named in:\n%v", want, err)

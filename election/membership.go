@@ -9,55 +9,71 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/utils/ptr"
 
 	"module-controller/tunnel"
 )
 
-// join becomes a member. An earlier life of this name is waited for, until it has
-// been silent for Patience, unless it left by itself or was of the same pod.
-func (r *Replica) join(ctx context.Context) error {
-	var seen uint64
-	var since time.Time
-	for {
-		lease, err := r.readMember(ctx, r.state.Name)
-		now := time.Now()
-		switch {
-		case err != nil:
-		case lease == nil:
-			lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: r.state.Name, Namespace: r.cfg.Namespace}}
-			if err = r.writeMembership(ctx, lease); err == nil {
-				return nil
-			}
-		default:
-			if rev := revision(lease.ResourceVersion); rev != seen {
-				seen, since = rev, now
-			}
-			var joined bool
-			if joined, err = r.succeed(ctx, lease, now.Sub(since)); joined {
-				return nil
-			}
-		}
-		if err != nil {
-			r.log.Warn("membership not begun", zap.Error(err))
-		}
-		if !pause(ctx, r.cfg.MemberRenew/4) {
-			return fmt.Errorf("join as member %s: %w", r.state.Name, ctx.Err())
-		}
-	}
+// The membership of a session, in the order of its life: join, which may have to
+// succeed an earlier session; renew, again and again; and at its end leave, or be
+// replaced.
+
+// predecessor is an earlier session of our name, for as long as it did not renew.
+type predecessor struct {
+	revision uint64    // of its membership Lease
+	since    time.Time // when that was read first
 }
 
-// succeed takes our membership Lease over from an earlier life, if that left, was of
-// the same pod, or is silent for so long that it may not act.
+// join becomes a member. An earlier session of this name is waited for, until it did
+// not renew for FailureTimeout, unless it left by itself or was of the same pod.
+func (r *Replica) join(ctx context.Context) error {
+	var before predecessor
+	err := wait.PollUntilContextCancel(ctx, r.retryEvery(), true, func(ctx context.Context) (bool, error) {
+		joined, err := r.tryJoin(ctx, &before)
+		if err != nil {
+			r.log.Warn("join failed, retrying", zap.Error(err))
+		}
+		return joined, nil
+	})
+	if err != nil {
+		return fmt.Errorf("join as member %s: %w", r.state.Name, err)
+	}
+	return nil
+}
+
+// retryEvery is how often what failed is tried again.
+func (r *Replica) retryEvery() time.Duration { return r.cfg.MemberRenew / 4 }
+
+func (r *Replica) tryJoin(ctx context.Context, before *predecessor) (joined bool, err error) {
+	lease, err := r.readMember(ctx, r.state.Name)
+	if err != nil {
+		return false, err
+	}
+	if lease == nil {
+		lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: r.state.Name, Namespace: r.cfg.Namespace}}
+		err = r.writeMembership(ctx, lease)
+		return err == nil, err
+	}
+	now := time.Now()
+	if rev := revision(lease.ResourceVersion); rev != before.revision {
+		*before = predecessor{rev, now}
+	}
+	return r.succeed(ctx, lease, now.Sub(before.since))
+}
+
+// succeed takes our membership Lease over from an earlier session, if that left, was of
+// the same pod, or did not renew for so long that it may not act.
 func (r *Replica) succeed(ctx context.Context, lease *coordinationv1.Lease, silent time.Duration) (joined bool, err error) {
 	was := parseMember(lease)
-	samePod := r.cfg.PodUID != "" && lease.Annotations[notePodUID] == r.cfg.PodUID
 	switch {
 	case was.Holder == "", was.Holder == r.cfg.Incarnation: // an answer of ours was lost
 		err = r.writeMembership(ctx, lease)
 		return err == nil, err
-	case !samePod && silent < max(r.cfg.Patience, was.Act):
+	case r.ofSamePod(lease): // its container ended before ours began
+	case silent < max(r.cfg.FailureTimeout, was.RenewDeadline):
 		if silent == 0 {
-			r.log.Info("waiting for an earlier life of this replica to fall silent", zap.String("holder", was.Holder))
+			r.log.Info("waiting for the previous session of this replica to expire", zap.String("holder", was.Holder))
 		}
 		return false, nil
 	}
@@ -71,19 +87,13 @@ func (r *Replica) succeed(ctx context.Context, lease *coordinationv1.Lease, sile
 	return true, nil
 }
 
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+func (r *Replica) ofSamePod(lease *coordinationv1.Lease) bool {
+	return r.cfg.PodUID != "" && lease.Annotations[notePodUID] == r.cfg.PodUID
 }
 
-// keep renews the membership until ctx ends or somebody else ended it. As often it has
-// the bases looked at that should be another's since bases came or went.
+// keep renews the membership until ctx ends or somebody else ended the session. As often
+// it has the bases reconciled that are assigned to another member since bases came or
+// went.
 func (r *Replica) keep(ctx context.Context) error {
 	tick := time.NewTicker(r.cfg.MemberRenew)
 	defer tick.Stop()
@@ -97,72 +107,120 @@ func (r *Replica) keep(ctx context.Context) error {
 		if err := r.renewMembership(ctx); err != nil {
 			return err
 		}
-		r.lookAtShifted()
+		r.reconcileShifted()
 	}
 }
 
-// renewMembership writes until it succeeds, ctx ends or this incarnation was
-// ended. A conflict proves nothing while our name stands there: an answer may have
-// been lost.
+// renewMembership writes until it succeeds, ctx ends or this session was ended. A
+// conflict proves nothing while our name stands there: an answer may have been lost.
 func (r *Replica) renewMembership(ctx context.Context) error {
 	for ctx.Err() == nil {
-		r.mu.Lock()
-		lease := r.peers[r.state.Name]
-		r.mu.Unlock()
-		if deref(lease.Spec.HolderIdentity) != r.cfg.Incarnation { // the watch was faster than our write
+		lease := r.ownLease()
+		if !r.namesUs(lease) { // the watch was faster than our write
 			return r.replaced(lease)
 		}
 		err := r.writeMembership(ctx, lease)
-		if err == nil {
+		switch {
+		case err == nil:
 			return nil
-		}
-		if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+		case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		default:
 			r.log.Warn("membership not renewed", zap.Error(err))
 			r.mu.Lock()
 			r.state.Interrupted()
 			r.mu.Unlock()
-			pause(ctx, r.cfg.MemberRenew/4)
+			pause(ctx, r.retryEvery())
 			continue
 		}
 		found, err := r.readMember(ctx, r.state.Name)
-		switch {
-		case err != nil:
-			pause(ctx, r.cfg.MemberRenew/4)
-		case found == nil, deref(found.Spec.HolderIdentity) != r.cfg.Incarnation:
-			return r.replaced(found)
-		case found.ResourceVersion != lease.ResourceVersion && revision(found.ResourceVersion) <= revision(lease.ResourceVersion):
-			r.log.Warn("resource versions fell: the API server has an older state than before",
-				zap.String("was", lease.ResourceVersion), zap.String("is", found.ResourceVersion))
-			return r.replaced(found) // nothing that was seen before holds any more
-		default:
-			r.seeMember(found)
+		if err != nil {
+			pause(ctx, r.retryEvery())
+			continue
+		}
+		if err := r.takeIn(found, lease); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// replaced ends the right to act: the Lease, nil for none, names us no more.
+// takeIn takes in what our membership Lease is after a conflict, nil for none; was is
+// what was known of it. It returns ErrReplaced where the session is over.
+func (r *Replica) takeIn(found, was *coordinationv1.Lease) error {
+	if !r.namesUs(found) {
+		return r.replaced(found)
+	}
+	if found.ResourceVersion != was.ResourceVersion && revision(found.ResourceVersion) <= revision(was.ResourceVersion) {
+		r.log.Warn("resource versions fell: the API server has an older state than before",
+			zap.String("was", was.ResourceVersion), zap.String("is", found.ResourceVersion))
+		return r.replaced(found) // nothing that was seen before holds any more
+	}
+	r.seeMember(found)
+	return nil
+}
+
+// ownLease gives our membership Lease as it was seen last.
+func (r *Replica) ownLease() *coordinationv1.Lease {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.members[r.state.Name]
+}
+
+// namesUs says whether this session holds a membership Lease; nil is held by nobody.
+func (r *Replica) namesUs(lease *coordinationv1.Lease) bool {
+	return lease != nil && ptr.Deref(lease.Spec.HolderIdentity, "") == r.cfg.Incarnation
+}
+
+// replaced ends the session: the Lease, nil for none, names us no more.
 func (r *Replica) replaced(lease *coordinationv1.Lease) error {
 	by, holder := "who deleted it", ""
 	if lease != nil {
-		by, holder = lease.Annotations[noteKilledBy], deref(lease.Spec.HolderIdentity)
+		by, holder = lease.Annotations[noteExpiredBy], ptr.Deref(lease.Spec.HolderIdentity, "")
 	}
-	r.log.Warn("membership ended by somebody else", zap.String("by", by), zap.String("holder", holder))
+	r.log.Warn("session ended by somebody else", zap.String("by", by), zap.String("holder", holder))
 	r.mu.Lock()
-	r.state.Silence()
+	r.state.Expire()
 	r.mu.Unlock()
 	return ErrReplaced
+}
+
+// leave gives the membership up. Nothing is owned any more, and from now on others
+// take it that nothing is done. Where it cannot be given up in time, it expires.
+func (r *Replica) leave(ctx context.Context) error {
+	r.mu.Lock()
+	r.state.Expire()
+	r.mu.Unlock()
+	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
+	defer cancel()
+	var failed error
+	// After a conflict our own renewal came in between: it is seen in a moment.
+	_ = wait.PollUntilContextCancel(limited, 10*time.Millisecond, true, func(ctx context.Context) (left bool, _ error) {
+		left, failed = r.tryLeave(ctx)
+		return left, failed
+	})
+	return failed
+}
+
+func (r *Replica) tryLeave(ctx context.Context) (left bool, err error) {
+	lease := r.ownLease()
+	if !r.namesUs(lease) {
+		return true, nil
+	}
+	vacant, err := r.memberClient.Update(ctx, vacated(lease, ""), metav1.UpdateOptions{})
+	switch {
+	case err == nil:
+		r.seeMember(vacant)
+		return true, nil
+	case apierrors.IsConflict(err):
+		return false, nil
+	}
+	return false, fmt.Errorf("leave: %w", err)
 }
 
 // writeMembership writes our membership Lease over the one given, whatever of it
 // others may have written since being a conflict.
 func (r *Replica) writeMembership(ctx context.Context, lease *coordinationv1.Lease) error {
-	r.mu.Lock()
-	tell := r.self
-	tell.linked = tell.linked && r.synced
-	census := r.state.Count(time.Now())
-	tell.owned, tell.wanted = census.Held, census.Wanted
-	r.mu.Unlock()
+	tell := r.announce()
 	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
 	defer cancel()
 	next := joined(lease, r.cfg, tell, r.cfg.Wall())
@@ -170,11 +228,11 @@ func (r *Replica) writeMembership(ctx context.Context, lease *coordinationv1.Lea
 	var written *coordinationv1.Lease
 	var err error
 	if lease.ResourceVersion == "" {
-		written, err = r.members.Create(limited, next, metav1.CreateOptions{})
+		written, err = r.memberClient.Create(limited, next, metav1.CreateOptions{})
 	} else {
-		written, err = r.members.Update(limited, next, metav1.UpdateOptions{})
+		written, err = r.memberClient.Update(limited, next, metav1.UpdateOptions{})
 	}
-	r.hooks.Wrote(err)
+	r.meter.Wrote("lease", err)
 	if err != nil {
 		return fmt.Errorf("write membership lease %s: %w", lease.Name, err)
 	}
@@ -186,24 +244,35 @@ func (r *Replica) writeMembership(ctx context.Context, lease *coordinationv1.Lea
 	r.renewed = make(chan struct{})
 	r.mu.Unlock()
 	if again {
-		r.log.Info("member", zap.String("incarnation", r.cfg.Incarnation))
-		r.lookAtAll()
-		r.tellHeld()
+		r.log.Info("joined", zap.String("incarnation", r.cfg.Incarnation))
+		r.reconcileAll()
+		r.tellOwned()
 	}
 	return nil
 }
 
-// tellHeld says that the claims of all that is held are good again: while this
-// replica might not act, whoever asked was told that there are none.
-func (r *Replica) tellHeld() {
+// announce gives what the next membership write is to tell.
+func (r *Replica) announce() announcement {
 	r.mu.Lock()
-	var held []tunnel.BaseID
-	for _, key := range r.state.Held() {
-		id, _ := r.cfg.Base(key) // it is held
-		held = append(held, id)
+	defer r.mu.Unlock()
+	tell := r.self
+	tell.linked = tell.linked && r.synced // who knows no Leases can own nothing
+	census := r.state.Count(time.Now())
+	tell.owned, tell.assigned = census.Owned, census.Assigned
+	return tell
+}
+
+// tellOwned says that the claims of all that is owned are good again: while this
+// replica might not act, whoever asked was told that there are none.
+func (r *Replica) tellOwned() {
+	r.mu.Lock()
+	var owned []tunnel.BaseID
+	for _, key := range r.state.Owned() {
+		id, _ := r.cfg.Base(key) // it is owned
+		owned = append(owned, id)
 	}
 	r.mu.Unlock()
-	for _, id := range held {
+	for _, id := range owned {
 		r.hooks.Changed(id)
 	}
 }
@@ -212,7 +281,7 @@ func (r *Replica) tellHeld() {
 func (r *Replica) readMember(ctx context.Context, name string) (*coordinationv1.Lease, error) {
 	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
 	defer cancel()
-	lease, err := r.members.Get(limited, name, metav1.GetOptions{})
+	lease, err := r.memberClient.Get(limited, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
@@ -222,31 +291,14 @@ func (r *Replica) readMember(ctx context.Context, name string) (*coordinationv1.
 	return lease, nil
 }
 
-// leave gives the membership up. Nothing is held any more, and from now on others
-// take it that nothing is done.
-func (r *Replica) leave(ctx context.Context) error {
-	r.mu.Lock()
-	r.state.Silence()
-	r.mu.Unlock()
-	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
-	defer cancel()
-	for limited.Err() == nil {
-		r.mu.Lock()
-		lease := r.peers[r.state.Name]
-		r.mu.Unlock()
-		if deref(lease.Spec.HolderIdentity) != r.cfg.Incarnation {
-			return nil
-		}
-		left, err := r.members.Update(limited, ended(lease, ""), metav1.UpdateOptions{})
-		switch {
-		case err == nil:
-			r.seeMember(left)
-			return nil
-		case !apierrors.IsConflict(err):
-			return fmt.Errorf("leave: %w", err)
-		}
-		// Our own renewal came in between: it is seen in a moment.
-		pause(limited, 10*time.Millisecond)
+// pause waits for a time, and says whether ctx did not end before.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
-	return nil
 }

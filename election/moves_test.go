@@ -59,10 +59,10 @@ func (w *world) owners() map[string]string {
 	return owners
 }
 
-// What a replica gives away is counted once, as what it is, whenever the answer comes,
+// What a replica transfers is counted once, as what it is, whenever the answer comes,
 // if it does, and whenever the watch shows it.
-func TestWhatIsGivenAwayIsCountedOnce(t *testing.T) {
-	give := func(t *testing.T, r *alone) {
+func TestATransferIsCountedOnce(t *testing.T) {
+	transfer := func(t *testing.T, r *alone) {
 		go accompany(t.Context(), r.store)
 		pause(t.Context(), 40*time.Second)
 	}
@@ -74,13 +74,13 @@ func TestWhatIsGivenAwayIsCountedOnce(t *testing.T) {
 		do   func(t *testing.T, r *alone)
 		want map[string]int
 	}{
-		"given":                            {onTime, give, map[string]int{"claimed": 1, "given": 1}},
-		"given, seen before the answer":    {slow, give, map[string]int{"claimed": 1, "given": 1}},
-		"given, never answered":            {lost, give, map[string]int{"claimed": 1, "given": 1}},
-		"given, never answered, seen late": {func(l *link) { l.lose, l.lag = 1, 30*time.Second }, give, map[string]int{"claimed": 1, "given": 1}},
-		"released":                         {onTime, release, map[string]int{"claimed": 1, "released": 1}},
-		"released, seen before the answer": {slow, release, map[string]int{"claimed": 1, "released": 1}},
-		"released, never answered":         {lost, release, map[string]int{"claimed": 1, "released": 1}},
+		"transferred":                            {onTime, transfer, map[string]int{"claimed": 1, "transferred": 1}},
+		"transferred, seen before the answer":    {slow, transfer, map[string]int{"claimed": 1, "transferred": 1}},
+		"transferred, never answered":            {lost, transfer, map[string]int{"claimed": 1, "transferred": 1}},
+		"transferred, never answered, seen late": {func(l *link) { l.lose, l.lag = 1, 30*time.Second }, transfer, map[string]int{"claimed": 1, "transferred": 1}},
+		"released":                               {onTime, release, map[string]int{"claimed": 1, "released": 1}},
+		"released, seen before the answer":       {slow, release, map[string]int{"claimed": 1, "released": 1}},
+		"released, never answered":               {lost, release, map[string]int{"claimed": 1, "released": 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -103,7 +103,7 @@ func accompany(ctx context.Context, s *store) {
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "mc-1", Namespace: cfg.Namespace}}
 	for kind := watch.Added; ; kind = watch.Modified {
 		s.mu.Lock()
-		lease = s.put(joined(lease, cfg, member{linked: true}, time.Now()), kind)
+		lease = s.put(joined(lease, cfg, announcement{linked: true}, time.Now()), kind)
 		s.mu.Unlock()
 		if !pause(ctx, cfg.MemberRenew) {
 			return

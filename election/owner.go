@@ -10,9 +10,9 @@ import (
 	"module-controller/tunnel"
 )
 
-// Claim says whether this replica may act for a base. Asking is wishing: a base
-// that was not asked about before is claimed when it should be ours, and Changed is
-// called then.
+// Claim says whether this replica may act for a base. Calling Claim for an unknown
+// base registers interest in it; it is claimed once it is assigned to us, and Changed
+// is called then.
 func (r *Replica) Claim(id tunnel.BaseID) (shard.Claim, bool) {
 	key, err := r.cfg.Name(id)
 	if err != nil {
@@ -25,18 +25,18 @@ func (r *Replica) Claim(id tunnel.BaseID) (shard.Claim, bool) {
 	if held {
 		return claim, true
 	}
-	known := r.cfg.Exists(id)
+	exists := r.hasNode(id)
 	r.mu.Lock()
-	fresh := r.state.Wish(key, known, now)
+	first := r.state.Request(key, exists, now)
 	r.mu.Unlock()
-	if fresh {
+	if first {
 		r.queue.Add(key)
 	}
 	return shard.Claim{}, false
 }
 
-// Held says whether a base is this replica's, also while it may not act. Asking wishes
-// for nothing.
+// Held says whether a base is this replica's, also while it may not act. Asking
+// registers no interest.
 func (r *Replica) Held(id tunnel.BaseID) bool {
 	key, err := r.cfg.Name(id)
 	if err != nil {
@@ -44,28 +44,29 @@ func (r *Replica) Held(id tunnel.BaseID) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.state.Holds(key)
+	return r.state.Held(key)
 }
 
-// Yielded says that nothing is under way on a base that is to be handed over. It
+// Drained says that nothing is in flight on a base that is to be handed over. It
 // returns at once.
-func (r *Replica) Yielded(id tunnel.BaseID) { r.told(id, r.state.Yielded) }
+func (r *Replica) Drained(id tunnel.BaseID) { r.tell(id, r.state.Drained) }
 
-// Retire gives up a base that is no more; its Lease is deleted if it is ours. It
-// returns at once. A claim that is wished for after that begins anew.
+// Retire gives up a base that is gone; its Lease is deleted if it is ours. It returns
+// at once. A base that is requested after that begins anew.
 func (r *Replica) Retire(id tunnel.BaseID) {
-	r.told(id, func(key string) bool { r.state.Retire(key); return true })
+	r.tell(id, func(key string) bool { r.state.Retire(key); return true })
 }
 
-func (r *Replica) told(id tunnel.BaseID, tell func(key string) bool) {
+// tell has the state take something in, and the base reconciled if take says so.
+func (r *Replica) tell(id tunnel.BaseID, take func(key string) bool) {
 	key, err := r.cfg.Name(id)
 	if err != nil {
 		return
 	}
 	r.mu.Lock()
-	look := tell(key)
+	changed := take(key)
 	r.mu.Unlock()
-	if look {
+	if changed {
 		r.queue.Add(key)
 	}
 }
@@ -89,26 +90,26 @@ func (r *Replica) writeNow() {
 	}
 }
 
-// Announced says whether members were told once that this one can be given bases.
+// Announced says whether members were told once that this one can own bases.
 func (r *Replica) Announced() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.announced
 }
 
-// Hint tells that somebody says an incarnation is gone: its Lease is judged with
-// less patience. It returns at once.
-func (r *Replica) Hint(incarnation string) {
+// Suspect takes in a report that an incarnation is gone: its member counts as failed
+// sooner, unless it renews. It returns at once.
+func (r *Replica) Suspect(incarnation string) {
 	r.mu.Lock()
-	name, fresh := r.state.Hint(incarnation, time.Now())
+	name, first := r.state.Suspect(incarnation, time.Now())
 	r.mu.Unlock()
-	if fresh {
-		r.log.Info("member said to be gone", zap.String("member", name), zap.String("incarnation", incarnation))
+	if first {
+		r.log.Info("member suspected", zap.String("member", name), zap.String("incarnation", incarnation))
 	}
 }
 
 // Valid says whether this replica may act at all now. What leaves the process for
-// a base or for the API server is to be asked about here at the last moment.
+// a base or for the API server asks here at the last moment.
 func (r *Replica) Valid() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -141,23 +142,22 @@ func (r *Replica) Fresh(ctx context.Context, since time.Time) error {
 	}
 }
 
-// Census counts what this replica holds and should hold, and the members that
-// live.
+// Census counts what this replica owns and should own, and the members that live.
 func (r *Replica) Census() shard.Census {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.state.Count(time.Now())
 }
 
-// Owner gives the member that a base's heartbeat should be passed on to, and
+// ForwardTo gives the member that a base's heartbeat should be forwarded to, and
 // whether that is this replica. Ok is false where nobody is known.
-func (r *Replica) Owner(id tunnel.BaseID) (m shard.Member, ours, ok bool) {
+func (r *Replica) ForwardTo(id tunnel.BaseID) (m shard.Member, ours, ok bool) {
 	key, err := r.cfg.Name(id)
 	if err != nil {
 		return shard.Member{}, false, false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m, ok = r.state.Owner(key, time.Now())
+	m, ok = r.state.ForwardTo(key, time.Now())
 	return m, m.Holder == r.cfg.Incarnation, ok
 }

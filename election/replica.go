@@ -16,90 +16,67 @@ import (
 	"module-controller/tunnel"
 )
 
-// Hooks are what a Replica tells and asks of others. All return at once but Evict.
-// Changed is needed.
-type Hooks struct {
-	// Changed is called when the claim of a base was gained or lost, or when it is
-	// about to be handed over.
-	Changed func(tunnel.BaseID)
-	// Evict has the broker end what an incarnation still has open there that is to be
-	// killed, or that lost the broker. It is called before the kill and may take
-	// half a second.
-	Evict func(ctx context.Context, incarnation string) error
-	// Wrote is told of each write to the API server.
-	Wrote func(error)
-	// Moved is told of each change of an ownership, by a word: claimed, given,
-	// released, lost. Killed is told of each member that was killed.
-	Moved  func(how string)
-	Killed func()
-}
-
-// Replica is one life of a replica: it keeps its membership, watches the others,
+// Replica is one session of a replica: it keeps its membership, watches the others,
 // and claims, renews and hands over bases.
 type Replica struct {
 	cfg     Config
-	hooks   Hooks
+	meter   Meter
 	log     *zap.Logger
-	members coordinationclient.LeaseInterface // by a transport of its own
-	bases   coordinationclient.LeaseInterface
 	queue   workqueue.TypedRateLimitingInterface[string]
 	poke    chan struct{} // the membership Lease should be written now
-	drained chan struct{} // closed when nothing is held any more
+	drained chan struct{} // closed when nothing is owned any more
+
+	// Run sets what follows before it starts anything.
+	memberClient coordinationclient.LeaseInterface
+	baseClient   coordinationclient.LeaseInterface
+	hooks        Hooks
 
 	mu sync.Mutex
 	// mu guards what follows
 	state     *shard.State
-	leases    map[string]*coordinationv1.Lease // bases', as seen last
-	peers     map[string]*coordinationv1.Lease // members', as seen last
-	ending    map[string]bool                  // members that are being ended
-	self      member
+	nodes     Nodes                            // nil before Run
+	bases     map[string]*coordinationv1.Lease // bases' Leases by name, as seen last
+	members   map[string]*coordinationv1.Lease // membership Leases by name, as seen last
+	stepping  map[string]bool                  // members that a step is performed for
+	self      announcement
 	sent      time.Time     // when the last successful membership write was sent
 	renewed   chan struct{} // closed at the next successful membership write
 	synced    bool          // all Leases that were there are known
-	announced bool          // the membership Lease has told once that bases may be given
-	leaving   bool
+	announced bool          // the membership Lease has told once that this member can own bases
+	draining  bool
 }
 
-// ErrReplaced is returned by Run when this incarnation lives no more: somebody
-// else took it for dead, or its Lease was taken away. What it owned is others'.
-// The process may go on as a new incarnation.
-var ErrReplaced = errors.New("this incarnation was ended by somebody else")
+// ErrReplaced is returned by Run when this session was ended: somebody else took it for
+// dead, or its Lease was taken away. What it owned is others'. The process may go on as
+// a new incarnation.
+var ErrReplaced = errors.New("this session was ended by somebody else")
 
-// New makes a Replica; it starts nothing. Members is used for membership Leases
-// alone and should have a connection of its own; bases should refuse to write
-// while Valid says no.
-func New(members, bases coordinationclient.LeasesGetter, cfg Config, hooks Hooks, log *zap.Logger) (*Replica, error) {
+// New makes a Replica; it starts nothing. Meter and log are used from Run on.
+func New(cfg Config, meter Meter, log *zap.Logger) (*Replica, error) {
 	cfg = cfg.Complete()
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure election: %w", err)
 	}
-	if hooks.Evict == nil {
-		hooks.Evict = func(context.Context, string) error { return nil }
-	}
-	if hooks.Wrote == nil {
-		hooks.Wrote = func(error) {}
-	}
-	if hooks.Moved == nil {
-		hooks.Moved = func(string) {}
-	}
-	if hooks.Killed == nil {
-		hooks.Killed = func() {}
-	}
 	return &Replica{
-		cfg: cfg, hooks: hooks, log: log, members: members.Leases(cfg.Namespace), bases: bases.Leases(cfg.BaseNamespace),
+		cfg: cfg, meter: meter, log: log,
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 5*time.Second)),
-		poke: make(chan struct{}, 1), drained: make(chan struct{}),
-		state:  shard.NewState(cfg.Incarnation, cfg.Timing),
-		leases: map[string]*coordinationv1.Lease{}, peers: map[string]*coordinationv1.Lease{}, ending: map[string]bool{}, renewed: make(chan struct{}),
+		poke: make(chan struct{}, 1), drained: make(chan struct{}), renewed: make(chan struct{}),
+		state: shard.NewState(cfg.Incarnation, cfg.Timing),
+		bases: map[string]*coordinationv1.Lease{}, members: map[string]*coordinationv1.Lease{}, stepping: map[string]bool{},
 	}, nil
 }
 
 // Run joins, serves until ctx ends, hands every base over, leaves, and returns
 // when all that it started has ended; nil then. It returns ErrReplaced when this
-// incarnation was ended by others.
-func (r *Replica) Run(ctx context.Context) error {
-	life, end := context.WithCancel(context.WithoutCancel(ctx))
+// session was ended by others. It may be called once.
+func (r *Replica) Run(ctx context.Context, deps Deps) error {
+	r.memberClient, r.baseClient = deps.Members.Leases(r.cfg.Namespace), deps.Bases.Leases(r.cfg.BaseNamespace)
+	r.hooks = deps.Hooks
+	r.mu.Lock()
+	r.nodes = deps.Nodes
+	r.mu.Unlock()
+	session, end := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer r.queue.ShutDown()
@@ -111,17 +88,17 @@ func (r *Replica) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	synced, err := r.watch(life, &wg)
+	synced, err := r.watch(session, &wg)
 	if err != nil {
 		return err
 	}
-	keeping, stop := context.WithCancel(life)
+	keeping, stop := context.WithCancel(session)
 	defer stop()
 	replaced := make(chan error, 1)
 	wg.Go(func() { replaced <- r.keep(keeping) })
 	wg.Go(func() {
-		if synced(life) {
-			r.serve(life, &wg)
+		if synced(session) {
+			r.serve(session, &wg)
 		}
 	})
 	select {
@@ -136,10 +113,10 @@ func (r *Replica) Run(ctx context.Context) error {
 	if err := <-replaced; err != nil {
 		return err
 	}
-	return r.leave(life)
+	return r.leave(session)
 }
 
-// serve starts those who work on bases and judge members.
+// serve starts those who work on bases and detect failures.
 func (r *Replica) serve(ctx context.Context, wg *sync.WaitGroup) {
 	r.mu.Lock()
 	r.synced = true
@@ -151,48 +128,46 @@ func (r *Replica) serve(ctx context.Context, wg *sync.WaitGroup) {
 			}
 		})
 	}
-	wg.Go(func() { r.judge(ctx) })
-	r.lookAtAll()
+	wg.Go(func() { r.detectFailures(ctx) })
+	r.reconcileAll()
 }
 
-// drain hands every base over, and says whether nothing is held any more.
+// drain hands every base over, and says whether nothing is owned any more.
 func (r *Replica) drain(replaced <-chan error) (done bool, err error) {
 	began := time.Now()
 	r.mu.Lock()
-	r.leaving, r.self.state = true, draining
+	r.draining, r.self.state = true, memberDraining
 	r.state.Drain(began)
-	held := r.state.Count(began).Held
+	owned := r.state.Count(began).Owned
 	r.mu.Unlock()
-	r.log.Info("draining", zap.Int("bases", held))
+	r.log.Info("draining", zap.Int("bases", owned))
 	r.writeNow()
-	r.lookAtAll()
+	r.reconcileAll()
 	r.noteDrained()
-	patience := time.NewTimer(r.cfg.Drain)
-	defer patience.Stop()
+	timeout := time.NewTimer(r.cfg.Drain)
+	defer timeout.Stop()
 	select {
 	case err := <-replaced:
 		return false, err
 	case <-r.drained:
-		r.log.Info("drained", zap.Int("bases", held), zap.Duration("took", time.Since(began)))
+		r.log.Info("drained", zap.Int("bases", owned), zap.Duration("took", time.Since(began)))
 		return true, nil
-	case <-patience.C:
+	case <-timeout.C:
 		r.mu.Lock()
-		left := r.state.Count(time.Now()).Held
+		left := r.state.Count(time.Now()).Owned
 		r.mu.Unlock()
-		// Our name stays, so that nobody acts before our time is over.
-		r.log.Warn("not all bases were handed over in time; others take them when this member is forgotten", zap.Int("bases", left))
+		// Our name stays in the membership Lease, so that nobody acts before our deadline.
+		r.log.Warn("drain timed out; remaining bases move once this member expires", zap.Int("bases", left))
 		return false, nil
 	}
 }
 
-// noteDrained closes drained once a draining replica holds nothing.
+// noteDrained closes drained once a draining replica owns nothing.
 func (r *Replica) noteDrained() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.leaving {
-		return
-	}
-	if r.state.HoldsAny() {
+	switch {
+	case !r.draining, r.state.OwnsAny():
 		return
 	}
 	select {
@@ -202,25 +177,34 @@ func (r *Replica) noteDrained() {
 	}
 }
 
-// lookAtAll has every base looked at, those renewed longest ago first.
-func (r *Replica) lookAtAll() {
+// reconcileAll has every base reconciled, those renewed longest ago first.
+func (r *Replica) reconcileAll() {
 	r.mu.Lock()
 	keys := r.state.Bases()
 	r.mu.Unlock()
-	r.look(keys)
+	r.reconcile(keys)
 }
 
-// lookAtShifted has the bases looked at that should be another's than when they were
-// looked at last.
-func (r *Replica) lookAtShifted() {
+// reconcileShifted has the bases reconciled that are assigned to another member than
+// at their last turn.
+func (r *Replica) reconcileShifted() {
 	r.mu.Lock()
 	keys := r.state.Shifted(time.Now())
 	r.mu.Unlock()
-	r.look(keys)
+	r.reconcile(keys)
 }
 
-func (r *Replica) look(keys []string) {
+func (r *Replica) reconcile(keys []string) {
 	for _, key := range keys {
 		r.queue.Add(key)
 	}
+}
+
+// hasNode says whether a base has a Node. Before Run nobody can know; a base that may
+// have one is claimed later, never too soon.
+func (r *Replica) hasNode(id tunnel.BaseID) bool {
+	r.mu.Lock()
+	nodes := r.nodes
+	r.mu.Unlock()
+	return nodes == nil || nodes.HasNode(id)
 }

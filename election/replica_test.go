@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"module-controller/shard"
-	"module-controller/tunnel"
 )
 
 // Whoever asks for a claim while the API server is away is told that there is none.
@@ -40,8 +39,8 @@ func TestAClaimThatIsGoodAgainIsTold(t *testing.T) {
 }
 
 // An API server that was set back to an older state knows less than was seen of it:
-// the life ends, and a new one begins with what is there.
-func TestALifeEndsWhenResourceVersionsFall(t *testing.T) {
+// the session ends, and a new one begins with what is there.
+func TestASessionEndsWhenResourceVersionsFall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := runAlone(t)
 		r.store.restore(50)
@@ -125,20 +124,20 @@ func TestADrainBeginsWithWhatWasRenewedLongestAgo(t *testing.T) {
 				strange := cfg
 				strange.Duration = time.Duration(i+1) * 5 * time.Second
 				lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: cfg.BaseNamespace}}
-				id := tunnel.BaseID{Env: "dev", Identity: name}
-				s.put(held(lease, id, shard.Step{Kind: shard.ClaimBase}, stranger, strange, time.Now()), watch.Added)
+				strange.Incarnation = stranger
+				s.put(stepped(lease, shard.Step{Kind: shard.ClaimBase}, map[string]string{labelEnv: "dev"}, strange, time.Now()), watch.Added)
 			}
 			r := runAs(t, s, cfg) // until b is held
-			var given []string
+			var released []string
 			s.mu.Lock()
 			s.judge = func(_, is *coordinationv1.Lease) {
 				if is.Namespace == cfg.BaseNamespace && holderOf(is) == "" {
-					given = append(given, is.Name)
+					released = append(released, is.Name)
 				}
 			}
 			s.mu.Unlock()
 			r.end(t)
-			if d := cmp.Diff(want, given); d != "" {
+			if d := cmp.Diff(want, released); d != "" {
 				t.Errorf("handed over (-want +got):\n%s", d)
 			}
 		})
@@ -163,7 +162,7 @@ func TestTheLeaseOfARetiredBaseIsDeleted(t *testing.T) {
 				}
 				r.Retire(base)
 				pause(t.Context(), time.Second)
-				if left := r.store.snapshot("kube-node-lease"); len(left) != c.left || r.Census().Held != 0 {
+				if left := r.store.snapshot("kube-node-lease"); len(left) != c.left || r.Census().Owned != 0 {
 					t.Errorf("%d Leases are left, want %d: %+v", len(left), c.left, r.Census())
 				}
 				r.work.set(func(l *link) { l.lag = usualLag })

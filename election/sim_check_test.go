@@ -8,6 +8,7 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/utils/ptr"
 
 	"module-controller/shard"
 )
@@ -22,17 +23,18 @@ type act struct {
 
 // history is what happened in a world.
 type history struct {
-	acts         []act
-	wrong        []error              // what was seen to be wrong when it happened
-	renewals     map[string]time.Time // when a stranger renewed a base's Lease last
-	kills, moves int
+	acts           []act
+	wrong          []error              // what was seen to be wrong when it happened
+	renewals       map[string]time.Time // when a stranger renewed a base's Lease last
+	expired, moves int
+	evicted        map[string]bool // incarnations that somebody had the broker end
 }
 
-// counts gives how many members were killed and how many bases changed hands.
-func (w *world) counts() (kills, moves int) {
+// counts gives how many members were expired and how many bases changed hands.
+func (w *world) counts() (expired, moves int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.kills, w.moves
+	return w.expired, w.moves
 }
 
 func (w *world) blame(format string, args ...any) {
@@ -72,10 +74,8 @@ func (w *world) judge(was, is *coordinationv1.Lease) {
 		return
 	}
 	if was.Namespace == "mc" {
-		if is != nil && is.Annotations[noteState] == killed {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.kills++
+		if is != nil && is.Annotations[noteState] == memberExpired {
+			w.noteExpired(from)
 		}
 		return
 	}
@@ -84,17 +84,35 @@ func (w *world) judge(was, is *coordinationv1.Lease) {
 	w.moves++
 	renewed, renews := w.renewals[key]
 	w.mu.Unlock()
-	patience := time.Duration(deref(was.Spec.LeaseDurationSeconds))*time.Second + 10*time.Second
-	if silent := time.Since(renewed); from == stranger && renews && silent < patience {
+	limit := time.Duration(ptr.Deref(was.Spec.LeaseDurationSeconds, 0))*time.Second + 10*time.Second
+	if silent := time.Since(renewed); from == stranger && renews && silent < limit {
 		w.blame("%s is taken by %q from a stranger who renewed it %s ago", key, to, silent)
 	}
 }
 
-// evict notes an eviction of somebody who has the broker and renewed only just now,
+// noteExpired counts an expiry, and says who was expired with what it sent on its way
+// through the broker still.
+func (w *world) noteExpired(incarnation string) {
+	w.mu.Lock()
+	w.expired++
+	evicted := w.evicted[incarnation]
+	w.mu.Unlock()
+	if !evicted {
+		w.blame("%s was expired and not evicted before", incarnation)
+	}
+}
+
+// Evict notes an eviction of somebody who has the broker and renewed only just now,
 // but where a read had shown just before that he was silent or without it, or where it
-// is the evictor's own earlier life.
-func (p *process) evict(_ context.Context, incarnation string) error {
+// is the evictor's own earlier session.
+func (p *process) Evict(_ context.Context, incarnation string) error {
 	p.stopped.wait()
+	p.world.mu.Lock()
+	if p.world.evicted == nil {
+		p.world.evicted = map[string]bool{}
+	}
+	p.world.evicted[incarnation] = true
+	p.world.mu.Unlock()
 	pod, _ := shard.PodOf(incarnation)
 	key, s := "mc/"+pod, p.world.store
 	s.mu.Lock()

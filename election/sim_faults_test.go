@@ -4,6 +4,7 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/utils/ptr"
 )
 
 // fault has something happen that concerns one replica, most of it for at most a
@@ -32,9 +33,9 @@ func crash(w *world, p *process, long time.Duration) {
 	if w.rng.IntN(2) == 0 {
 		uid += "+"
 	}
-	w.tell("%s is killed; its next life is of pod %s", p.incarnation, uid)
+	w.tell("%s is killed; its next session is of pod %s", p.incarnation, uid)
 	p.kill()
-	w.hint(p)
+	w.maybeSuspect(p)
 	w.wait(long / 4)
 	w.start(p.index, uid)
 }
@@ -48,12 +49,12 @@ func terminate(w *world, p *process, _ time.Duration) {
 }
 
 func terminateLate(w *world, p *process, _ time.Duration) {
-	w.tell("%s leaves, what it gives away is late, and it is cut off from its membership", p.incarnation)
+	w.tell("%s leaves, what it transfers is late, and it is cut off from its membership", p.incarnation)
 	p.work.set(func(l *link) { l.latency = 9 * time.Second })
 	p.member.set(func(l *link) { l.cut = true })
 	p.stop()
 	for _, other := range w.processes {
-		other.replica.Hint(p.incarnation)
+		other.replica.Suspect(p.incarnation)
 	}
 }
 
@@ -68,7 +69,7 @@ func onTime(l *link) { l.latency = usualLatency }
 func cutOff(w *world, p *process, long time.Duration) {
 	w.tell("%s is cut off for %s", p.incarnation, long)
 	during(p.links(), long, cut, mended)
-	w.hint(p)
+	w.maybeSuspect(p)
 }
 
 func cutOffLate(w *world, p *process, long time.Duration) {
@@ -76,7 +77,7 @@ func cutOffLate(w *world, p *process, long time.Duration) {
 	during(p.links(), 5*time.Second, func(l *link) { l.latency = time.Second }, onTime)
 	w.wait(4 * time.Second)
 	during(p.links(), long, cut, mended)
-	w.hint(p)
+	w.maybeSuspect(p)
 }
 
 func slowDown(w *world, p *process, long time.Duration) {
@@ -89,7 +90,7 @@ func slowDown(w *world, p *process, long time.Duration) {
 func delay(w *world, p *process, long time.Duration) {
 	w.tell("what %s sends arrives up to 15 s later, for %s", p.incarnation, long)
 	during(p.links(), long, tardy, onTime)
-	w.hint(p)
+	w.maybeSuspect(p)
 }
 
 func loseAnswers(w *world, p *process, long time.Duration) {
@@ -109,7 +110,7 @@ func outage(w *world, _ *process, long time.Duration) {
 	w.tell("the API server is away for %s", long)
 	for _, p := range w.processes {
 		during(p.links(), long, cut, mended)
-		w.hint(p)
+		w.maybeSuspect(p)
 	}
 }
 
@@ -118,7 +119,7 @@ func freeze(w *world, p *process, long time.Duration) {
 	long = long * 6 / 5
 	w.tell("%s is frozen for %s", p.incarnation, long)
 	p.stopped.stop(long)
-	w.hint(p)
+	w.maybeSuspect(p)
 }
 
 func jumpClock(w *world, p *process, _ time.Duration) {
@@ -206,7 +207,7 @@ func (w *world) usurp(key string, moved bool) bool {
 			*l = *renewed(l, strangeDuration, time.Now())
 		}
 		w.strange(key, moved)
-		holder, epoch := stranger, deref(l.Spec.LeaseTransitions)+1
+		holder, epoch := stranger, ptr.Deref(l.Spec.LeaseTransitions, 0)+1
 		l.Spec.HolderIdentity, l.Spec.LeaseTransitions = &holder, &epoch
 		return true
 	})
@@ -229,18 +230,18 @@ func (w *world) renewStrange(key string, long time.Duration) {
 	}
 }
 
-// hint has somebody say, half of the time, that a replica is gone.
-func (w *world) hint(p *process) {
+// maybeSuspect has somebody report, half of the time, that a replica is gone.
+func (w *world) maybeSuspect(p *process) {
 	if w.rng.IntN(2) == 0 {
 		return
 	}
-	w.tell("%s is said to be gone", p.incarnation)
-	w.hintAll(p)
+	w.tell("%s is suspected", p.incarnation)
+	w.suspectAll(p)
 }
 
-func (w *world) hintAll(gone *process) {
+func (w *world) suspectAll(gone *process) {
 	for _, p := range w.processes {
-		p.replica.Hint(gone.incarnation)
+		p.replica.Suspect(gone.incarnation)
 	}
 }
 

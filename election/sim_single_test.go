@@ -19,7 +19,7 @@ func settled(t *testing.T, seed uint64) *world {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.kills, w.moves = 0, 0
+	w.expired, w.moves = 0, 0
 	return w
 }
 
@@ -52,15 +52,15 @@ func TestOneFaultAlone(t *testing.T) {
 	quiet()
 	const some = -1
 	for name, c := range map[string]struct {
-		happen       func(w *world, p *process)
-		kills, moves int
-		silence      time.Duration
+		happen         func(w *world, p *process)
+		expired, moves int
+		silence        time.Duration
 	}{
 		"the API is away for a minute":                 {apiAway(time.Minute), 0, 0, 66 * time.Second},
 		"the API is away for ten minutes":              {apiAway(10 * time.Minute), 0, 0, 606 * time.Second},
 		"the API answers nobody for a minute":          {apiMute, 0, 0, 66 * time.Second},
 		"one is cut off for less than it may act":      {cutFor(2 * time.Second), 0, 0, short},
-		"one is cut off for less than the patience":    {cutFor(9 * time.Second), 0, 0, 8 * time.Second},
+		"one is cut off for less than the timeout":     {cutFor(9 * time.Second), 0, 0, 8 * time.Second},
 		"one gets no answers about bases":              {baseLink(silent, heard), 0, 0, short},
 		"what one writes about bases is seconds late":  {baseLink(tardy, onTime), 0, 0, short},
 		"one clock jumps ahead":                        {clocks(0, 5*time.Minute, 0), 0, 0, short},
@@ -69,8 +69,8 @@ func TestOneFaultAlone(t *testing.T) {
 		"one is frozen for less than it may act":       {frozenFor(2 * time.Second), 0, 0, 3 * time.Second},
 		"one is frozen for half a Lease":               {frozenFor(5 * time.Second), 0, 0, 6 * time.Second},
 		"one is frozen for three Leases":               {frozenFor(30 * time.Second), 1, some, 12 * time.Second},
-		"one is frozen, and somebody says so":          {frozenAndHinted, 1, some, 4 * time.Second},
-		"a hint that is wrong":                         {(*world).hintAll, 0, 0, short},
+		"one is frozen, and somebody says so":          {frozenAndSuspected, 1, some, 4 * time.Second},
+		"one is suspected by mistake":                  {(*world).suspectAll, 0, 0, short},
 		"one sees late":                                {lagging, 0, 0, short},
 		"one does not see another renew":               {blindForMember, 0, 0, short},
 		"the Lease of a base is deleted":               {(*world).deleteOne, 0, 0, short},
@@ -86,8 +86,8 @@ func TestOneFaultAlone(t *testing.T) {
 					c.happen(w, w.processes[1])
 					w.wait(c.silence + time.Minute)
 					w.revive()
-					if kills, moves := w.counts(); kills != c.kills || c.moves != some && moves != c.moves {
-						t.Errorf("%d members were killed, want %d; %d bases changed hands, want %d", kills, c.kills, moves, c.moves)
+					if expired, moves := w.counts(); expired != c.expired || c.moves != some && moves != c.moves {
+						t.Errorf("%d members were expired, want %d; %d bases changed hands, want %d", expired, c.expired, moves, c.moves)
 					}
 					if silence, base := w.longest(began); silence > c.silence {
 						t.Errorf("%s was served by nobody for %s, want at most %s", base, silence, c.silence)
@@ -106,7 +106,7 @@ func apiAway(long time.Duration) func(*world, *process) {
 	return func(w *world, _ *process) {
 		for i, p := range w.processes {
 			during(p.links(), long+time.Duration(i)*2*time.Second, cut, mended)
-			w.hintAll(p)
+			w.suspectAll(p)
 		}
 	}
 }
@@ -125,9 +125,9 @@ func frozenFor(long time.Duration) func(*world, *process) {
 	return func(_ *world, p *process) { p.stopped.stop(long) }
 }
 
-func frozenAndHinted(w *world, p *process) {
+func frozenAndSuspected(w *world, p *process) {
 	p.stopped.stop(5 * time.Second)
-	w.hintAll(p)
+	w.suspectAll(p)
 }
 
 // baseLink has one's link for bases be otherwise for a minute.
@@ -169,14 +169,14 @@ func blindForMember(w *world, p *process) {
 // were promised.
 func TestTheBasesOfWhoIsKilled(t *testing.T) {
 	for name, c := range map[string]struct {
-		hint bool
-		bar  time.Duration
+		suspected bool
+		bar       time.Duration
 	}{"nobody says so": {false, 12 * time.Second}, "somebody says so": {true, 4 * time.Second}} {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
 			var took []time.Duration
 			eachSeed(t, 1, uint64(*schedules), func(t *testing.T, seed uint64) {
-				silence, err := killOne(t, seed, c.hint, c.bar)
+				silence, err := killOne(t, seed, c.suspected, c.bar)
 				if err != nil {
 					t.Errorf("seed %d: %v", seed, err)
 				}
@@ -195,19 +195,19 @@ func TestTheBasesOfWhoIsKilled(t *testing.T) {
 
 // killOne kills one replica and gives how long the last of its bases was served by
 // nobody.
-func killOne(t *testing.T, seed uint64, hint bool, bar time.Duration) (time.Duration, error) {
+func killOne(t *testing.T, seed uint64, suspected bool, bar time.Duration) (time.Duration, error) {
 	w := settled(t, seed)
 	defer w.end()
 	w.wait(time.Duration(w.rng.Int64N(int64(2 * time.Second))))
 	p := w.processes[w.rng.IntN(simReplicas)]
 	bases, began := w.held(p), time.Now()
 	p.kill()
-	if hint {
-		w.hintAll(p)
+	if suspected {
+		w.suspectAll(p)
 	}
 	w.wait(bar + time.Second)
-	if kills, moves := w.counts(); kills != 1 || moves != len(bases) {
-		return 0, fmt.Errorf("%d members were killed, %d bases of %d moved", kills, moves, len(bases))
+	if expired, moves := w.counts(); expired != 1 || moves != len(bases) {
+		return 0, fmt.Errorf("%d members were expired, %d bases of %d moved", expired, moves, len(bases))
 	}
 	silence, _ := w.longest(began)
 	return silence, w.checkSafe()

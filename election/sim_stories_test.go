@@ -56,25 +56,25 @@ func TestAStrangerThatBeginsToRenewIsLeftAlone(t *testing.T) {
 	})
 }
 
-// A giving that was taken for lost arrives after all, when its sender has changed its
+// A transfer that was taken for lost arrives after all, when its sender has changed its
 // mind: it serves the base, or the other one does, and never both.
-func TestAGivingThatArrivesLate(t *testing.T) {
+func TestATransferThatArrivesLate(t *testing.T) {
 	eachSeed(t, 1, 20, func(t *testing.T, seed uint64) {
 		w := settled(t, seed)
 		defer w.end()
-		giver, others := w.processes[0], w.processes[1:]
+		owner, others := w.processes[0], w.processes[1:]
 		for _, p := range others {
 			p.replica.Linked(false)
 		}
-		w.wait(22 * time.Second) // the giver has all, and has just renewed them
+		w.wait(22 * time.Second) // the owner has all, and has just renewed them
 		for _, p := range others {
 			p.replica.Linked(true)
 			w.wait(time.Second)
 		}
 		w.wait(8 * time.Second) // a second later they begin to move
-		giver.work.set(func(l *link) { l.latency, l.lag = 15*time.Second, 8*time.Second })
+		owner.work.set(func(l *link) { l.latency, l.lag = 15*time.Second, 8*time.Second })
 		w.wait(2 * time.Second)
-		giver.work.set(onTime) // what was sent is on its way still
+		owner.work.set(onTime) // what was sent is on its way still
 		for _, p := range others {
 			p.replica.Linked(false)
 		}
@@ -85,8 +85,8 @@ func TestAGivingThatArrivesLate(t *testing.T) {
 	})
 }
 
-// Who cannot read the Leases of bases has nothing to serve them by, and is given none.
-func TestWhoKnowsNoLeasesIsGivenNoBase(t *testing.T) {
+// Who cannot read the Leases of bases has nothing to serve them by, and is assigned none.
+func TestWhoKnowsNoLeasesOwnsNoBase(t *testing.T) {
 	quiet()
 	synctest.Test(t, func(t *testing.T) {
 		w := settled(t, 3)
@@ -96,7 +96,7 @@ func TestWhoKnowsNoLeasesIsGivenNoBase(t *testing.T) {
 		blind := w.start(0, "another")
 		blind.work.set(func(l *link) { l.cut = true })
 		w.wait(40 * time.Second)
-		if c := blind.replica.Census(); !blind.replica.Valid() || c.Held > 0 || len(w.held(blind)) > 0 {
+		if c := blind.replica.Census(); !blind.replica.Valid() || c.Owned > 0 || len(w.held(blind)) > 0 {
 			t.Errorf("it may act: %v; %+v", blind.replica.Valid(), c)
 		}
 		if silences := w.silences(time.Now().Add(-10 * time.Second)); slices.Max(slices.Collect(maps.Values(silences))) > 2*time.Second {

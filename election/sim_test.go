@@ -72,7 +72,7 @@ func (w *world) tell(format string, args ...any) {
 	w.story = append(w.story, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
 }
 
-// process is one life of a replica as the simulation runs it.
+// process is one session of a replica as the simulation runs it.
 type process struct {
 	world        *world
 	index        int
@@ -87,7 +87,7 @@ type process struct {
 	ended        chan error
 }
 
-// start begins the life of one of the replicas, in a pod.
+// start begins a session of one of the replicas, in a pod.
 func (w *world) start(index int, uid string) *process {
 	pod := fmt.Sprintf("mc-%d", index)
 	p := &process{world: w, index: index, pod: pod, uid: uid, incarnation: fmt.Sprintf("%s_%08x", pod, w.rng.Uint32()), ended: make(chan error, 1)}
@@ -95,7 +95,7 @@ func (w *world) start(index int, uid string) *process {
 	p.work = newLink(w.store, &p.stopped, w.rng.Uint64(), 2)
 	p.work.valid = func() bool { return p.crashed.Err() == nil && p.replica.Valid() }
 	var err error
-	p.replica, err = New(p.member, p.work, p.config(), Hooks{Changed: func(tunnel.BaseID) {}, Evict: p.evict}, simLog(p.incarnation))
+	p.replica, err = New(p.config(), NoMeter, simLog(p.incarnation))
 	if err != nil {
 		panic(err)
 	}
@@ -104,7 +104,7 @@ func (w *world) start(index int, uid string) *process {
 	p.crashed, p.crash = context.WithCancel(context.Background())
 	p.replica.Linked(true)
 	go func() {
-		p.ended <- p.replica.Run(ctx)
+		p.ended <- p.replica.Run(ctx, Deps{Members: p.member, Bases: p.work, Nodes: p, Hooks: p})
 		p.crash()
 	}()
 	for b := range simBases {
@@ -117,12 +117,18 @@ func (w *world) start(index int, uid string) *process {
 func (p *process) config() Config {
 	return Config{
 		Incarnation: p.incarnation, PodUID: p.uid, Namespace: "mc", Envs: []string{"dev"}, Workers: 4,
-		Name:   func(b tunnel.BaseID) (string, error) { return b.Identity, nil },
-		Base:   func(name string) (tunnel.BaseID, bool) { return tunnel.BaseID{Env: "dev", Identity: name}, true },
-		Exists: func(b tunnel.BaseID) bool { return p.world.store.had(leaseKey(b.Identity)) }, // its Node comes right after
-		Wall:   func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) },
+		Name: func(b tunnel.BaseID) (string, error) { return b.Identity, nil },
+		Base: func(name string) (tunnel.BaseID, bool) { return tunnel.BaseID{Env: "dev", Identity: name}, true },
+		Wall: func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) },
 	}
 }
+
+// HasNode: a base's Node comes right after its first Lease.
+func (p *process) HasNode(b tunnel.BaseID) bool { return p.world.store.had(leaseKey(b.Identity)) }
+
+func (p *process) LeaseLabels(tunnel.BaseID) map[string]string { return nil }
+
+func (p *process) Changed(tunnel.BaseID) {}
 
 func baseName(i int) string       { return fmt.Sprintf("base-%02d", i) }
 func leaseKey(base string) string { return "kube-node-lease/" + base }
@@ -137,8 +143,8 @@ func (p *process) serve(base string) {
 		claim, held := p.replica.Claim(id)
 		switch {
 		case !held || !claim.Outlives(time.Now()):
-		case claim.Leaving:
-			p.replica.Yielded(id)
+		case claim.Phase >= shard.Draining:
+			p.replica.Drained(id)
 		default:
 			p.act(base, claim, time.Duration(rng.IntN(50))*time.Millisecond)
 		}

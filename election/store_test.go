@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/utils/ptr"
 )
 
 // store is an API server that has Leases only: resource versions, conflicts,
@@ -150,7 +151,7 @@ func holderOf(l *coordinationv1.Lease) string {
 	if l == nil {
 		return ""
 	}
-	return deref(l.Spec.HolderIdentity)
+	return ptr.Deref(l.Spec.HolderIdentity, "")
 }
 
 func (s *store) snapshot(namespace string) []*coordinationv1.Lease {

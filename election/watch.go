@@ -21,8 +21,8 @@ import (
 // watch follows the Leases of members and bases until ctx ends. Synced waits until
 // all that was there is known.
 func (r *Replica) watch(ctx context.Context, wg *sync.WaitGroup) (synced func(context.Context) bool, err error) {
-	members := informer(r.members, labelComponent+"="+componentMember)
-	bases := informer(r.bases, labelComponent+"="+componentBase+","+labelEnv+" in ("+strings.Join(r.cfg.Envs, ",")+")")
+	members := informer(r.memberClient, labelComponent+"="+componentMember)
+	bases := informer(r.baseClient, labelComponent+"="+componentBase+","+labelEnv+" in ("+strings.Join(r.cfg.Envs, ",")+")")
 	memberEvents, err := members.AddEventHandler(handler(r.seeMember, func(l *coordinationv1.Lease, _ bool) { r.memberGone(l) }))
 	if err != nil {
 		return nil, fmt.Errorf("watch members: %w", err)
@@ -83,29 +83,30 @@ func handler(see func(*coordinationv1.Lease), gone func(l *coordinationv1.Lease,
 func (r *Replica) seeMember(l *coordinationv1.Lease) {
 	now := time.Now()
 	r.mu.Lock()
-	if known := r.peers[l.Name]; known == nil || revision(known.ResourceVersion) < revision(l.ResourceVersion) {
-		r.peers[l.Name] = l
+	if known := r.members[l.Name]; known == nil || revision(known.ResourceVersion) < revision(l.ResourceVersion) {
+		r.members[l.Name] = l
 	}
 	changed := r.state.SeeMember(parseMember(l), now)
 	r.mu.Unlock()
 	if changed {
-		r.lookAtAll()
+		r.reconcileAll()
 	}
 }
 
 func (r *Replica) memberGone(l *coordinationv1.Lease) {
 	r.mu.Lock()
-	if known := r.peers[l.Name]; known != nil && revision(known.ResourceVersion) <= revision(l.ResourceVersion) && l.Name != r.state.Name {
-		delete(r.peers, l.Name)
+	// Our own stays: whoever renews it learns what became of it.
+	if l.Name != r.state.Name && goneAt(r.members[l.Name], l) {
+		delete(r.members, l.Name)
 	}
 	changed := r.state.MemberGone(l.Name, revision(l.ResourceVersion), time.Now())
 	r.mu.Unlock()
 	if changed {
-		r.lookAtAll()
+		r.reconcileAll()
 	}
 }
 
-// seeBase takes in a base's Lease and has the base looked at.
+// seeBase takes in a base's Lease and has the base reconciled.
 func (r *Replica) seeBase(l *coordinationv1.Lease) {
 	now := time.Now()
 	id, ok := r.cfg.Base(l.Name)
@@ -114,13 +115,24 @@ func (r *Replica) seeBase(l *coordinationv1.Lease) {
 	}
 	seen := parse(l)
 	r.mu.Lock()
-	if known := r.leases[l.Name]; known == nil || revision(known.ResourceVersion) <= seen.Revision {
-		r.leases[l.Name] = l
-	}
+	r.keepBase(l)
 	end := r.state.SeeBase(l.Name, seen, now)
 	r.mu.Unlock()
 	r.tellEnd(l.Name, id, seen, end)
 	r.queue.Add(l.Name)
+}
+
+// keepBase keeps a base's Lease unless a later one is known; the caller holds mu.
+func (r *Replica) keepBase(l *coordinationv1.Lease) {
+	if known := r.bases[l.Name]; known == nil || revision(known.ResourceVersion) <= revision(l.ResourceVersion) {
+		r.bases[l.Name] = l
+	}
+}
+
+// goneAt says whether a Lease that is known is one that was deleted, and none made anew
+// since.
+func goneAt(known, deleted *coordinationv1.Lease) bool {
+	return known != nil && revision(known.ResourceVersion) <= revision(deleted.ResourceVersion)
 }
 
 func (r *Replica) baseGone(l *coordinationv1.Lease, final bool) {
@@ -130,8 +142,8 @@ func (r *Replica) baseGone(l *coordinationv1.Lease, final bool) {
 		last = &seen
 	}
 	r.mu.Lock()
-	if known := r.leases[l.Name]; known != nil && revision(known.ResourceVersion) <= revision(l.ResourceVersion) {
-		delete(r.leases, l.Name)
+	if goneAt(r.bases[l.Name], l) {
+		delete(r.bases, l.Name)
 	}
 	r.state.BaseGone(l.Name, revision(l.ResourceVersion), last, time.Now())
 	r.mu.Unlock()

@@ -52,7 +52,7 @@ func (p *Provider) yield(b *base) time.Duration {
 		return leaveLook
 	}
 	b.yielded = true
-	p.deps.Owner.Yielded(b.id)
+	p.deps.Owner.Drained(b.id)
 	return p.cfg.ListEvery
 }
 

@@ -34,7 +34,7 @@ func (o *owner) Claim(tunnel.BaseID) (shard.Claim, bool) {
 	return o.claim, o.ours && o.mayAct
 }
 func (o *owner) Held(tunnel.BaseID) bool { return o.ours }
-func (o *owner) Yielded(tunnel.BaseID)   { o.yields++ }
+func (o *owner) Drained(tunnel.BaseID)   { o.yields++ }
 
 // wire is a tunnel that notes what it is asked to do.
 type wire struct {
@@ -176,7 +176,7 @@ func TestABaseLeavesWhenAllIsToldOfIt(t *testing.T) {
 	s.handsOver(orders())
 	s.lists()
 	s.look()
-	s.owner.claim.Leaving = true
+	s.owner.claim.Phase = shard.Draining
 	installed := s.wire.commands[len(s.wire.commands)-1]
 	s.look()
 	if s.owner.yields > 0 {
@@ -205,7 +205,7 @@ func TestNothingIsWrittenOfABaseThatMayBeAnothers(t *testing.T) {
 	s.beats("shop")
 	s.claims()
 	s.Report(tunnel.Report{Base: s.id, Tunnel: "wire", Received: time.Now(), Health: &tunnel.Health{Uptime: time.Hour}})
-	s.owner.claim.Leaving = true
+	s.owner.claim.Phase = shard.Draining
 	if s.look(); s.owner.yields != 1 {
 		t.Fatal("it does not leave")
 	}
@@ -216,7 +216,7 @@ func TestNothingIsWrittenOfABaseThatMayBeAnothers(t *testing.T) {
 	if actions := s.client.Actions(); len(actions) > 0 || s.owner.yields != 2 {
 		t.Errorf("it yielded %d times, and made %d requests", s.owner.yields, len(actions))
 	}
-	s.owner.claim.Leaving = false
+	s.owner.claim.Phase = shard.Owned
 	if s.look(); len(s.client.Actions()) == 0 {
 		t.Error("it stays, and its Node is not written")
 	}
@@ -231,7 +231,7 @@ func TestABaseThatIsHandedOverInAnyCaseIsNotWritten(t *testing.T) {
 	s.handsOver(orders())
 	s.lists()
 	s.look()
-	s.owner.claim.Leaving, s.owner.claim.Ending = true, true
+	s.owner.claim.Phase = shard.Forced
 	s.client.ClearActions()
 	if s.look(); s.owner.yields > 0 {
 		t.Error("it goes although what the pod shows is not written")

@@ -29,8 +29,8 @@ type Owner interface {
 	// Held says whether the base is this replica's, also while it may not act because
 	// the API server is away; asking wishes for nothing.
 	Held(tunnel.BaseID) bool
-	// Yielded says that nothing is under way on a base whose claim is Leaving.
-	Yielded(tunnel.BaseID)
+	// Drained says that nothing is in flight on a base whose claim is Draining.
+	Drained(tunnel.BaseID)
 }
 
 // Deps are what the provider works with. All but Retired and Meter are needed.

@@ -37,7 +37,7 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 	if !b.owned {
 		p.serve(b, claim, now)
 	}
-	if claim.Ending || claim.Leaving && b.yielded {
+	if claim.Phase == shard.Forced || claim.Phase == shard.Draining && b.yielded {
 		return p.yield(b), nil
 	}
 	b.yielded = false
@@ -65,17 +65,17 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 	p.remember(b, out)
 	commands := p.affordable(b, claim, now, out)
 	b.installed = b.withInstalled(commands)
-	noteDue := b.noteInstalled(now, claim.Leaving)
+	noteDue := b.noteInstalled(now, claim.Phase >= shard.Draining)
 	if err := p.ensureNode(ctx, b, age, now, pods); err != nil {
 		p.show(ctx, b, out) // what has ended is told nowhere else
 		return 0, err
 	}
 	p.shown.claim(b.node)
-	if still, held := p.deps.Owner.Claim(id); held && !still.Leaving && still.Epoch == claim.Epoch {
+	if still, held := p.deps.Owner.Claim(id); held && still.Phase < shard.Draining && still.Epoch == claim.Epoch {
 		p.send(ctx, b, claim, commands) // the write of the Node may have taken long
 	}
 	p.show(ctx, b, out)
-	if claim.Leaving {
+	if claim.Phase >= shard.Draining {
 		return p.leave(ctx, b, now, out), nil
 	}
 	needed := out.Ask || !p.heardOverThisLink(b)
@@ -174,7 +174,7 @@ func (p *Provider) remember(b *base, out plan.Output) {
 // affordable gives the commands that may be sent now: the base's cap is kept, and
 // the claim outlives the time in which they act.
 func (p *Provider) affordable(b *base, claim shard.Claim, now time.Time, out plan.Output) []plan.Planned {
-	if claim.Leaving || !claim.Outlives(now) {
+	if claim.Phase >= shard.Draining || !claim.Outlives(now) {
 		return nil // what leaves later than that is refused where it leaves
 	}
 	room := max(p.cfg.CommandsPerBase-b.underWay()-out.Inherited, 0)

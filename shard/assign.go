@@ -20,7 +20,7 @@ const fullest = 1.10
 // Rejected: no cap. 300 bases on 5 members then come out at 1.15 times the mean in
 // the median of a hundred fleets and 1.32 in the worst; with it at 1.10 in both. The
 // moves are within 1.08 times the least possible either way. What the cap costs: two
-// members that know different bases wish differently for others too, for 1% of them
+// members that know different bases assign others differently too, 1% of them
 // in the worst fleet where one knows 1% more. Where one knows a member more, they
 // differ about 21% instead of 20% (TestAssignMeasured).
 func Assign(bases, members []string) map[string]string {

@@ -5,48 +5,48 @@ import (
 	"time"
 )
 
+// turnMissing is the turn of a base without a Lease.
 func (s *State) turnMissing(key string, b *base, now time.Time) (Step, time.Duration) {
 	switch {
-	case b.held && !b.retire: // deleted by hand
+	case b.retired:
+		s.forget(key)
+		return Step{}, 0
+	case b.phase > Unowned: // deleted by hand: it is ours as before
 		return Step{Kind: CreateBase, Epoch: b.epoch, Renewed: b.latest}, 0
-	case !b.wished || b.retire:
+	case !b.requested:
 		s.forget(key)
 		return Step{}, 0
 	}
 	if wait, may := s.mayClaim(key, now); !may {
 		return Step{}, wait
 	}
-	if left := s.missingUntil(b).Sub(now); b.known && left > 0 && !Without("missing-waits") {
+	if left := s.missingUntil(b).Sub(now); left > 0 {
 		return Step{}, left
 	}
-	b.tried = after(b.epoch)
-	if b.known {
-		// Whoever owned it had an epoch that went with the Lease.
-		b.tried = max(b.tried, int32(now.Unix()/60)) //nolint:gosec // minutes fit until the year 6053
+	b.doubt.tried = after(b.epoch)
+	if b.exists { // the previous owner's epoch was lost with the Lease; minutes are above it
+		b.doubt.tried = max(b.doubt.tried, int32(now.Unix()/60)) //nolint:gosec // minutes fit until the year 6053
 	}
-	return Step{Kind: CreateBase, Epoch: b.tried, Renewed: b.latest}, 0
+	return Step{Kind: CreateBase, Epoch: b.doubt.tried, Renewed: b.latest}, 0
 }
 
-// missingUntil is how long a base's Lease must be missing before others than its owner
-// make it anew. An owner that lives does so at once; one that is certainly dead does
-// not.
+// missingUntil is until when a base's Lease must be missing before others than its
+// owner make it anew. An owner that lives makes it anew at once.
 func (s *State) missingUntil(b *base) time.Time {
+	if !b.exists {
+		return time.Time{} // it was never owned
+	}
 	if b.last != nil {
-		if silent, dead := s.ended[b.last.Holder]; dead {
+		if silent, over := s.ended[b.last.Holder]; over {
 			return silent
 		}
 	}
 	return s.unchanged(b).Add(s.Missing)
 }
 
-// unchanged is since when a base's Lease, or that there is none, is as it is; time in
-// which our own link was down, or everybody's, proves nothing.
-func (s *State) unchanged(b *base) time.Time {
-	if s.clear.After(b.since) {
-		return s.clear
-	}
-	return b.since
-}
+// unchanged is since when a base's Lease, or that there is none, is as it is. Time in
+// which our own writes failed does not count: the API may have been away for all.
+func (s *State) unchanged(b *base) time.Time { return later(b.since, s.clearSince) }
 
 // after is the epoch of the next owner. The highest, which only a hand writes, stays.
 func after(epoch int32) int32 {
@@ -56,39 +56,41 @@ func after(epoch int32) int32 {
 	return epoch + 1
 }
 
-// mayClaim says whether a base that nobody owns is for us to claim.
-func (s *State) mayClaim(key string, now time.Time) (time.Duration, bool) {
-	if s.draining || s.wanted(key, now) != s.Name {
-		return unownedLook, false // whoever should have it looks too
-	}
-	if s.peersPending(now) {
-		return coldLook, false
+const (
+	// coldRetry is how often to ask whether the peers have come.
+	coldRetry = 100 * time.Millisecond
+	// unownedRetry is how often to ask whether a base that nobody owns is ours to
+	// claim: the assignment shifts as bases come and go.
+	unownedRetry = 2 * time.Second
+)
+
+// mayClaim says whether a base that nobody owns is for us to claim, and after how long
+// to ask again where it is not.
+func (s *State) mayClaim(key string, now time.Time) (wait time.Duration, may bool) {
+	switch {
+	case s.draining, s.assignee(key, now) != s.Name: // the assignee asks too
+		return unownedRetry, false
+	case now.Before(s.joined.Add(s.ColdStart)) && s.members.pending(s.Self): // they may live, and own it
+		return coldRetry, false
 	}
 	return 0, true
 }
 
-const (
-	// coldLook is how often it is looked whether the peers have come.
-	coldLook = 100 * time.Millisecond
-	// unownedLook is how often it is looked whether a base that nobody owns is
-	// ours: the assignment shifts as bases come and go.
-	unownedLook = 2 * time.Second
-)
-
+// turnOthers is the turn of a base whose Lease does not name us.
 func (s *State) turnOthers(key string, b *base, now time.Time) (Step, time.Duration) {
-	l := b.lease
-	step := Step{Kind: ClaimBase, Revision: l.Revision, Epoch: after(b.epoch)}
+	claim := Step{Kind: ClaimBase, Revision: b.lease.Revision, Epoch: after(b.epoch)}
 	if b.edited && !s.draining {
-		b.tried = step.Epoch
-		return step, 0
+		b.doubt.tried = claim.Epoch
+		return claim, 0
 	}
 	b.edited = false
-	at, ask := s.freeAt(b)
-	if ask {
-		return Step{Kind: AskMember, Incarnation: l.Holder}, 0
-	}
-	if at.IsZero() {
+	at, is := s.claimableFrom(b)
+	switch is {
+	case held:
 		return Step{}, 0
+	case unknown:
+		return Step{Kind: AskMember, Incarnation: b.lease.Holder}, 0
+	case free:
 	}
 	if left := at.Sub(now); left > 0 {
 		return Step{}, left
@@ -96,32 +98,41 @@ func (s *State) turnOthers(key string, b *base, now time.Time) (Step, time.Durat
 	if wait, may := s.mayClaim(key, now); !may {
 		return Step{}, wait
 	}
-	b.tried = step.Epoch
-	return step, 0
+	b.doubt.tried = claim.Epoch
+	return claim, 0
 }
 
-// freeAt is when a base may be taken from who holds it; zero means not while that
-// one lives. Ask says that nothing is known of the holder.
-func (s *State) freeAt(b *base) (at time.Time, ask bool) {
+// availability is whether a base can be claimed from who holds it.
+type availability int
+
+const (
+	held    availability = iota // by a session that lives, as far as anybody knows
+	unknown                     // by a session that nobody here has heard of: the watch may lag
+	free                        // from a time on
+)
+
+// claimableFrom says whether a base can be claimed, and from when on where it is free.
+// That a session is over is looked up before its member: the member may have begun
+// another one.
+//
+// NB: a session whose membership Lease was deleted counts as over also when the Lease
+// is put back as it was.
+func (s *State) claimableFrom(b *base) (from time.Time, is availability) {
 	l := b.lease
-	if l.Holder == "" && l.Released {
-		return b.since, false
+	silent, over := s.ended[l.Holder]
+	_, replica := PodOf(l.Holder)
+	switch {
+	case l.emptied(): // whoever held it puts it right, if it lives
+		return s.unchanged(b).Add(s.Missing), free
+	case l.Holder == "":
+		return b.since, free
+	case over:
+		return silent, free
+	case !replica: // another controller's
+		return s.unchanged(b).Add(l.Duration + s.ForeignGrace), free
+	case s.members.of(l.Holder) != nil: // it is expired first
+		return time.Time{}, held
+	default:
+		return time.Time{}, unknown
 	}
-	if l.Holder == "" { // taken out by hand: whoever held it puts it right, if it lives
-		return s.unchanged(b).Add(s.Missing), false
-	}
-	if silent, ok := s.ended[l.Holder]; ok {
-		return silent, false
-	}
-	pod, ours := PodOf(l.Holder)
-	if !ours {
-		return s.unchanged(b).Add(l.Duration + s.ForeignGrace), false
-	}
-	if m := s.members[pod]; m != nil && m.Holder == l.Holder {
-		if Without("kill-before-claim") {
-			return m.seen.Add(s.Hinted), false
-		}
-		return time.Time{}, false
-	}
-	return time.Time{}, true
 }

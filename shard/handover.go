@@ -2,101 +2,184 @@ package shard
 
 import "time"
 
-// turnLeaving hands a base over that should be another's.
-func (s *State) turnLeaving(key string, b *base, step Step, now time.Time) (Step, time.Duration, bool) {
-	to, wait, leaves := s.successor(key, b, now)
+// turnOwned is the turn of a base that is ours: it is renewed, or taken a step further
+// on its way to another member. Only an Owned base is renewed: a handover takes a few
+// seconds at most, and the transfer renews the Lease too.
+func (s *State) turnOwned(key string, b *base, now time.Time) (Step, time.Duration) {
+	step := Step{Revision: b.lease.Revision, Epoch: b.lease.Epoch}
+	b.placement.plan(s.assignee(key, now), now)
+	to, leaves := s.successor(key, b)
 	if !leaves {
-		return step, 0, false
+		b.placement.slot = time.Time{}
+		return b.keep(step, now)
 	}
-	if wait > 0 {
-		if due := b.due.Sub(now); due <= 0 {
-			step.Kind = RenewBase
-		} else {
-			wait = min(wait, due)
-		}
-		return step, wait, true
+	switch b.phase {
+	case Draining:
+		return s.turnDraining(b, step, to, now)
+	case Forced:
+		return s.turnForced(b, step, to, now)
+	default: // Owned, which it became at the latest in this turn
 	}
-	if b.leaving.IsZero() {
-		b.leaving, b.yielded, b.slot, step.Leaving = now, false, time.Time{}, true
+	if wait := s.untilMove(b, to, now); wait > 0 {
+		return b.renewWhileWaiting(step, wait, now)
 	}
-	if left := b.leaving.Add(s.Handover).Sub(now); !b.yielded && left > 0 {
-		return step, left, true
-	}
-	if self := s.members[s.Name]; !b.yielded && !s.draining && self != nil && self.Linked {
-		// What is not answered may be on its way still, and must not come after what
-		// the next owner says. There is no hurry: the owner lives, and goes on.
-		b.later = now.Add(s.Settle)
-		return step, 0, false
-	}
-	if b.ending.IsZero() && !b.yielded {
-		b.ending, step.Ending = now, true
-	}
-	if left := b.ending.Add(farewell).Sub(now); !b.yielded && left > 0 {
-		return step, left, true
-	}
-	step.Epoch = after(step.Epoch)
-	if step.Kind = GiveBase; to.Name == "" {
-		step.Kind = ReleaseBase
-	}
-	step.To = to
-	given := step
-	b.giving = &given
-	return step, 0, true
+	b.become(Draining, now)
+	return step, s.Handover
 }
 
-// farewell is how long a base that is handed over whatever is under way waits for a
-// write of its Node, or of a pod's status, to end.
+// turnDraining waits for what is in flight. The order is the rule: what is drained
+// goes, and only what is not is asked whether it must.
+func (s *State) turnDraining(b *base, step Step, to *member, now time.Time) (Step, time.Duration) {
+	left := b.handover.since.Add(s.Handover).Sub(now)
+	switch {
+	case s.unsettled(now) > 0: // the team changed since: it may be ours again
+		return b.keep(step, now)
+	case b.handover.drained:
+		return b.transfer(step, to), 0
+	case left > 0:
+		return step, left
+	case s.canWait():
+		b.placement.later = now.Add(s.Settle)
+		return b.keep(step, now)
+	}
+	b.become(Forced, now)
+	return step, farewell
+}
+
+// turnForced waits for what is being written of the base.
+func (s *State) turnForced(b *base, step Step, to *member, now time.Time) (Step, time.Duration) {
+	left := b.handover.forced.Add(farewell).Sub(now)
+	switch {
+	case s.unsettled(now) > 0:
+		return b.keep(step, now)
+	case b.handover.drained:
+		return b.transfer(step, to), 0
+	case s.canWait(): // the broker is back
+		b.placement.later = now.Add(s.Settle)
+		return b.keep(step, now)
+	case left > 0:
+		return step, left
+	}
+	return b.transfer(step, to), 0
+}
+
+// farewell is how long a base whose drain is forced waits for a write of its Node, or
+// of a pod's status, to end.
 const farewell = time.Second
 
-// successor is the member that a base we hold is to be given to, and how long that
-// must wait. A member without a name means nobody.
-func (s *State) successor(key string, b *base, now time.Time) (to Member, wait time.Duration, leaves bool) {
-	name := s.wanted(key, now)
-	if name != b.planned {
-		b.planned, b.shifted = name, now
+// canWait says whether a base with something in flight may stay. What is not answered
+// may be on its way still, and must not come after what the next owner sends. Whoever
+// has the broker and does not drain can try again later.
+func (s *State) canWait() bool {
+	if s.draining {
+		return false
 	}
-	if home := s.home[key]; s.draining && home != "" && home != s.Name {
-		name = home // a guest goes home, where it will belong when we are back too
-	}
-	m := s.members[name]
-	switch {
-	case s.draining && m == nil:
-		return Member{}, 0, true
-	case name == s.Name || m == nil:
-		b.slot = time.Time{}
-		return Member{}, 0, false
-	case !s.draining && b.leaving.IsZero() && now.Before(b.later):
-		return m.Member, b.later.Sub(now), true
-	case b.leaving.IsZero() && now.Sub(m.seen) > s.Act:
-		return m.Member, successorLook, true // it may be dying
-	case s.draining:
-		return m.Member, 0, true
-	}
-	if left := s.teamSince.Add(s.Settle).Sub(now); left > 0 {
-		return m.Member, left, b.leaving.IsZero()
-	}
-	if left := b.shifted.Add(steady).Sub(now); left > 0 && b.leaving.IsZero() {
-		return m.Member, left, true
-	}
-	return m.Member, s.untilSlot(b, now), true
+	self := s.members[s.Name]
+	return self != nil && self.Linked
 }
 
-// successorLook is how often it is looked whether a silent successor speaks.
-const successorLook = 200 * time.Millisecond
+// keep renews a base that stays ours, when that is due. A handover that was begun is
+// called off.
+func (b *base) keep(step Step, now time.Time) (Step, time.Duration) {
+	wait := max(b.due.Sub(now), 0)
+	if wait == 0 {
+		step.Kind = RenewBase
+	}
+	if b.phase == Owned {
+		return step, wait
+	}
+	b.become(Owned, now)
+	if again := b.placement.later.Sub(now); again > 0 {
+		wait = min(wait, again)
+	}
+	return step, wait
+}
 
-// steady is for how long another member should have a base before it is moved there:
-// while bases come, or one is forgotten and seen again, the others shift to and fro.
-const steady = 2 * time.Second
+// renewWhileWaiting renews a base that is to be moved later, when that is due.
+func (b *base) renewWhileWaiting(step Step, wait time.Duration, now time.Time) (Step, time.Duration) {
+	due := b.due.Sub(now)
+	if due > 0 {
+		return step, min(wait, due)
+	}
+	step.Kind = RenewBase
+	return step, wait
+}
 
-// untilSlot is how long a base must wait before it is moved to a live member: each gets
-// a time of its own, Pace after the one before.
-func (s *State) untilSlot(b *base, now time.Time) time.Duration {
-	if !b.leaving.IsZero() {
+// transfer gives a base to another member, or releases it where that is nil.
+func (b *base) transfer(step Step, to *member) Step {
+	step.Epoch = after(step.Epoch)
+	step.Kind = ReleaseBase
+	if to != nil {
+		step.Kind, step.To = TransferBase, to.Member
+	}
+	sent := step
+	b.doubt.transfer = &sent
+	return step
+}
+
+// successor is who a base of ours is to be handed over to: nil for nobody, in a drain
+// without others. Leaves is false where the base is to stay.
+func (s *State) successor(key string, b *base) (to *member, leaves bool) {
+	name := b.placement.planned
+	if !s.draining {
+		to = s.members[name]
+		return to, to != nil && name != s.Name
+	}
+	if preferred := s.assigned.preferred[key]; preferred != "" && preferred != s.Name {
+		name = preferred // it stays the same after our restart
+	}
+	to = s.members[name]
+	return to, to == nil || name != s.Name
+}
+
+const (
+	// successorRetry is how often to ask whether a silent successor renews.
+	successorRetry = 200 * time.Millisecond
+	// steady is for how long a base should be another member's before it is moved:
+	// while bases come, or one is forgotten and seen again, the others shift to and
+	// fro.
+	steady = 2 * time.Second
+)
+
+// untilMove is how long a base must wait before its handover begins. A drain waits for
+// nothing but a successor that may be dying. The slot is last: who has one is next.
+func (s *State) untilMove(b *base, to *member, now time.Time) time.Duration {
+	silent := to != nil && now.Sub(to.seen) > s.RenewDeadline
+	again := b.placement.later.Sub(now)
+	switch {
+	case s.draining && silent:
+		return successorRetry
+	case s.draining:
+		return 0
+	case again > 0:
+		return again
+	case silent:
+		return successorRetry
+	}
+	if left := s.unsettled(now); left > 0 {
+		return left
+	}
+	if left := b.placement.shifted.Add(steady).Sub(now); left > 0 {
+		return left
+	}
+	return s.untilSlot(b, now)
+}
+
+// unsettled is how long no base is moved to a live member, for the team changed. A
+// drain does not wait for that.
+func (s *State) unsettled(now time.Time) time.Duration {
+	if s.draining {
 		return 0
 	}
-	if b.slot.IsZero() {
-		b.slot = later(now, s.nextMove)
-		s.nextMove = b.slot.Add(s.Pace)
+	return s.team.since.Add(s.Settle).Sub(now)
+}
+
+// untilSlot is how long a base must wait for its turn: moves to live members are Pace
+// apart.
+func (s *State) untilSlot(b *base, now time.Time) time.Duration {
+	if b.placement.slot.IsZero() {
+		b.placement.slot = later(now, s.nextSlot)
+		s.nextSlot = b.placement.slot.Add(s.Pace)
 	}
-	return max(b.slot.Sub(now), 0)
+	return max(b.placement.slot.Sub(now), 0)
 }

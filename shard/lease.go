@@ -15,8 +15,9 @@ type Lease struct {
 	Revision uint64
 	// Released says that there is no Holder because the one before wrote so.
 	Released bool
-	// Given says that the holder was named by the one before, and has not acted yet.
-	Given bool
+	// Transferred says that the holder was named by the one before, and has not acted
+	// yet.
+	Transferred bool
 	// Renewed is renewTime, by the clock of who wrote it: compared, never
 	// subtracted from our own.
 	Renewed time.Time
@@ -24,90 +25,118 @@ type Lease struct {
 	Duration time.Duration
 }
 
+// emptied says whether a person took the holder out: who releases a base says so.
+func (l Lease) emptied() bool { return l.Holder == "" && !l.Released }
+
 // End is how a claim ended, if it did.
 type End int
 
-// A claim that was Given or Released ended by what we wrote ourselves, one that was Lost
-// by somebody else.
+// A claim that was Transferred or Released ended by what we wrote ourselves, one that
+// was Lost by somebody else.
 const (
 	NoEnd End = iota
 	Lost
-	Given
+	Transferred
 	Released
 )
 
 // SeeBase takes in a base's Lease, from a watch, a read or the answer to a write.
-// It says how a claim ended by it; what is seen twice is said once.
+// It says how a claim ended by it; what is seen twice is reported once.
 func (s *State) SeeBase(key string, l Lease, now time.Time) (end End) {
 	b := s.base(key, now)
-	if b.lease != nil && l.Revision < b.lease.Revision {
+	switch {
+	case b.lease == nil, l.Revision > b.lease.Revision:
+		end = b.changed(l, now)
+	case l.Revision < b.lease.Revision:
 		return NoEnd
 	}
-	if b.lease == nil || l.Revision != b.lease.Revision {
-		b.since = now
-		b.proof = false // what a write of ours in doubt compares with is no more
-		b.edited = b.edited && b.lease != nil && l.Renewed.Equal(b.lease.Renewed)
-		end = b.given(l)
-	}
-	if l.Holder != s.Self && b.held {
-		b.edited = b.lease != nil && !l.Given && (l.Renewed.Equal(b.lease.Renewed) || l.Holder == "" && !l.Released)
-		end = cmp.Or(end, Lost)
-		b.drop()
-	}
-	if l.Holder == s.Self && b.held && l.Epoch < b.epoch {
-		l.Epoch = b.epoch // edited by hand; the next renewal puts it right
+	if b.phase > Unowned {
+		switch {
+		case l.Holder != s.Self:
+			b.edited = editedByHand(b.lease, l)
+			end = cmp.Or(end, Lost)
+			b.drop()
+		case l.Epoch < b.epoch: // edited by hand; the next renewal puts it right
+			l.Epoch = b.epoch
+		}
 	}
 	b.lease, b.epoch = &l, max(b.epoch, l.Epoch)
 	b.latest = later(b.latest, l.Renewed)
 	return end
 }
 
-// given says whether a changed Lease shows that what gives the base away was written. A
-// watch may show it before the answer comes, or the answer may be lost. Once the Lease
-// is another than it was decided on, it was written or never will be.
-func (b *base) given(l Lease) End {
-	step := b.giving
-	b.giving = nil
+// changed takes in that a Lease is another than before, and says whether that shows
+// that a transfer of ours was written: a watch may show it before the answer comes, or
+// the answer may be lost.
+func (b *base) changed(l Lease, now time.Time) End {
+	b.since = now
+	b.edited = b.edited && sameRenewal(b.lease, l)
+	step := b.doubt.transfer
+	b.doubt.transfer, b.doubt.inFlight = nil, false
 	switch {
-	case step == nil || l.Holder != step.To.Holder || l.Epoch != step.Epoch:
+	case step == nil, step.To.Holder != l.Holder, step.Epoch != l.Epoch:
 		return NoEnd
 	case step.Kind == ReleaseBase:
 		return Released
 	}
-	return Given
+	return Transferred
 }
 
-func (b *base) drop() {
-	b.held = false
-	b.keep()
+// editedByHand says whether it was a person who took our name out of a Lease. Whoever
+// else does it renews the Lease or says why, and may act for the base from then on; a
+// name that a person wrote stands for nobody.
+func editedByHand(was *Lease, is Lease) bool {
+	switch {
+	case is.Transferred: // only who owned it writes that
+		return false
+	case was == nil: // deleted and made anew
+		return false
+	default:
+		return sameRenewal(was, is) || is.emptied()
+	}
 }
 
-// keep ends a handover.
-func (b *base) keep() { b.leaving, b.ending, b.yielded = time.Time{}, time.Time{}, false }
+// sameRenewal says whether a Lease was not renewed between two looks. A Lease that was
+// not there before was.
+func sameRenewal(was *Lease, is Lease) bool { return was != nil && is.Renewed.Equal(was.Renewed) }
 
 // BaseGone takes in that a base has no Lease. Revision is that of the deletion, 0
 // where a read found none. Last is the Lease as it was deleted, nil where that is not
 // known.
 func (s *State) BaseGone(key string, revision uint64, last *Lease, now time.Time) {
 	b := s.bases[key]
-	if b == nil || revision != 0 && b.lease != nil && revision < b.lease.Revision {
+	switch {
+	case b == nil:
 		return
-	}
-	dead := false
-	if b.last = last; last != nil {
-		b.epoch, b.latest = max(b.epoch, last.Epoch), later(b.latest, last.Renewed)
-		_, dead = s.ended[last.Holder]
-	}
-	if b.lease != nil {
+	case b.lease == nil:
+	case revision != 0 && revision < b.lease.Revision: // it was made anew since
+		return
+	default:
 		b.since = now
-		if !b.held && !dead {
-			b.wished = false // whoever retired it knows best; a sign of life wishes again
+		if !s.claimable(b, last) {
+			b.requested = false // whoever retired it knows best; the next message of the base requests it again
 		}
 	}
-	b.lease, b.doubt, b.tried, b.giving = nil, false, 0, nil
-	if !b.wished && !b.held {
+	if b.last = last; last != nil {
+		b.epoch, b.latest = max(b.epoch, last.Epoch), later(b.latest, last.Renewed)
+	}
+	b.lease, b.doubt = nil, doubt{}
+	if !b.requested && b.phase == Unowned {
 		s.forget(key)
 	}
+}
+
+// claimable says whether a base whose Lease was deleted is still to be owned: ours, or
+// one of a session that is over, which nobody retired.
+func (s *State) claimable(b *base, last *Lease) bool {
+	switch {
+	case b.phase > Unowned:
+		return true
+	case last == nil:
+		return false
+	}
+	_, over := s.ended[last.Holder]
+	return over
 }
 
 func later(a, b time.Time) time.Time {

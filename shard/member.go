@@ -14,10 +14,10 @@ type Member struct {
 	Holder string
 	// Revision is the Lease's resource version; it only grows.
 	Revision uint64
-	// Act is how long one membership write lets it act, as it says itself; zero where
-	// it does not.
-	Act time.Duration
-	// Address is where the member takes what peers pass on, host:port.
+	// RenewDeadline is how long one membership write lets it act, as it says itself;
+	// zero where it does not.
+	RenewDeadline time.Duration
+	// Address is where the member takes what peers forward, host:port.
 	Address string
 	// Last is, of an empty Holder, the incarnation that held it last. Released says
 	// that it left by itself.
@@ -33,10 +33,10 @@ type Member struct {
 // member is a Member and what this replica makes of it.
 type member struct {
 	Member
-	seen    time.Time // when it was first seen as it is, by our own clock
-	renewed bool      // it was seen otherwise before
-	hinted  time.Time // somebody said that it is gone; zero for nobody
-	fence   bool      // it was linked and is not
+	seen      time.Time // it is as it is since then, by our own clock
+	renewed   bool      // it was seen otherwise before, so it lives or lived by our own clock
+	suspected time.Time // somebody reported that it is gone; zero for nobody
+	fence     bool      // it lost the broker, and nobody fenced it since
 }
 
 // PodOf gives the member's name in an incarnation, "<pod>_<8 hex digits>".
@@ -51,45 +51,133 @@ func PodOf(incarnation string) (pod string, ok bool) {
 // incarnationForm has a pod's name, which is that of a Lease too.
 var incarnationForm = regexp.MustCompile(`^([a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?)_[0-9a-f]{8}$`)
 
-// SeeMember takes in a membership Lease. It says whether the team changed, so that
-// every base deserves a look.
+// members are all members that are known, by name.
+type members map[string]*member
+
+// of gives the member whose session an incarnation is, nil where its Lease names
+// another one or is not known.
+func (all members) of(incarnation string) *member {
+	pod, _ := PodOf(incarnation)
+	if m := all[pod]; m != nil && m.Holder == incarnation {
+		return m
+	}
+	return nil
+}
+
+// able gives who may be given bases, in order.
+func (all members) able() []string {
+	var able, linked []string
+	for name, m := range all {
+		switch {
+		case m.Holder == "", m.Draining:
+			continue
+		case m.Linked:
+			linked = append(linked, name)
+		}
+		able = append(able, name)
+	}
+	if len(linked) > 0 {
+		able = linked // where nobody is linked, nobody is better than another
+	}
+	slices.Sort(able)
+	return able
+}
+
+// pending says whether members other than self have not shown yet that they live.
+func (all members) pending(self string) bool {
+	for _, m := range all {
+		switch {
+		case m.Holder == "", m.Holder == self, m.renewed:
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// live is how many members live.
+func (all members) live() (n int) {
+	for _, m := range all {
+		if m.Holder != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// endedSessions are sessions that are over, by incarnation: each acts no more from a
+// time on. The earliest time that is certain counts.
+type endedSessions map[string]time.Time
+
+func (e endedSessions) end(incarnation string, silent time.Time) {
+	if at, ok := e[incarnation]; !ok || silent.Before(at) {
+		e[incarnation] = silent
+	}
+}
+
+// SeeMember takes in a membership Lease. Changed says that every base is to be
+// reconciled: a session began or ended, or the team changed.
 func (s *State) SeeMember(m Member, now time.Time) (changed bool) {
-	was, known := s.members[m.Name]
-	if known && m.Revision <= was.Revision {
+	was := s.members[m.Name]
+	switch {
+	case was == nil: // it may be dead already, so it counts as seen, not as renewed
+		s.members[m.Name] = &member{Member: m, seen: now}
+		s.regroup(now)
+		return true
+	case m.Revision <= was.Revision:
 		return false
+	case m.Holder == was.Holder:
+		s.members[m.Name] = was.renew(m, now)
+		return s.regroup(now)
 	}
-	if known && was.Holder != "" && was.Holder != m.Holder {
-		s.end(was.Holder, s.silentAt(was, m, now))
+	if was.Holder != "" {
+		s.ended.end(was.Holder, s.silentAt(was, m, now))
 	}
-	fence := known && was.Holder == m.Holder && !m.Linked && (was.Linked || was.fence)
-	s.members[m.Name] = &member{Member: m, seen: now, renewed: known, fence: fence}
-	if known && was.Holder == m.Holder && now.Sub(was.hinted) < onTheWay {
-		s.members[m.Name].hinted = was.hinted // the last renewal may come after the hint
+	s.members[m.Name] = &member{Member: m, seen: now, renewed: true}
+	s.regroup(now)
+	return true
+}
+
+// renewalLag is how much later than a suspicion a member's last renewal may be seen.
+const renewalLag = 500 * time.Millisecond
+
+// renew is the member after a change of its Lease by the same session.
+func (was *member) renew(m Member, now time.Time) *member {
+	is := &member{Member: m, seen: now, renewed: true}
+	if !m.Linked {
+		is.fence = was.Linked || was.fence
 	}
-	return s.regroup(now) || !known || was.Holder != m.Holder
+	if now.Sub(was.suspected) < renewalLag { // the renewal was sent before it died
+		is.suspected = was.suspected
+	}
+	return is
 }
 
 // silentAt is from when on the holder of a Lease, as it was seen, acts no more, now
 // that the Lease names it no more.
-func (s *State) silentAt(was *member, m Member, now time.Time) time.Time {
-	last := m.Holder == "" && m.Last == was.Holder
+func (t Timing) silentAt(was *member, m Member, now time.Time) time.Time {
 	switch {
-	case last && m.Released:
+	case !m.vacatedBy(was.Holder): // taken over: it may have renewed since, unseen by us
+		return now.Add(t.deadlineOf(was.Member))
+	case m.Released:
 		return now
-	case last && m.Renewed.Equal(was.Renewed):
-		return was.seen.Add(s.actOf(was.Member))
-	default: // it may have renewed since, unseen by us
-		return now.Add(s.actOf(was.Member))
+	case m.Renewed.Equal(was.Renewed): // whoever expired it saw the same last renewal as we
+		return was.seen.Add(t.deadlineOf(was.Member))
+	default: // a later renewal was missed
+		return now.Add(t.deadlineOf(was.Member))
 	}
 }
 
-// actOf is how long a member may act after it renewed: as it says, for it may have
-// been told another time than we, or as we may.
-func (s *State) actOf(m Member) time.Duration { return max(s.Act, m.Act) }
+// vacatedBy says whether the Lease has no holder, and that one was the last.
+func (m Member) vacatedBy(incarnation string) bool { return m.Holder == "" && m.Last == incarnation }
+
+// deadlineOf is how long a member may act after it renewed: as it says, for it may be
+// configured otherwise than we are, or as we may.
+func (t Timing) deadlineOf(m Member) time.Duration { return max(t.RenewDeadline, m.RenewDeadline) }
 
 // MemberGone takes in that a membership Lease was deleted, which proves nothing of
 // the member: who holds a base in its name is asked about. Changed says that every
-// base deserves a look for that.
+// base is to be reconciled for that.
 func (s *State) MemberGone(name string, revision uint64, now time.Time) (changed bool) {
 	if was := s.members[name]; was == nil || was.Revision > revision {
 		return false
@@ -102,114 +190,32 @@ func (s *State) MemberGone(name string, revision uint64, now time.Time) (changed
 // Asked takes in what a live read of the membership Lease of an unknown
 // incarnation showed; m is nil where there is no such Lease.
 func (s *State) Asked(incarnation string, m *Member, now time.Time) (changed bool) {
-	switch {
-	case m == nil && Without("missing-waits"):
-		s.end(incarnation, now)
-	case m == nil:
-		s.end(incarnation, now.Add(s.Patience))
-	case m.Holder != incarnation:
-		s.end(incarnation, now.Add(s.actOf(*m)))
+	if m == nil { // deleted: it goes on until it notices
+		s.ended.end(incarnation, now.Add(s.FailureTimeout))
+		return false
 	}
-	return m != nil && s.SeeMember(*m, now)
+	if m.Holder != incarnation {
+		s.ended.end(incarnation, now.Add(s.deadlineOf(*m)))
+	}
+	return s.SeeMember(*m, now)
 }
 
 // Succeeded takes in that we took our own membership Lease over from an earlier
-// life that is certainly over.
-func (s *State) Succeeded(incarnation string, now time.Time) { s.end(incarnation, now) }
+// session that is certainly over.
+func (s *State) Succeeded(incarnation string, now time.Time) { s.ended.end(incarnation, now) }
 
-// end notes that an incarnation lives no more and acts no more from a time on.
-func (s *State) end(incarnation string, silent time.Time) {
-	if at, ok := s.ended[incarnation]; !ok || silent.Before(at) {
-		s.ended[incarnation] = silent
-	}
-}
-
-// Hint takes in that somebody says an incarnation is gone. Fresh says that it was
-// not said since it was seen to live.
-func (s *State) Hint(incarnation string, now time.Time) (name string, fresh bool) {
-	pod, _ := PodOf(incarnation)
-	m := s.members[pod]
-	if m == nil || m.Holder != incarnation || incarnation == s.Self || !m.hinted.IsZero() {
-		return "", false
-	}
-	m.hinted = now
-	return pod, true
-}
-
-// onTheWay is how much later than a hint a member's last renewal may be seen.
-const onTheWay = 500 * time.Millisecond
-
-// forgetAfter is how long the Lease of a member that left is kept.
-const forgetAfter = 10 * time.Minute
-
-// MemberTurn gives what a member needs now, and how long until it needs a look; 0
-// means not by itself.
-func (s *State) MemberTurn(name string, now time.Time) (Step, time.Duration) {
-	m := s.members[name]
-	if m == nil || m.Holder == s.Self || !s.Valid(now) {
-		return Step{}, 0
-	}
-	if m.Holder == "" {
-		if left := m.seen.Add(forgetAfter).Sub(now); left > 0 {
-			return Step{}, left
-		}
-		return Step{Kind: ForgetMember, Member: m.Member}, 0
-	}
-	if m.fence && First(m.Name, s.team) == s.Name && s.members[s.Name].Linked {
-		return Step{Kind: FenceMember, Member: m.Member}, 0
-	}
-	patience := s.Patience
-	if !m.hinted.IsZero() && !s.clear.After(m.seen) { // what was said in an outage of ours may be due to it
-		patience = s.Hinted
-	}
-	// Time in which our own link was down is no proof of another's silence.
-	since := m.seen
-	if s.clear.After(since) {
-		since = s.clear
-	}
-	if left := since.Add(patience).Sub(now); left > 0 || Without("kill-before-claim") {
-		return Step{}, left
-	}
-	return Step{Kind: KillMember, Member: m.Member}, 0
-}
-
-// Fenced takes in that a member was fenced, or that it could not be.
-func (s *State) Fenced(name string) {
-	if m := s.members[name]; m != nil {
-		m.fence = false
-	}
+// team is who may be given bases.
+type team struct {
+	names []string  // in order
+	since time.Time // it is the same since then
 }
 
 // regroup works out who may be given bases, and says whether that changed.
 func (s *State) regroup(now time.Time) bool {
-	var able, linked []string
-	for name, m := range s.members {
-		if m.Holder == "" || m.Draining {
-			continue
-		}
-		able = append(able, name)
-		if m.Linked {
-			linked = append(linked, name)
-		}
-	}
-	if len(linked) > 0 {
-		able = linked // where nobody is linked, nobody is better than another
-	}
-	slices.Sort(able)
-	if slices.Equal(able, s.team) {
+	able := s.members.able()
+	if slices.Equal(able, s.team.names) {
 		return false
 	}
-	s.team, s.teamSince, s.stale = able, now, true
+	s.team, s.assigned.stale = team{able, now}, true
 	return true
-}
-
-// peersPending says whether members that were there before us have not shown yet
-// that they live.
-func (s *State) peersPending(now time.Time) bool {
-	for _, m := range s.members {
-		if m.Holder != "" && m.Holder != s.Self && !m.renewed && now.Before(s.joined.Add(s.ColdStart)) {
-			return true
-		}
-	}
-	return false
 }

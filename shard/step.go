@@ -13,7 +13,7 @@ type Kind int
 // were decided on.
 const (
 	Nothing Kind = iota
-	// ReadBase reads a base's Lease, to know what became of a write in doubt.
+	// ReadBase reads a base's Lease, to know what became of a write of ours.
 	ReadBase
 	// CreateBase makes a base's Lease, held by us; it fails where there is one.
 	CreateBase
@@ -21,19 +21,19 @@ const (
 	ClaimBase
 	// RenewBase renews a base's Lease, held by us.
 	RenewBase
-	// GiveBase names another member the holder.
-	GiveBase
+	// TransferBase names another member the holder.
+	TransferBase
 	// ReleaseBase takes our name out and puts none in.
 	ReleaseBase
-	// DeleteBase deletes the Lease of a base that is no more.
+	// DeleteBase deletes the Lease of a base that is gone.
 	DeleteBase
 	// AskMember reads the membership Lease that would be an unknown holder's.
 	AskMember
 	// FenceMember has the broker end what a member that lost it may still have open
-	// there: what it sent before it gave its bases away must not come after that.
+	// there: what it sent before it transferred its bases must not come after that.
 	FenceMember
-	// KillMember takes the holder out of a silent member's Lease.
-	KillMember
+	// ExpireMember takes the holder out of a silent member's Lease.
+	ExpireMember
 	// ForgetMember deletes the Lease of a member that left long ago.
 	ForgetMember
 )
@@ -47,27 +47,35 @@ type Step struct {
 	Epoch int32
 	// Renewed is the latest renew time of a Lease that was there before (CreateBase).
 	Renewed time.Time
-	// To is the member to be given the base (GiveBase).
+	// To is the member to own the base (TransferBase); its zero value means nobody.
 	To Member
 	// Incarnation is the one to be asked about (AskMember).
 	Incarnation string
-	// Member is the one to be fenced, killed or forgotten, as it was decided on.
+	// Member is the one to be fenced, expired or forgotten, as it was decided on.
 	Member Member
-	// Gained, Leaving, Ending and Stays say that the right to act for the base changed
-	// with this look: it was gained, may only finish what is under way, not even that,
-	// or need not be handed over after all.
-	Gained, Leaving, Ending, Stays bool
+	// Was and Became are the phases of a base that is ours before and after this turn.
+	// Both are Unowned for every other base.
+	Was, Became Phase
 }
 
-// Turn gives the one step that a base needs now, and how long until it needs a
-// look; 0 means not by itself. A replica that may not act has no steps: every base
-// needs a look when Renewed says that it may again.
+// Changed says whether the turn changed what may be done for the base.
+func (s Step) Changed() bool { return s.Was != s.Became }
+
+// Gained says whether the turn gained the claim of the base.
+func (s Step) Gained() bool { return s.Changed() && s.Was == Unowned }
+
+// HandsOver says whether the step writes us out of a base's Lease.
+func (s Step) HandsOver() bool { return s.Kind == TransferBase || s.Kind == ReleaseBase }
+
+// Turn gives the one step that a base needs now, and after how long to ask again; 0
+// means not by itself. A replica that may not act has no steps: every base is to be
+// reconciled when Renewed says that it may again.
 func (s *State) Turn(key string, now time.Time) (Step, time.Duration) {
 	b := s.bases[key]
 	switch {
-	case b == nil || !s.Valid(now):
+	case b == nil, !s.Valid(now):
 		return Step{}, 0
-	case b.doubt:
+	case b.doubt.unread: // nothing that is known of the Lease can be relied on
 		return Step{Kind: ReadBase}, 0
 	case b.lease == nil:
 		return s.turnMissing(key, b, now)
@@ -77,102 +85,103 @@ func (s *State) Turn(key string, now time.Time) (Step, time.Duration) {
 	return s.turnOthers(key, b, now)
 }
 
-// acknowledge is how soon who was given a base writes that it serves it.
-const acknowledge = time.Second
-
+// turnOurs is the turn of a base whose Lease names us. A base that is gone needs
+// nothing else; a base that may be another's needs a write before it can be ours; a
+// base that is not ours yet is gained; and only what is ours is renewed or handed over.
 func (s *State) turnOurs(key string, b *base, now time.Time) (Step, time.Duration) {
-	l := b.lease
-	step := Step{Revision: l.Revision, Epoch: l.Epoch}
-	if b.retire {
+	step := Step{Revision: b.lease.Revision, Epoch: b.lease.Epoch}
+	switch {
+	case b.retired:
 		b.drop()
-		step.Kind, b.tried = DeleteBase, l.Epoch
+		step.Kind, b.doubt.tried = DeleteBase, b.lease.Epoch
 		return step, 0
-	}
-	if b.proof { // our own giving may be on its way still; what it compares with must go
+	case b.doubt.inFlight:
 		step.Kind = RenewBase
 		return step, 0
 	}
-	if !b.held {
-		// Our name stands there: put in by ourselves, given by the holder before, or
-		// written by hand, while somebody else may act.
-		if left := b.since.Add(s.Patience).Sub(now); (b.tried == 0 || l.Epoch != b.tried) && !l.Given && left > 0 {
+	was := b.phase
+	if was == Unowned {
+		if left := s.gainedAt(b).Sub(now); left > 0 {
 			return Step{}, left
 		}
-		b.held, b.tried, b.edited = true, 0, false
-		step.Gained = true
-		if b.due.Before(now) {
-			b.due = now.Add(s.spread(key, now))
-		}
-		if l.Given {
-			b.due = now.Add(acknowledge)
-			b.later = now.Add(s.Settle) // who gave it may know better where it belongs
-		}
+		s.gain(key, b, now)
 	}
-	if handed, wait, leaving := s.turnLeaving(key, b, step, now); leaving {
-		return handed, wait
+	step, wait := s.turnOwned(key, b, now)
+	step.Was, step.Became = was, b.phase
+	return step, wait
+}
+
+// gainedAt is from when on a base whose Lease names us is ours: at once where we wrote
+// that, or the owner before. Else a person did, while somebody else may act.
+func (s *State) gainedAt(b *base) time.Time {
+	if b.lease.Transferred || b.doubt.ours(b.lease.Epoch) {
+		return b.since
 	}
-	left := b.due.Sub(now)
-	if left <= 0 {
-		step.Kind = RenewBase
+	return b.since.Add(s.FailureTimeout)
+}
+
+// acknowledge is how soon who was transferred a base writes that it serves it.
+const acknowledge = time.Second
+
+func (s *State) gain(key string, b *base, now time.Time) {
+	b.become(Owned, now)
+	b.doubt.tried, b.edited = 0, false
+	if b.due.Before(now) {
+		b.due = now.Add(s.spread(key, now))
 	}
-	if !b.leaving.IsZero() {
-		b.keep()
-		step.Stays = true
-		if again := b.later.Sub(now); again > 0 {
-			left = min(left, again)
-		}
+	if b.lease.Transferred {
+		b.due = now.Add(acknowledge)
+		b.placement.later = now.Add(s.Settle) // who transferred it may know better where it belongs
 	}
-	return step, max(left, 0)
+}
+
+// spread is when a Lease is renewed next, so that bases claimed at once are not
+// renewed at once for ever.
+func (t Timing) spread(key string, now time.Time) time.Duration {
+	part := mix(xxhash.Sum64String(key), uint64(now.UnixNano())) % 200
+	return t.Renew - t.Renew*time.Duration(part)/1000
 }
 
 // Wrote takes in that a step's write succeeded; l is the Lease as written. It says
 // whether a claim ended by it, unless that was seen before.
 func (s *State) Wrote(key string, step Step, l Lease, now time.Time) End {
 	b := s.base(key, now)
-	b.doubt, b.proof = false, false
+	b.doubt.unread, b.doubt.inFlight = false, false
 	end := s.SeeBase(key, l, now)
 	switch step.Kind {
 	case CreateBase, ClaimBase, RenewBase:
 		b.due = now.Add(s.spread(key, now))
-	case GiveBase, ReleaseBase:
+	case TransferBase, ReleaseBase:
 		b.drop()
 	default: // nothing else writes
 	}
 	return end
 }
 
-// spread is when a Lease is renewed next, so that bases claimed at once are not
-// renewed at once for ever.
-func (s *State) spread(key string, now time.Time) time.Duration {
-	part := mix(xxhash.Sum64String(key), uint64(now.UnixNano())) % 200
-	return s.Renew - s.Renew*time.Duration(part)/1000
-}
-
 // Doubted takes in that it is not known what became of a step's write, or that it
-// met another one. It says whether the base may not be acted for until that is
-// known: a base that was being given may be the other's already.
+// met another one. Lost says that the base may not be acted for until that is known:
+// it may be another's already.
 func (s *State) Doubted(key string, step Step) (lost bool) {
 	b := s.bases[key]
 	if b == nil {
 		return false
 	}
-	b.doubt = true
-	if step.Kind == GiveBase || step.Kind == ReleaseBase {
+	b.doubt.unread = true
+	if step.HandsOver() {
 		b.drop()
-		b.proof, b.tried = true, step.Epoch-1 // if it did not happen, the base is still ours
-		return true
+		b.doubt.inFlight, b.doubt.tried = true, step.Epoch-1 // if it did not happen, the base is still ours
 	}
-	return false
+	return step.HandsOver()
 }
 
 // Resolved takes in that a base's Lease was read after a write in doubt.
 func (s *State) Resolved(key string) {
 	if b := s.bases[key]; b != nil {
-		b.doubt = false
+		b.doubt.unread = false
 	}
 }
 
-// Deleted takes in that the Lease of a base that is no more was deleted.
+// Deleted takes in that the Lease of a base that is gone was deleted.
 func (s *State) Deleted(key string) {
 	if b := s.bases[key]; b != nil {
 		b.drop()

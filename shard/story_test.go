@@ -44,7 +44,7 @@ func TestStories(t *testing.T) {
 				}
 			}
 			if diff := cmp.Diff(string(text), got); diff != "" {
-				t.Errorf("it went otherwise (-told +happened):\n%s", diff)
+				t.Errorf("it went otherwise (-transcript +happened):\n%s", diff)
 			}
 		})
 	}
@@ -54,12 +54,12 @@ func play(t *testing.T, text string) string {
 	t.Helper()
 	start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	s := &story{State: NewState("mc-0_00000000", Timing{}), start: start, now: start, rev: 100}
-	s.teamSince = start
+	s.team.since = start
 	var out strings.Builder
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
 		if strings.HasPrefix(line, "  ") {
-			continue // what was told; what happens is written instead
+			continue // the transcript's; what happens is written instead
 		}
 		out.WriteString(line + "\n")
 		if line == "" || strings.HasPrefix(line, "#") {
@@ -93,9 +93,9 @@ func (s *story) do(words []string) (string, error) {
 		}
 	}
 	switch verb := words[1]; verb {
-	case "member", "nomember", "judge", "fenced", "asked", "hint":
+	case "member", "nomember", "detect", "fenced", "asked", "suspect":
 		return s.doMember(verb, args, opts)
-	case "base", "nobase", "wish", "retire", "turn", "wrote", "deleted", "failed", "read", "yielded", "claim":
+	case "base", "nobase", "request", "retire", "turn", "wrote", "deleted", "failed", "read", "drained", "claim":
 		return s.doBase(verb, args, opts)
 	case "renewed": // the membership write was sent now, or at another time
 		sent := s.now
@@ -104,14 +104,14 @@ func (s *story) do(words []string) (string, error) {
 		}
 		return when(s.Renewed(sent, s.now), "may act"), nil
 	case "replaced": // our own membership Lease names us no more
-		s.Silence()
+		s.Expire()
 		return "", nil
 	case "interrupted":
 		s.Interrupted()
 		return "", nil
 	case "shifted":
 		keys := slices.Sorted(slices.Values(s.Shifted(s.now)))
-		return when(len(keys) > 0, strings.Join(keys, ", ")+" should be another's than before"), nil
+		return when(len(keys) > 0, strings.Join(keys, ", ")+" are assigned to another than before"), nil
 	case "drain":
 		s.Drain(s.now)
 		return "", nil
@@ -143,9 +143,9 @@ func (s *story) doMember(verb string, args []string, opts map[string]string) (st
 	}
 	switch verb {
 	case "member":
-		return when(s.SeeMember(seen(), s.now), "every base deserves a look"), nil
+		return when(s.SeeMember(seen(), s.now), "reconcile every base"), nil
 	case "nomember":
-		return when(s.MemberGone(args[0], s.rev, s.now), "every base deserves a look"), nil
+		return when(s.MemberGone(args[0], s.rev, s.now), "reconcile every base"), nil
 	case "asked": // incarnation, and who the Lease names, if there is one
 		var m *Member
 		if holder, ok := opts["holder"]; ok {
@@ -157,9 +157,9 @@ func (s *story) doMember(verb string, args []string, opts map[string]string) (st
 	case "fenced":
 		s.Fenced(args[0])
 		return "", nil
-	case "hint":
-		name, fresh := s.Hint(args[0], s.now)
-		return when(fresh, name+" is judged with less patience"), nil
+	case "suspect":
+		name, first := s.Suspect(args[0], s.now)
+		return when(first, name+" is suspected"), nil
 	}
 	step, wait := s.MemberTurn(args[0], s.now)
 	return tell(step, wait), nil
@@ -177,7 +177,7 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 	switch verb {
 	case "base", "read":
 		s.rev++
-		l := Lease{Holder: opts["holder"], Revision: s.rev, Given: opts["given"] == "yes", Released: opts["released"] != "no", Duration: 40 * time.Second, Renewed: s.clock(opts)}
+		l := Lease{Holder: opts["holder"], Revision: s.rev, Transferred: opts["transferred"] == "yes", Released: opts["released"] != "no", Duration: 40 * time.Second, Renewed: s.clock(opts)}
 		if d, err := time.ParseDuration(opts["duration"]); err == nil {
 			l.Duration = d
 		}
@@ -204,12 +204,12 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 			last = b.lease
 		}
 		s.BaseGone(key, s.rev, last, s.now)
-	case "wish":
-		s.Wish(key, opts["node"] == "yes", s.now)
+	case "request":
+		s.Request(key, opts["node"] == "yes", s.now)
 	case "retire":
 		s.Retire(key)
-	case "yielded":
-		s.Yielded(key)
+	case "drained":
+		s.Drained(key)
 	case "turn":
 		var wait time.Duration
 		s.last, wait = s.Turn(key, s.now)
@@ -219,8 +219,8 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 			s.rev++
 		}
 		l := Lease{Holder: s.Self, Epoch: s.last.Epoch, Revision: s.rev, Duration: 40 * time.Second, Renewed: s.now}
-		if s.last.Kind == GiveBase || s.last.Kind == ReleaseBase {
-			l.Holder, l.Given, l.Released = s.last.To.Holder, s.last.Kind == GiveBase, s.last.Kind == ReleaseBase
+		if s.last.Kind == TransferBase || s.last.Kind == ReleaseBase {
+			l.Holder, l.Transferred, l.Released = s.last.To.Holder, s.last.Kind == TransferBase, s.last.Kind == ReleaseBase
 		}
 		return ends[s.Wrote(key, s.last, l, s.now)], nil
 	case "deleted":
@@ -232,36 +232,53 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 		if !ok {
 			return "no", nil
 		}
-		return fmt.Sprintf("yes, epoch %d, for %s%s", c.Epoch, c.Deadline.Sub(s.now), when(c.Leaving, ", leaving")+when(c.Ending, ", ending")), nil
+		return fmt.Sprintf("yes, epoch %d, for %s%s", c.Epoch, c.Deadline.Sub(s.now), when(c.Phase > Owned, ", "+c.Phase.String())), nil
 	}
 	return "", nil
 }
 
 var kinds = map[Kind]string{
 	Nothing: "nothing", ReadBase: "read its Lease", CreateBase: "create its Lease", ClaimBase: "claim it", RenewBase: "renew it",
-	GiveBase: "give it", ReleaseBase: "release it", DeleteBase: "delete its Lease", AskMember: "ask about", FenceMember: "have the broker end its connection", KillMember: "kill it", ForgetMember: "forget it",
+	TransferBase: "transfer it", ReleaseBase: "release it", DeleteBase: "delete its Lease", AskMember: "ask about", FenceMember: "have the broker end its connection", ExpireMember: "expire it", ForgetMember: "forget it",
 }
 
-var ends = map[End]string{Lost: "the claim is lost", Given: "it was given", Released: "it was released"}
+var ends = map[End]string{Lost: "the claim is lost", Transferred: "it was transferred", Released: "it was released"}
+
+// tellPhase tells what a turn made of what may be done for a base.
+func tellPhase(step Step) string {
+	ours := when(step.Gained(), "it is ours; ")
+	switch {
+	case !step.Changed():
+		return ""
+	case step.Became == Draining:
+		return ours + "it drains; "
+	case step.Became == Forced:
+		return ours + "its drain is forced; "
+	}
+	if ours != "" {
+		return ours
+	}
+	return "it stays; "
+}
 
 func tell(step Step, wait time.Duration) string {
 	text := kinds[step.Kind]
 	switch step.Kind {
 	case CreateBase, ClaimBase, RenewBase, ReleaseBase:
 		text += fmt.Sprintf(", epoch %d", step.Epoch)
-	case GiveBase:
+	case TransferBase:
 		text += fmt.Sprintf(" to %s, epoch %d", step.To.Holder, step.Epoch)
 	case AskMember:
 		text += " " + step.Incarnation
 	default:
 	}
-	text = when(step.Gained, "it is ours; ") + when(step.Leaving, "it leaves; ") + when(step.Ending, "it ends; ") + when(step.Stays, "it stays; ") + text
+	text = tellPhase(step) + text
 	if wait > 0 {
 		unit := 100 * time.Millisecond
 		if wait < unit {
 			unit = time.Millisecond
 		}
-		text += fmt.Sprintf(", look again in %s", wait.Round(unit))
+		text += fmt.Sprintf(", requeue after %s", wait.Round(unit))
 	}
 	return text
 }

@@ -9,14 +9,14 @@ import (
 
 // Timing are the durations of the rules. Zero values mean the defaults.
 type Timing struct {
-	// Act is how long one successful membership write lets a replica act, from the
+	// RenewDeadline is how long one successful membership write lets a replica act, from the
 	// moment the write was sent. Default 3.5 s.
-	Act time.Duration
-	// Patience is how long a member's Lease must stay unchanged before the member
-	// is killed. Default 11 s, a second more than the Lease's duration.
-	Patience time.Duration
-	// Hinted is Patience for a member that is said to be gone. Default 2.5 s.
-	Hinted time.Duration
+	RenewDeadline time.Duration
+	// FailureTimeout is how long a member's Lease must stay unchanged before the member
+	// is expired. Default 11 s, a second more than the Lease's duration.
+	FailureTimeout time.Duration
+	// SuspicionTimeout is FailureTimeout for a member that is suspected. Default 2.5 s.
+	SuspicionTimeout time.Duration
 	// Renew is how often a base's Lease is renewed. Default 20 s.
 	Renew time.Duration
 	// Missing is how long the Lease of a base that has a Node must be missing
@@ -32,7 +32,7 @@ type Timing struct {
 	// its predecessors had. Default 5 s.
 	ColdStart time.Duration
 	// Handover bounds how long a base that is to be handed over may take to finish
-	// what is under way on it. Default 5 s.
+	// what is in flight on it. Default 5 s.
 	Handover time.Duration
 	// Pace is the pause between two moves from one live member to another. It does
 	// not hold back a drain. Default 20 ms.
@@ -45,7 +45,7 @@ func (t Timing) Complete() Timing {
 		at  *time.Duration
 		def time.Duration
 	}{
-		{&t.Act, 3500 * time.Millisecond}, {&t.Patience, 11 * time.Second}, {&t.Hinted, 2500 * time.Millisecond},
+		{&t.RenewDeadline, 3500 * time.Millisecond}, {&t.FailureTimeout, 11 * time.Second}, {&t.SuspicionTimeout, 2500 * time.Millisecond},
 		{&t.Renew, 20 * time.Second}, {&t.ForeignGrace, 10 * time.Second}, {&t.Settle, 10 * time.Second},
 		{&t.ColdStart, 5 * time.Second}, {&t.Handover, 5 * time.Second}, {&t.Pace, 20 * time.Millisecond},
 	} {
@@ -58,13 +58,13 @@ func (t Timing) Complete() Timing {
 // Validate reports every fault of completed durations at once.
 func (t Timing) Validate() error {
 	var errs []error
-	for _, d := range []time.Duration{t.Act, t.Patience, t.Hinted, t.Renew, t.Missing, t.ForeignGrace, t.Settle, t.ColdStart, t.Handover, t.Pace} {
+	for _, d := range []time.Duration{t.RenewDeadline, t.FailureTimeout, t.SuspicionTimeout, t.Renew, t.Missing, t.ForeignGrace, t.Settle, t.ColdStart, t.Handover, t.Pace} {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("a duration is negative: %s", d))
 		}
 	}
-	if t.Patience <= t.Act {
-		errs = append(errs, fmt.Errorf("patience (%s) must be longer than what one membership write permits (%s)", t.Patience, t.Act))
+	if t.FailureTimeout <= t.RenewDeadline {
+		errs = append(errs, fmt.Errorf("failure timeout (%s) must be longer than the renew deadline (%s)", t.FailureTimeout, t.RenewDeadline))
 	}
 	return errors.Join(errs...)
 }
@@ -74,5 +74,5 @@ func (t Timing) Validate() error {
 // Nodes turn NotReady in a failover.
 func (t Timing) Slack(grace time.Duration, bases int, rate float64) time.Duration {
 	claiming := time.Duration(float64(bases) / rate * float64(time.Second))
-	return grace - (t.Renew + t.Patience + claiming + 5*time.Second)
+	return grace - (t.Renew + t.FailureTimeout + claiming + 5*time.Second)
 }

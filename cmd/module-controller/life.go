@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"time"
 
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
@@ -18,46 +17,37 @@ import (
 	mqtttunnel "module-controller/tunnel/mqtt"
 )
 
-// gate passes the questions of the exits on to the owner, which is made after them.
-type gate struct{ owner *election.Replica }
+// hooks are what the owner tells the provider and has the broker do.
+type hooks struct {
+	*provider.Provider
+	mqtt *mqtttunnel.Tunnel // nil where there is no broker
+	cfg  *config
+}
 
-func (g *gate) Valid() bool { return g.owner.Valid() }
-
-func (g *gate) Until() time.Time { return g.owner.Until() }
-
-func (g *gate) Fresh(ctx context.Context, since time.Time) error { return g.owner.Fresh(ctx, since) }
+// Evict implements election.Hooks.
+func (h hooks) Evict(ctx context.Context, incarnation string) error {
+	switch {
+	case h.mqtt == nil:
+		return nil
+	case h.cfg.mqtt.ClientID != "":
+		return errors.New("with CLIENT_ID set, others' client ids are not known")
+	}
+	return h.mqtt.Evict(ctx, h.cfg.clientID(incarnation))
+}
 
 // live wires the parts of one life and runs them until ctx ends, all bases were
 // handed over, or one part fails.
 func live(ctx context.Context, cfg *config, log *zap.Logger) error {
-	g := &gate{}
-	api, err := newClients(cfg, g, log.Named("api"))
-	if err != nil {
-		return err
-	}
 	m := newMetrics()
-	var p *provider.Provider
-	var mqtt *mqtttunnel.Tunnel
-	cfg.election.Exists = func(id tunnel.BaseID) bool { return p.HasNode(id) }
-	cfg.election.Labels = func(id tunnel.BaseID) map[string]string { return p.LeaseLabels(id) }
-	owner, err := election.New(api.member.CoordinationV1(), api.work.CoordinationV1(), cfg.election, election.Hooks{
-		Changed: func(id tunnel.BaseID) { p.Changed(id) },
-		Evict: func(ctx context.Context, incarnation string) error {
-			if mqtt == nil {
-				return nil
-			}
-			if cfg.mqtt.ClientID != "" {
-				return errors.New("with CLIENT_ID set, others' client ids are not known")
-			}
-			return mqtt.Evict(ctx, cfg.clientID(incarnation))
-		},
-		Wrote: func(err error) { m.Wrote("lease", err) }, Moved: m.Moved, Killed: m.Killed,
-	}, log.Named("election"))
+	owner, err := election.New(cfg.election, m, log.Named("election"))
 	if err != nil {
 		return err
 	}
-	g.owner = owner
-	tunnels, mqtt, err := newTunnels(cfg, log, m, g, newPeers(owner, api), owner.Hint)
+	api, err := newClients(cfg, owner, log.Named("api"))
+	if err != nil {
+		return err
+	}
+	tunnels, mqtt, err := newTunnels(cfg, log, m, owner, newPeers(owner, api), owner.Suspect)
 	if err != nil {
 		return err
 	}
@@ -65,7 +55,7 @@ func live(ctx context.Context, cfg *config, log *zap.Logger) error {
 	defer broadcaster.Shutdown()
 	broadcaster.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: api.work.CoreV1().Events("")})
 	cfg.provider.Node.Version = version
-	p, err = provider.New(cfg.provider, provider.Deps{
+	p, err := provider.New(cfg.provider, provider.Deps{
 		Client: api.work, Owner: owner, Tunnels: tunnels, Meter: m, Log: log.Named("provider"), Envs: cfg.envs,
 		Recorder: broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "module-controller", Host: cfg.podName}),
 		Retired:  owner.Retire,
@@ -86,7 +76,11 @@ func live(ctx context.Context, cfg *config, log *zap.Logger) error {
 	for _, t := range tunnels {
 		parts = append(parts, func(ctx context.Context) error { return t.Run(ctx, links) })
 	}
-	return together(ctx, owner.Run, parts)
+	return together(ctx, func(ctx context.Context) error {
+		return owner.Run(ctx, election.Deps{
+			Members: api.member.CoordinationV1(), Bases: api.work.CoordinationV1(), Nodes: p, Hooks: hooks{p, mqtt, cfg},
+		})
+	}, parts)
 }
 
 func newTunnels(cfg *config, log *zap.Logger, m tunnel.Meter, g tunnel.Gate, peers httptunnel.Peers, hint func(incarnation string)) ([]tunnel.Tunnel, *mqtttunnel.Tunnel, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"module-controller/election"
 	"module-controller/provider"
 	"module-controller/shard"
 	"module-controller/tunnel"
@@ -49,7 +50,7 @@ func newMetrics() *metrics {
 		syncs:     histogram("sync_seconds", "Time of one look at a base, by result.", prometheus.ExponentialBuckets(0.0001, 4, 8), "result"),
 		links:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "link_up", Help: "1 while this process's link of a tunnel is up."}, []string{"tunnel"}),
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "identity_conflicts_total", Help: "Bases found to share their identity with another live one."}),
-		moves:     counter("ownership_changes_total", "Changes of which replica owns a base, as this replica saw to them, by how: claimed, given, released, lost.", "how"),
+		moves:     counter("ownership_changes_total", "Changes of which replica owns a base, as this replica saw to them, by how: claimed, transferred, released, lost.", "how"),
 		kills:     prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "members_killed_total", Help: "Silent members whose Lease this replica emptied."}),
 		boundToReady: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: prefix + "bound_to_ready_seconds", Help: "Time from a pod's binding to its readiness; the API tells both in whole seconds.",
@@ -67,9 +68,9 @@ func (m *metrics) watch(census func() provider.Census, owned func() shard.Census
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help},
 			func() float64 { return float64(value(owned())) }))
 	}
-	count("bases_owned", "Bases whose Lease names this replica.", func(c shard.Census) int { return c.Held })
-	count("bases_assigned", "Bases that this replica should own.", func(c shard.Census) int { return c.Wanted })
-	count("bases_away", "Bases whose Lease names this replica and that should be another's: they are handed over once the members are settled.", func(c shard.Census) int { return c.Away })
+	count("bases_owned", "Bases whose Lease names this replica.", func(c shard.Census) int { return c.Owned })
+	count("bases_assigned", "Bases that this replica should own.", func(c shard.Census) int { return c.Assigned })
+	count("bases_away", "Bases whose Lease names this replica and that should be another's: they are handed over once the members are settled.", func(c shard.Census) int { return c.Misplaced })
 	count("members", "Replicas that live, as this one sees them.", func(c shard.Census) int { return c.Members })
 	gauge := func(name, help string, labels prometheus.Labels, value func(provider.Census) int) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help, ConstLabels: labels},
@@ -121,9 +122,8 @@ func (m *metrics) Link(tunnel string, up bool) {
 
 func (m *metrics) Conflict() { m.conflicts.Inc() }
 
-// Moved and Killed are election's hooks.
 func (m *metrics) Moved(how string) { m.moves.WithLabelValues(how).Inc() }
-func (m *metrics) Killed()          { m.kills.Inc() }
+func (m *metrics) Expired()         { m.kills.Inc() }
 
 // printMetrics writes the reference of metrics as Markdown.
 func printMetrics(w io.Writer) error {
@@ -154,4 +154,5 @@ var described = regexp.MustCompile(`fqName: "([^"]*)", help: "([^"]*)"`)
 var (
 	_ tunnel.Meter   = (*metrics)(nil)
 	_ provider.Meter = (*metrics)(nil)
+	_ election.Meter = (*metrics)(nil)
 )

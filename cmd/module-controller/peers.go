@@ -57,7 +57,7 @@ func newPeers(owner *election.Replica, c *clients) *peers {
 
 // Owner implements httptunnel.Peers.
 func (p *peers) Owner(b tunnel.BaseID) string {
-	m, ours, ok := p.owner.Owner(b)
+	m, ours, ok := p.owner.ForwardTo(b)
 	if !ok || ours || p.token == nil {
 		return ""
 	}
@@ -66,8 +66,8 @@ func (p *peers) Owner(b tunnel.BaseID) string {
 
 // Refused implements httptunnel.Peers: it is a hint that the member is gone.
 func (p *peers) Refused(b tunnel.BaseID) {
-	if m, ours, ok := p.owner.Owner(b); ok && !ours {
-		p.owner.Hint(m.Holder)
+	if m, ours, ok := p.owner.ForwardTo(b); ok && !ours {
+		p.owner.Suspect(m.Holder)
 	}
 }
 

@@ -86,7 +86,7 @@ func ownership(c *config) []setting {
 		{env: "LEASE_WORKERS", flag: "lease-workers", def: "16", help: "Leases of bases written at a time", set: count(&e.Workers)},
 		{env: "MEMBER_LEASE_DURATION", flag: "member-lease-duration", def: "10s", help: "how long a replica's own Lease may stay unchanged, and a second more, before others take its bases", set: duration(&e.MemberDuration)},
 		{env: "MEMBER_RENEW_INTERVAL", flag: "member-renew-interval", def: "1s", help: "how often a replica's own Lease is renewed", set: duration(&e.MemberRenew)},
-		{env: "ACT_WINDOW", flag: "act-window", def: "3500ms", help: "how long one renewal of its own Lease lets a replica act", set: duration(&e.Act)},
+		{env: "ACT_WINDOW", flag: "act-window", def: "3500ms", help: "how long one renewal of its own Lease lets a replica act", set: duration(&e.RenewDeadline)},
 		{env: "SETTLE_TIME", flag: "settle-time", def: "10s", help: "how long the members must be the same before bases move between live ones", set: duration(&e.Settle)},
 		{env: "DRAIN_TIMEOUT", flag: "drain-timeout", def: "25s", help: "how long the handing over of all bases may take at the end", set: duration(&e.Drain)},
 		{env: "NODE_MONITOR_GRACE", flag: "node-monitor-grace", def: "50s", help: "the cluster's node-monitor-grace-period, into which a failover must fit; 40s before Kubernetes 1.32, where 400 bases a replica fit", set: duration(&e.Grace)},

@@ -14,15 +14,15 @@ import (
 	"module-controller/shard"
 )
 
-// judgeEvery is how often members are judged.
-const judgeEvery = 100 * time.Millisecond
+// detectEvery is how often failed members are looked for.
+const detectEvery = 100 * time.Millisecond
 
-// judge kills members that are silent for too long. None waits for another: a broker
-// or an API server may take long to answer.
-func (r *Replica) judge(ctx context.Context) {
-	var ends sync.WaitGroup
-	defer ends.Wait()
-	tick := time.NewTicker(judgeEvery)
+// detectFailures expires members that have failed, and fences those that lost the
+// broker. None waits for another: a broker or an API server may take long to answer.
+func (r *Replica) detectFailures(ctx context.Context) {
+	var steps sync.WaitGroup
+	defer steps.Wait()
+	tick := time.NewTicker(detectEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -30,33 +30,40 @@ func (r *Replica) judge(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		r.mu.Lock()
-		var steps []shard.Step
-		for name := range r.peers {
-			if step, _ := r.state.MemberTurn(name, time.Now()); step.Kind != shard.Nothing && !r.ending[name] {
-				r.ending[name] = true
-				steps = append(steps, step)
-			}
-		}
-		r.mu.Unlock()
-		for _, step := range steps {
-			ends.Go(func() {
-				if err := r.end(ctx, step); err != nil {
-					r.log.Warn("member not ended", zap.String("member", step.Member.Name), zap.Error(err))
+		for _, step := range r.memberSteps() {
+			steps.Go(func() {
+				if err := r.performMember(ctx, step); err != nil {
+					r.log.Warn("member step failed", zap.String("member", step.Member.Name), zap.Error(err))
 					pause(ctx, r.cfg.MemberRenew)
 				}
 				r.mu.Lock()
-				delete(r.ending, step.Member.Name)
+				delete(r.stepping, step.Member.Name)
 				r.mu.Unlock()
 			})
 		}
 	}
 }
 
-// end fences, kills or forgets a member.
-func (r *Replica) end(ctx context.Context, step shard.Step) error {
+// memberSteps gives what members need now, one step at a time for each.
+func (r *Replica) memberSteps() (steps []shard.Step) {
 	r.mu.Lock()
-	lease := r.peers[step.Member.Name]
+	defer r.mu.Unlock()
+	for name := range r.members {
+		if r.stepping[name] {
+			continue
+		}
+		if step, _ := r.state.MemberTurn(name, time.Now()); step.Kind != shard.Nothing {
+			r.stepping[name] = true
+			steps = append(steps, step)
+		}
+	}
+	return steps
+}
+
+// performMember fences, expires or forgets a member.
+func (r *Replica) performMember(ctx context.Context, step shard.Step) error {
+	r.mu.Lock()
+	lease := r.members[step.Member.Name]
 	r.mu.Unlock()
 	if lease == nil || revision(lease.ResourceVersion) != step.Member.Revision {
 		return nil // seen anew meanwhile
@@ -67,14 +74,14 @@ func (r *Replica) end(ctx context.Context, step shard.Step) error {
 	if as, err := r.asSeen(ctx, lease); !as {
 		return err
 	}
-	if step.Kind == shard.FenceMember {
-		r.evict(ctx, step.Member.Holder)
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.state.Fenced(step.Member.Name)
-		return nil
+	r.evict(ctx, step.Member.Holder)
+	if step.Kind == shard.ExpireMember {
+		return r.expire(ctx, step.Member.Holder, lease)
 	}
-	return r.kill(ctx, step.Member.Holder, lease)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state.Fenced(step.Member.Name)
+	return nil
 }
 
 // asSeen says whether a member's Lease is as it was seen last: a watch may lag behind
@@ -99,11 +106,12 @@ func (r *Replica) forget(ctx context.Context, lease *coordinationv1.Lease) error
 	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
 	defer cancel()
 	options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &lease.ResourceVersion}}
-	err := r.members.Delete(limited, lease.Name, options)
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-		return fmt.Errorf("forget member %s: %w", lease.Name, err)
+	err := r.memberClient.Delete(limited, lease.Name, options)
+	switch {
+	case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return nil
 	}
-	return nil
+	return fmt.Errorf("forget member %s: %w", lease.Name, err)
 }
 
 // evictTimeout bounds an eviction. A broker that does not answer has nothing open
@@ -119,20 +127,19 @@ func (r *Replica) evict(ctx context.Context, incarnation string) {
 	}
 }
 
-// kill takes the holder out of a member's Lease, if the Lease is as it was seen last.
-func (r *Replica) kill(ctx context.Context, incarnation string, lease *coordinationv1.Lease) error {
-	r.evict(ctx, incarnation)
+// expire takes the holder out of a member's Lease, if the Lease is as it was seen last.
+func (r *Replica) expire(ctx context.Context, incarnation string, lease *coordinationv1.Lease) error {
 	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
 	defer cancel()
-	dead, err := r.members.Update(limited, ended(lease, r.cfg.Incarnation), metav1.UpdateOptions{})
+	vacant, err := r.memberClient.Update(limited, vacated(lease, r.cfg.Incarnation), metav1.UpdateOptions{})
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
 		return nil // it lives, or its Lease is gone: the watch shows it
 	case err != nil:
-		return fmt.Errorf("kill member %s: %w", lease.Name, err)
+		return fmt.Errorf("expire member %s: %w", lease.Name, err)
 	}
-	r.log.Warn("member killed", zap.String("incarnation", incarnation), zap.String("member", lease.Name))
-	r.hooks.Killed()
-	r.seeMember(dead)
+	r.log.Warn("member expired", zap.String("incarnation", incarnation), zap.String("member", lease.Name))
+	r.meter.Expired()
+	r.seeMember(vacant)
 	return nil
 }

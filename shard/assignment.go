@@ -1,0 +1,104 @@
+package shard
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// assignment is who should own which base, as this replica sees bases and members. It
+// gives no right: others may see otherwise.
+type assignment struct {
+	to map[string]string // by base; valid unless stale
+	// preferred is, while we drain, the assignment as it is with us: a base that was
+	// not ours by it goes to its preferred owner, which is the same when we are back.
+	preferred map[string]string
+	stale     bool
+	at        time.Time // it was worked out then
+}
+
+// reassignEvery bounds how often the assignment is worked out while bases come and
+// go. Until then a new base is assigned to its first choice.
+const reassignEvery = 200 * time.Millisecond
+
+// due says whether the assignment is to be worked out anew. A change of the team waits
+// for nothing: bases of who is gone are unserved.
+func (a *assignment) due(t team, now time.Time) bool {
+	if !a.stale {
+		return false
+	}
+	return now.Sub(a.at) >= reassignEvery || !t.since.Before(a.at)
+}
+
+func (s *State) reassign(now time.Time) {
+	a := &s.assigned
+	if !a.due(s.team, now) {
+		return
+	}
+	a.to = Assign(slices.Collect(maps.Keys(s.bases)), s.team.names)
+	if s.draining {
+		a.preferred = Assign(slices.Collect(maps.Keys(s.bases)), append(slices.Clone(s.team.names), s.Name))
+	}
+	a.at, a.stale = now, false
+}
+
+// assignee is the member that should own a base; "" for nobody.
+func (s *State) assignee(key string, now time.Time) string {
+	s.reassign(now)
+	if name, ok := s.assigned.to[key]; ok {
+		return name
+	}
+	return First(key, s.team.names)
+}
+
+// Shifted gives the bases that are ours and assigned to another member than at their
+// last turn: the assignment shifts as bases come and go.
+func (s *State) Shifted(now time.Time) (keys []string) {
+	for key, b := range s.bases {
+		if b.phase > Unowned && b.placement.planned != s.assignee(key, now) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// ForwardTo gives the member that a base's heartbeat should be forwarded to: the one
+// that owns it, or that should where nobody does. Ok is false where nobody is known.
+func (s *State) ForwardTo(key string, now time.Time) (m Member, ok bool) {
+	if b := s.bases[key]; b != nil && b.lease != nil {
+		if owner := s.members.of(b.lease.Holder); owner != nil {
+			return owner.Member, true
+		}
+	}
+	if m := s.members[s.assignee(key, now)]; m != nil && m.Holder != "" {
+		return m.Member, true
+	}
+	return Member{}, false
+}
+
+// Census counts what a replica owns and should own.
+type Census struct {
+	// Owned are the bases whose Lease is ours, Assigned those that should be,
+	// Misplaced those that are and should not be.
+	Owned, Assigned, Misplaced int
+	// Members are the replicas that live.
+	Members int
+}
+
+// Count counts.
+func (s *State) Count(now time.Time) (c Census) {
+	for key, b := range s.bases {
+		assigned, owned := s.assignee(key, now) == s.Name, b.phase > Unowned
+		if assigned {
+			c.Assigned++
+		}
+		if owned {
+			c.Owned++
+		}
+		if owned && !assigned {
+			c.Misplaced++
+		}
+	}
+	c.Members = s.members.live()
+	return c
+}

@@ -1,0 +1,74 @@
+package shard
+
+import "time"
+
+// forgetAfter is how long the Lease of a member that left is kept.
+const forgetAfter = 10 * time.Minute
+
+// MemberTurn gives what a member needs now, and after how long to ask again; 0 means
+// not by itself.
+func (s *State) MemberTurn(name string, now time.Time) (Step, time.Duration) {
+	m := s.members[name]
+	switch {
+	case m == nil, m.Holder == s.Self, !s.Valid(now):
+		return Step{}, 0
+	case m.Holder == "":
+		return m.turnFormer(now)
+	case s.fences(m): // before it is expired: what it sent must end in any case
+		return Step{Kind: FenceMember, Member: m.Member}, 0
+	}
+	if left := s.failsAt(m).Sub(now); left > 0 {
+		return Step{}, left
+	}
+	return Step{Kind: ExpireMember, Member: m.Member}, 0
+}
+
+// turnFormer is the turn of a member that left or was expired.
+func (m *member) turnFormer(now time.Time) (Step, time.Duration) {
+	if left := m.seen.Add(forgetAfter).Sub(now); left > 0 {
+		return Step{}, left
+	}
+	return Step{Kind: ForgetMember, Member: m.Member}, 0
+}
+
+// fences says whether it is for us to fence a member: one does, of those who have the
+// broker.
+func (s *State) fences(m *member) bool {
+	switch {
+	case !m.fence:
+		return false
+	case First(m.Name, s.team.names) != s.Name:
+		return false
+	}
+	return s.members[s.Name].Linked // who is in the team is a member
+}
+
+// failsAt is when a member counts as failed unless it renews. Time in which our own
+// writes failed does not count: the API may have been away for the member too.
+func (s *State) failsAt(m *member) time.Time {
+	timeout := s.FailureTimeout
+	if !m.suspected.IsZero() && !s.clearSince.After(m.seen) { // a suspicion in an outage of ours may be due to it
+		timeout = s.SuspicionTimeout
+	}
+	return later(m.seen, s.clearSince).Add(timeout)
+}
+
+// Suspect takes in a report that an incarnation is gone, which proves nothing: it
+// shortens the time after which the member counts as failed. First says that it was
+// not reported since the member renewed last.
+func (s *State) Suspect(incarnation string, now time.Time) (name string, first bool) {
+	m := s.members.of(incarnation)
+	switch {
+	case m == nil, m.Holder == s.Self, !m.suspected.IsZero():
+		return "", false
+	}
+	m.suspected = now
+	return m.Name, true
+}
+
+// Fenced takes in that a member was fenced, or that it could not be.
+func (s *State) Fenced(name string) {
+	if m := s.members[name]; m != nil {
+		m.fence = false
+	}
+}

@@ -1,0 +1,45 @@
+package shard
+
+import "time"
+
+// session is what our own membership writes permit. Its times are by our own monotonic
+// clock.
+type session struct {
+	deadline   time.Time // we may act before it; zero before the first write and after Expire
+	actsSince  time.Time // we may act since then without a break
+	joined     time.Time // the first write succeeded
+	clearSince time.Time // writes succeed since then without a break
+	broken     bool      // the last write failed; the next success begins a new clearSince
+}
+
+// Valid says whether this replica may act at all.
+func (s *session) Valid(now time.Time) bool { return now.Before(s.deadline) }
+
+// Until is when this replica's right to act ends, unless another write succeeds before.
+func (s *session) Until() time.Time { return s.deadline }
+
+// Interrupted takes in that a membership write failed.
+func (s *session) Interrupted() { s.broken = true }
+
+// Expire invalidates all claims of this session.
+func (s *session) Expire() { s.deadline = time.Time{} }
+
+// Renewed takes in that a membership write succeeded that was sent at a time. Again
+// says that the replica may act, which it could not before.
+//
+// The deadline counts from when the write was sent: the others saw it at that moment
+// at the earliest, whenever the answer came.
+func (s *State) Renewed(sent, now time.Time) (again bool) {
+	could := s.Valid(now)
+	s.deadline = sent.Add(s.RenewDeadline)
+	if !could {
+		s.actsSince = now
+	}
+	if s.joined.IsZero() {
+		s.joined, s.clearSince = now, now
+	}
+	if s.broken {
+		s.broken, s.clearSince = false, now
+	}
+	return !could && s.Valid(now)
+}
