@@ -85,7 +85,7 @@ func (b *base) absorb(m mail) {
 	}
 	if m.beat != nil {
 		beat := *m.beat
-		beat.First = m.restart
+		beat.Restarted = m.restart
 		b.absorbBeat(beat)
 	}
 	if m.features != nil {
@@ -105,7 +105,7 @@ func (b *base) absorb(m mail) {
 		m.list = nil // it was on its way for longer than a later one
 	}
 	if m.list != nil {
-		b.modules, b.inert = m.list.Modules, m.list.Inert
+		b.modules, b.inert = m.list.Modules, m.list.Partial
 		if m.list.Asked.After(b.listed) {
 			b.listed = m.list.Asked
 		}

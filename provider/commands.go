@@ -48,11 +48,11 @@ func (p *Provider) follow(b *base) {
 		return
 	}
 	f := b.followed
-	if f.Base == b.id && f.IP == b.beat.IP && f.Port == b.beat.Port && !b.beat.First {
+	if f.Base == b.id && f.IP == b.beat.IP && f.Port == b.beat.Port && !b.beat.Restarted {
 		return
 	}
 	t.Follow(b.beat)
-	b.beat.First = false
+	b.beat.Restarted = false
 	b.followed = b.beat
 }
 

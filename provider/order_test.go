@@ -48,7 +48,7 @@ func TestOldMessagesAreNotBelieved(t *testing.T) {
 	now = now.Add(clockSetBack)
 	hear(noon.Add(-time.Hour), "orders", "stock")
 	lists(2, "when the clock was set back")
-	b.heartbeat(tunnel.Heartbeat{Base: id, Tunnel: "mqtt", Received: now, First: true})
+	b.heartbeat(tunnel.Heartbeat{Base: id, Tunnel: "mqtt", Received: now, Restarted: true})
 	b.absorb(b.take())
 	hear(noon.Add(-2*time.Hour), "orders")
 	lists(1, "when it began anew")
@@ -60,7 +60,7 @@ func TestAnOldHeartbeatMovesNoBase(t *testing.T) {
 	id := tunnel.BaseID{Env: "dev", Identity: "b"}
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	beat := func(ip string, stamp, received time.Time, first bool) tunnel.Heartbeat {
-		return tunnel.Heartbeat{Base: id, Tunnel: "mqtt", Name: "shop", IP: ip, Stamp: stamp, Received: received, First: first}
+		return tunnel.Heartbeat{Base: id, Tunnel: "mqtt", Name: "shop", IP: ip, Stamp: stamp, Received: received, Restarted: first}
 	}
 	b := newBase(id, "vnode.b.dev", beat("10.0.0.1", now, now, false), nil)
 	for _, c := range []struct {

@@ -112,7 +112,7 @@ type mail struct {
 	origins origins
 
 	beat     *tunnel.Heartbeat
-	restart  bool // a First heartbeat is among what came
+	restart  bool // a heartbeat of a restart is among what came
 	answered bool
 	list     *tunnel.Report
 	health   *tunnel.Health
@@ -143,7 +143,7 @@ func (i *inbox) heartbeat(h tunnel.Heartbeat) bool {
 	defer i.mu.Unlock()
 	i.hear(h.Tunnel, h.Received)
 	changed := i.mail.origins.hear(h)
-	if h.First {
+	if h.Restarted {
 		i.beats, i.lists, i.healths = order{}, order{}, order{} // it may run on another machine now
 	}
 	if i.beats.late(h.Stamp, h.Received) {
@@ -152,8 +152,8 @@ func (i *inbox) heartbeat(h tunnel.Heartbeat) bool {
 	same := i.last.Name == h.Name && i.last.Version == h.Version && i.last.Cluster == h.Cluster &&
 		i.last.IP == h.IP && i.last.Hostname == h.Hostname && i.last.Port == h.Port && i.last.Tunnel == h.Tunnel
 	i.last, i.mail.beat = h, &h
-	i.mail.restart = i.mail.restart || h.First
-	return !same || changed || h.First || !i.settled.ok
+	i.mail.restart = i.mail.restart || h.Restarted
+	return !same || changed || h.Restarted || !i.settled.ok
 }
 
 // report records one and says whether a worker should look.

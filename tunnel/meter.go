@@ -5,10 +5,10 @@ import "time"
 // Meter counts what tunnels do. Its methods return at once and may be called from
 // any goroutine.
 type Meter interface {
-	// Dropped counts a message that was not taken, by one of a few reasons.
+	// Dropped counts a received message that was discarded. reason has few values.
 	Dropped(tunnel, reason string)
-	// Command counts a command and how long it took to leave (MQTT) or to be
-	// answered (HTTP).
+	// Command counts a command and how long it took to be sent (MQTT) or answered
+	// (HTTP). outcome has few values.
 	Command(tunnel string, v Verb, outcome string, took time.Duration)
 }
 

@@ -1,8 +1,15 @@
-// Package tunnel has the words of the far side: bases, the modules they list,
-// the commands they take and the reports they give, and the two interfaces
-// through which the rest of the program meets a transport.
+// Package tunnel defines what the controller and bases exchange: heartbeats, commands
+// and reports, and the interfaces between the controller and a transport: Tunnel,
+// Sink and Gate.
 //
-// It knows nothing of Kubernetes. The JSON, topics and paths of a base are known
+// Guaranteed by every Tunnel (tunnel/tunneltest tests it): Do returns at once; no byte
+// of a command leaves while the Gate is shut; a base that does not answer delays no
+// other; nothing is reported of a base that is not followed.
+//
+// Not guaranteed: that a command which Do took arrives, that it is answered, or that it
+// takes effect once. The base's next module list shows what is there.
+//
+// The package knows nothing of Kubernetes. The JSON, topics and paths of a base are known
 // only to tunnel/internal/arklet.
 package tunnel
 
@@ -17,15 +24,14 @@ import (
 type BaseID struct {
 	// Env is the environment, lower case, as the base builds its topics with it.
 	Env string
-	// Identity is what the base calls itself. It is checked by the tunnel: not
-	// empty, at most MaxIdentity bytes, without control characters, '/', '+' or '#'.
+	// Identity is the base's own name. The tunnel checks it: not empty, at most MaxIdentity bytes, without control characters, '/', '+' or '#'.
 	Identity string
 }
 
 // String gives "env/identity", for logs and queues.
 func (b BaseID) String() string { return b.Env + "/" + b.Identity }
 
-// MaxIdentity is the length in bytes of the longest identity that is accepted.
+// MaxIdentity is the maximum length of an identity, in bytes.
 const MaxIdentity = 253
 
 // ModuleKey is a module's name and version. The jar decides both, not the command.
@@ -34,7 +40,7 @@ type ModuleKey struct{ Name, Version string }
 // String gives "name:version".
 func (k ModuleKey) String() string { return k.Name + ":" + k.Version }
 
-// State is what a base says of a module, whatever the case it wrote it in.
+// State is a module's state as the base reports it, in lower case.
 type State string
 
 // The states that bases report.
@@ -45,63 +51,65 @@ const (
 	Deactivated  State = "deactivated" // there, not serving
 	Broken       State = "broken"
 	Stopped      State = "stopped"
-	UnknownState State = "unknown" // a word this program does not know
+	UnknownState State = "unknown" // none of the above
 )
 
 // Module is one entry of a base's module list.
 type Module struct {
 	ModuleKey
 	State State
-	// Since is when the module entered its state by the base's clock; zero when
-	// the base did not say (runtimes before 2.1.8 over HTTP).
+	// Since is when the module entered its state, by the base's clock; zero if not
+	// reported (runtimes before 2.1.8 over HTTP).
 	Since time.Time
-	// Message is what the base says of the state, cleaned and cut to MaxText.
+	// Message is the base's explanation of the state, cleaned and cut to MaxText.
 	Message string
 }
 
-// MaxText is the length in bytes to which texts from a base are cut.
+// MaxText is the maximum length of a text from a base, in bytes; longer ones are cut.
 const MaxText = 1024
 
 // Heartbeat is a base's announcement of itself.
 type Heartbeat struct {
 	Base BaseID
-	// Tunnel is the Name of the tunnel that heard it.
+	// Tunnel is the Name of the tunnel that received it.
 	Tunnel string
-	// Name, Version and Cluster are the base's metadata, as the base wrote them.
+	// Name, Version and Cluster are the base's metadata, cleaned and cut to 253 bytes.
 	Name, Version, Cluster string
 	// IP and Hostname are the base's network; IP is a valid address or empty.
 	IP, Hostname string
-	// Port is where the base takes HTTP commands; 0 over MQTT.
+	// Port is where the base accepts HTTP commands; 0 over MQTT.
 	Port int
-	// First says that the base's process has just started (its queryBaseline).
-	First bool
-	// Received is when this process got it, with a monotonic reading.
+	// Restarted is set on the first heartbeat of a new process of the base, where the
+	// tunnel can tell (MQTT: a queryBaseline came just before).
+	Restarted bool
+	// Received is when this process received it, with a monotonic reading.
 	Received time.Time
-	// Stamp is the base's own clock, for ordering that base's messages only; zero
-	// when the message carries none.
+	// Stamp is the time by the base's own clock. It orders messages of that base and
+	// serves nothing else; zero if the message has none.
 	Stamp time.Time
 }
 
-// Health is what a base says of its JVM.
+// Health is the state of a base's JVM.
 type Health struct {
 	// MaxMetaspace and UsedMetaspace are in bytes. A maximum of -1 means no
-	// limit; a used value of -1 means that the base did not say (runtime 1.2.2).
+	// limit; a used value of -1 means not reported (runtime 1.2.2).
 	MaxMetaspace, UsedMetaspace int64
-	// CPUs is the number of processors; 0 when the base did not say.
+	// CPUs is the number of processors; 0 if not reported.
 	CPUs int
-	// Uptime is how long the JVM runs. It falls when the base was restarted.
+	// Uptime is how long the JVM has been running; 0 if not reported. A lower value
+	// than before means that the base restarted.
 	Uptime time.Duration
 }
 
-// Features is what a base can do over the tunnel that reaches it.
+// Features is what a base supports over the tunnel that reaches it.
 type Features struct {
-	// Switch: SwitchModule makes a listed version serve.
+	// Switch: SwitchModule makes a listed version the serving one.
 	Switch bool
 	// Settings: Args and Env of an install reach the module.
 	Settings bool
 }
 
-// Verb is what a command asks for.
+// Verb is the kind of a command.
 type Verb string
 
 // The verbs. ListModules and ReadHealth change nothing on the base.
@@ -113,86 +121,86 @@ const (
 	ReadHealth      Verb = "health"
 )
 
-// Command is one thing asked of a base.
+// Command is a request to a base.
 type Command struct {
 	Verb   Verb
 	Module ModuleKey // InstallModule, UninstallModule, SwitchModule
-	// URL is the jar's address; InstallModule only.
+	// URL is where the base loads the jar from; InstallModule only.
 	URL string
-	// Replace removes every version of the module first. If the install then
-	// fails, nothing of the module is left.
+	// Replace uninstalls every version of the module first. If the install then
+	// fails, no version is left.
 	Replace bool
-	// Args and Env go to the module where Features.Settings says so.
+	// Args and Env are passed to the module if Features.Settings is set.
 	Args []string
 	Env  map[string]string
-	// RequestID names this attempt. A base that knows request ids refuses one
-	// that it has seen. Empty: the tunnel makes none.
+	// RequestID identifies this attempt. A base that supports request ids refuses one
+	// that it has seen. Empty: none is sent.
 	RequestID string
 }
 
-// Outcome is what a base answered to a command. It is a hint: the module list
-// says what is there.
+// Outcome is the result of a command as the base answered it. It may mislead: only the
+// module list shows what is there.
 type Outcome string
 
 // The outcomes.
 const (
-	Done        Outcome = "done"        // the base says it did it
-	Repeated    Outcome = "repeated"    // install: something of that identity is there already
-	NotFound    Outcome = "notfound"    // uninstall: it is not there
-	Busy        Outcome = "busy"        // another command for that module runs, or the request id was used
-	Failed      Outcome = "failed"      // the base says that it could not
+	Done        Outcome = "done"        // success
+	Repeated    Outcome = "repeated"    // install: the jar's name and version are installed already
+	NotFound    Outcome = "notfound"    // uninstall, switch: it is not installed
+	Busy        Outcome = "busy"        // another command for that module is running, or the request id was used
+	Failed      Outcome = "failed"      // failure
 	Unsupported Outcome = "unsupported" // the base has no such command
 )
 
 // Answer is a base's answer to InstallModule, UninstallModule or SwitchModule.
 type Answer struct {
 	Verb    Verb
-	Module  ModuleKey // as it was asked
+	Module  ModuleKey // as in the command
 	Outcome Outcome
 	// Message is the base's explanation, root cause first, cleaned and cut to
 	// MaxText; empty for Done.
 	Message string
-	// Installed is what the jar turned out to be (Done), or what was there
-	// already (Repeated); zero when the base did not say.
+	// Installed is the jar's own name and version (Done), or the module that was
+	// installed already (Repeated); zero if not reported.
 	Installed ModuleKey
-	// RequestID is that of the command where the tunnel can tell, else empty.
+	// RequestID is the command's if the tunnel knows it, else empty.
 	RequestID string
 }
 
-// Report is one message from a base. Any report is a sign of life. Exactly one
-// of Modules (with Listed), Health, Answer and Features is set, or none: then it
-// is a sign of life alone.
+// Report is a message from a base. Any report shows that the base is alive. At most
+// one of Modules (with Listed), Health, Answer and Features is set.
 type Report struct {
 	Base   BaseID
 	Tunnel string
-	// Received is when this process got it, with a monotonic reading.
+	// Received is when this process received it, with a monotonic reading.
 	Received time.Time
-	// Asked is when the request that this answers was sent, where the tunnel can
-	// tell (HTTP); a list asked for before a command was sent says nothing of
-	// that command's effect. Zero over MQTT.
+	// Asked is when the request that this answers was sent, if the tunnel knows it
+	// (HTTP); zero over MQTT. A list that was requested before a command was sent does
+	// not show that command's effect.
 	Asked time.Time
-	// Stamp is the base's own clock; see Heartbeat.Stamp.
+	// Stamp is the time by the base's own clock; see Heartbeat.Stamp.
 	Stamp time.Time
 
 	Listed  bool
 	Modules []Module // valid when Listed
-	// Inert is set beside Listed when some entries could not be read and were
-	// left out: such a list proves presence, never absence.
-	Inert    bool
+	// Partial: some entries of Modules could not be read and were left out. Such a list
+	// proves presence, never absence.
+	Partial  bool
 	Health   *Health
 	Answer   *Answer
 	Features *Features
 }
 
-// Link is the state of this process's own connection to where bases are heard.
+// Link is the state of this process's own end of a tunnel: the connection to the
+// broker, or the listener for heartbeats.
 type Link struct {
 	Tunnel string
 	Up     bool
-	// Since is when it came up or went down; zero before the first connect.
+	// Since is when it came up or went down.
 	Since time.Time
 }
 
-// Sink takes what tunnels hear. Its methods record and return at once; they
+// Sink receives what tunnels receive. Its methods record and return at once; they
 // never block, never call back into the tunnel, and may be called from any
 // goroutine.
 type Sink interface {
@@ -201,40 +209,43 @@ type Sink interface {
 	Link(Link)
 }
 
-// Tunnel is one transport to bases.
+// Tunnel is a transport to bases. Its methods may be called from any goroutine, before,
+// during and after Run.
 type Tunnel interface {
 	// Name is the value of the label vnode.koupleless.io/tunnel.
 	Name() string
-	// Run serves until ctx ends, then returns when everything it started has
+	// Run serves until ctx ends, then returns nil when everything it started has
 	// ended. It keeps its own connection up and reports it through Sink.Link; it
-	// returns an error only for what no retry can mend.
+	// returns an error only for what no retry can fix.
 	Run(ctx context.Context, s Sink) error
-	// Follow begins to hear a base's reports (its heartbeats are heard anyway).
-	// The Heartbeat tells where it is and what it is. It returns at once; doing
-	// it again is harmless and updates the address.
+	// Follow starts delivering a base's reports; heartbeats of all bases are delivered
+	// anyway. It returns at once. Following a base again updates its Endpoint, and
+	// after a restart (h.Restarted) drops what was known of the process before.
 	Follow(h Heartbeat)
-	// Unfollow ends it, and forgets the base.
+	// Unfollow stops delivering reports and forgets the base. It returns at once.
 	Unfollow(BaseID)
 	// Do sends a command, and returns once it is on its way: the answer comes
 	// through the Sink. It does not wait for the base to work. An error means
-	// that nothing was sent and no answer will come; see the Err variables.
+	// that nothing was sent and no answer will come; it wraps one of the Err
+	// variables, ErrShut while the Gate is shut. A command that Do took and whose
+	// bytes have not left when the Gate shuts is dropped: no answer comes.
 	Do(ctx context.Context, b BaseID, c Command) error
 }
 
-// The errors that Do returns, wrapped.
+// The errors that Do returns, wrapped; ErrShut stands beside Gate.
 var (
-	// ErrNotLinked: this process's own connection is down.
+	// ErrNotLinked: this process's own connection is down, or Run is not running.
 	ErrNotLinked = errors.New("tunnel is not connected")
-	// ErrNotFollowed: Follow was not called for that base, or its answers cannot be
-	// heard yet; try again soon.
+	// ErrNotFollowed: the base is not followed, or its answers cannot be received yet;
+	// retry soon.
 	ErrNotFollowed = errors.New("base is not followed")
-	// ErrUnsupported: this tunnel or this base cannot do that.
+	// ErrUnsupported: this tunnel or this base does not support the command.
 	ErrUnsupported = errors.New("command is not supported")
-	// ErrBusy: too many commands for that base are under way; try again later.
-	ErrBusy = errors.New("base has too many commands under way")
+	// ErrBusy: too many commands are in flight, for that base or in all; retry later.
+	ErrBusy = errors.New("too many commands in flight")
 )
 
-// CheckIdentity says whether a base may call itself so, and if not, why.
+// CheckIdentity gives nil if id is acceptable as a base's identity, else why not.
 func CheckIdentity(id string) error {
 	switch {
 	case id == "":

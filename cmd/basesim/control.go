@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"time"
 
-	"module-controller/tunnel/tunneltest"
+	"module-controller/tunnel/basetest"
 )
 
 // fleet is the bases and their control endpoint. Everything is JSON:
@@ -23,17 +23,17 @@ import (
 //	GET  /broker                  where the broker is and what it retains
 //	POST /broker/{happening}      stop, start, wipe, deafen, hear, freeze, thaw
 type fleet struct {
-	bases  []*tunneltest.Base
-	byID   map[string]*tunneltest.Base
-	jars   *tunneltest.Jars
-	broker *tunneltest.Broker // nil: this program is none
+	bases  []*basetest.Base
+	byID   map[string]*basetest.Base
+	jars   *basetest.Jars
+	broker *basetest.Broker // nil: this program is none
 }
 
-func newFleet(jars *tunneltest.Jars) *fleet {
-	return &fleet{byID: map[string]*tunneltest.Base{}, jars: jars}
+func newFleet(jars *basetest.Jars) *fleet {
+	return &fleet{byID: map[string]*basetest.Base{}, jars: jars}
 }
 
-func (f *fleet) add(b *tunneltest.Base) {
+func (f *fleet) add(b *basetest.Base) {
 	f.bases = append(f.bases, b)
 	f.byID[b.Identity()] = b
 }
@@ -82,7 +82,7 @@ func (f *fleet) handler() http.Handler {
 // counts are what all bases did.
 type counts struct {
 	Bases int `json:"bases"`
-	tunneltest.Totals
+	basetest.Totals
 }
 
 func (f *fleet) counts() counts {
@@ -102,7 +102,7 @@ func (f *fleet) counts() counts {
 // entry is one base of the list.
 type entry struct {
 	Identity string `json:"identity"`
-	tunneltest.Totals
+	basetest.Totals
 }
 
 func (f *fleet) list() []entry {
@@ -114,7 +114,7 @@ func (f *fleet) list() []entry {
 }
 
 func (f *fleet) addJar(w http.ResponseWriter, r *http.Request) {
-	var jar tunneltest.Jar
+	var jar basetest.Jar
 	if err := read(r, &jar); err != nil || jar.URL == "" || (jar.Name == "") != jar.Missing {
 		http.Error(w, fmt.Sprintf("a jar with its url, and a name and version or missing, is needed: %v", err), http.StatusBadRequest)
 		return

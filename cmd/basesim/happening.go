@@ -8,97 +8,97 @@ import (
 	"strconv"
 	"time"
 
-	"module-controller/tunnel/tunneltest"
+	"module-controller/tunnel/basetest"
 )
 
 // happening is what can happen to a base. Numbers n (default 1), durations d and
 // texts come in the query.
-type happening func(r *http.Request, b *tunneltest.Base, body []byte) error
+type happening func(r *http.Request, b *basetest.Base, body []byte) error
 
 var happenings = map[string]happening{
 	// Its process.
-	"restart": always((*tunneltest.Base).Restart),
-	"stop":    always((*tunneltest.Base).Stop),
-	"start":   always((*tunneltest.Base).Restart),
+	"restart": always((*basetest.Base).Restart),
+	"stop":    always((*basetest.Base).Stop),
+	"start":   always((*basetest.Base).Restart),
 	// All faults but those of its process end.
-	"resume": always((*tunneltest.Base).Resume),
-	// Faults that last: see tunneltest.Faults.
-	"silence":        always(set(func(f *tunneltest.Faults) { f.Silent = true })),
-	"mute":           always(set(func(f *tunneltest.Faults) { f.Mute = true })),
-	"stop-heartbeat": always(set(func(f *tunneltest.Faults) { f.NoHeartbeat = true })),
-	"slow":           lasting(func(f *tunneltest.Faults, d time.Duration) { f.Slow = d }),
-	"late":           lasting(func(f *tunneltest.Faults, d time.Duration) { f.Late = d }),
+	"resume": always((*basetest.Base).Resume),
+	// Faults that last: see basetest.Faults.
+	"silence":        always(set(func(f *basetest.Faults) { f.Silent = true })),
+	"mute":           always(set(func(f *basetest.Faults) { f.Mute = true })),
+	"stop-heartbeat": always(set(func(f *basetest.Faults) { f.NoHeartbeat = true })),
+	"slow":           lasting(func(f *basetest.Faults, d time.Duration) { f.Slow = d }),
+	"late":           lasting(func(f *basetest.Faults, d time.Duration) { f.Late = d }),
 	// Faults of the next n commands or reports.
-	"lose-answers":      counted(func(f *tunneltest.Faults, n int) { f.LoseAnswers = n }),
-	"without-effect":    counted(func(f *tunneltest.Faults, n int) { f.WithoutEffect = n }),
-	"error-with-effect": counted(func(f *tunneltest.Faults, n int) { f.ErrorWithEffect = n }),
-	"duplicate":         counted(func(f *tunneltest.Faults, n int) { f.Duplicate = n }),
-	"reorder":           counted(func(f *tunneltest.Faults, n int) { f.Reorder = n }),
-	// The body says with what: exceptions, a line each, the outermost first.
+	"lose-answers":      counted(func(f *basetest.Faults, n int) { f.LoseAnswers = n }),
+	"without-effect":    counted(func(f *basetest.Faults, n int) { f.WithoutEffect = n }),
+	"error-with-effect": counted(func(f *basetest.Faults, n int) { f.ErrorWithEffect = n }),
+	"duplicate":         counted(func(f *basetest.Faults, n int) { f.Duplicate = n }),
+	"reorder":           counted(func(f *basetest.Faults, n int) { f.Reorder = n }),
+	// The body defines the failure: exceptions, a line each, the outermost first.
 	"fail-installs": failInstalls,
-	// What it says of itself: name, version, cluster; and of the time: d.
-	"metadata": func(r *http.Request, b *tunneltest.Base, _ []byte) error {
+	// Its description of itself (name, version, cluster) and the error of its clock (d).
+	"metadata": func(r *http.Request, b *basetest.Base, _ []byte) error {
 		q := r.URL.Query()
 		b.SetMetadata(q.Get("name"), q.Get("version"), q.Get("cluster"))
 		return nil
 	},
 	"clock": clock,
-	// The body is said as it is, at where.
-	"say": func(r *http.Request, b *tunneltest.Base, body []byte) error {
+	// The body is sent as it is, to where.
+	"say": func(r *http.Request, b *basetest.Base, body []byte) error {
 		b.Say(r.URL.Query().Get("where"), body)
 		return nil
 	},
 	// Commands past the controller; the body is one as bases take it.
-	"install":   command((*tunneltest.Base).Install),
-	"uninstall": command((*tunneltest.Base).Uninstall),
-	"switch":    command((*tunneltest.Base).Switch),
+	"install":   command((*basetest.Base).Install),
+	"uninstall": command((*basetest.Base).Uninstall),
+	"switch":    command((*basetest.Base).Switch),
 }
 
-func always(do func(*tunneltest.Base)) happening {
-	return func(_ *http.Request, b *tunneltest.Base, _ []byte) error {
+func always(do func(*basetest.Base)) happening {
+	return func(_ *http.Request, b *basetest.Base, _ []byte) error {
 		do(b)
 		return nil
 	}
 }
 
-func set(change func(*tunneltest.Faults)) func(*tunneltest.Base) {
-	return func(b *tunneltest.Base) { b.Set(change) }
+func set(change func(*basetest.Faults)) func(*basetest.Base) {
+	return func(b *basetest.Base) { b.Set(change) }
 }
 
-func lasting(change func(*tunneltest.Faults, time.Duration)) happening {
-	return func(r *http.Request, b *tunneltest.Base, _ []byte) error {
+func lasting(change func(*basetest.Faults, time.Duration)) happening {
+	return func(r *http.Request, b *basetest.Base, _ []byte) error {
 		d, err := duration(r)
 		if err == nil {
-			b.Set(func(f *tunneltest.Faults) { change(f, d) })
+			b.Set(func(f *basetest.Faults) { change(f, d) })
 		}
 		return err
 	}
 }
 
-func counted(change func(*tunneltest.Faults, int)) happening {
-	return func(r *http.Request, b *tunneltest.Base, _ []byte) error {
+func counted(change func(*basetest.Faults, int)) happening {
+	return func(r *http.Request, b *basetest.Base, _ []byte) error {
 		n, err := number(r)
 		if err == nil {
-			b.Set(func(f *tunneltest.Faults) { change(f, n) })
+			b.Set(func(f *basetest.Faults) { change(f, n) })
 		}
 		return err
 	}
 }
 
-func failInstalls(r *http.Request, b *tunneltest.Base, body []byte) error {
+func failInstalls(r *http.Request, b *basetest.Base, body []byte) error {
 	n, err := number(r)
 	if err != nil {
 		return err
 	}
 	with := string(body)
-	if with == "null" { // a client that sends JSON and has nothing to say
+	if with == "null" { // a client that always sends JSON
 		with = ""
 	}
-	b.Set(func(f *tunneltest.Faults) { f.FailInstalls, f.FailWith = n, with })
+	b.Set(func(f *basetest.Faults) { f.FailInstalls, f.FailWith = n, with })
 	return nil
 }
 
-func clock(r *http.Request, b *tunneltest.Base, _ []byte) error {
+func clock(r *http.Request, b *basetest.Base, _ []byte) error {
 	d, err := duration(r)
 	if err == nil {
 		b.SetClock(d)
@@ -106,9 +106,9 @@ func clock(r *http.Request, b *tunneltest.Base, _ []byte) error {
 	return err
 }
 
-func command(do func(*tunneltest.Base, context.Context, tunneltest.Command)) happening {
-	return func(r *http.Request, b *tunneltest.Base, body []byte) error {
-		var c tunneltest.Command
+func command(do func(*basetest.Base, context.Context, basetest.Command)) happening {
+	return func(r *http.Request, b *basetest.Base, body []byte) error {
+		var c basetest.Command
 		if err := json.Unmarshal(body, &c); err != nil {
 			return fmt.Errorf("read command: %w", err)
 		}

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"module-controller/tunnel/tunneltest"
+	"module-controller/tunnel/basetest"
 )
 
 type options struct {
@@ -29,7 +29,7 @@ type options struct {
 	reconnect                  time.Duration
 	perConnection              int
 	seed                       uint64
-	base                       tunneltest.Options
+	base                       basetest.Options
 }
 
 func main() {
@@ -71,7 +71,7 @@ func (o *options) baseFlags(f *flag.FlagSet) {
 	f.StringVar(&o.base.Name, "name", "", "what the bases call their application")
 	f.StringVar(&o.base.Version, "version", "", "its version")
 	f.StringVar(&o.base.Cluster, "cluster", "", "its cluster")
-	f.StringVar(&o.base.Runtime, "runtime", "2.1.11", "the runtime's version: "+strings.Join(tunneltest.Runtimes(), ", "))
+	f.StringVar(&o.base.Runtime, "runtime", "2.1.11", "the runtime's version: "+strings.Join(basetest.Runtimes(), ", "))
 	f.DurationVar(&o.base.Start, "install-time", 20*time.Millisecond, "how long a module starts")
 	f.DurationVar(&o.base.Heartbeat, "heartbeat", 0, "heartbeat period; default 10s over MQTT, 12s over HTTP")
 	f.DurationVar(&o.base.ListenAfter, "listen-after", 0, "how long after its first HTTP heartbeat a base takes commands")
@@ -123,16 +123,16 @@ func run(ctx context.Context, o *options, out io.Writer) (err error) {
 	}
 	overMQTT, overHTTP := o.split(fleet.bases)
 	parts.Go(func() error {
-		(&tunneltest.MQTTFleet{Broker: o.mqtt, Bases: overMQTT, Reconnect: o.reconnect, PerConnection: o.perConnection}).Run(ctx)
+		(&basetest.MQTTFleet{Broker: o.mqtt, Bases: overMQTT, Reconnect: o.reconnect, PerConnection: o.perConnection}).Run(ctx)
 		return nil
 	})
-	parts.Go(func() error { return (&tunneltest.HTTPFleet{Endpoint: o.endpoint, Bases: overHTTP}).Run(ctx) })
+	parts.Go(func() error { return (&basetest.HTTPFleet{Endpoint: o.endpoint, Bases: overHTTP}).Run(ctx) })
 	return parts.Wait()
 }
 
-// startBroker starts a broker that says on out where it is and who connects.
-func startBroker(address string, out io.Writer) (*tunneltest.Broker, error) {
-	b := tunneltest.NewBroker(address)
+// startBroker starts a broker that writes its address and who connects to out.
+func startBroker(address string, out io.Writer) (*basetest.Broker, error) {
+	b := basetest.NewBroker(address)
 	b.Greet(func(client string) {
 		_, _ = fmt.Fprintf(out, "%s client %s connected\n", time.Now().Format(time.RFC3339Nano), client)
 	})
@@ -143,8 +143,8 @@ func startBroker(address string, out io.Writer) (*tunneltest.Broker, error) {
 	return b, nil
 }
 
-// split says which bases speak what.
-func (o *options) split(bases []*tunneltest.Base) (overMQTT, overHTTP []*tunneltest.Base) {
+// split divides the bases into those over MQTT and those over HTTP.
+func (o *options) split(bases []*basetest.Base) (overMQTT, overHTTP []*basetest.Base) {
 	for n, b := range bases {
 		if o.endpoint != "" && (o.mqtt == "" || n%2 == 1) {
 			overHTTP = append(overHTTP, b)
@@ -157,7 +157,7 @@ func (o *options) split(bases []*tunneltest.Base) (overMQTT, overHTTP []*tunnelt
 
 // fleet makes the bases.
 func (o *options) fleet() (*fleet, error) {
-	o.base.Jars = &tunneltest.Jars{}
+	o.base.Jars = &basetest.Jars{}
 	f := newFleet(o.base.Jars)
 	for n := range o.bases {
 		one := o.base
@@ -166,7 +166,7 @@ func (o *options) fleet() (*fleet, error) {
 			spread := rand.New(rand.NewPCG(o.seed, uint64(n))).Float64()
 			one.Start = time.Duration(float64(one.Start) * (0.8 + 0.4*spread))
 		}
-		b, err := tunneltest.New(one)
+		b, err := basetest.New(one)
 		if err != nil {
 			return nil, err
 		}

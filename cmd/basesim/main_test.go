@@ -18,7 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"module-controller/tunnel/tunneltest"
+	"module-controller/tunnel/basetest"
 )
 
 const patience = 20 * time.Second
@@ -114,7 +114,7 @@ func (s *sim) post(path, body string) int {
 	return resp.StatusCode
 }
 
-func (s *sim) base(id string) (r tunneltest.Report) {
+func (s *sim) base(id string) (r basetest.Report) {
 	s.Helper()
 	s.get("/bases/"+id, &r)
 	return r
@@ -137,7 +137,7 @@ func TestControlShowsAndBreaksBases(t *testing.T) {
 	}
 	s.post("/bases/base-0002/restart", "")
 	b = s.base("base-0002")
-	if len(b.Modules) != 0 || b.Life != 2 || b.Installs["orders:1.0.0"] != 1 {
+	if len(b.Modules) != 0 || b.Process != 2 || b.Installs["orders:1.0.0"] != 1 {
 		t.Errorf("after a restart: %+v", b)
 	}
 	served := []string{}
@@ -271,5 +271,16 @@ func TestTermEndsTheProgram(t *testing.T) {
 	defer stuck.Stop()
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+// The program links no test code, by whatever package it would come.
+func TestNoTestCodeIsLinked(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.Contains(strings.Fields(string(out)), "testing") {
+		t.Error("basesim links package testing")
 	}
 }

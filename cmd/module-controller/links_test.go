@@ -17,7 +17,7 @@ import (
 func TestWhoIsLinked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var linked atomic.Bool
-		w := newLinkWatch(&tunneltest.Ears{}, 2, linked.Store)
+		w := newLinkWatch(&tunneltest.RecordingSink{}, 2, linked.Store)
 		ready := make(chan struct{})
 		ctx, end := context.WithCancel(t.Context())
 		var serving sync.WaitGroup

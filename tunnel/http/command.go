@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,12 +15,12 @@ import (
 	"module-controller/tunnel/internal/arklet"
 )
 
-// command sends a command and reports what came of it. A request that is cut gives
-// no answer: the base's list tells.
+// command sends a command and reports the answer. A request that is cut off gives none:
+// the base's next list shows what came of it.
 func (t *Tunnel) command(r *remote, b tunnel.BaseID, c tunnel.Command) {
 	began := time.Now()
 	var outcome string
-	async, err := t.ask(r, b)
+	async, err := t.discover(r, b)
 	switch {
 	case err != nil:
 	case async && c.Verb == tunnel.InstallModule && c.RequestID != "":
@@ -37,23 +35,22 @@ func (t *Tunnel) command(r *remote, b tunnel.BaseID, c tunnel.Command) {
 	t.meter.Command(Name, c.Verb, outcome, time.Since(began))
 }
 
-// ask asks a base what it can do, where that is not known yet, and reports it before
-// anything else of the base: what is planned on its first list depends on it. Async says
-// that the base tells how an asynchronous install goes, and refuses a request id that
-// it has seen.
-func (t *Tunnel) ask(r *remote, b tunnel.BaseID) (async bool, err error) {
+// discover asks a base for its features, once, and reports them before anything else of
+// the base: what is planned on its first list depends on them. async: the base reports
+// the progress of an asynchronous install, and refuses a request id that it has seen.
+func (t *Tunnel) discover(r *remote, b tunnel.BaseID) (async bool, err error) {
 	_, err, _ = r.help.Do("", func() (any, error) { return nil, t.help(r, b) })
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return r.async, err
 }
 
-// help asks what a base can do, once.
+// help asks a base for its list of commands, once.
 func (t *Tunnel) help(r *remote, b tunnel.BaseID) error {
 	t.mu.Lock()
-	helped := r.helped
+	discovered := r.discovered
 	t.mu.Unlock()
-	if helped {
+	if discovered {
 		return nil
 	}
 	answer, err := t.post(r, arklet.PathHelp, []byte("{}"))
@@ -66,13 +63,13 @@ func (t *Tunnel) help(r *remote, b tunnel.BaseID) error {
 		return err
 	}
 	t.mu.Lock()
-	r.helped, r.async = true, arklet.HasOps(commands)
+	r.discovered, r.async = true, arklet.HasOps(commands)
 	t.mu.Unlock()
 	t.report(r, tunnel.Report{Base: b, Features: &tunnel.Features{Switch: arklet.HasSwitch(commands), Settings: true}})
 	return nil
 }
 
-// direct sends a command that the base answers when it is done.
+// direct sends a command that the base answers once it has ended.
 func (t *Tunnel) direct(r *remote, b tunnel.BaseID, c tunnel.Command) (string, error) {
 	body, err := arklet.EncodeCommand(c, false)
 	if err != nil {
@@ -96,13 +93,13 @@ func (t *Tunnel) direct(r *remote, b tunnel.BaseID, c tunnel.Command) (string, e
 }
 
 const (
-	// An asynchronous install is asked about after askFirst, then after half as long
-	// again each time, up to askMax.
-	askFirst = 20 * time.Millisecond
-	askMax   = 2 * time.Second
+	// An asynchronous install is polled after pollBase, then after half as long again
+	// each time, up to pollMax.
+	pollBase = 20 * time.Millisecond
+	pollMax  = 2 * time.Second
 )
 
-// install sends an asynchronous install and asks how it goes until it has ended.
+// install sends an asynchronous install and polls it until it has ended.
 func (t *Tunnel) install(r *remote, b tunnel.BaseID, c tunnel.Command) (string, error) {
 	body, err := arklet.EncodeCommand(c, true)
 	if err != nil {
@@ -115,11 +112,11 @@ func (t *Tunnel) install(r *remote, b tunnel.BaseID, c tunnel.Command) (string, 
 	ctx, cancel := context.WithTimeout(r.ctx, t.cfg.InstallTimeout)
 	defer cancel()
 	path := arklet.Path(c.Verb)
-	for pause := askFirst; ; pause = min(pause*3/2, askMax) {
+	for pause := pollBase; ; pause = min(pause*3/2, pollMax) {
 		answer, err := t.post(r, path, body)
 		switch {
 		case err != nil && path != arklet.PathOps:
-			return "", err // it may have arrived: the list tells
+			return "", err // it may have arrived: the next list shows it
 		case err == nil:
 			progress, done, err := arklet.DecodeAsync(b, c, answer)
 			if err != nil {
@@ -135,36 +132,36 @@ func (t *Tunnel) install(r *remote, b tunnel.BaseID, c tunnel.Command) (string, 
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return "", fmt.Errorf("ask how install of %s goes: %w", c.Module, context.Cause(ctx))
+			return "", fmt.Errorf("poll install of %s: %w", c.Module, context.Cause(ctx))
 		}
 	}
 }
 
-var errTooLong = errors.New("the answer is too long")
+var errTooLarge = errors.New("answer is too long")
 
-// post sends a request to a base and reads its answer.
+// post sends a request to a base and reads the answer, at most arklet.MaxMessage bytes.
 func (t *Tunnel) post(r *remote, path string, body []byte) ([]byte, error) {
-	url := "http://" + net.JoinHostPort(r.beat.IP, strconv.Itoa(r.beat.Port)) + "/" + path
+	url := "http://" + r.at.String() + "/" + path
 	req, err := http.NewRequestWithContext(r.ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", path, err)
+		return nil, fmt.Errorf("post %s: %w", path, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := t.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", path, err)
+		return nil, fmt.Errorf("post %s: %w", path, err)
 	}
 	defer func() { _ = resp.Body.Close() }() // it was read
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("ask %s: status %s", path, resp.Status)
+		return nil, fmt.Errorf("post %s: status %s", path, resp.Status)
 	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, arklet.MaxMessage+1))
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", path, err)
+		return nil, fmt.Errorf("post %s: %w", path, err)
 	}
 	if len(answer) > arklet.MaxMessage {
 		t.meter.Dropped(Name, string(arklet.TooLarge))
-		return nil, fmt.Errorf("ask %s: %w", path, errTooLong)
+		return nil, fmt.Errorf("post %s: %w", path, errTooLarge)
 	}
 	return answer, nil
 }

@@ -16,26 +16,26 @@ import (
 // Config are the settings of a Tunnel. Env is needed; the zero value of the others
 // means their default.
 type Config struct {
-	// Listen is where heartbeats are taken, "host:port". Default ":7777".
+	// Listen is where heartbeats are received, "host:port". Default ":7777".
 	Listen string
-	// Env is the environment of all bases heard over HTTP: heartbeats carry none.
+	// Env is the environment of all bases over HTTP: heartbeats carry none.
 	Env string
-	// Allowed are the addresses that bases may have although they are refused by
+	// Allowed are ranges of addresses that bases may have although they are refused by
 	// default: loopback, link-local and this host's own.
 	Allowed []netip.Prefix
 	// Denied are addresses that bases never have, such as the API server's.
 	Denied []netip.Addr
-	// TokenFile holds a bearer token that heartbeats must carry. Read at each
-	// heartbeat. Empty: none is asked for.
+	// TokenFile holds a bearer token that heartbeats must carry. It is read on each
+	// heartbeat. Empty: no token is required.
 	TokenFile string
-	// Timeout bounds a request; InstallTimeout is how long an install may take
-	// before it is no longer asked about. Defaults 10 s, 10 min.
+	// Timeout limits a request; InstallTimeout is how long an asynchronous install is
+	// polled. Defaults 10 s, 10 min.
 	Timeout, InstallTimeout time.Duration
-	// Gate says whether bytes may leave for bases. Default: always.
+	// Gate tells whether bytes may leave for bases. Default tunnel.Open.
 	Gate tunnel.Gate
 	// Peers are the other replicas; nil for none.
 	Peers Peers
-	// PerBase and Total bound the requests under way. Defaults 8, 512.
+	// PerBase and Total limit the requests in flight. Defaults 8, 512.
 	PerBase, Total int
 }
 
@@ -55,18 +55,18 @@ func (c Config) Complete() Config {
 // Validate reports every fault of a completed configuration at once.
 func (c Config) Validate() error {
 	var errs []error
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		errs = append(errs, fmt.Errorf("HTTP tunnel address %q must be host:port: %w", c.Listen, err))
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
 	}
-	if c.Env == "" {
-		errs = append(errs, errors.New("the HTTP tunnel needs an environment: set ENV"))
-	}
-	if c.Timeout <= 0 || c.InstallTimeout < c.Timeout {
-		errs = append(errs, fmt.Errorf("HTTP timeout (%s) must be positive and the install timeout (%s) no shorter", c.Timeout, c.InstallTimeout))
-	}
-	if c.PerBase < 1 || c.Total < c.PerBase {
-		errs = append(errs, fmt.Errorf("HTTP requests a base (%d) must be positive and their total (%d) no less", c.PerBase, c.Total))
-	}
+	_, _, err := net.SplitHostPort(c.Listen)
+	fault(err != nil, "HTTP tunnel address %q must be host:port: %w", c.Listen, err)
+	fault(c.Env == "", "the HTTP tunnel needs an environment: set ENV")
+	fault(c.Timeout <= 0 || c.InstallTimeout < c.Timeout,
+		"HTTP timeout (%s) must be positive and the install timeout (%s) no shorter", c.Timeout, c.InstallTimeout)
+	fault(c.PerBase < 1 || c.Total < c.PerBase,
+		"HTTP requests in flight for a base (%d) must be positive and their total (%d) no less", c.PerBase, c.Total)
 	if _, err := c.token(); err != nil {
 		errs = append(errs, err)
 	}
@@ -88,7 +88,7 @@ func (c Config) token() (string, error) {
 	return token, nil
 }
 
-// permits says whether a base may have an address, and if not, why.
+// permits gives nil if a base may have an address, else why not.
 func (c Config) permits(ip string, own func(netip.Addr) bool) error {
 	addr, err := netip.ParseAddr(ip)
 	if err != nil {
@@ -114,7 +114,7 @@ func (c Config) permits(ip string, own func(netip.Addr) bool) error {
 	return nil
 }
 
-// ownAddress says whether an address is one of this host's.
+// ownAddress reports whether an address is one of this host's.
 func ownAddress(addr netip.Addr) bool {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {

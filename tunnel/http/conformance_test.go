@@ -9,22 +9,23 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"module-controller/tunnel"
+	"module-controller/tunnel/basetest"
 	"module-controller/tunnel/tunneltest"
 )
 
 func TestConformance(t *testing.T) {
-	tunneltest.RunConformance(t, func(t *testing.T) tunneltest.Kit {
+	tunneltest.RunConformance(t, func(t *testing.T, gate tunnel.Gate) tunneltest.Kit {
 		address := freeAddress(t)
 		tun, err := New(Config{
-			Listen: address, Env: "default", Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+			Listen: address, Env: "default", Gate: gate, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		}, zaptest.NewLogger(t), tunnel.NoMeter)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return tunneltest.Kit{
 			Tunnel: tun, Switches: true,
-			Play: func(ctx context.Context, bases []*tunneltest.Base) error {
-				return (&tunneltest.HTTPFleet{Endpoint: "http://" + address, Bases: bases}).Run(ctx)
+			Play: func(ctx context.Context, bases []*basetest.Base) error {
+				return (&basetest.HTTPFleet{Endpoint: "http://" + address, Bases: bases}).Run(ctx)
 			},
 		}
 	})

@@ -42,14 +42,14 @@ func TestRunEndsSoon(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				peers, ears, l := &slow{}, &tunneltest.Ears{}, make(tunneltest.Pipes)
+				peers, sink, l := &slow{}, &tunneltest.RecordingSink{}, make(tunneltest.Pipes)
 				tun, err := New(Config{Env: "dev", Peers: peers, Timeout: time.Minute}, zaptest.NewLogger(t), tunnel.NoMeter)
 				if err != nil {
 					t.Fatal(err)
 				}
 				ctx, end := context.WithCancel(t.Context())
 				ended := make(chan error)
-				go func() { ended <- tun.serve(ctx, l, ears) }()
+				go func() { ended <- tun.serve(ctx, l, sink) }()
 				sender := l.Say(t, c.said)
 				synctest.Wait()
 				began := time.Now()
@@ -63,7 +63,7 @@ func TestRunEndsSoon(t *testing.T) {
 				if peers.asked != c.asked || peers.answered != c.asked {
 					t.Errorf("review asked for: %v, ended: %v", peers.asked, peers.answered)
 				}
-				if heard := ears.Heard().Beats; len(heard) != 0 {
+				if heard := sink.Recorded().Beats; len(heard) != 0 {
 					t.Errorf("it heard %v", heard)
 				}
 				if _, err := io.ReadAll(sender); err != nil { // until the connection is closed

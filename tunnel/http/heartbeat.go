@@ -18,8 +18,9 @@ import (
 // one has 250.
 const maxHeartbeat = 16 << 10
 
-// handler takes heartbeats. Bases also know /queryBaseline, which the Java runtime
-// does not call: pods say what is installed, so the baseline is empty.
+// handler serves heartbeats, from bases and from peers. Bases also know /queryBaseline,
+// which the Java runtime does not call: pods define what is installed, so the baseline
+// is empty.
 func (t *Tunnel) handler(sink tunnel.Sink) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /heartbeat", func(w http.ResponseWriter, r *http.Request) {
@@ -27,7 +28,7 @@ func (t *Tunnel) handler(sink tunnel.Sink) http.Handler {
 			http.Error(w, err.Error(), status)
 			return
 		}
-		_, _ = io.WriteString(w, "SUCCESS") // the base takes no notice of a failure
+		_, _ = io.WriteString(w, "SUCCESS") // the base ignores a failure
 	})
 	mux.HandleFunc("POST "+peerPath, func(w http.ResponseWriter, r *http.Request) {
 		if status, err := t.fromPeer(r, sink); err != nil {
@@ -41,7 +42,7 @@ func (t *Tunnel) handler(sink tunnel.Sink) http.Handler {
 	return mux
 }
 
-// heartbeat takes one, or says with which status and why not.
+// heartbeat accepts a heartbeat of a base, or gives the status and reason of a refusal.
 func (t *Tunnel) heartbeat(r *http.Request, sink tunnel.Sink) (int, error) {
 	if err := t.authorize(r); err != nil {
 		t.meter.Dropped(Name, "unauthorized")
@@ -52,12 +53,11 @@ func (t *Tunnel) heartbeat(r *http.Request, sink tunnel.Sink) (int, error) {
 		return status, err
 	}
 	sink.Heartbeat(*h)
-	t.forward(h.Base, body)
+	t.enqueue(h.Base, body)
 	return http.StatusOK, nil
 }
 
-// read reads a heartbeat and checks it, or says with which status and why it is
-// refused.
+// read reads and checks a heartbeat, or gives the status and reason of a refusal.
 func (t *Tunnel) read(r *http.Request) (h *tunnel.Heartbeat, body []byte, status int, err error) {
 	body, err = io.ReadAll(http.MaxBytesReader(nil, r.Body, maxHeartbeat))
 	var tooLong *http.MaxBytesError

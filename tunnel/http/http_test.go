@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func start(t *testing.T, change func(*Config)) (*Tunnel, *tunneltest.Ears, string) {
+func start(t *testing.T, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink, string) {
 	t.Helper()
 	address := freeAddress(t)
 	cfg := Config{Listen: address, Env: "dev", Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: time.Second, InstallTimeout: 5 * time.Second}
@@ -34,7 +34,7 @@ func start(t *testing.T, change func(*Config)) (*Tunnel, *tunneltest.Ears, strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &tunneltest.Ears{}
+	s := &tunneltest.RecordingSink{}
 	run(t, tun, s)
 	return tun, s, "http://" + address
 }
@@ -100,7 +100,7 @@ func TestHeartbeatsAreTakenOrRefused(t *testing.T) {
 			}
 		})
 	}
-	if beats := s.Heard().Beats; len(beats) != 1 || beats[0].Base != (tunnel.BaseID{Env: "dev", Identity: "b"}) || beats[0].Port != 1238 || beats[0].Tunnel != Name {
+	if beats := s.Recorded().Beats; len(beats) != 1 || beats[0].Base != (tunnel.BaseID{Env: "dev", Identity: "b"}) || beats[0].Port != 1238 || beats[0].Tunnel != Name {
 		t.Errorf("heard %+v", beats)
 	}
 }
@@ -156,8 +156,8 @@ func TestWhatABaseCanDoIsReportedFirst(t *testing.T) {
 		}
 	}
 	close(asked)
-	tunneltest.Await(t, "three lists", func() bool { return s.Heard().Lists(h.Base) == 3 })
-	reports := s.Heard().Reports
+	tunneltest.Await(t, "three lists", func() bool { return s.Recorded().Lists(h.Base) == 3 })
+	reports := s.Recorded().Reports
 	if f := reports[0].Features; len(reports) != 4 || f == nil || !f.Switch || !f.Settings {
 		t.Errorf("%d reports, the first is %+v", len(reports), reports[0])
 	}
@@ -197,7 +197,7 @@ func TestHostileAnswersAreDropped(t *testing.T) {
 				t.Fatal(err)
 			}
 			tunneltest.Await(t, "the request ended", func() bool { tun.mu.Lock(); defer tun.mu.Unlock(); return tun.bases[h.Base].busy == 0 })
-			if n := s.Heard().Lists(h.Base); n != 0 {
+			if n := s.Recorded().Lists(h.Base); n != 0 {
 				t.Errorf("%d lists were believed", n)
 			}
 			tun.Unfollow(h.Base)
@@ -235,7 +235,7 @@ func TestABaseThatNeverAnswersDelaysNoOther(t *testing.T) {
 		if err := tun.Do(t.Context(), good.Base, tunnel.Command{Verb: tunnel.ListModules}); err != nil {
 			t.Fatal(err)
 		}
-		tunneltest.Await(t, "a list", func() bool { return s.Heard().Lists(good.Base) > n })
+		tunneltest.Await(t, "a list", func() bool { return s.Recorded().Lists(good.Base) > n })
 	}
 	tun.Unfollow(dead.Base)
 }

@@ -16,46 +16,45 @@ import (
 	"module-controller/tunnel"
 )
 
-// Peers are the replicas among which the bases are shared. A base's heartbeat may
-// reach any of them: they stand behind one Service.
+// Peers are the replicas among which the bases are distributed. A base's heartbeat may
+// reach any of them: they are behind one Service.
 type Peers interface {
-	// Owner gives where the replica listens that a base's heartbeat is to be passed
-	// on to, host:port; empty where that is this one or where nobody is known. It
-	// returns at once.
+	// Owner gives the address, host:port, of the replica to forward a base's heartbeat
+	// to; empty if that is this one or unknown. It returns at once.
 	Owner(tunnel.BaseID) string
-	// Refused is told that nobody listens where that replica did. It returns at
-	// once.
+	// Refused is called when the connection to a base's owner was refused: its replica
+	// is suspected. It returns at once.
 	Refused(tunnel.BaseID)
-	// Token proves to a peer who this replica is.
+	// Token gives the token that authenticates this replica to a peer.
 	Token() (string, error)
-	// Admit says why a token is not a peer's, nil where it is. Its error is an
-	// ErrUnreviewed where nobody could tell.
+	// Admit gives nil if a token is a peer's, else why not: an ErrUnreviewed if it could
+	// not be reviewed.
 	Admit(ctx context.Context, token string) error
 }
 
-// ErrUnreviewed says that whose a token is could not be found out now, so nothing of
-// the token itself. It is returned wrapped.
-var ErrUnreviewed = errors.New("it could not be reviewed")
+// ErrUnreviewed: the token could not be reviewed now, and may be good. It is returned
+// wrapped.
+var ErrUnreviewed = errors.New("token could not be reviewed")
 
 const (
 	peerPath = "/peer/heartbeat"
-	// postmen is how many heartbeats are passed on at a time.
-	postmen = 8
-	// maxLetters is how many wait to be passed on; more are dropped, for bases
-	// repeat them.
-	maxLetters  = 1024
+	// forwarders is how many heartbeats are forwarded at a time.
+	forwarders = 8
+	// maxQueue is how many wait to be forwarded; more are dropped, as bases repeat them.
+	maxQueue    = 1024
 	peerTimeout = 3 * time.Second
 )
 
-// letter is a heartbeat on its way to a peer.
-type letter struct {
+// forward is a heartbeat to be forwarded to a peer.
+type forward struct {
 	base tunnel.BaseID
 	to   string
 	body []byte
 }
 
-// forward has a heartbeat passed on if it is another replica's. It does not block.
-func (t *Tunnel) forward(b tunnel.BaseID, body []byte) {
+// enqueue queues a heartbeat to be forwarded if its base is another replica's. It does
+// not block.
+func (t *Tunnel) enqueue(b tunnel.BaseID, body []byte) {
 	if t.cfg.Peers == nil {
 		return
 	}
@@ -64,23 +63,23 @@ func (t *Tunnel) forward(b tunnel.BaseID, body []byte) {
 		return
 	}
 	select {
-	case t.letters <- letter{b, to, body}:
+	case t.queue <- forward{b, to, body}:
 	default:
 		t.meter.Dropped(Name, "peer_busy")
 	}
 }
 
-// passOn passes heartbeats on until ctx ends.
-func (t *Tunnel) passOn(ctx context.Context) {
+// runForwarder forwards queued heartbeats until ctx ends.
+func (t *Tunnel) runForwarder(ctx context.Context) {
 	for {
 		select {
-		case l := <-t.letters:
-			if err := t.pass(ctx, l); err != nil && ctx.Err() == nil {
+		case f := <-t.queue:
+			if err := t.send(ctx, f); err != nil && ctx.Err() == nil {
 				t.meter.Dropped(Name, "peer_unreachable")
 				if errors.Is(err, syscall.ECONNREFUSED) {
-					t.cfg.Peers.Refused(l.base)
+					t.cfg.Peers.Refused(f.base)
 				}
-				t.log.Debug("heartbeat not passed on", zap.Stringer("base", l.base), zap.String("to", l.to), zap.Error(err))
+				t.log.Debug("heartbeat not forwarded", zap.Stringer("base", f.base), zap.String("to", f.to), zap.Error(err))
 			}
 		case <-ctx.Done():
 			return
@@ -88,31 +87,31 @@ func (t *Tunnel) passOn(ctx context.Context) {
 	}
 }
 
-func (t *Tunnel) pass(ctx context.Context, l letter) error {
+func (t *Tunnel) send(ctx context.Context, f forward) error {
 	token, err := t.cfg.Peers.Token()
 	if err != nil {
-		return fmt.Errorf("pass heartbeat on: %w", err)
+		return fmt.Errorf("forward heartbeat: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, peerTimeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+l.to+peerPath, bytes.NewReader(l.body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+f.to+peerPath, bytes.NewReader(f.body))
 	if err != nil {
-		return fmt.Errorf("pass heartbeat on: %w", err)
+		return fmt.Errorf("forward heartbeat: %w", err)
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
 	answer, err := t.peers.Do(r)
 	if err != nil {
-		return fmt.Errorf("pass heartbeat on: %w", err)
+		return fmt.Errorf("forward heartbeat: %w", err)
 	}
-	_ = answer.Body.Close() // nothing of it is of use
+	_ = answer.Body.Close() // the status says it all
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("pass heartbeat on: the peer answered %s", answer.Status)
+		return fmt.Errorf("forward heartbeat: the peer answered %s", answer.Status)
 	}
 	return nil
 }
 
-// fromPeer takes a heartbeat that another replica passed on. It goes no further,
-// whoever owns the base.
+// fromPeer accepts a heartbeat that another replica forwarded, or gives the status and
+// reason of a refusal. It is not forwarded again, whoever owns the base.
 func (t *Tunnel) fromPeer(r *http.Request, sink tunnel.Sink) (int, error) {
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	err := errors.New("there are no peers")
@@ -130,8 +129,8 @@ func (t *Tunnel) fromPeer(r *http.Request, sink tunnel.Sink) (int, error) {
 	return http.StatusOK, nil
 }
 
-// refuse says with which status and why what a peer sent is not taken. A token that
-// could not be reviewed may be good: the peer's next heartbeat tries again.
+// refuse gives the status and reason with which a peer's request is refused. A token
+// that could not be reviewed may be good: the peer's next heartbeat tries again.
 func (t *Tunnel) refuse(r *http.Request, err error) (int, error) {
 	t.log.Info("peer refused", zap.String("from", r.RemoteAddr), zap.Error(err))
 	if errors.Is(err, ErrUnreviewed) {
@@ -142,8 +141,7 @@ func (t *Tunnel) refuse(r *http.Request, err error) (int, error) {
 	return http.StatusUnauthorized, errors.New("a peer's token is needed")
 }
 
-// dial connects to a base; what leaves on the connection is held back once the gate
-// is shut.
+// dial connects to a base; writes to the connection fail while the gate is shut.
 func (c Config) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := (&net.Dialer{Timeout: c.Timeout}).DialContext(ctx, network, address)
 	if err != nil {
@@ -152,6 +150,7 @@ func (c Config) dial(ctx context.Context, network, address string) (net.Conn, er
 	return gated{conn, c.Gate}, nil
 }
 
+// gated is a connection to a base, where bytes leave.
 type gated struct {
 	net.Conn
 	gate tunnel.Gate

@@ -63,19 +63,19 @@ func TestHeartbeatsArePassedOnOnce(t *testing.T) {
 	if got := post(t, otherURL+"/heartbeat", beat("b1", "127.0.0.1", 1)); got != http.StatusOK {
 		t.Fatalf("status %d", got)
 	}
-	tunneltest.Await(t, "the owner to hear", func() bool { return len(owner.Heard().Beats) == 1 })
+	tunneltest.Await(t, "the owner to hear", func() bool { return len(owner.Recorded().Beats) == 1 })
 	here.owner = ""
 	if got := post(t, ownerURL+"/heartbeat", beat("b2", "127.0.0.1", 1)); got != http.StatusOK {
 		t.Fatalf("status %d", got)
 	}
-	tunneltest.Await(t, "the second base", func() bool { return len(owner.Heard().Beats) == 2 })
-	if heard := len(other.Heard().Beats); heard != 1 {
+	tunneltest.Await(t, "the second base", func() bool { return len(owner.Recorded().Beats) == 2 })
+	if heard := len(other.Recorded().Beats); heard != 1 {
 		t.Errorf("the other heard %d heartbeats, want the one that reached it", heard)
 	}
 }
 
 func TestOnlyMembersMayPassOn(t *testing.T) {
-	_, ears, url := start(t, func(c *Config) { c.Peers = &team{} })
+	_, sink, url := start(t, func(c *Config) { c.Peers = &team{} })
 	if got := post(t, url+peerPath, beat("b1", "127.0.0.1", 1)); got != http.StatusUnauthorized {
 		t.Errorf("without a token: %d", got)
 	}
@@ -87,7 +87,7 @@ func TestOnlyMembersMayPassOn(t *testing.T) {
 	if got := post(t, stranger+"/heartbeat", beat("b1", "127.0.0.1", 1)); got != http.StatusOK {
 		t.Errorf("a base's own heartbeat: %d", got)
 	}
-	if heard := len(ears.Heard().Beats); heard != 0 {
+	if heard := len(sink.Recorded().Beats); heard != 0 {
 		t.Errorf("%d heartbeats of strangers were heard", heard)
 	}
 }
@@ -100,7 +100,7 @@ func (r reasons) Command(string, tunnel.Verb, string, time.Duration) {}
 
 // While nobody can tell whose a token is, that is not held against who brings it.
 func TestATokenThatCannotBeReviewedIsNotRefused(t *testing.T) {
-	dropped, ears := reasons{}, &tunneltest.Ears{}
+	dropped, sink := reasons{}, &tunneltest.RecordingSink{}
 	tun, err := New(Config{Env: "dev", Peers: &team{}, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, zaptest.NewLogger(t), dropped)
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestATokenThatCannotBeReviewedIsNotRefused(t *testing.T) {
 		r := httptest.NewRequest(http.MethodPost, peerPath, strings.NewReader(beat("b1", "127.0.0.1", 1)))
 		r.Header.Set("Authorization", "Bearer "+token)
 		answer := httptest.NewRecorder()
-		tun.handler(ears).ServeHTTP(answer, r)
+		tun.handler(sink).ServeHTTP(answer, r)
 		if answer.Code != want {
 			t.Errorf("token %q: status %d, want %d", token, answer.Code, want)
 		}
@@ -119,7 +119,7 @@ func TestATokenThatCannotBeReviewedIsNotRefused(t *testing.T) {
 	if want := (reasons{"peer_unreviewed": 1, "peer_unauthorized": 1}); !maps.Equal(dropped, want) {
 		t.Errorf("dropped %v, want %v", dropped, want)
 	}
-	if heard := len(ears.Heard().Beats); heard != 1 {
+	if heard := len(sink.Recorded().Beats); heard != 1 {
 		t.Errorf("%d heartbeats were heard, want the member's", heard)
 	}
 }
@@ -131,31 +131,23 @@ func TestAPeerWhereNobodyListensIsToldOf(t *testing.T) {
 	tunneltest.Await(t, "the hint", func() bool { return peers.refused.Load() == 1 })
 }
 
-type shut struct{ left atomic.Int32 }
-
-// Valid says yes as often as is left: a process can be stopped after any question.
-func (s *shut) Valid() bool                            { return s.left.Add(-1) >= 0 }
-func (s *shut) Fresh(context.Context, time.Time) error { return nil }
-
 // The check stands where bytes leave: a command that began while it was permitted
 // does not leave after that.
 func TestNothingLeavesThroughAShutGate(t *testing.T) {
 	var requests atomic.Int32
 	base := serve(t, func(http.ResponseWriter, *http.Request) { requests.Add(1) })
-	g := &shut{}
-	g.left.Store(1 << 20)
-	tun, ears, _ := start(t, func(c *Config) { c.Gate = g })
-	g.left.Store(0)
+	g := tunneltest.NewGate()
+	tun, sink, _ := start(t, func(c *Config) { c.Gate = g })
+	g.Shut(0)
 	id := tunnel.BaseID{Env: "dev", Identity: "b1"}
 	tun.Follow(tunnel.Heartbeat{Base: id, IP: "127.0.0.1", Port: base})
 	if err := tun.Do(t.Context(), id, tunnel.Command{Verb: tunnel.ListModules}); !errors.Is(err, tunnel.ErrShut) {
 		t.Errorf("while it is shut: %v", err)
 	}
-	g.left.Store(1) // for the question at the begin
+	g.Shut(1) // Do's question is the last that is answered yes
 	if err := tun.Do(t.Context(), id, tunnel.Command{Verb: tunnel.ListModules}); err != nil {
 		t.Fatal(err)
 	}
-	g.left.Store(-1 << 20)
 	tunneltest.Await(t, "the end of it", func() bool {
 		tun.mu.Lock()
 		defer tun.mu.Unlock()
@@ -164,7 +156,7 @@ func TestNothingLeavesThroughAShutGate(t *testing.T) {
 	if n := requests.Load(); n != 0 {
 		t.Errorf("%d requests reached the base", n)
 	}
-	if heard := ears.Heard().Reports; len(heard) != 0 {
+	if heard := sink.Recorded().Reports; len(heard) != 0 {
 		t.Errorf("it reported %+v", heard)
 	}
 }

@@ -18,16 +18,16 @@ import (
 // Name is the tunnel's name on Nodes.
 const Name = "http_tunnel_provider"
 
-// Tunnel listens for heartbeats and commands bases.
+// Tunnel receives heartbeats and sends commands.
 type Tunnel struct {
-	cfg     Config
-	log     *zap.Logger
-	meter   tunnel.Meter
-	client  *http.Client // for bases
-	peers   *http.Client
-	slots   chan struct{} // bounds the requests under way
-	letters chan letter   // heartbeats to be passed on to peers
-	work    sync.WaitGroup
+	cfg    Config
+	log    *zap.Logger
+	meter  tunnel.Meter
+	client *http.Client // for bases
+	peers  *http.Client
+	slots  chan struct{} // one for each request in flight
+	queue  chan forward  // heartbeats to be forwarded to peers
+	work   sync.WaitGroup
 
 	mu sync.Mutex
 	// mu guards what follows
@@ -37,13 +37,14 @@ type Tunnel struct {
 
 // remote is one followed base. Tunnel.mu guards its fields but help.
 type remote struct {
-	beat   tunnel.Heartbeat
+	at     tunnel.Endpoint
 	ctx    context.Context //nolint:containedctx // ends when the base is unfollowed or moves
 	cancel context.CancelFunc
-	busy   int // requests under way
-	helped bool
-	async  bool               // installs may be asynchronous
-	help   singleflight.Group // one asks, the others wait
+	busy   int // requests in flight; at most Config.PerBase
+
+	discovered bool               // its features are known and have been reported
+	async      bool               // installs may be asynchronous; false until discovered
+	help       singleflight.Group // one asks for the features, the others wait
 }
 
 // New checks the configuration, completed with defaults, and makes a Tunnel. It
@@ -60,13 +61,13 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 	}
 	noRedirect := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Tunnel{
-		cfg: cfg, log: log, meter: meter, slots: make(chan struct{}, cfg.Total), letters: make(chan letter, maxLetters), bases: map[tunnel.BaseID]*remote{},
+		cfg: cfg, log: log, meter: meter, slots: make(chan struct{}, cfg.Total), queue: make(chan forward, maxQueue), bases: map[tunnel.BaseID]*remote{},
 		client: &http.Client{
 			Transport: transport, Timeout: cfg.Timeout,
 			CheckRedirect: noRedirect,
 		},
 		peers: &http.Client{
-			Transport: &http.Transport{Proxy: nil, MaxIdleConnsPerHost: postmen, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: maxHeader},
+			Transport: &http.Transport{Proxy: nil, MaxIdleConnsPerHost: forwarders, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: maxHeader},
 			Timeout:   peerTimeout, CheckRedirect: noRedirect,
 		},
 	}, nil
@@ -75,10 +76,10 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 // Name implements tunnel.Tunnel.
 func (t *Tunnel) Name() string { return Name }
 
-// maxHeader is the length in bytes of the longest header that is read.
+// maxHeader is the maximum length of a header that is read, in bytes.
 const maxHeader = 16 << 10
 
-// Run implements tunnel.Tunnel. It returns an error where it cannot listen.
+// Run implements tunnel.Tunnel. It returns an error if it cannot listen.
 func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", t.cfg.Listen)
 	if err != nil {
@@ -87,7 +88,7 @@ func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
 	return t.serve(ctx, l, sink)
 }
 
-// serve takes heartbeats from a listener until ctx ends.
+// serve receives heartbeats on a listener until ctx ends.
 func (t *Tunnel) serve(ctx context.Context, l net.Listener, sink tunnel.Sink) error {
 	t.mu.Lock()
 	t.sink = sink
@@ -98,10 +99,10 @@ func (t *Tunnel) serve(ctx context.Context, l net.Listener, sink tunnel.Sink) er
 	server := t.server(handling, &conns, sink)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
-	passing, stopPassing := context.WithCancel(ctx)
-	defer stopPassing()
-	for range postmen {
-		t.work.Go(func() { t.passOn(passing) })
+	forwarding, stopForwarding := context.WithCancel(ctx)
+	defer stopForwarding()
+	for range forwarders {
+		t.work.Go(func() { t.runForwarder(forwarding) })
 	}
 	sink.Link(tunnel.Link{Tunnel: Name, Up: true, Since: time.Now()})
 	t.log.Info("listening for heartbeats", zap.Stringer("address", l.Addr()))
@@ -110,7 +111,7 @@ func (t *Tunnel) serve(ctx context.Context, l net.Listener, sink tunnel.Sink) er
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	stopPassing()
+	stopForwarding()
 	t.stop()
 	t.work.Wait()
 	notClosed := shutDown(ctx, server)
@@ -131,7 +132,7 @@ func (t *Tunnel) server(ctx context.Context, conns *sync.WaitGroup, sink tunnel.
 	return &http.Server{
 		Handler: t.handler(sink), MaxHeaderBytes: maxHeader,
 		ReadTimeout: t.cfg.Timeout, ReadHeaderTimeout: t.cfg.Timeout / 2,
-		WriteTimeout: t.cfg.Timeout, IdleTimeout: 2 * time.Minute, // bases speak every 12 s
+		WriteTimeout: t.cfg.Timeout, IdleTimeout: 2 * time.Minute, // bases send every 12 s
 		ErrorLog:    zap.NewStdLog(t.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ConnState: func(_ net.Conn, s http.ConnState) {
@@ -146,12 +147,12 @@ func (t *Tunnel) server(ctx context.Context, conns *sync.WaitGroup, sink tunnel.
 	}
 }
 
-// closeTimeout is how long what is under way may take at the end. Senders repeat what
-// is cut off, and a connection that has sent nothing yet would be waited for 5 s.
+// closeTimeout is how long heartbeats in flight may take when Run ends. Senders repeat
+// what is cut off, and Shutdown would wait 5 s for a connection that has sent nothing.
 const closeTimeout = 500 * time.Millisecond
 
-// shutDown lets the requests under way end for closeTimeout, then cuts them off, which
-// is no error.
+// shutDown gives requests in flight closeTimeout to end, then cuts them off, which is no
+// error.
 func shutDown(ctx context.Context, server *http.Server) error {
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
@@ -163,7 +164,7 @@ func shutDown(ctx context.Context, server *http.Server) error {
 	return err
 }
 
-// stop ends what is under way, and takes nothing new.
+// stop ends the requests in flight, and refuses new ones.
 func (t *Tunnel) stop() {
 	t.mu.Lock()
 	t.sink = nil
@@ -175,20 +176,20 @@ func (t *Tunnel) stop() {
 	t.peers.CloseIdleConnections()
 }
 
-// Follow implements tunnel.Tunnel. A base that moved, or began anew, is asked
-// again what it can do.
+// Follow implements tunnel.Tunnel. A base that moved or restarted is asked for its
+// features again.
 func (t *Tunnel) Follow(h tunnel.Heartbeat) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.bases[h.Base]
-	if r != nil && r.beat.IP == h.IP && r.beat.Port == h.Port && !h.First {
+	if r != nil && r.at == h.Endpoint() && !h.Restarted {
 		return
 	}
 	if r != nil {
 		r.cancel()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	t.bases[h.Base] = &remote{beat: h, ctx: ctx, cancel: cancel}
+	t.bases[h.Base] = &remote{at: h.Endpoint(), ctx: ctx, cancel: cancel}
 }
 
 // Unfollow implements tunnel.Tunnel.
@@ -213,8 +214,8 @@ func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) error 
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotLinked)
 	case r == nil:
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotFollowed)
-	case r.beat.Port == 0 || r.beat.IP == "":
-		return fmt.Errorf("command base %s: %w: it told no address", b, tunnel.ErrUnsupported)
+	case !r.at.Dialable():
+		return fmt.Errorf("command base %s: %w: it reported no address", b, tunnel.ErrUnsupported)
 	}
 	if !t.start(r, func() { t.command(r, b, c) }) { //nolint:contextcheck // a command outlives the call that hands it over
 
@@ -223,7 +224,7 @@ func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) error 
 	return nil
 }
 
-// start has work done for a base unless too much is under way. The caller holds mu.
+// start runs work for a base, unless too much is in flight. The caller holds mu.
 func (t *Tunnel) start(r *remote, work func()) bool {
 	if r.busy >= t.cfg.PerBase {
 		return false
@@ -244,8 +245,8 @@ func (t *Tunnel) start(r *remote, work func()) bool {
 	return true
 }
 
-// report passes on what a base answered, unless Run has ended or the base is not
-// followed any more: nothing is reported of it once Unfollow has returned.
+// report delivers an answer, unless Run has ended or the base is no longer followed at
+// that endpoint: nothing is reported of a base once Unfollow has returned.
 func (t *Tunnel) report(from *remote, r tunnel.Report) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

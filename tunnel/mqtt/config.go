@@ -21,40 +21,38 @@ type Config struct {
 	// Broker is the broker's host, Port its port (default 1883, with TLS 8883).
 	Broker string
 	Port   int
-	// ClientID is this connection's name at the broker; nobody else may use it.
+	// ClientID identifies this connection at the broker; no other client may use it.
 	ClientID string
 	// Username and Password, or PasswordFile, which is read at each connect.
 	Username, Password, PasswordFile string
 	// TLS encrypts, and verifies the broker against CAFile or, without one, the
-	// system's authorities. It is on when CAFile is set. CertFile and KeyFile are
+	// system's authorities. It is implied by CAFile. CertFile and KeyFile are
 	// this client's certificate. All are read at each connect. ServerName is the
 	// name in the broker's certificate; default Broker.
 	TLS                       bool
 	CAFile, CertFile, KeyFile string
 	ServerName                string
-	// Environments are the ones whose bases are served.
+	// Environments are those whose bases are served.
 	Environments []string
-	// KeepAlive is how often an idle connection is tried, and PingTimeout how long
+	// KeepAlive is how often an idle connection is pinged, and PingTimeout how long
 	// the broker may take to answer. Defaults 10 s, 5 s.
 	KeepAlive, PingTimeout time.Duration
-	// ProbeEvery is how often a message to ourselves proves that the broker still
-	// delivers, while nothing else is heard. Default 5 s.
+	// ProbeEvery is how often a message to ourselves tests that the broker still
+	// delivers, while nothing else is received. Default 5 s.
 	ProbeEvery time.Duration
-	// Timeout bounds a connect, a write and an acknowledgement. Default 5 s.
+	// Timeout limits a connect, a write and an acknowledgement. Default 5 s.
 	Timeout time.Duration
-	// Wildcards uses six filters an environment, whatever the number of bases, for
-	// brokers that allow few.
+	// Wildcards subscribes six filters for each environment instead of one for each base,
+	// for brokers that allow few.
 	Wildcards bool
 	// ClearRetained deletes commands that other controllers left retained.
 	ClearRetained bool
-	// Gate says whether commands may be sent; a connection is made only once the
-	// right to speak was proved anew since the last one was lost. Default: always.
+	// Gate tells whether commands may be sent, and delays the next connection until the
+	// permission was renewed after the loss of the last one. Default tunnel.Open.
 	Gate tunnel.Gate
-	// Gone is told, at once, of a client id whose connection the broker lost. It is
-	// a hint, never a proof. Default: nobody is told.
+	// Gone is called with a client id whose connection the broker lost: a reason to
+	// suspect that client, never a proof. It returns at once. Default: no call.
 	Gone func(clientID string)
-	// Remembered bounds what is remembered of bases that began anew. Default 4096.
-	Remembered int
 }
 
 // Complete fills in the defaults.
@@ -71,7 +69,6 @@ func (c Config) Complete() Config {
 	c.PingTimeout = cmp.Or(c.PingTimeout, 5*time.Second)
 	c.ProbeEvery = cmp.Or(c.ProbeEvery, 5*time.Second)
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
-	c.Remembered = cmp.Or(c.Remembered, 4096)
 	if c.Gate == nil {
 		c.Gate = tunnel.Open
 	}
@@ -114,7 +111,7 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// maxClientID is what every broker must take plus what brokers in the field take.
+// maxClientID is what brokers in the field accept; MQTT 3.1.1 requires 23.
 const maxClientID = 255
 
 func (c Config) address() string {

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"module-controller/tunnel"
+	"module-controller/tunnel/basetest"
 	"module-controller/tunnel/tunneltest"
 )
 
@@ -18,7 +19,7 @@ import (
 func TestConformance(t *testing.T) {
 	for _, kind := range []string{"embedded", "mosquitto"} {
 		for name, wildcards := range map[string]bool{"a filter a base": false, "wildcards": true} {
-			brokers, err := tunneltest.Brokers(t.TempDir())
+			brokers, err := basetest.Brokers(t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -32,15 +33,17 @@ func TestConformance(t *testing.T) {
 				continue
 			}
 			t.Run(kind+"/"+name, func(t *testing.T) {
-				tunneltest.RunConformance(t, func(t *testing.T) tunneltest.Kit { return kitOn(t, kind, wildcards) })
+				tunneltest.RunConformance(t, func(t *testing.T, gate tunnel.Gate) tunneltest.Kit {
+					return kitOn(t, kind, wildcards, gate)
+				})
 			})
 		}
 	}
 }
 
-func kitOn(t *testing.T, kind string, wildcards bool) tunneltest.Kit {
+func kitOn(t *testing.T, kind string, wildcards bool, gate tunnel.Gate) tunneltest.Kit {
 	t.Helper()
-	brokers, err := tunneltest.Brokers(t.TempDir())
+	brokers, err := basetest.Brokers(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,17 +55,17 @@ func kitOn(t *testing.T, kind string, wildcards bool) tunneltest.Kit {
 		}
 	})
 	broker := brokers[kind]
-	if b, ok := broker.(*tunneltest.Broker); ok {
-		b.Observe(func(m tunneltest.Published) {
+	if b, ok := broker.(*basetest.Broker); ok {
+		b.Observe(func(m basetest.Published) {
 			if m.Retain {
 				t.Errorf("%s retained a message on %s", m.Client, m.Topic)
 			}
 		})
 	}
 	return tunneltest.Kit{
-		Tunnel: newTunnel(t, broker.Address(), func(c *Config) { c.Wildcards = wildcards }),
-		Play: func(ctx context.Context, bases []*tunneltest.Base) error {
-			(&tunneltest.MQTTFleet{Broker: broker.Address(), Bases: bases, Reconnect: 200 * time.Millisecond}).Run(ctx)
+		Tunnel: newTunnel(t, broker.Address(), func(c *Config) { c.Wildcards, c.Gate = wildcards, gate }),
+		Play: func(ctx context.Context, bases []*basetest.Base) error {
+			(&basetest.MQTTFleet{Broker: broker.Address(), Bases: bases, Reconnect: 200 * time.Millisecond}).Run(ctx)
 			return nil
 		},
 		Cut: broker.Stop, Mend: broker.Start,

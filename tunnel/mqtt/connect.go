@@ -19,11 +19,11 @@ import (
 	"module-controller/tunnel"
 )
 
-// dial connects. A connection that fails leaves nothing behind.
+// dial makes a connection. One that fails leaves nothing behind.
 func (t *Tunnel) dial(ctx context.Context, sink tunnel.Sink) (*session, error) {
 	s := &session{
 		Tunnel: t, sink: sink, lost: make(chan error, 1), subscribed: map[tunnel.BaseID]bool{},
-		probes: probeTopic(t.cfg.ClientID),
+		probeTopic: probeTopic(t.cfg.ClientID),
 	}
 	// The connection outlives ctx by the moment in which it is closed properly.
 	open, hangUp := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -33,10 +33,9 @@ func (t *Tunnel) dial(ctx context.Context, sink tunnel.Sink) (*session, error) {
 		hangUp(nil)
 		return nil, err
 	}
-	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { s.hear(m) }).
+	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { s.receive(m) }).
 		SetConnectionLostHandler(func(_ paho.Client, err error) { s.lost <- err }).
 		SetBinaryWill(goneTopic(t.cfg.ClientID), []byte("gone"), qos, false) // some brokers refuse an empty one
-	s.mutate(o)
 	s.client = paho.NewClient(o)
 	keep := context.AfterFunc(ctx, func() { hangUp(nil) })
 	err = s.wait(ctx, s.client.Connect(), "connect to broker")
@@ -45,12 +44,12 @@ func (t *Tunnel) dial(ctx context.Context, sink tunnel.Sink) (*session, error) {
 		s.close()
 		return nil, err
 	}
-	s.heard.Store(time.Now().UnixNano())
+	s.lastReceived.Store(time.Now().UnixNano())
 	return s, nil
 }
 
-// Evict has the broker end the connection of a client id, by connecting in its name
-// once. It returns ctx's error when that ends first.
+// Evict has the broker close the connection of a client id and drop what it still had
+// to send, by connecting with that id once. It returns ctx's error if that ends first.
 func (t *Tunnel) Evict(ctx context.Context, clientID string) error {
 	open, hangUp := context.WithCancelCause(ctx)
 	defer hangUp(nil)
@@ -63,13 +62,13 @@ func (t *Tunnel) Evict(ctx context.Context, clientID string) error {
 	if err := s.wait(ctx, s.client.Connect(), "evict "+clientID); err != nil {
 		return err
 	}
-	t.log.Info("client evicted from the broker", zap.String("clientID", clientID))
+	t.log.Info("evicted client from the broker", zap.String("clientID", clientID))
 	return nil
 }
 
-// options are those of a client that lives for one connection, which ends with
-// open: it never connects again, keeps nothing and repeats nothing. What the
-// configuration names files for is read now.
+// options are those of a client for one connection, which ends with open: it never
+// reconnects, stores nothing and repeats nothing. The files that the configuration
+// names are read now.
 func (t *Tunnel) options(open context.Context, clientID string) (*paho.ClientOptions, error) {
 	password, err := t.cfg.password()
 	if err != nil {
@@ -90,8 +89,8 @@ func (t *Tunnel) options(open context.Context, clientID string) (*paho.ClientOpt
 		}), nil
 }
 
-// errLost is the cause of an end that drops what was written and not sent yet.
-var errLost = errors.New("the connection was given up")
+// errLost is the cause of an end that drops what was written and not yet sent.
+var errLost = errors.New("connection given up")
 
 // open opens a connection that is closed when ctx ends.
 func (t *Tunnel) open(ctx context.Context, secure *tls.Config, clientID string) (net.Conn, error) {
@@ -117,8 +116,8 @@ func (t *Tunnel) open(ctx context.Context, secure *tls.Config, clientID string) 
 	}, nil
 }
 
-// drop has the system forget what it would still send after the close: what is said
-// to a base late may come after what its next owner says.
+// drop has the system discard what it would still send after the close: a late command
+// may reach a base after those of its next owner.
 func drop(conn net.Conn) {
 	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()
@@ -130,25 +129,25 @@ func drop(conn net.Conn) {
 
 const wireBuffer = 64 << 10 // bytes
 
-// wire is the connection to the broker, where bytes leave. The library bounds only
-// some of its writes and reads a byte at a time.
+// wire is the connection to the broker, where bytes leave. The library limits only some
+// of its writes and reads a byte at a time.
 type wire struct {
 	net.Conn
 	in      *bufio.Reader
 	timeout time.Duration // of one write
 	gate    tunnel.Gate
-	free    []byte // the topic that is always open: messages to ourselves
+	free    []byte // the topic that needs no permission: messages to ourselves
 	log     *zap.Logger
 }
 
 func (w *wire) Read(p []byte) (int, error) { return w.in.Read(p) }
 
-// Write writes one packet; the library writes each at once. What is said to a base
-// while the gate is shut is swallowed: the connection stays, so that listening goes
-// on, and what was said is lost, as messages may be.
+// Write writes one packet; the library writes each with one call. A command is dropped
+// while the gate is shut: the connection stays, so that receiving goes on, and the
+// command is lost, as messages may be.
 func (w *wire) Write(p []byte) (int, error) {
 	if topic, ok := published(p); ok && !bytes.Equal(topic, w.free) && !w.gate.Valid() {
-		w.log.Warn("message to a base held back", zap.Error(tunnel.ErrShut), zap.ByteString("topic", topic))
+		w.log.Warn("dropped message to a base", zap.Error(tunnel.ErrShut), zap.ByteString("topic", topic))
 		return len(p), nil
 	}
 	if err := w.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil {
@@ -177,7 +176,8 @@ const ownTopics = "module-controller/"
 
 func probeTopic(clientID string) string { return ownTopics + clientID + "/probe" }
 
-// goneTopic is where the broker tells of a client whose connection it lost.
+// goneTopic is where the broker publishes the last will of a client whose connection it
+// lost.
 func goneTopic(clientID string) string { return ownTopics + clientID + "/gone" }
 
 func goneClient(topic string) (clientID string, ok bool) {
@@ -188,7 +188,7 @@ func goneClient(topic string) (clientID string, ok bool) {
 	return strings.CutSuffix(rest, "/gone")
 }
 
-// wait waits until the broker acknowledged.
+// wait waits for the broker's acknowledgement, at most twice Config.Timeout.
 func (s *session) wait(ctx context.Context, token paho.Token, what string) error {
 	timer := time.NewTimer(2 * s.cfg.Timeout)
 	defer timer.Stop()
@@ -208,7 +208,7 @@ func (s *session) wait(ctx context.Context, token paho.Token, what string) error
 	}
 }
 
-// goodbye is how long, in ms, what is being written may take at the end.
+// goodbye is how long the last packets may take to be written, in ms.
 const goodbye = 50
 
 // close ends the connection and waits until what it started has ended.
@@ -217,5 +217,5 @@ func (s *session) close() {
 	s.hangUp(nil)
 }
 
-// giveUp ends the connection at once, and what was not sent is not sent any more.
+// giveUp ends the connection at once, and drops what was not sent.
 func (s *session) giveUp() { s.hangUp(errLost) }

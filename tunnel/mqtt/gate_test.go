@@ -2,10 +2,8 @@ package mqtttunnel
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"net"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,77 +12,45 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"module-controller/tunnel"
+	"module-controller/tunnel/basetest"
 	"module-controller/tunnel/tunneltest"
 )
 
-// gate is a tunnel.Gate in the hand of a test.
-type gate struct {
-	open  atomic.Bool
-	mu    sync.Mutex
-	fresh time.Time // when the right to speak was proved last
-}
-
-func (g *gate) Valid() bool { return g.open.Load() }
-
-func (g *gate) prove() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.fresh = time.Now()
-}
-
-func (g *gate) Fresh(ctx context.Context, since time.Time) error {
-	for {
-		g.mu.Lock()
-		fresh := g.fresh
-		g.mu.Unlock()
-		if fresh.After(since) {
-			return nil
-		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func gated(t *testing.T, broker *tunneltest.Broker, g *gate, change func(*Config)) (*Tunnel, *tunneltest.Ears) {
+func gated(t *testing.T, broker *basetest.Broker, g *tunneltest.Gate, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink) {
 	t.Helper()
-	tun, ears := startOn(t, broker.Address(), func(c *Config) {
+	tun, sink := startOn(t, broker.Address(), func(c *Config) {
 		c.Gate = g
 		if change != nil {
 			change(c)
 		}
 	})
-	tunneltest.Await(t, "link up", func() bool { return ears.Heard().Up() })
-	return tun, ears
+	tunneltest.Await(t, "link up", func() bool { return sink.Recorded().Up() })
+	return tun, sink
 }
 
 func TestNothingIsCommandedWhileTheGateIsShut(t *testing.T) {
 	broker := newBroker(t)
 	var commands atomic.Int32
-	broker.Observe(func(p tunneltest.Published) {
+	broker.Observe(func(p basetest.Published) {
 		if p.Topic == "koupleless_dev/b1/queryAllBiz" {
 			commands.Add(1)
 		}
 	})
-	g := &gate{}
-	g.open.Store(true)
-	g.prove()
-	tun, ears := gated(t, broker, g, nil)
+	g := tunneltest.NewGate()
+	tun, sink := gated(t, broker, g, nil)
 	tun.Follow(tunnel.Heartbeat{Base: id(1)})
 	tunneltest.Await(t, "followed", tun.hears(1))
 	ask := tunnel.Command{Verb: tunnel.ListModules}
-	g.open.Store(false)
+	g.Shut(0)
 	if err := tun.Do(t.Context(), id(1), ask); !errors.Is(err, tunnel.ErrShut) {
 		t.Errorf("while it is shut: %v", err)
 	}
 	say(t, broker, id(1))
-	tunneltest.Await(t, "a list, for listening goes on", func() bool { return ears.Heard().Lists(id(1)) == 1 })
+	tunneltest.Await(t, "a list, for listening goes on", func() bool { return sink.Recorded().Lists(id(1)) == 1 })
 	if n := commands.Load(); n != 0 {
 		t.Errorf("%d commands came while it is shut", n)
 	}
-	g.open.Store(true)
+	g.Open()
 	if err := tun.Do(t.Context(), id(1), ask); err != nil {
 		t.Errorf("once it is open: %v", err)
 	}
@@ -96,7 +62,8 @@ func TestNothingIsCommandedWhileTheGateIsShut(t *testing.T) {
 func TestTheWireHoldsBackWhatComesTooLate(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer func() { _ = theirs.Close() }()
-	g := &gate{}
+	g := tunneltest.NewGate()
+	g.Shut(0)
 	w := &wire{Conn: ours, in: bufio.NewReader(ours), timeout: time.Second, gate: g, free: []byte("free"), log: zaptest.NewLogger(t)}
 	got := make(chan byte, 10)
 	go func() {
@@ -126,7 +93,7 @@ func TestTheWireHoldsBackWhatComesTooLate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	g.open.Store(true)
+	g.Open()
 	if err := publish("later", 10).Write(w); err != nil {
 		t.Fatal(err)
 	}
@@ -143,23 +110,19 @@ func TestTheWireHoldsBackWhatComesTooLate(t *testing.T) {
 // Whoever is evicted comes back only when its right to speak was proved anew.
 func TestAnEvictedClientWaitsForProof(t *testing.T) {
 	broker := newBroker(t)
-	g := &gate{}
-	g.open.Store(true)
-	g.prove()
-	_, ears := gated(t, broker, g, func(c *Config) { c.ClientID = "evicted" })
+	g := tunneltest.NewGate()
+	_, sink := gated(t, broker, g, func(c *Config) { c.ClientID = "evicted" })
 	killer := newTunnel(t, broker.Address(), func(c *Config) { c.ClientID, c.Environments = "killer", []string{"dev"} })
 	if err := killer.Evict(t.Context(), "evicted"); err != nil {
 		t.Fatal(err)
 	}
-	tunneltest.Await(t, "link down", func() bool { return !ears.Heard().Up() })
-	// The pause before the next connection is half a second at most.
-	stays := time.Now().Add(time.Second)
-	tunneltest.Await(t, "a second to go by", func() bool { return time.Now().After(stays) })
-	if ears.Heard().Up() {
+	tunneltest.Await(t, "link down", func() bool { return !sink.Recorded().Up() })
+	tunneltest.Await(t, "it to ask for proof", g.Waiting)
+	proved := g.Prove()
+	tunneltest.Await(t, "link up again", func() bool { return sink.Recorded().Up() })
+	if links := sink.Recorded().Links; links[len(links)-1].Since.Before(proved) {
 		t.Error("it came back without proof")
 	}
-	g.prove()
-	tunneltest.Await(t, "link up again", func() bool { return ears.Heard().Up() })
 }
 
 // A connection that is lost is told to the others by the broker.
@@ -167,9 +130,9 @@ func TestALostConnectionIsAHint(t *testing.T) {
 	broker := newBroker(t)
 	gone := make(chan string, 10)
 	_, watching := startOn(t, broker.Address(), func(c *Config) { c.ClientID, c.Gone = "watcher", func(id string) { gone <- id } })
-	tunneltest.Await(t, "link up", func() bool { return watching.Heard().Up() })
+	tunneltest.Await(t, "link up", func() bool { return watching.Recorded().Up() })
 	dies := newTunnel(t, broker.Address(), func(c *Config) { c.ClientID, c.Environments = "dies", []string{"dev"} })
-	s, err := dies.dial(t.Context(), &tunneltest.Ears{})
+	s, err := dies.dial(t.Context(), &tunneltest.RecordingSink{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,11 +14,12 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"module-controller/tunnel"
+	"module-controller/tunnel/basetest"
 	"module-controller/tunnel/internal/arklet"
 	"module-controller/tunnel/tunneltest"
 )
 
-func startOn(t *testing.T, address string, change func(*Config)) (*Tunnel, *tunneltest.Ears) {
+func startOn(t *testing.T, address string, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink) {
 	t.Helper()
 	tun := newTunnel(t, address, func(c *Config) {
 		c.ClientID, c.Environments = "test-"+t.Name(), []string{"dev"}
@@ -27,14 +28,14 @@ func startOn(t *testing.T, address string, change func(*Config)) (*Tunnel, *tunn
 			change(c)
 		}
 	})
-	s := &tunneltest.Ears{}
+	s := &tunneltest.RecordingSink{}
 	tunneltest.During(t, func(ctx context.Context) error { return tun.Run(ctx, s) })
 	return tun, s
 }
 
-func newBroker(t *testing.T) *tunneltest.Broker {
+func newBroker(t *testing.T) *basetest.Broker {
 	t.Helper()
-	b, err := tunneltest.StartBroker("127.0.0.1:0")
+	b, err := basetest.StartBroker("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func newBroker(t *testing.T) *tunneltest.Broker {
 func id(n int) tunnel.BaseID { return tunnel.BaseID{Env: "dev", Identity: fmt.Sprintf("b%d", n)} }
 
 // say has the broker publish a list of a base.
-func say(t *testing.T, b *tunneltest.Broker, base tunnel.BaseID) {
+func say(t *testing.T, b *basetest.Broker, base tunnel.BaseID) {
 	t.Helper()
 	if err := b.Publish("koupleless_dev/"+base.Identity+"/base/simpleBiz", []byte(`{"publishTimestamp":1,"data":[]}`), false); err != nil {
 		t.Fatal(err)
@@ -57,7 +58,7 @@ func say(t *testing.T, b *tunneltest.Broker, base tunnel.BaseID) {
 func TestALateBeginningIsNone(t *testing.T) {
 	broker := newBroker(t)
 	_, s := startOn(t, broker.Address(), nil)
-	tunneltest.Await(t, "link up", func() bool { return s.Heard().Up() })
+	tunneltest.Await(t, "link up", func() bool { return s.Recorded().Up() })
 	say := func(topic string, stamp int, data string) {
 		t.Helper()
 		payload := fmt.Sprintf(`{"publishTimestamp":%d,"data":%s}`, stamp, data)
@@ -75,9 +76,9 @@ func TestALateBeginningIsNone(t *testing.T) {
 	say("queryBaseline", 3_600_000, metadata)
 	say("heart", 81_100, heart) // of the process before
 	say("heart", 3_600_100, heart)
-	tunneltest.Await(t, "five heartbeats", func() bool { return len(s.Heard().Beats) == 5 })
+	tunneltest.Await(t, "five heartbeats", func() bool { return len(s.Recorded().Beats) == 5 })
 	for n, first := range []bool{true, false, false, false, true} {
-		if got := s.Heard().Beats[n].First; got != first {
+		if got := s.Recorded().Beats[n].Restarted; got != first {
 			t.Errorf("heartbeat %d begins the base: %t, want %t", n+1, got, first)
 		}
 	}
@@ -102,7 +103,7 @@ func TestFollowedBasesAreHeardAgainAfterAnOutage(t *testing.T) {
 	if err := broker.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	tunneltest.Await(t, "link down", func() bool { return !s.Heard().Up() })
+	tunneltest.Await(t, "link down", func() bool { return !s.Recorded().Up() })
 	if err := tun.Do(t.Context(), id(1), tunnel.Command{Verb: tunnel.ListModules}); err == nil {
 		t.Error("a command was taken while the broker is away")
 	}
@@ -111,7 +112,7 @@ func TestFollowedBasesAreHeardAgainAfterAnOutage(t *testing.T) {
 	}
 	tunneltest.Await(t, "all followed again", tun.hears(bases))
 	say(t, broker, id(999))
-	tunneltest.Await(t, "a report", func() bool { return s.Heard().Lists(id(999)) > 0 })
+	tunneltest.Await(t, "a report", func() bool { return s.Recorded().Lists(id(999)) > 0 })
 	tun.Unfollow(id(999))
 	tunneltest.Await(t, "one less", tun.hears(bases-1))
 	if err := tun.Do(t.Context(), id(999), tunnel.Command{Verb: tunnel.ListModules}); err == nil {
@@ -144,7 +145,7 @@ func TestARefusedFilterIsTriedAgain(t *testing.T) {
 // The race detector sees a result that is read while it comes.
 func TestASubscriptionThatIsGivenUpHasNoResult(t *testing.T) {
 	tun, s := startOn(t, newBroker(t).Address(), nil)
-	tunneltest.Await(t, "link up", func() bool { return s.Heard().Up() })
+	tunneltest.Await(t, "link up", func() bool { return s.Recorded().Up() })
 	tun.mu.RLock()
 	session := tun.current
 	tun.mu.RUnlock()
@@ -164,11 +165,11 @@ func TestASubscriptionThatIsGivenUpHasNoResult(t *testing.T) {
 func TestADeafBrokerIsLeft(t *testing.T) {
 	broker := newBroker(t)
 	_, s := startOn(t, broker.Address(), nil)
-	tunneltest.Await(t, "link up", func() bool { return s.Heard().Up() })
+	tunneltest.Await(t, "link up", func() bool { return s.Recorded().Up() })
 	broker.Deafen(true)
-	tunneltest.Await(t, "link down", func() bool { return !s.Heard().Up() })
+	tunneltest.Await(t, "link down", func() bool { return !s.Recorded().Up() })
 	broker.Deafen(false)
-	tunneltest.Await(t, "link up again", func() bool { return s.Heard().Up() })
+	tunneltest.Await(t, "link up again", func() bool { return s.Recorded().Up() })
 }
 
 // Two processes with one client id throw each other out; each waits longer and
@@ -180,9 +181,9 @@ func TestTwoWithOneClientIDDoNotLoop(t *testing.T) {
 	_, b := startOn(t, broker.Address(), same)
 	began := time.Now()
 	tunneltest.Await(t, "three exchanges", func() bool {
-		return a.Heard().Ups() >= 2 && b.Heard().Ups() >= 2
+		return a.Recorded().Ups() >= 2 && b.Recorded().Ups() >= 2
 	})
-	ups := a.Heard().Ups() + b.Heard().Ups()
+	ups := a.Recorded().Ups() + b.Recorded().Ups()
 	if most := 8 + 4*int(time.Since(began)/time.Second); ups > most {
 		t.Errorf("%d connections in %s", ups, time.Since(began))
 	}
@@ -207,7 +208,7 @@ func TestNothingIsRetainedAndLeftoversAreCleared(t *testing.T) {
 		left := broker.Retained()
 		return len(left) == 1 && left[0] == "koupleless_dev/b0/base/heart"
 	})
-	if beats := s.Heard().Beats; len(beats) != 0 {
+	if beats := s.Recorded().Beats; len(beats) != 0 {
 		t.Errorf("a retained heartbeat was believed: %+v", beats)
 	}
 }
@@ -234,7 +235,7 @@ func BenchmarkInbound(b *testing.B) {
 			s := &session{Tunnel: tun, sink: nobody{}}
 			m := message{"koupleless_dev/b0/base/simpleBiz", []byte(`{"publishTimestamp":1,"data":[{"name":"orders","version":"1.0.0","state":"activated","latestStateRecord":{"changeTime":1,"state":"ACTIVATED","reason":"STARTED","message":""}}]}`)}
 			for b.Loop() {
-				s.hear(m)
+				s.receive(m)
 			}
 		})
 	}

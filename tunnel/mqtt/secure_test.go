@@ -73,10 +73,10 @@ func TestTheBrokerIsVerifiedAndTheFilesAreReadAgain(t *testing.T) {
 	}
 	put(t, authority, text)
 	put(t, password, []byte("wrong\n"))
-	tun, ears := startOn(t, broker.Address(), func(c *Config) {
+	tun, sink := startOn(t, broker.Address(), func(c *Config) {
 		c.CAFile, c.Username, c.PasswordFile = authority, "mc", password
 	})
-	if _, err := tun.dial(t.Context(), ears); err == nil {
+	if _, err := tun.dial(t.Context(), sink); err == nil {
 		t.Fatal("a broker with a stranger's certificate was trusted")
 	}
 	if text, err = os.ReadFile(right); err != nil {
@@ -86,9 +86,9 @@ func TestTheBrokerIsVerifiedAndTheFilesAreReadAgain(t *testing.T) {
 	if got := <-refused; got != "wrong" {
 		t.Errorf("the broker was shown %q", got)
 	}
-	if ears.Heard().Up() {
+	if sink.Recorded().Up() {
 		t.Error("the link is up with a wrong password")
 	}
 	put(t, password, []byte("right\n"))
-	tunneltest.Await(t, "link up", func() bool { return ears.Heard().Up() })
+	tunneltest.Await(t, "link up", func() bool { return sink.Recorded().Up() })
 }

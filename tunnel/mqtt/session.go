@@ -14,16 +14,17 @@ import (
 	"module-controller/tunnel/internal/arklet"
 )
 
-// session is one connection: a client of its own that is never connected again.
+// session is one connection, with a client of its own that never reconnects.
 type session struct {
 	*Tunnel
 	client paho.Client
 	hangUp context.CancelCauseFunc // closes the connection, whatever it does
 	sink   tunnel.Sink
-	lost   chan error // gets why the connection was lost, once
-	heard  atomic.Int64
-	probes string // the topic of messages to ourselves
-	proves bool   // it may be subscribed; only Run's goroutine uses it
+	lost   chan error // receives why the connection was lost, once
+
+	lastReceived atomic.Int64 // when, in ns since 1970
+	probeTopic   string       // of messages to ourselves
+	probes       bool         // the broker lets us subscribe it; only Run's goroutine uses it
 
 	// Tunnel.mu guards what follows; only serve's goroutine writes it.
 	subscribed map[tunnel.BaseID]bool
@@ -32,10 +33,10 @@ type session struct {
 // qos is at least once, as bases publish and subscribe.
 const qos = 1
 
-var errDeaf = errors.New("the broker delivers nothing")
+var errDeaf = errors.New("broker delivers no messages")
 
-// discover subscribes what every connection needs. Without discovery it is of no
-// use.
+// discover subscribes what every connection needs. A connection without discovery is
+// useless: a refusal is an error.
 func (s *session) discover(ctx context.Context) error {
 	var filters []string
 	for _, env := range s.cfg.Environments {
@@ -52,26 +53,26 @@ func (s *session) discover(ctx context.Context) error {
 		return err
 	}
 	if len(refused) > 0 {
-		return fmt.Errorf("subscribe: the broker refused %q; allow this user to read them", refused)
+		return fmt.Errorf("subscribe: the broker refused %q; grant this user read access", refused)
 	}
-	if refused, err = s.subscribe(ctx, []string{s.probes}); err != nil {
+	if refused, err = s.subscribe(ctx, []string{s.probeTopic}); err != nil {
 		return err
 	}
-	if _, err = s.subscribe(ctx, []string{goneTopic("+")}); err != nil { // a refusal costs a hint
+	if _, err = s.subscribe(ctx, []string{goneTopic("+")}); err != nil { // a refusal costs a suspicion
 		return err
 	}
-	if s.proves = len(refused) == 0; !s.proves {
-		s.log.Warn("broker refused the probe topic: a broker that delivers nothing is not noticed", zap.String("topic", s.probes))
+	if s.probes = len(refused) == 0; !s.probes {
+		s.log.Warn("broker refused the probe topic: if it stops delivering, that goes undetected", zap.String("topic", s.probeTopic))
 	}
 	return nil
 }
 
-// serve keeps the followed bases subscribed and the connection proved, until it is
-// lost or ctx ends.
+// serve keeps the followed bases subscribed and the connection probed, until it is lost
+// or ctx ends.
 func (s *session) serve(ctx context.Context) error {
 	probe := time.NewTicker(s.cfg.ProbeEvery)
 	defer probe.Stop()
-	s.poke()
+	s.wakeUp()
 	for {
 		select {
 		case <-ctx.Done():
@@ -83,45 +84,45 @@ func (s *session) serve(ctx context.Context) error {
 				return err
 			}
 		case <-probe.C:
-			if err := s.prove(); err != nil {
+			if err := s.probe(); err != nil {
 				return err
 			}
-			s.poke() // refused filters are tried again
+			s.wakeUp() // refused filters are tried again
 		}
 	}
 }
 
-// deafAfter is how many probes may go unheard.
+// deafAfter is how many probes may go undelivered.
 const deafAfter = 3
 
-// prove sends a message to ourselves when nothing was heard for a while.
-func (s *session) prove() error {
-	silent := time.Since(time.Unix(0, s.heard.Load()))
-	if !s.proves || silent < s.cfg.ProbeEvery {
+// probe sends a message to ourselves when nothing was received for a while.
+func (s *session) probe() error {
+	silent := time.Since(time.Unix(0, s.lastReceived.Load()))
+	if !s.probes || silent < s.cfg.ProbeEvery {
 		return nil
 	}
 	if silent > deafAfter*s.cfg.ProbeEvery {
 		return errDeaf
 	}
-	return s.publish(s.probes, nil)
+	return s.publish(s.probeTopic, nil)
 }
 
 // publish hands a message to the connection. It is never retained.
 func (s *session) publish(topic string, body []byte) error {
-	token := s.client.Publish(topic, qos, retain && topic != s.probes, body)
+	token := s.client.Publish(topic, qos, false, body)
 	select {
 	case <-token.Done():
-		return token.Error() // refused at once, or written already
+		return token.Error() // refused at once, or already written
 	default:
 		return nil
 	}
 }
 
-// hear takes a message in. It records and returns: the connection waits for it.
-func (s *session) hear(m paho.Message) {
+// receive handles a message. It records and returns: the connection waits for it.
+func (s *session) receive(m paho.Message) {
 	now := time.Now()
-	s.heard.Store(now.UnixNano())
-	if m.Topic() == s.probes {
+	s.lastReceived.Store(now.UnixNano())
+	if m.Topic() == s.probeTopic {
 		return
 	}
 	if client, ok := goneClient(m.Topic()); ok {
@@ -129,7 +130,7 @@ func (s *session) hear(m paho.Message) {
 		return
 	}
 	if m.Retained() {
-		s.hearRetained(m)
+		s.receiveRetained(m)
 		return
 	}
 	b, kind, err := arklet.ParseTopic(m.Topic())
@@ -159,13 +160,13 @@ func (s *session) deliver(b tunnel.BaseID, kind arklet.Kind, msg arklet.Message,
 	case msg.Heartbeat != nil:
 		h := *msg.Heartbeat
 		h.Tunnel, h.Received = Name, now
-		if begun, ok := s.begun.Peek(b); ok && !h.Stamp.Before(begun) {
-			s.begun.Remove(b)
-			h.First = h.Stamp.Sub(begun) < begins
+		if restart, ok := s.restarts.Peek(b); ok && !h.Stamp.Before(restart) {
+			s.restarts.Remove(b)
+			h.Restarted = h.Stamp.Sub(restart) < restartWindow
 		}
 		s.sink.Heartbeat(h)
 	case kind == arklet.KindBaseline:
-		s.begun.Add(b, msg.Report.Stamp)
+		s.restarts.Add(b, msg.Report.Stamp)
 	default:
 		r := *msg.Report
 		r.Tunnel, r.Received = Name, now
@@ -173,18 +174,19 @@ func (s *session) deliver(b tunnel.BaseID, kind arklet.Kind, msg arklet.Message,
 	}
 }
 
-// begins is how long after its queryBaseline, by its own clock, a base says its first
-// heartbeat at the latest; it takes 0.1 s. What is further apart came late, or again.
-const begins = 5 * time.Second
+// restartWindow is the longest time between a base's queryBaseline and its first
+// heartbeat, by its own clock; it takes 0.1 s. A queryBaseline that is further away was
+// delivered late, or twice.
+const restartWindow = 5 * time.Second
 
 func (s *session) drop(topic, reason string) {
 	s.meter.Dropped(Name, reason)
 	s.log.Debug("message dropped", zap.String("topic", topic), zap.String("reason", reason))
 }
 
-// hearRetained clears a command that was left retained, where that is wished for.
-// A retained message of a base proves nothing: it may be years old.
-func (s *session) hearRetained(m paho.Message) {
+// receiveRetained clears a command that another controller left retained, if that is
+// configured. A retained message of a base proves nothing: it may be years old.
+func (s *session) receiveRetained(m paho.Message) {
 	if _, _, err := arklet.ParseTopic(m.Topic()); err == nil || !s.cfg.ClearRetained {
 		s.drop(m.Topic(), "retained")
 		return
@@ -192,6 +194,6 @@ func (s *session) hearRetained(m paho.Message) {
 	if len(m.Payload()) == 0 {
 		return
 	}
-	s.log.Info("retained command cleared", zap.String("topic", m.Topic()))
+	s.log.Info("cleared retained command", zap.String("topic", m.Topic()))
 	s.client.Publish(m.Topic(), qos, true, []byte{}) // an empty retained message deletes the retained one
 }

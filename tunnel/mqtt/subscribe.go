@@ -13,16 +13,16 @@ import (
 	"module-controller/tunnel/internal/arklet"
 )
 
-// batch is how many filters one SUBSCRIBE has.
+// batch is how many filters one SUBSCRIBE carries.
 const batch = 200
 
 // refusedQoS is the code of a filter that the broker did not accept.
 const refusedQoS = 0x80
 
-// errNoResult: the connection is of no use when it cannot be told what is heard.
-var errNoResult = errors.New("subscribe: the acknowledgement has no result")
+// errNoResult: a connection whose subscriptions are unknown is useless.
+var errNoResult = errors.New("subscribe: acknowledgement carries no result")
 
-// subscribe subscribes filters and gives the ones that the broker refused.
+// subscribe subscribes filters and gives those that the broker refused.
 func (s *session) subscribe(ctx context.Context, filters []string) (refused []string, err error) {
 	for some := range slices.Chunk(filters, batch) {
 		want := map[string]byte{}
@@ -42,7 +42,7 @@ func (s *session) subscribe(ctx context.Context, filters []string) (refused []st
 			return nil, errNoResult
 		}
 		for _, f := range some {
-			if code, told := granted[f]; !told || code >= refusedQoS {
+			if code, ok := granted[f]; !ok || code >= refusedQoS {
 				refused = append(refused, f)
 			}
 		}
@@ -50,8 +50,8 @@ func (s *session) subscribe(ctx context.Context, filters []string) (refused []st
 	return refused, nil
 }
 
-// resubscribe makes the broker's filters those of the followed bases. What the
-// broker refuses is tried again later.
+// resubscribe makes the subscriptions those of the followed bases. What the broker
+// refuses is tried again after the next probe.
 func (s *session) resubscribe(ctx context.Context) error {
 	if s.cfg.Wildcards {
 		return nil
@@ -73,7 +73,7 @@ func (s *session) resubscribe(ctx context.Context) error {
 	}
 	for _, f := range refused {
 		s.meter.Dropped(Name, "subscription_refused")
-		s.log.Warn("broker refused a base's filter; allow this user to read it", zap.String("filter", f))
+		s.log.Warn("broker refused a base's filter; grant this user read access", zap.String("filter", f))
 		delete(byFilter, f)
 	}
 	s.mu.Lock()

@@ -24,14 +24,19 @@ type Tunnel struct {
 	log   *zap.Logger
 	meter tunnel.Meter
 	envs  map[string]bool
-	begun *lru.Cache[tunnel.BaseID, time.Time] // said queryBaseline then, by its own clock, and no heartbeat since
-	wake  chan struct{}                        // something was followed or unfollowed
+	wake  chan struct{} // a base was followed or unfollowed
+	// restarts holds when a base sent queryBaseline, by its own clock, until its next
+	// heartbeat.
+	restarts *lru.Cache[tunnel.BaseID, time.Time]
 
 	mu sync.RWMutex
 	// mu guards what follows
 	followed map[tunnel.BaseID]struct{}
 	current  *session // nil while the link is down
 }
+
+// maxRestarts is how many bases may be between queryBaseline and heartbeat: 0.1 s.
+const maxRestarts = 4096
 
 // New checks the configuration, completed with defaults, and makes a Tunnel. It
 // starts nothing.
@@ -40,12 +45,12 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure MQTT tunnel: %w", err)
 	}
-	begun, err := lru.New[tunnel.BaseID, time.Time](cfg.Remembered)
+	restarts, err := lru.New[tunnel.BaseID, time.Time](maxRestarts)
 	if err != nil {
 		return nil, fmt.Errorf("configure MQTT tunnel: %w", err)
 	}
 	t := &Tunnel{
-		cfg: cfg, log: log, meter: meter, envs: map[string]bool{}, begun: begun,
+		cfg: cfg, log: log, meter: meter, envs: map[string]bool{}, restarts: restarts,
 		wake: make(chan struct{}, 1), followed: map[tunnel.BaseID]struct{}{},
 	}
 	for _, env := range cfg.Environments {
@@ -58,19 +63,19 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 func (t *Tunnel) Name() string { return Name }
 
 const (
-	// After a connection is lost the next one is tried after a random time up to
-	// backOffFirst, doubled with each failure up to backOffMax.
-	backOffFirst = 500 * time.Millisecond
-	backOffMax   = 15 * time.Second
-	// A connection that lasted this long was a good one.
+	// After a connection is lost, the next one is tried after a random time up to
+	// backOffBase, doubled with each failure up to backOffMax.
+	backOffBase = 500 * time.Millisecond
+	backOffMax  = 15 * time.Second
+	// A connection that lasts this long resets the back-off.
 	goodSession = 30 * time.Second
-	// After so many that did not last, somebody may be using our client id.
+	// After so many shorter ones, another client may be using our client id.
 	suspicious = 3
 )
 
 // Run implements tunnel.Tunnel.
 func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
-	again := retry{ceiling: backOffFirst}
+	again := retry{ceiling: backOffBase}
 	var cut time.Time
 	for ctx.Err() == nil {
 		if err := t.cfg.Gate.Fresh(ctx, cut); err != nil {
@@ -86,10 +91,10 @@ func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
 	return nil
 }
 
-// retry is what is known of the connections before.
+// retry is the back-off between connections.
 type retry struct {
 	ceiling time.Duration // of the next pause
-	short   int           // how many in a row did not last
+	short   int           // how many in a row were shorter than goodSession
 }
 
 // once makes and serves one connection, and gives the pause before the next.
@@ -101,14 +106,14 @@ func (t *Tunnel) once(ctx context.Context, sink tunnel.Sink, again *retry) time.
 	}
 	again.short++
 	if connected && time.Since(began) >= goodSession {
-		*again = retry{ceiling: backOffFirst}
+		*again = retry{ceiling: backOffBase}
 	}
 	pause := rand.N(again.ceiling)
 	again.ceiling = min(2*again.ceiling, backOffMax)
 	t.log.Warn("broker connection ended", zap.String("broker", t.cfg.address()), zap.Bool("wasConnected", connected),
 		zap.Error(err), zap.Duration("retryIn", pause))
 	if connected && again.short >= suspicious {
-		t.log.Warn("connections do not last: another client may use the same client id", zap.String("clientID", t.cfg.ClientID))
+		t.log.Warn("connections are short-lived: another client may be using the same client id", zap.String("clientID", t.cfg.ClientID))
 	}
 	return pause
 }
@@ -141,12 +146,12 @@ func (t *Tunnel) setCurrent(s *session) {
 	t.current = s
 }
 
-// Follow implements tunnel.Tunnel. Where the base is does not matter here.
+// Follow implements tunnel.Tunnel. The endpoint does not matter here.
 func (t *Tunnel) Follow(h tunnel.Heartbeat) {
 	t.mu.Lock()
 	t.followed[h.Base] = struct{}{}
 	t.mu.Unlock()
-	t.poke()
+	t.wakeUp()
 }
 
 // Unfollow implements tunnel.Tunnel.
@@ -154,10 +159,10 @@ func (t *Tunnel) Unfollow(b tunnel.BaseID) {
 	t.mu.Lock()
 	delete(t.followed, b)
 	t.mu.Unlock()
-	t.poke()
+	t.wakeUp()
 }
 
-func (t *Tunnel) poke() {
+func (t *Tunnel) wakeUp() {
 	select {
 	case t.wake <- struct{}{}:
 	default:
@@ -171,8 +176,8 @@ func (t *Tunnel) follows(b tunnel.BaseID) bool {
 	return ok
 }
 
-// Do implements tunnel.Tunnel. It returns when the command was handed to the
-// connection. There is no switch over MQTT.
+// Do implements tunnel.Tunnel. It returns once the command was handed to the
+// connection. SwitchModule is not supported over MQTT.
 func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) (err error) {
 	began := time.Now()
 	defer func() { t.meter.Command(Name, c.Verb, outcome(err), time.Since(began)) }()
@@ -186,12 +191,12 @@ func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) (err e
 	t.mu.RLock()
 	s := t.current
 	_, followed := t.followed[b]
-	heard := s != nil && (t.cfg.Wildcards || s.subscribed[b])
+	subscribed := s != nil && (t.cfg.Wildcards || s.subscribed[b])
 	t.mu.RUnlock()
 	switch {
 	case !t.cfg.Gate.Valid():
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrShut)
-	case !followed, s != nil && !heard:
+	case !followed, s != nil && !subscribed:
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotFollowed)
 	case s == nil:
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotLinked)

@@ -11,6 +11,8 @@ const (
 	enough = 30 * time.Second
 	// soon is after how long a question is asked again.
 	soon = 500 * time.Millisecond
+	// pollEvery is how often Await checks its condition.
+	pollEvery = 5 * time.Millisecond
 )
 
 // within gives a context for a wait.
@@ -21,19 +23,24 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-// Await waits for a condition that is looked at every 5 ms.
+// Await waits until a condition holds. It polls every 5 ms, and fails the test after
+// 30 s.
 func Await(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), enough)
-	defer cancel()
+	deadline := time.After(enough)
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
 	for !holds() {
-		if !pause(ctx, 5*time.Millisecond) {
+		select {
+		case <-poll.C:
+		case <-deadline:
 			t.Fatalf("waited %s for %s", enough, what)
 		}
 	}
 }
 
-// During runs run until the test ends; it must then return without an error.
+// During calls run and cancels its context when the test ends; run must then return
+// without an error.
 func During(t testing.TB, run func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))

@@ -9,14 +9,16 @@ import (
 	"go.uber.org/goleak"
 
 	"module-controller/tunnel"
+	"module-controller/tunnel/basetest"
 )
 
 // Kit is a tunnel to be tested and what it needs.
 type Kit struct {
-	// Tunnel is new and serves the environment "default".
+	// Tunnel is new, serves the environment "default" and asks the gate that it was
+	// made with.
 	Tunnel tunnel.Tunnel
 	// Play has bases speak to the tunnel until ctx ends.
-	Play func(ctx context.Context, bases []*Base) error
+	Play func(ctx context.Context, bases []*basetest.Base) error
 	// Switches: the tunnel can have a listed version serve.
 	Switches bool
 	// Cut takes away what the tunnel's own link needs, and Mend gives it back; nil where
@@ -25,13 +27,14 @@ type Kit struct {
 }
 
 // RunConformance tests what every tunnel must do, through the interfaces of package
-// tunnel alone. kit makes a tunnel for one test; what it starts ends with the test.
-func RunConformance(t *testing.T, kit func(t *testing.T) Kit) {
+// tunnel alone. kit makes a tunnel with a gate for one test; what it starts ends with
+// the test.
+func RunConformance(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) {
 	for _, test := range []struct {
 		name string
-		run  func(*scene)
+		run  func(*fixture)
 	}{
-		{"a heartbeat is heard as it was said", heartbeatIsHeard},
+		{"a heartbeat is delivered as it was sent", heartbeatIsDelivered},
 		{"health is read", healthIsRead},
 		{"a list is read", listIsRead},
 		{"an install is answered, done once, and listed", installIsDone},
@@ -42,15 +45,15 @@ func RunConformance(t *testing.T, kit func(t *testing.T) Kit) {
 		{"an uninstall is answered, and again", uninstallIsDone},
 		{"an error answer may hide a success", errorHidesSuccess},
 		{"a version is switched, or that is refused", switchOrRefusal},
-		{"commands that meet are told so", commandsMeet},
-		{"a request that repeats is answered so", repeatsWithRequest},
-		{"requests that meet are told so", meetsWithRequest},
+		{"commands that conflict are answered so", commandsConflict},
+		{"a repeated request is answered so", repeatsWithRequest},
+		{"requests that conflict are answered so", requestsConflict},
 		{"a request id is used once", requestIDIsUsedOnce},
 		{"arguments and variables arrive", settingsArrive},
 		{"a restarted base is seen", restartIsSeen},
 		{"a base without a heartbeat answers", deadHeartbeatAnswers},
 		{"a slow base delays no other", slowDelaysNoOther},
-		{"a mute base is heard, not answered for", muteIsHeard},
+		{"the heartbeats of a mute base are delivered", muteIsDelivered},
 		{"a base that is gone answers nothing", goneIsSilent},
 		{"an unfollowed base is not reported", unfollowedIsSilent},
 		{"garbage hurts nobody", garbageHurtsNobody},
@@ -58,25 +61,30 @@ func RunConformance(t *testing.T, kit func(t *testing.T) Kit) {
 		{"commands come from many goroutines", manyAtOnce},
 		{"nothing is sent without a link", notLinked},
 		{"a lost link is reported and mended", linkIsMended},
+		{"a shut gate refuses commands", shutGateRefuses},
+		{"nothing leaves once the gate has shut", nothingLeaves},
+		{"a command under way is left alone while the gate is shut", shutGateStopsQuestions},
+		{"a lost link waits for proof", linkWaitsForProof},
 		{"the end cuts what is under way", endCutsOff},
 	} {
-		t.Run(test.name, func(t *testing.T) { test.run(newScene(t, kit)) })
+		t.Run(test.name, func(t *testing.T) { test.run(newFixture(t, kit)) })
 	}
 }
 
-// scene is a tunnel that runs, who listens to it, and bases.
-type scene struct {
+// fixture is a tunnel that runs, who listens to it, and bases.
+type fixture struct {
 	*testing.T
 	Kit
-	again  func(*testing.T) *scene // makes another one
-	ears   *Ears
-	jars   *Jars
+	again  func(*testing.T) *fixture // makes another one
+	gate   *Gate
+	sink   *RecordingSink
+	jars   *basetest.Jars
 	stop   context.CancelFunc // ends Run
 	ended  chan error         // what Run returned
 	before time.Time
 }
 
-func newScene(t *testing.T, kit func(t *testing.T) Kit) *scene {
+func newFixture(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) *fixture {
 	t.Helper()
 	leaks := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
@@ -84,33 +92,34 @@ func newScene(t *testing.T, kit func(t *testing.T) Kit) *scene {
 			goleak.VerifyNone(t, leaks)
 		}
 	})
-	return &scene{
-		T: t, Kit: kit(t), ears: &Ears{}, jars: &Jars{}, before: time.Now(),
-		again: func(t *testing.T) *scene { return newScene(t, kit) },
+	gate := NewGate()
+	return &fixture{
+		T: t, Kit: kit(t, gate), gate: gate, sink: &RecordingSink{}, jars: &basetest.Jars{}, before: time.Now(),
+		again: func(t *testing.T) *fixture { return newFixture(t, kit) },
 	}
 }
 
-// start runs the tunnel and has it hear bases, until the test ends.
-func (s *scene) start(bases ...*Base) {
+// start runs the tunnel and has bases send to it, until the test ends.
+func (s *fixture) start(bases ...*basetest.Base) {
 	s.Helper()
 	s.run()
 	During(s, func(ctx context.Context) error { return s.Play(ctx, bases) })
 }
 
-func (s *scene) run() {
+func (s *fixture) run() {
 	s.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop, s.ended = cancel, make(chan error, 1)
-	go func() { s.ended <- s.Tunnel.Run(ctx, s.ears) }()
+	go func() { s.ended <- s.Tunnel.Run(ctx, s.sink) }()
 	s.Cleanup(s.end)
 	up := func(l tunnel.Link) bool { return l.Up && l.Tunnel == s.Tunnel.Name() && !l.Since.IsZero() }
-	if _, ok := s.ears.link(within(s.T, enough), mark{}, up); !ok {
+	if _, ok := s.sink.link(within(s.T, enough), mark{}, up); !ok {
 		s.Fatal("the link did not come up")
 	}
 }
 
 // end ends Run, which must return soon and without an error.
-func (s *scene) end() {
+func (s *fixture) end() {
 	s.Helper()
 	if s.stop == nil {
 		return
@@ -127,14 +136,14 @@ func (s *scene) end() {
 	}
 }
 
-// base makes a base that finds the scene's jars and beats often.
-func (s *scene) base(o Options) *Base {
+// base makes a base that finds the fixture's jars and beats often.
+func (s *fixture) base(o basetest.Options) *basetest.Base {
 	s.Helper()
 	o.Jars = s.jars
 	if o.Heartbeat == 0 {
 		o.Heartbeat = 100 * time.Millisecond
 	}
-	b, err := New(o)
+	b, err := basetest.New(o)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -142,7 +151,7 @@ func (s *scene) base(o Options) *Base {
 }
 
 // one starts a base and follows it.
-func (s *scene) one(o Options) *Base {
+func (s *fixture) one(o basetest.Options) *basetest.Base {
 	s.Helper()
 	b := s.base(o)
 	s.start(b)
@@ -150,14 +159,14 @@ func (s *scene) one(o Options) *Base {
 	return b
 }
 
-func idOf(b *Base) tunnel.BaseID {
+func idOf(b *basetest.Base) tunnel.BaseID {
 	return tunnel.BaseID{Env: b.Env(), Identity: b.Identity()}
 }
 
-// follow waits for a base's heartbeat, follows it, and waits until it is heard.
-func (s *scene) follow(b *Base) tunnel.Heartbeat {
+// follow waits for a base's heartbeat, follows it, and waits until its answers are delivered.
+func (s *fixture) follow(b *basetest.Base) tunnel.Heartbeat {
 	s.Helper()
-	h, ok := s.ears.beat(within(s.T, enough), mark{}, func(h tunnel.Heartbeat) bool { return h.Base == idOf(b) })
+	h, ok := s.sink.beat(within(s.T, enough), mark{}, func(h tunnel.Heartbeat) bool { return h.Base == idOf(b) })
 	if !ok {
 		s.Fatalf("no heartbeat of %s", b.Identity())
 	}
@@ -167,12 +176,12 @@ func (s *scene) follow(b *Base) tunnel.Heartbeat {
 }
 
 // question asks until a report answers. One may be lost while a base comes up, and
-// nothing is sent to a base that the tunnel does not hear yet or that has much to do.
-func (s *scene) question(b *Base, verb tunnel.Verb, fits func(tunnel.Report) bool) tunnel.Report {
+// nothing is sent to a base whose answers cannot be received yet or that is busy.
+func (s *fixture) question(b *basetest.Base, verb tunnel.Verb, fits func(tunnel.Report) bool) tunnel.Report {
 	s.Helper()
 	deadline := time.Now().Add(enough)
 	for time.Now().Before(deadline) {
-		since := s.ears.now()
+		since := s.sink.now()
 		wait := soon
 		switch err := s.Tunnel.Do(s.Context(), idOf(b), tunnel.Command{Verb: verb}); {
 		case errors.Is(err, tunnel.ErrNotFollowed), errors.Is(err, tunnel.ErrBusy):
@@ -180,7 +189,7 @@ func (s *scene) question(b *Base, verb tunnel.Verb, fits func(tunnel.Report) boo
 		case err != nil:
 			s.Fatalf("Do %s: %v", verb, err)
 		}
-		if r, ok := s.ears.report(within(s.T, wait), since, func(r tunnel.Report) bool { return r.Base == idOf(b) && fits(r) }); ok {
+		if r, ok := s.sink.report(within(s.T, wait), since, func(r tunnel.Report) bool { return r.Base == idOf(b) && fits(r) }); ok {
 			s.checkReport(r)
 			return r
 		}
@@ -190,7 +199,7 @@ func (s *scene) question(b *Base, verb tunnel.Verb, fits func(tunnel.Report) boo
 }
 
 // checkReport checks what is true of every report.
-func (s *scene) checkReport(r tunnel.Report) {
+func (s *fixture) checkReport(r tunnel.Report) {
 	s.Helper()
 	if r.Tunnel != s.Tunnel.Name() || r.Received.Before(s.before) || r.Received.After(time.Now()) {
 		s.Errorf("report of tunnel %q, received %s", r.Tunnel, r.Received)
@@ -201,10 +210,10 @@ func (s *scene) checkReport(r tunnel.Report) {
 }
 
 // list asks for a base's modules.
-func (s *scene) list(b *Base) map[tunnel.ModuleKey]tunnel.State {
+func (s *fixture) list(b *basetest.Base) map[tunnel.ModuleKey]tunnel.State {
 	s.Helper()
 	r := s.question(b, tunnel.ListModules, func(r tunnel.Report) bool { return r.Listed })
-	if r.Inert {
+	if r.Partial {
 		s.Errorf("the list of %s has entries that could not be read", b.Identity())
 	}
 	states := map[tunnel.ModuleKey]tunnel.State{}
@@ -214,19 +223,19 @@ func (s *scene) list(b *Base) map[tunnel.ModuleKey]tunnel.State {
 	return states
 }
 
-func (s *scene) health(b *Base) tunnel.Health {
+func (s *fixture) health(b *basetest.Base) tunnel.Health {
 	s.Helper()
 	return *s.question(b, tunnel.ReadHealth, func(r tunnel.Report) bool { return r.Health != nil }).Health
 }
 
 // do sends one command, which must be answered once.
-func (s *scene) do(b *Base, c tunnel.Command) tunnel.Answer {
+func (s *fixture) do(b *basetest.Base, c tunnel.Command) tunnel.Answer {
 	s.Helper()
-	since := s.ears.now()
+	since := s.sink.now()
 	if err := s.Tunnel.Do(s.Context(), idOf(b), c); err != nil {
 		s.Fatalf("Do %s %s: %v", c.Verb, c.Module, err)
 	}
-	r, ok := s.ears.report(within(s.T, enough), since, func(r tunnel.Report) bool {
+	r, ok := s.sink.report(within(s.T, enough), since, func(r tunnel.Report) bool {
 		return r.Base == idOf(b) && r.Answer != nil && r.Answer.Verb == c.Verb && r.Answer.Module == c.Module
 	})
 	if !ok {

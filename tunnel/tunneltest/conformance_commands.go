@@ -11,10 +11,11 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"module-controller/tunnel"
+	"module-controller/tunnel/basetest"
 )
 
-func heartbeatIsHeard(s *scene) {
-	b := s.base(Options{Identity: "10.1.2.3", Name: "shop", Version: "2.0", Cluster: "east"})
+func heartbeatIsDelivered(s *fixture) {
+	b := s.base(basetest.Options{Identity: "10.1.2.3", Name: "shop", Version: "2.0", Cluster: "east"})
 	s.start(b)
 	got := s.follow(b)
 	if got.Tunnel != s.Tunnel.Name() || got.Received.Before(s.before) || got.Received.After(time.Now()) {
@@ -23,18 +24,17 @@ func heartbeatIsHeard(s *scene) {
 	if port := b.Look().Port; got.Port != port {
 		s.Errorf("port %d, want %d", got.Port, port)
 	}
-	got.Tunnel, got.Received, got.Stamp, got.Port, got.First = "", time.Time{}, time.Time{}, 0, false
-	want := tunnel.Heartbeat{Base: idOf(b), Name: "shop", Version: "2.0", Cluster: "east", IP: "127.0.0.1", Hostname: "127.0.0.1"}
-	if diff := gocmp.Diff(want, got); diff != "" {
+	want := tunnel.About{Name: "shop", Version: "2.0", Cluster: "east", IP: "127.0.0.1", Hostname: "127.0.0.1"}
+	if diff := gocmp.Diff(want, got.About()); diff != "" {
 		s.Errorf("heartbeat (-want +got):\n%s", diff)
 	}
 }
 
-func healthIsRead(s *scene) {
-	usual, old := s.base(Options{Identity: "usual"}), s.base(Options{Identity: "old", Runtime: "1.2.2"})
-	unlimited := s.base(Options{Identity: "unlimited", MaxMetaspace: -1})
+func healthIsRead(s *fixture) {
+	usual, old := s.base(basetest.Options{Identity: "usual"}), s.base(basetest.Options{Identity: "old", Runtime: "1.2.2"})
+	unlimited := s.base(basetest.Options{Identity: "unlimited", MaxMetaspace: -1})
 	s.start(usual, old, unlimited)
-	for b, limit := range map[*Base]int64{usual: 256 << 20, old: -1, unlimited: -1} {
+	for b, limit := range map[*basetest.Base]int64{usual: 256 << 20, old: -1, unlimited: -1} {
 		s.follow(b)
 		h := s.health(b)
 		if h.MaxMetaspace != limit || h.CPUs != 2 || h.Uptime <= 0 || (h.UsedMetaspace > 0) == (b == old) || h.UsedMetaspace < -1 {
@@ -43,30 +43,30 @@ func healthIsRead(s *scene) {
 	}
 }
 
-func listIsRead(s *scene) {
-	for _, runtime := range Runtimes() {
+func listIsRead(s *fixture) {
+	for _, runtime := range basetest.Runtimes() {
 		s.Run(runtime, func(t *testing.T) {
 			s := s.again(t)
-			b := s.one(Options{Runtime: runtime})
+			b := s.one(basetest.Options{Runtime: runtime})
 			if got := s.list(b); len(got) != 0 {
 				s.Errorf("an empty base lists %v", got)
 			}
-			b.Install(s.Context(), Command{Name: "orders", Version: "1.0.0", URL: "file:///orders-1.0.0-ark-biz.jar"})
-			b.Install(s.Context(), Command{Name: "orders", Version: "2.0.0", URL: "file:///orders-2.0.0-ark-biz.jar"})
+			b.Install(s.Context(), basetest.Command{Name: "orders", Version: "1.0.0", URL: "file:///orders-1.0.0-ark-biz.jar"})
+			b.Install(s.Context(), basetest.Command{Name: "orders", Version: "2.0.0", URL: "file:///orders-2.0.0-ark-biz.jar"})
 			s.lists(b, map[tunnel.ModuleKey]tunnel.State{key("orders", "1.0.0"): tunnel.Activated, key("orders", "2.0.0"): tunnel.Deactivated})
 		})
 	}
 }
 
 // lists checks what a base lists.
-func (s *scene) lists(b *Base, want map[tunnel.ModuleKey]tunnel.State) {
+func (s *fixture) lists(b *basetest.Base, want map[tunnel.ModuleKey]tunnel.State) {
 	s.Helper()
 	if diff := gocmp.Diff(want, s.list(b)); diff != "" {
 		s.Errorf("list (-want +got):\n%s", diff)
 	}
 }
 
-func (s *scene) answers(b *Base, c tunnel.Command, want tunnel.Outcome) tunnel.Answer {
+func (s *fixture) answers(b *basetest.Base, c tunnel.Command, want tunnel.Outcome) tunnel.Answer {
 	s.Helper()
 	a := s.do(b, c)
 	if a.Outcome != want {
@@ -78,14 +78,14 @@ func (s *scene) answers(b *Base, c tunnel.Command, want tunnel.Outcome) tunnel.A
 	return a
 }
 
-func installIsDone(s *scene) {
-	b := s.one(Options{})
+func installIsDone(s *fixture) {
+	b := s.one(basetest.Options{})
 	for _, id := range []string{"", "r-1"} {
 		c := install("orders"+id, "1.0.0")
 		c.RequestID = id
 		a := s.answers(b, c, tunnel.Done)
 		if none := (tunnel.ModuleKey{}); a.Installed != none && a.Installed != c.Module {
-			s.Errorf("it says that it installed %s", a.Installed)
+			s.Errorf("the answer names %s as installed", a.Installed)
 		}
 		if got := s.list(b)[c.Module]; got != tunnel.Activated {
 			s.Errorf("%s is %q", c.Module, got)
@@ -96,38 +96,38 @@ func installIsDone(s *scene) {
 	}
 }
 
-func installRepeats(s *scene) {
-	b := s.one(Options{})
+func installRepeats(s *fixture) {
+	b := s.one(basetest.Options{})
 	c := install("orders", "1.0.0")
 	s.answers(b, c, tunnel.Done)
 	if a := s.answers(b, c, tunnel.Repeated); a.Installed != c.Module {
-		s.Errorf("it says that %s was there", a.Installed)
+		s.Errorf("the answer names %s as installed before", a.Installed)
 	}
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{c.Module: tunnel.Activated})
 }
 
-func jarDecides(s *scene) {
-	b := s.one(Options{})
+func jarDecides(s *fixture) {
+	b := s.one(basetest.Options{})
 	c := install("orders", "1.0.0")
 	c.Module = key("bills", "9.9.9")
 	if a := s.answers(b, c, tunnel.Done); a.Installed != key("orders", "1.0.0") {
-		s.Errorf("it says that it installed %s", a.Installed)
+		s.Errorf("the answer names %s as installed", a.Installed)
 	}
 	if a := s.answers(b, c, tunnel.Repeated); a.Installed != key("orders", "1.0.0") {
-		s.Errorf("it says that %s was there", a.Installed)
+		s.Errorf("the answer names %s as installed before", a.Installed)
 	}
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{key("orders", "1.0.0"): tunnel.Activated})
 }
 
-func failureIsExplained(s *scene) {
-	b := s.one(Options{})
+func failureIsExplained(s *fixture) {
+	b := s.one(basetest.Options{})
 	first, second := install("stock", "1.0.0"), install("stock", "2.0.0")
 	for _, c := range []tunnel.Command{first, second} {
-		s.jars.Add(Jar{URL: c.URL, Name: c.Module.Name, Version: c.Module.Version, Port: 8080})
+		s.jars.Add(basetest.Jar{URL: c.URL, Name: c.Module.Name, Version: c.Module.Version, Port: 8080})
 	}
 	broken, missing := install("orders", "3.0.0"), install("none", "1.0.0")
-	s.jars.Add(Jar{URL: broken.URL, Name: "orders", Version: "3.0.0", FailWith: "no stock today"})
-	s.jars.Add(Jar{URL: missing.URL, Missing: true})
+	s.jars.Add(basetest.Jar{URL: broken.URL, Name: "orders", Version: "3.0.0", FailWith: "no stock today"})
+	s.jars.Add(basetest.Jar{URL: missing.URL, Missing: true})
 	s.answers(b, first, tunnel.Done)
 	for _, id := range []string{"", "r-"} {
 		for _, failing := range []struct {
@@ -152,8 +152,8 @@ func failureIsExplained(s *scene) {
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{first.Module: tunnel.Activated})
 }
 
-func replacementReplaces(s *scene) {
-	b := s.one(Options{})
+func replacementReplaces(s *fixture) {
+	b := s.one(basetest.Options{})
 	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
 	s.answers(b, install("stock", "1.0.0"), tunnel.Done)
 	c := install("orders", "2.0.0")
@@ -162,8 +162,8 @@ func replacementReplaces(s *scene) {
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{c.Module: tunnel.Activated, key("stock", "1.0.0"): tunnel.Activated})
 }
 
-func uninstallIsDone(s *scene) {
-	b := s.one(Options{})
+func uninstallIsDone(s *fixture) {
+	b := s.one(basetest.Options{})
 	c := tunnel.Command{Verb: tunnel.UninstallModule, Module: key("orders", "1.0.0")}
 	s.answers(b, c, tunnel.NotFound)
 	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
@@ -175,10 +175,10 @@ func uninstallIsDone(s *scene) {
 	}
 }
 
-func errorHidesSuccess(s *scene) {
-	b := s.one(Options{Runtime: "2.1.6"})
+func errorHidesSuccess(s *fixture) {
+	b := s.one(basetest.Options{Runtime: "2.1.6"})
 	c := install("hello", "1.0.0")
-	s.jars.Add(Jar{URL: c.URL, Name: "hello", Version: "1.0.0", Plain: true})
+	s.jars.Add(basetest.Jar{URL: c.URL, Name: "hello", Version: "1.0.0", Plain: true})
 	s.answers(b, c, tunnel.Done)
 	a := s.answers(b, tunnel.Command{Verb: tunnel.UninstallModule, Module: c.Module}, tunnel.Failed)
 	if !strings.Contains(a.Message, "NullPointerException") {
@@ -187,8 +187,8 @@ func errorHidesSuccess(s *scene) {
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{})
 }
 
-func switchOrRefusal(s *scene) {
-	b := s.one(Options{})
+func switchOrRefusal(s *fixture) {
+	b := s.one(basetest.Options{})
 	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
 	s.answers(b, install("orders", "2.0.0"), tunnel.Done)
 	c := tunnel.Command{Verb: tunnel.SwitchModule, Module: key("orders", "2.0.0")}
@@ -203,15 +203,15 @@ func switchOrRefusal(s *scene) {
 	c.Module.Version = "7"
 	s.answers(b, c, tunnel.NotFound)
 	can := func(r tunnel.Report) bool { return r.Features != nil && r.Features.Switch }
-	if _, ok := s.ears.report(within(s.T, enough), mark{}, can); !ok {
+	if _, ok := s.sink.report(within(s.T, enough), mark{}, can); !ok {
 		s.Error("it was not reported that the base can switch")
 	}
 }
 
-func commandsMeet(s *scene) {
-	b := s.one(Options{})
+func commandsConflict(s *fixture) {
+	b := s.one(basetest.Options{})
 	slow := install("orders", "1.0.0")
-	s.jars.Add(Jar{URL: slow.URL, Name: "orders", Version: "1.0.0", Start: enough})
+	s.jars.Add(basetest.Jar{URL: slow.URL, Name: "orders", Version: "1.0.0", Start: enough})
 	if err := s.Tunnel.Do(s.Context(), idOf(b), slow); err != nil {
 		s.Fatal(err)
 	}
@@ -223,8 +223,8 @@ func isResolved(m tunnel.Module) bool { return m.State == tunnel.Resolved }
 
 // repeatsWithRequest: an install with a request id that finds its module is answered as
 // one without.
-func repeatsWithRequest(s *scene) {
-	b := s.one(Options{})
+func repeatsWithRequest(s *fixture) {
+	b := s.one(basetest.Options{})
 	for i := range 3 {
 		c := install("orders", "1.0.0")
 		c.RequestID = fmt.Sprintf("r-%d", i)
@@ -236,12 +236,12 @@ func repeatsWithRequest(s *scene) {
 	}
 }
 
-// meetsWithRequest: an asynchronous command that meets another is told so.
-func meetsWithRequest(s *scene) {
-	b := s.one(Options{})
+// requestsConflict: an asynchronous command that conflicts with another is answered so.
+func requestsConflict(s *fixture) {
+	b := s.one(basetest.Options{})
 	slow := install("orders", "1.0.0")
 	slow.RequestID = "r-1"
-	s.jars.Add(Jar{URL: slow.URL, Name: "orders", Version: "1.0.0", Start: enough})
+	s.jars.Add(basetest.Jar{URL: slow.URL, Name: "orders", Version: "1.0.0", Start: enough})
 	if err := s.Tunnel.Do(s.Context(), idOf(b), slow); err != nil {
 		s.Fatal(err)
 	}
@@ -252,8 +252,8 @@ func meetsWithRequest(s *scene) {
 
 // requestIDIsUsedOnce: where a tunnel passes request ids on, the base refuses one that
 // it has seen; elsewhere the module is there already.
-func requestIDIsUsedOnce(s *scene) {
-	b := s.one(Options{})
+func requestIDIsUsedOnce(s *fixture) {
+	b := s.one(basetest.Options{})
 	c := install("orders", "1.0.0")
 	c.RequestID = "epoch-1/pod/1"
 	s.answers(b, c, tunnel.Done)
@@ -265,8 +265,8 @@ func requestIDIsUsedOnce(s *scene) {
 	}
 }
 
-func settingsArrive(s *scene) {
-	b := s.one(Options{})
+func settingsArrive(s *fixture) {
+	b := s.one(basetest.Options{})
 	c := install("orders", "1.0.0")
 	c.Args, c.Env = []string{"--a=b", "c"}, map[string]string{"REGION": "east"}
 	s.answers(b, c, tunnel.Done)

@@ -8,19 +8,17 @@ import (
 	"time"
 
 	"module-controller/tunnel"
+	"module-controller/tunnel/basetest"
 )
 
-func restartIsSeen(s *scene) {
-	b := s.one(Options{})
+func restartIsSeen(s *fixture) {
+	b := s.one(basetest.Options{})
 	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
-	await := within(s.T, enough)
-	older := s.health(b).Uptime
-	for s.health(b).Uptime <= older && await.Err() == nil {
-		older = min(older, s.health(b).Uptime)
-	}
-	before, since := s.health(b).Uptime, s.ears.now()
+	first := s.health(b).Uptime
+	Await(s, "an uptime that a restart takes less than", func() bool { return s.health(b).Uptime >= first+soon })
+	before, since := s.health(b).Uptime, s.sink.now()
 	b.Restart()
-	if _, ok := s.ears.beat(await, since, func(h tunnel.Heartbeat) bool { return h.Base == idOf(b) }); !ok {
+	if _, ok := s.sink.beat(within(s.T, enough), since, func(h tunnel.Heartbeat) bool { return h.Base == idOf(b) }); !ok {
 		s.Error("no heartbeat after a restart")
 	}
 	if after := s.health(b).Uptime; after >= before {
@@ -29,17 +27,17 @@ func restartIsSeen(s *scene) {
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{})
 }
 
-func deadHeartbeatAnswers(s *scene) {
-	b := s.one(Options{})
-	b.Set(func(f *Faults) { f.NoHeartbeat = true })
+func deadHeartbeatAnswers(s *fixture) {
+	b := s.one(basetest.Options{})
+	b.Set(func(f *basetest.Faults) { f.NoHeartbeat = true })
 	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{key("orders", "1.0.0"): tunnel.Activated})
 }
 
 // pair starts two bases, follows them, and does something to the first.
-func (s *scene) pair(change func(*Faults)) (hurt, well *Base) {
+func (s *fixture) pair(change func(*basetest.Faults)) (hurt, well *basetest.Base) {
 	s.Helper()
-	hurt, well = s.base(Options{Identity: "hurt"}), s.base(Options{Identity: "well"})
+	hurt, well = s.base(basetest.Options{Identity: "hurt"}), s.base(basetest.Options{Identity: "well"})
 	s.start(hurt, well)
 	s.follow(hurt)
 	s.follow(well)
@@ -47,8 +45,8 @@ func (s *scene) pair(change func(*Faults)) (hurt, well *Base) {
 	return hurt, well
 }
 
-func slowDelaysNoOther(s *scene) {
-	slow, quick := s.pair(func(f *Faults) { f.Slow = time.Hour })
+func slowDelaysNoOther(s *fixture) {
+	slow, quick := s.pair(func(f *basetest.Faults) { f.Slow = time.Hour })
 	for range 20 {
 		err := s.Tunnel.Do(s.Context(), idOf(slow), tunnel.Command{Verb: tunnel.ListModules})
 		if err != nil && !errors.Is(err, tunnel.ErrBusy) {
@@ -66,9 +64,9 @@ func slowDelaysNoOther(s *scene) {
 }
 
 // silent checks that a base is not reported while another one is.
-func (s *scene) silent(hurt, well *Base) {
+func (s *fixture) silent(hurt, well *basetest.Base) {
 	s.Helper()
-	since := s.ears.now()
+	since := s.sink.now()
 	for range 3 {
 		err := s.Tunnel.Do(s.Context(), idOf(hurt), tunnel.Command{Verb: tunnel.ListModules})
 		if err != nil && !errors.Is(err, tunnel.ErrNotFollowed) && !errors.Is(err, tunnel.ErrBusy) {
@@ -76,30 +74,30 @@ func (s *scene) silent(hurt, well *Base) {
 		}
 		s.list(well)
 	}
-	s.ears.mu.Lock()
-	defer s.ears.mu.Unlock()
-	if r, reported := first(s.ears.reports[since.reports:], func(r tunnel.Report) bool { return r.Base == idOf(hurt) }); reported {
+	s.sink.mu.Lock()
+	defer s.sink.mu.Unlock()
+	if r, reported := first(s.sink.reports[since.reports:], func(r tunnel.Report) bool { return r.Base == idOf(hurt) }); reported {
 		s.Errorf("a silent base is reported: %+v", r)
 	}
 }
 
-func muteIsHeard(s *scene) {
-	mute, well := s.pair(func(f *Faults) { f.Mute = true })
+func muteIsDelivered(s *fixture) {
+	mute, well := s.pair(func(f *basetest.Faults) { f.Mute = true })
 	s.silent(mute, well)
-	since := s.ears.now()
-	if _, ok := s.ears.beat(within(s.T, enough), since, func(h tunnel.Heartbeat) bool { return h.Base == idOf(mute) }); !ok {
-		s.Error("its heartbeat is not heard")
+	since := s.sink.now()
+	if _, ok := s.sink.beat(within(s.T, enough), since, func(h tunnel.Heartbeat) bool { return h.Base == idOf(mute) }); !ok {
+		s.Error("its heartbeat is not delivered")
 	}
 }
 
-func goneIsSilent(s *scene) {
-	gone, well := s.pair(func(*Faults) {})
+func goneIsSilent(s *fixture) {
+	gone, well := s.pair(func(*basetest.Faults) {})
 	gone.Stop()
 	s.silent(gone, well)
 }
 
-func unfollowedIsSilent(s *scene) {
-	left, well := s.pair(func(*Faults) {})
+func unfollowedIsSilent(s *fixture) {
+	left, well := s.pair(func(*basetest.Faults) {})
 	s.Tunnel.Unfollow(idOf(left))
 	s.silent(left, well)
 	err := s.Tunnel.Do(s.Context(), idOf(left), install("orders", "1.0.0"))
@@ -112,8 +110,8 @@ func unfollowedIsSilent(s *scene) {
 	s.follow(left) // it can be followed again
 }
 
-func garbageHurtsNobody(s *scene) {
-	b := s.one(Options{})
+func garbageHurtsNobody(s *fixture) {
+	b := s.one(basetest.Options{})
 	for _, text := range []string{
 		"", "not json", "null", "[]", "{", `{"data":`, "\x00", "\xff\xfe", "7", `"text"`, `{"data":null}`, `{"data":[null,7,{}]}`,
 		`{"publishTimestamp":"x","data":{"baseMetadata":{"identity":7}}}`, `{"data":{"baseMetadata":{"identity":"somebody else"}}}`,
@@ -124,26 +122,26 @@ func garbageHurtsNobody(s *scene) {
 			b.Say(where, []byte(text))
 		}
 	}
-	since := s.ears.now()
+	since := s.sink.now()
 	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
 	s.question(b, tunnel.ListModules, func(r tunnel.Report) bool { // other lists may be garbage
-		return r.Listed && !r.Inert && slices.ContainsFunc(r.Modules, func(m tunnel.Module) bool { return m.State == tunnel.Activated })
+		return r.Listed && !r.Partial && slices.ContainsFunc(r.Modules, func(m tunnel.Module) bool { return m.State == tunnel.Activated })
 	})
-	if _, ok := s.ears.beat(within(s.T, enough), since, func(tunnel.Heartbeat) bool { return true }); !ok {
-		s.Error("no heartbeat is heard any more")
+	if _, ok := s.sink.beat(within(s.T, enough), since, func(tunnel.Heartbeat) bool { return true }); !ok {
+		s.Error("no heartbeat is delivered any more")
 	}
-	s.ears.mu.Lock()
-	defer s.ears.mu.Unlock()
-	for _, h := range s.ears.beats {
+	s.sink.mu.Lock()
+	defer s.sink.mu.Unlock()
+	for _, h := range s.sink.beats {
 		if h.Base != idOf(b) {
-			s.Errorf("garbage is heard as a heartbeat of %q", h.Base)
+			s.Errorf("garbage is delivered as a heartbeat of %q", h.Base)
 		}
 	}
 }
 
-func wrongClock(s *scene) {
+func wrongClock(s *fixture) {
 	const wrong = -time.Hour
-	b := s.one(Options{Clock: wrong})
+	b := s.one(basetest.Options{Clock: wrong})
 	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
 	r := s.question(b, tunnel.ListModules, func(r tunnel.Report) bool { return r.Listed })
 	since := r.Modules[0].Since
@@ -155,8 +153,8 @@ func wrongClock(s *scene) {
 	}
 }
 
-func manyAtOnce(s *scene) {
-	b := s.one(Options{})
+func manyAtOnce(s *fixture) {
+	b := s.one(basetest.Options{})
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -172,8 +170,8 @@ func manyAtOnce(s *scene) {
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{})
 }
 
-func notLinked(s *scene) {
-	b := s.base(Options{})
+func notLinked(s *fixture) {
+	b := s.base(basetest.Options{})
 	s.Tunnel.Follow(tunnel.Heartbeat{Base: idOf(b), Tunnel: s.Tunnel.Name(), IP: "127.0.0.1", Port: 1})
 	if err := s.Tunnel.Do(s.Context(), idOf(b), install("orders", "1.0.0")); !errors.Is(err, tunnel.ErrNotLinked) {
 		s.Errorf("Do before Run: %v, want ErrNotLinked", err)
@@ -185,16 +183,16 @@ func notLinked(s *scene) {
 	}
 }
 
-func linkIsMended(s *scene) {
-	b := s.one(Options{})
+func linkIsMended(s *fixture) {
+	b := s.one(basetest.Options{})
 	if s.Cut == nil {
 		return // NB: its link is its own listener, which is there while Run runs
 	}
-	since := s.ears.now()
+	since := s.sink.now()
 	if err := s.Cut(); err != nil {
 		s.Fatal(err)
 	}
-	if _, ok := s.ears.link(within(s.T, enough), since, func(l tunnel.Link) bool { return !l.Up && !l.Since.Before(s.before) }); !ok {
+	if _, ok := s.sink.link(within(s.T, enough), since, func(l tunnel.Link) bool { return !l.Up && !l.Since.Before(s.before) }); !ok {
 		s.Fatal("it is not reported that the link is lost")
 	}
 	if err := s.Tunnel.Do(s.Context(), idOf(b), install("orders", "1.0.0")); !errors.Is(err, tunnel.ErrNotLinked) {
@@ -203,15 +201,16 @@ func linkIsMended(s *scene) {
 	if err := s.Mend(); err != nil {
 		s.Fatal(err)
 	}
-	if _, ok := s.ears.link(within(s.T, enough), since, func(l tunnel.Link) bool { return l.Up }); !ok {
-		s.Fatal("it is not reported that the link is back")
-	}
+	Await(s, "a report that the link is back", func() bool {
+		s.gate.Prove()
+		return s.sink.Recorded().Up()
+	})
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{}) // nothing was sent, or sent later
 }
 
-func endCutsOff(s *scene) {
-	b := s.one(Options{})
-	b.Set(func(f *Faults) { f.Slow = time.Hour })
+func endCutsOff(s *fixture) {
+	b := s.one(basetest.Options{})
+	b.Set(func(f *basetest.Faults) { f.Slow = time.Hour })
 	for _, c := range []tunnel.Command{install("orders", "1.0.0"), {Verb: tunnel.ListModules}, {Verb: tunnel.ReadHealth}} {
 		if err := s.Tunnel.Do(s.Context(), idOf(b), c); err != nil {
 			s.Error(err)

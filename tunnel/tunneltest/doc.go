@@ -1,5 +1,4 @@
-// Package tunneltest plays bases as real ones behave, and has the suite that every
-// tunnel passes. It was written apart from the codec that it tests, from recorded
-// traffic of real bases; testdata has that traffic, and a test asks the fake the
-// same and compares.
+// Package tunneltest tests tunnels: it has the suite that every tunnel passes, a sink
+// that records, and helpers for tests that wait. The fake bases come from package
+// basetest.
 package tunneltest

@@ -18,12 +18,12 @@ func (p Pipes) Accept() (net.Conn, error) {
 	return nil, net.ErrClosed
 }
 
-// Say connects and says something.
-func (p Pipes) Say(t *testing.T, said string) net.Conn {
+// Say connects and sends a text.
+func (p Pipes) Say(t *testing.T, text string) net.Conn {
 	t.Helper()
 	ours, theirs := net.Pipe()
 	p <- theirs
-	if _, err := io.WriteString(ours, said); err != nil {
+	if _, err := io.WriteString(ours, text); err != nil {
 		t.Fatal(err)
 	}
 	return ours

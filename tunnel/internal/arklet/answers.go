@@ -8,8 +8,8 @@ import (
 	"module-controller/tunnel"
 )
 
-// response is what a base answers to a command: the whole body over HTTP, a part
-// of it over MQTT.
+// response is a base's answer to a command: the whole body over HTTP, a part of it over
+// MQTT.
 type response struct {
 	Code     string          `json:"code"`
 	Message  string          `json:"message"`
@@ -31,22 +31,22 @@ const (
 	codeUnknown  = "CMD_NOT_FOUND"
 )
 
-// there matches what a base says when a module of the jar's identity is there.
-var there = regexp.MustCompile(`Biz: ([^\s:]{1,128}):([^\s:]{1,128}) has been installed`)
+// installed matches the message of an answer REPEAT_BIZ. It names the module by the jar.
+var installed = regexp.MustCompile(`Biz: ([^\s:]{1,128}):([^\s:]{1,128}) has been installed`)
 
-// answerOf judges a response. It is a hint: the list says what is there.
+// answerOf converts a response. It may mislead: only the list shows what is there.
 func answerOf(v tunnel.Verb, asked tunnel.ModuleKey, r response) *tunnel.Answer {
 	a := &tunnel.Answer{Verb: v, Module: asked}
 	var op operation
 	if len(r.Data) > 0 {
-		_ = json.Unmarshal(r.Data, &op) // data of another shape tells nothing
+		_ = json.Unmarshal(r.Data, &op) // data of another shape is ignored
 	}
 	switch {
 	case r.Code == codeUnknown:
 		a.Outcome, a.Message = tunnel.Unsupported, "the base has no such command"
 	case op.Code == codeRepeat:
 		a.Outcome, a.Message = tunnel.Repeated, rootCause(op.Message)
-		if m := there.FindStringSubmatch(op.Message); m != nil {
+		if m := installed.FindStringSubmatch(op.Message); m != nil {
 			a.Installed = tunnel.ModuleKey{Name: m[1], Version: m[2]}
 		}
 	case op.Code == codeNotFound:
@@ -62,7 +62,7 @@ func answerOf(v tunnel.Verb, asked tunnel.ModuleKey, r response) *tunnel.Answer 
 	return a
 }
 
-// installedBy reads which module an install brought; zero where it was not told.
+// installedBy reads which module was installed; zero if not reported.
 func installedBy(raw json.RawMessage) tunnel.ModuleKey {
 	if len(raw) == 0 {
 		return tunnel.ModuleKey{}
@@ -74,7 +74,7 @@ func installedBy(raw json.RawMessage) tunnel.ModuleKey {
 	return modules[0].ModuleKey
 }
 
-// explain takes the text that says most.
+// explain picks the most specific explanation.
 func explain(r response, op operation) string {
 	for _, text := range []string{r.Trace, op.Message, r.Message} {
 		if cause := rootCause(text); cause != "" {

@@ -68,7 +68,7 @@ func TestMQTTCaptures(t *testing.T) {
 			if r.Health != nil && (r.Health.MaxMetaspace != 256<<20 || r.Health.UsedMetaspace < 50<<20 || r.Health.CPUs != 2 || r.Health.Uptime <= 0) {
 				t.Errorf("line %d: health %+v", i+1, r.Health)
 			}
-			if r.Inert {
+			if r.Partial {
 				t.Errorf("line %d: list with entries that were not read", i+1)
 			}
 			if a := r.Answer; a != nil {

@@ -25,7 +25,7 @@ var paths = map[tunnel.Verb]path{
 	tunnel.ListModules: pathList, tunnel.ReadHealth: pathHealth,
 }
 
-// HTTP paths of the commands that are no tunnel.Verb.
+// HTTP paths of the commands that have no tunnel.Verb.
 const (
 	PathOps  = string(pathOps)
 	PathHelp = string(pathHelp)
@@ -34,7 +34,7 @@ const (
 // Path gives a command's HTTP path, without a slash.
 func Path(v tunnel.Verb) string { return string(paths[v]) }
 
-// CommandTopic gives the topic that a base takes a command on.
+// CommandTopic gives the topic on which a base receives a command.
 func CommandTopic(b tunnel.BaseID, v tunnel.Verb) string {
 	return topicPrefix + b.Env + "/" + b.Identity + "/" + string(paths[v])
 }
@@ -52,8 +52,8 @@ type command struct {
 	RequestID string            `json:"requestId,omitempty"`
 }
 
-// EncodeCommand gives the body of a command. Async asks the base to answer at once
-// and work on; it needs a request id.
+// EncodeCommand gives the body of a command. With async the base answers at once and
+// goes on working; that needs a request id.
 func EncodeCommand(c tunnel.Command, async bool) ([]byte, error) {
 	if _, ok := paths[c.Verb]; !ok {
 		return nil, fmt.Errorf("encode command %q: %w", c.Verb, tunnel.ErrUnsupported)
@@ -65,11 +65,11 @@ func EncodeCommand(c tunnel.Command, async bool) ([]byte, error) {
 			body.Strategy = replace
 		}
 	}
-	body.Async, body.RequestID = async, c.RequestID // bases check it with async only; their logs show it always
+	body.Async, body.RequestID = async, c.RequestID // bases check it with async only, and log it always
 	return encode(body)
 }
 
-// EncodeOps gives the body that asks how an asynchronous command goes.
+// EncodeOps gives the body of a poll of an asynchronous command.
 func EncodeOps(requestID string) ([]byte, error) { return encode(command{RequestID: requestID}) }
 
 func encode(c command) ([]byte, error) {

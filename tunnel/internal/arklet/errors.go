@@ -2,7 +2,7 @@ package arklet
 
 import "fmt"
 
-// Reason says in a word why a message was refused.
+// Reason is why a message was refused, in a word.
 type Reason string
 
 // The reasons.

@@ -135,10 +135,10 @@ func TestHostilePayloads(t *testing.T) {
 }
 
 // A list of which an entry cannot be read proves presence, never absence.
-func TestAListWithAnUnreadableEntryIsInert(t *testing.T) {
+func TestAListWithAnUnreadableEntryIsPartial(t *testing.T) {
 	msg, err := DecodeMQTT(tunnel.BaseID{Env: "e", Identity: "b"}, KindList,
 		[]byte(`{"publishTimestamp":"1795440499553","data":[{"name":"a","version":"1","state":"ACTIVATED","latestStateRecord":null},{"name":7},null]}`))
-	if err != nil || !msg.Report.Inert || len(msg.Report.Modules) != 1 || msg.Report.Modules[0].State != tunnel.Activated || msg.Report.Stamp.IsZero() {
+	if err != nil || !msg.Report.Partial || len(msg.Report.Modules) != 1 || msg.Report.Modules[0].State != tunnel.Activated || msg.Report.Stamp.IsZero() {
 		t.Errorf("%+v, %v", msg.Report, err)
 	}
 }

@@ -20,7 +20,7 @@ type healthData struct {
 	} `json:"healthData"`
 }
 
-// healthOf reads the data of an answer to health. Runtime 1.2.2 does not tell its
+// healthOf reads the data of an answer to health. Runtime 1.2.2 does not report its
 // metaspace.
 func healthOf(raw json.RawMessage) (*tunnel.Health, error) {
 	var h healthData
@@ -29,10 +29,10 @@ func healthOf(raw json.RawMessage) (*tunnel.Health, error) {
 	}
 	const mostSeconds, mostCPUs = 1e9, 1 << 16
 	health := &tunnel.Health{MaxMetaspace: h.Data.JVM.Max.bytes(), UsedMetaspace: h.Data.JVM.Used.bytes()}
-	if up := h.Data.JVM.Uptime; up.told && up.value > 0 && up.value < mostSeconds {
+	if up := h.Data.JVM.Uptime; up.ok && up.value > 0 && up.value < mostSeconds {
 		health.Uptime = time.Duration(up.value * float64(time.Second))
 	}
-	if n := h.Data.CPU.Count; n.told && n.value >= 1 && n.value < mostCPUs {
+	if n := h.Data.CPU.Count; n.ok && n.value >= 1 && n.value < mostCPUs {
 		health.CPUs = int(n.value)
 	}
 	return health, nil

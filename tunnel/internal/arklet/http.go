@@ -10,7 +10,7 @@ import (
 )
 
 // DecodeHeartbeat reads the body of an HTTP heartbeat. It carries no environment:
-// env is the one that bases heard over HTTP belong to.
+// env is that of all bases over HTTP.
 func DecodeHeartbeat(env string, body []byte) (*tunnel.Heartbeat, error) {
 	var h heart
 	if err := decode(body, &h); err != nil {
@@ -25,8 +25,8 @@ func DecodeHeartbeat(env string, body []byte) (*tunnel.Heartbeat, error) {
 	return heartOf(tunnel.BaseID{Env: env, Identity: h.Metadata.Identity}, body)
 }
 
-// DecodeResponse reads the answer to a command into r, whose Base says who should
-// have answered. The caller stamps Asked, Received and Tunnel.
+// DecodeResponse reads the answer to a command into r. An answer that names another
+// base than r.Base is refused. The caller sets Asked, Received and Tunnel.
 func DecodeResponse(c tunnel.Command, body []byte, r *tunnel.Report) error {
 	resp, err := responseOf(r.Base, body)
 	if err != nil {
@@ -38,7 +38,7 @@ func DecodeResponse(c tunnel.Command, body []byte, r *tunnel.Report) error {
 			return refuse(WrongType, "list: %s %s", resp.Code, resp.Message)
 		}
 		r.Listed = true
-		r.Modules, r.Inert, err = modulesOf(resp.Data)
+		r.Modules, r.Partial, err = modulesOf(resp.Data)
 	case tunnel.ReadHealth:
 		if resp.Code != codeSuccess {
 			return refuse(WrongType, "health: %s %s", resp.Code, resp.Message)
@@ -62,18 +62,18 @@ func responseOf(b tunnel.BaseID, body []byte) (response, error) {
 	return resp, nil
 }
 
-// Progress is how an asynchronous command goes.
+// Progress is the state of an asynchronous command.
 type Progress string
 
 // The progresses.
 const (
-	Accepted  Progress = "accepted"  // the base works on it, or will
-	Succeeded Progress = "succeeded" // it is done; the list says what came of it
+	Accepted  Progress = "accepted"  // it is queued or running
+	Succeeded Progress = "succeeded" // it ended; the list shows the result
 	Refused   Progress = "refused"   // it ended otherwise: see the answer
 )
 
-// DecodeAsync reads the answer to an asynchronous command, or to the question how
-// it goes. The answer is set when the command ended.
+// DecodeAsync reads the answer to an asynchronous command or to a poll of it. The
+// answer is set once the command has ended.
 func DecodeAsync(b tunnel.BaseID, c tunnel.Command, body []byte) (Progress, *tunnel.Answer, error) {
 	resp, err := responseOf(b, body)
 	if err != nil {
@@ -110,8 +110,8 @@ type ops struct {
 	Ended     number     `json:"endTimestamp"`
 }
 
-// failure judges a command that failed. An install that throws nothing found a module
-// of the jar's identity; the record does not say which.
+// failure gives the outcome of a command that failed. An install that throws nothing
+// found the jar's name and version installed; the record does not name them.
 func (o ops) failure(v tunnel.Verb) tunnel.Outcome {
 	if v == tunnel.InstallModule && o.Throwable == nil && o.Message == "install biz not success!" {
 		return tunnel.Repeated
@@ -126,15 +126,15 @@ func (o ops) explain() string {
 	return "the base gave no reason"
 }
 
-// throwable is a Java exception as an asynchronous command's record has it: its
-// message alone is that of a wrapper.
+// throwable is a Java exception in an asynchronous command's record. Its own message is
+// only that of the outermost wrapper.
 type throwable struct {
 	Type    string     `json:"@type"`
 	Message string     `json:"message"`
 	Cause   *throwable `json:"cause"`
 }
 
-// trace writes the exceptions as a stack trace has them, the outermost first.
+// trace formats the exceptions as a stack trace does, the outermost first.
 func (t *throwable) trace() string {
 	var b strings.Builder
 	for ; t != nil; t = t.Cause {
@@ -147,7 +147,7 @@ func (t *throwable) trace() string {
 	return b.String()
 }
 
-// DecodeHelp reads which commands a base has.
+// DecodeHelp reads the commands that a base supports.
 func DecodeHelp(b tunnel.BaseID, body []byte) (commands []string, err error) {
 	resp, err := responseOf(b, body)
 	if err != nil {
@@ -166,10 +166,11 @@ func DecodeHelp(b tunnel.BaseID, body []byte) (commands []string, err error) {
 	return commands, nil
 }
 
-// HasSwitch and HasOps say what a base with these commands can do.
+// HasSwitch reports whether a base with these commands can switch versions.
 func HasSwitch(commands []string) bool { return slices.Contains(commands, string(pathSwitch)) }
 
-// HasOps says whether a base tells how an asynchronous command goes.
+// HasOps reports whether a base with these commands reports the progress of an
+// asynchronous command.
 func HasOps(commands []string) bool { return slices.Contains(commands, string(pathOps)) }
 
 // ReasonOf gives the reason of an error of this package, for metrics.

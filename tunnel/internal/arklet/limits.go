@@ -5,14 +5,14 @@ import "encoding/json"
 // Limits of what is read. A real list of 100 modules has about 20 KB, a real stack
 // trace up to 20 KB.
 const (
-	// MaxMessage is the length in bytes of the longest message that is read.
+	// MaxMessage is the maximum length of a message that is read, in bytes.
 	MaxMessage = 1 << 20
-	maxDepth   = 32
-	maxModules = 4096
-	maxName    = 128
+	maxDepth   = 32   // of nested objects and arrays
+	maxModules = 4096 // in a list
+	maxName    = 128  // bytes of a module's name or version
 )
 
-// decode reads JSON after it made sure that it is small and flat enough.
+// decode reads JSON after checking its size and depth.
 func decode(payload []byte, into any) error {
 	if len(payload) > MaxMessage {
 		return refuse(TooLarge, "%d bytes, at most %d are read", len(payload), MaxMessage)
@@ -29,7 +29,7 @@ func decode(payload []byte, into any) error {
 	return nil
 }
 
-// deep says whether JSON nests beyond maxDepth.
+// deep reports whether JSON nests deeper than maxDepth.
 func deep(payload []byte) bool {
 	depth, quoted := 0, false
 	for i := 0; i < len(payload); i++ {

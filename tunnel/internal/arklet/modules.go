@@ -1,6 +1,7 @@
 package arklet
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 	"time"
@@ -8,8 +9,8 @@ import (
 	"module-controller/tunnel"
 )
 
-// entry is a module as lists and answers write it: over MQTT with short names,
-// over HTTP with long ones.
+// entry is a module in a list or an answer: with short names over MQTT, with long ones
+// over HTTP.
 type entry struct {
 	Name       string   `json:"name"`
 	Version    string   `json:"version"`
@@ -30,13 +31,13 @@ type record struct {
 	Message    string `json:"message"`
 }
 
-// module makes an entry a module; ok is false where it names none.
+// module converts an entry; ok is false if its name or version is unusable.
 func (e entry) module() (m tunnel.Module, ok bool) {
-	m.Name, m.Version = first(e.BizName, e.Name), first(e.BizVersion, e.Version)
+	m.Name, m.Version = cmp.Or(e.BizName, e.Name), cmp.Or(e.BizVersion, e.Version)
 	if !goodName(m.Name) || !goodName(m.Version) {
 		return m, false
 	}
-	m.State = stateOf(first(e.BizState, e.State))
+	m.State = stateOf(cmp.Or(e.BizState, e.State))
 	last := e.Latest
 	if n := len(e.Records); last == nil && n > 0 {
 		last = &e.Records[n-1]
@@ -45,13 +46,6 @@ func (e entry) module() (m tunnel.Module, ok bool) {
 		m.Since, m.Message = last.ChangeTime.millis(), clean(last.Message, tunnel.MaxText)
 	}
 	return m, true
-}
-
-func first(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 func goodName(s string) bool {
@@ -67,9 +61,9 @@ func stateOf(word string) tunnel.State {
 	}
 }
 
-// modulesOf reads a list. What cannot be read is left out, and the list is then
-// inert: it proves presence, never absence.
-func modulesOf(raw json.RawMessage) (modules []tunnel.Module, inert bool, err error) {
+// modulesOf reads a list. Entries that cannot be read are left out, and the list is then
+// partial: it proves presence, never absence.
+func modulesOf(raw json.RawMessage) (modules []tunnel.Module, partial bool, err error) {
 	var entries []json.RawMessage
 	if err := json.Unmarshal(raw, &entries); err != nil {
 		return nil, false, refuse(WrongType, "module list: %v", err)
@@ -78,7 +72,7 @@ func modulesOf(raw json.RawMessage) (modules []tunnel.Module, inert bool, err er
 		return nil, false, refuse(WrongType, "the module list is null")
 	}
 	if len(entries) > maxModules {
-		entries, inert = entries[:maxModules], true
+		entries, partial = entries[:maxModules], true
 	}
 	at := map[tunnel.ModuleKey]int{}
 	for _, raw := range entries {
@@ -88,50 +82,50 @@ func modulesOf(raw json.RawMessage) (modules []tunnel.Module, inert bool, err er
 			m, ok = e.module()
 		}
 		if !ok {
-			inert = true
+			partial = true
 			continue
 		}
 		if i, twice := at[m.ModuleKey]; twice {
 			if m.State == tunnel.Activated {
-				modules[i] = m // it serves if either entry says so
+				modules[i] = m // it serves if either entry does
 			}
 			continue
 		}
 		at[m.ModuleKey] = len(modules)
 		modules = append(modules, m)
 	}
-	return modules, inert, nil
+	return modules, partial, nil
 }
 
 // number is a JSON number, or a string that holds one.
 type number struct {
 	value float64
-	told  bool
+	ok    bool // there was one
 }
 
 func (n *number) UnmarshalJSON(raw []byte) error {
 	text := strings.Trim(string(raw), `"`)
 	var f float64
 	if json.Unmarshal([]byte(text), &f) == nil && text != "null" {
-		n.value, n.told = f, true
+		n.value, n.ok = f, true
 	}
-	return nil // anything else counts as not told
+	return nil // anything else counts as missing
 }
 
 // maxMillis is the year 9999.
 const maxMillis = 253402300799999
 
 func (n number) millis() time.Time {
-	if !n.told || n.value <= 0 || n.value > maxMillis {
+	if !n.ok || n.value <= 0 || n.value > maxMillis {
 		return time.Time{}
 	}
 	return time.UnixMilli(int64(n.value))
 }
 
-// bytes gives a size; -1 where it was not told or makes no sense.
+// bytes gives a size; -1 if it is missing or out of range.
 func (n number) bytes() int64 {
 	const most = 1 << 50
-	if !n.told || n.value < 0 || n.value > most {
+	if !n.ok || n.value < 0 || n.value > most {
 		return -1
 	}
 	return int64(n.value)

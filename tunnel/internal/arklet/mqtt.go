@@ -7,7 +7,7 @@ import (
 	"module-controller/tunnel"
 )
 
-// envelope is around everything that a base publishes.
+// envelope wraps every message that a base publishes.
 type envelope struct {
 	Published number          `json:"publishTimestamp"`
 	Data      json.RawMessage `json:"data"`
@@ -28,16 +28,15 @@ type heart struct {
 	State    string    `json:"state"`
 }
 
-// Message is what came over MQTT: a heartbeat or a report.
+// Message is a decoded MQTT message; exactly one of its fields is set.
 type Message struct {
 	Heartbeat *tunnel.Heartbeat
 	Report    *tunnel.Report
 }
 
-// DecodeMQTT reads a message from a base. The caller stamps Received and Tunnel. A
-// queryBaseline tells that the process has just started and no address, so it is a
-// report without content; the heartbeat behind it carries First where the caller
-// remembers.
+// DecodeMQTT reads a message from a base. The caller sets Received and Tunnel. A
+// queryBaseline shows that the process has just started, but has no address, so it is a
+// report without content; the caller sets Restarted on the heartbeat that follows.
 func DecodeMQTT(b tunnel.BaseID, k Kind, payload []byte) (Message, error) {
 	var env envelope
 	if err := decode(payload, &env); err != nil {
@@ -69,7 +68,7 @@ func fill(r *tunnel.Report, k Kind, data json.RawMessage) (err error) {
 		return sameIdentity(r.Base, m.Identity)
 	case KindList:
 		r.Listed = true
-		r.Modules, r.Inert, err = modulesOf(data)
+		r.Modules, r.Partial, err = modulesOf(data)
 	case KindHealth:
 		var resp response
 		if err := json.Unmarshal(data, &resp); err != nil || len(resp.Data) == 0 {
@@ -78,7 +77,7 @@ func fill(r *tunnel.Report, k Kind, data json.RawMessage) (err error) {
 		r.Health, err = healthOf(resp.Data)
 	case KindAnswer:
 		r.Answer, err = operationOf(data)
-	default: // a sign of life
+	default: // it shows that the base is alive
 	}
 	return err
 }
@@ -102,8 +101,8 @@ func operationOf(data json.RawMessage) (*tunnel.Answer, error) {
 	return answerOf(verb, tunnel.ModuleKey{Name: op.Name, Version: op.Version}, op.Response), nil
 }
 
-// heartOf reads a heartbeat. What it says decides no name unchecked: its identity
-// must be the topic's, an address that is none is left out, texts are cleaned.
+// heartOf reads a heartbeat and trusts nothing in it: the identity must be the topic's,
+// an invalid address is left out, texts are cleaned.
 func heartOf(b tunnel.BaseID, data json.RawMessage) (*tunnel.Heartbeat, error) {
 	var h heart
 	if err := json.Unmarshal(data, &h); err != nil {
@@ -122,18 +121,18 @@ func heartOf(b tunnel.BaseID, data json.RawMessage) (*tunnel.Heartbeat, error) {
 	if ip, err := netip.ParseAddr(h.IP); err == nil && ip.Zone() == "" {
 		beat.IP = ip.Unmap().String()
 	}
-	if p := h.Port; p.told && p.value >= 1 && p.value <= 65535 && p.value == float64(int(p.value)) {
+	if p := h.Port; p.ok && p.value >= 1 && p.value <= 65535 && p.value == float64(int(p.value)) {
 		beat.Port = int(p.value)
 	}
 	return beat, nil
 }
 
-// maxText is the length in bytes to which a base's description of itself is cut.
+// maxText is the maximum length of a field of a base's description, in bytes.
 const maxText = 253
 
-func sameIdentity(b tunnel.BaseID, said string) error {
-	if said != b.Identity {
-		return refuse(IdentityMismatch, "%q says that it is %q", b.Identity, said)
+func sameIdentity(b tunnel.BaseID, identity string) error {
+	if identity != b.Identity {
+		return refuse(IdentityMismatch, "message of %q names %q", b.Identity, identity)
 	}
 	return nil
 }

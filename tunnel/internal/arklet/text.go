@@ -12,7 +12,7 @@ import (
 // clean makes one line of printable text of at most limit bytes.
 func clean(text string, limit int) string {
 	if len(text) > 4*limit {
-		text = text[:4*limit] // the rest cannot matter
+		text = text[:4*limit] // a rune has at most 4 bytes: the rest is cut anyway
 	}
 	var b strings.Builder
 	for _, r := range text {
@@ -30,12 +30,12 @@ func clean(text string, limit int) string {
 	return strings.TrimSpace(b.String())
 }
 
-// maxTrace is how much of a stack trace is looked at, in bytes.
+// maxTrace is how much of a stack trace is read, in bytes.
 const maxTrace = 256 << 10
 
-// rootCause makes an explanation of what a base says went wrong: the innermost
-// cause first, then the ones around it. A base that wraps a failed main says no
-// more than "InvocationTargetException" at the top.
+// rootCause makes an explanation of a stack trace: the innermost cause first, then those
+// around it. The outermost exception of a module whose main failed is a mere
+// "InvocationTargetException".
 func rootCause(text string) string {
 	if len(text) > maxTrace {
 		text = text[:maxTrace]
@@ -62,8 +62,8 @@ func rootCause(text string) string {
 	return clean(strings.Join(parts, "; in "), tunnel.MaxText)
 }
 
-// shorten takes packages off the exception names that a line begins with, and
-// gives nothing for a wrapper without a message of its own.
+// shorten removes the packages of the exception names that a line begins with, and gives
+// nothing for a wrapper without a message of its own.
 func shorten(line string) string {
 	line = strings.TrimPrefix(line, "Internal Error: ")
 	var names []string
@@ -88,7 +88,7 @@ func shorten(line string) string {
 	return strings.Join(names, ": ")
 }
 
-// isClass says whether a word is a Java class with its package.
+// isClass reports whether a word is a Java exception class with its package.
 func isClass(word string) bool {
 	return strings.Contains(word, ".") && !strings.ContainsAny(word, " /\\'\"()[]") &&
 		(strings.HasSuffix(word, "Exception") || strings.HasSuffix(word, "Error") || strings.HasSuffix(word, "Throwable"))

@@ -8,7 +8,7 @@ import (
 
 const topicPrefix = "koupleless_"
 
-// Kind is what a message from a base over MQTT is.
+// Kind is the kind of an MQTT message from a base.
 type Kind string
 
 // The kinds; each is the last segment of its topic.
@@ -34,10 +34,10 @@ func Wildcards(env string) []string {
 	return []string{root + string(KindHealth), root + string(KindList), root + string(KindAnswer), root + string(KindBatch)}
 }
 
-// Reports gives the topic filter for all that one base says.
+// Reports gives the topic filter for every message of one base.
 func Reports(b tunnel.BaseID) string { return topicPrefix + b.Env + "/" + b.Identity + "/base/+" }
 
-// Retained gives the topic filters on which other controllers leave commands.
+// Retained gives the topic filters on which other controllers leave retained commands.
 func Retained(env string) []string {
 	root := topicPrefix + env + "/+/"
 	return []string{root + string(pathInstall), root + string(pathUninstall), root + string(pathList), root + string(pathHealth), root + "base/baseline"}
