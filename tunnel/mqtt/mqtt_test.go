@@ -120,6 +120,22 @@ func TestFollowedBasesAreHeardAgainAfterAnOutage(t *testing.T) {
 	}
 }
 
+// With wildcards the broker delivers the reports of all bases, followed or not.
+func TestAnUnfollowedBaseIsNotReported(t *testing.T) {
+	broker := newBroker(t)
+	tun, s := startOn(t, broker.Address(), func(c *Config) { c.Wildcards = true })
+	tunneltest.Await(t, "link up", func() bool { return s.Recorded().Up() })
+	tun.Follow(tunnel.Heartbeat{Base: id(0)})
+	tun.Follow(tunnel.Heartbeat{Base: id(1)})
+	tun.Unfollow(id(0))
+	say(t, broker, id(0))
+	say(t, broker, id(1))
+	tunneltest.Await(t, "the other's list", func() bool { return s.Recorded().Lists(id(1)) == 1 })
+	if n := s.Recorded().Lists(id(0)); n != 0 {
+		t.Errorf("%d lists of a base that is not followed were reported", n)
+	}
+}
+
 func TestARefusedFilterIsTriedAgain(t *testing.T) {
 	broker := newBroker(t)
 	var mu sync.Mutex
