@@ -7,7 +7,7 @@
 //	mutate -root .. -run [NAME...]  sees that each is noticed, and only it
 //
 // A patch begins with two lines: "# " and the rule that it breaks, and "# noticed by: "
-// and what go test is called with. What end-to-end tests notice, they run themselves.
+// and what go test is called with.
 package main
 
 import (

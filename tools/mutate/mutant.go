@@ -86,9 +86,6 @@ func (m mutant) command() string {
 	return strings.Join(slices.Concat(words, m.args), " ")
 }
 
-// endToEnd says that the test lies in the other module, and runs the mutant itself.
-func (m mutant) endToEnd() bool { return strings.HasPrefix(m.pkg, "./e2e/") }
-
 // testExists says whether the test that must notice is there.
 func (m mutant) testExists(root string) error {
 	name, _, _ := strings.Cut(m.run, "/")

@@ -90,7 +90,6 @@ func TestAMutantIsNoticedByATestThatFailsForIt(t *testing.T) {
 		"not noticed":       {strings.Replace(head, "TestOne", "TestNothing", 1) + changes, "NOT noticed by go test ./p -run ^TestNothing$: one is one"},
 		"does not compile":  {head + strings.Replace(changes, "return 2", "return nil", 1), "build test of ./p"},
 		"ends without fail": {head + strings.Replace(strings.Replace(changes, "return 2", "os.Exit(1); return 1", 1), "-1,5 +1,5 @@\n package p\n \n", "-1,5 +1,7 @@\n package p\n \n+import \"os\"\n+\n", 1), "did not fail"},
-		"left to others":    {strings.Replace(head, "./p", "./e2e/p", 1) + changes, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := product(t, c.patch)

@@ -70,9 +70,6 @@ var reproduced = regexp.MustCompile(`-seed=(\d+)`)
 // try has a mutant's test fail, and the same test of the product as it is pass, at the
 // same seed where there is one. It says how the mutant was noticed.
 func (r *runner) try(ctx context.Context, m mutant) (how string, err error) {
-	if m.endToEnd() {
-		return "left to " + m.command(), nil
-	}
 	overlay, err := m.overlay(ctx, r.root, filepath.Join(r.tmp, m.name))
 	if err != nil {
 		return "", err
