@@ -15,15 +15,11 @@ import (
 // installedText writes what is installed as an annotation's value: "name:version"
 // sorted, separated by commas.
 func installedText(installed map[tunnel.ModuleKey]bool) string {
-	var text string
-	keys := slices.SortedFunc(maps.Keys(installed), compareKeys)
-	for i, k := range keys {
-		if i > 0 {
-			text += ","
-		}
-		text += k.String()
+	var entries []string
+	for _, k := range slices.SortedFunc(maps.Keys(installed), compareKeys) {
+		entries = append(entries, k.String())
 	}
-	return text
+	return strings.Join(entries, ",")
 }
 
 // installedKeys reads what installedText wrote; entries it cannot read are left out.
