@@ -43,6 +43,9 @@ func TestTheNewerCopyOfANodeCounts(t *testing.T) {
 			if (n.written != nil) != c.kept {
 				t.Errorf("kept %v", n.written)
 			}
+			if c.name == "the cache caught up" && n.written != c.cached {
+				t.Error("two copies are kept where one is enough")
+			}
 		})
 	}
 }
