@@ -22,6 +22,8 @@ test: test-unit e2e ## what must hold before a change lands, but for real JVMs; 
 test-unit: ## the product's own tests
 	@echo "== unit tests (building with the race detector: about 3 minutes the first time)"
 	$(GO) test -race -shuffle=on ./...
+	@echo "== tests of the project's tools"
+	$(GO) -C tools test ./...
 	@echo "== 2,000 schedules of faults in synthetic time (about 3 minutes)"
 	$(GO) test -run TestOwnershipUnderFaults ./election -args -schedules=2000
 
@@ -39,12 +41,15 @@ control-plane: ## build etcd and Kubernetes once, about 10 minutes; cached after
 demo: ## show the main job on a real control plane: a fleet, a Deployment, a summary
 	@cd e2e && $(GO) run ./demo
 
-verify: ## what CI checks: format, vet, linter, tidiness, generated files
+verify: ## what CI checks: format, vet, linter, tidiness, limits, pages, mutants that apply, generated files
 	@echo "== format"; test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
-	@echo "== vet"; $(GO) vet ./... && $(GO) vet -tags mutant ./shard ./election && cd e2e && $(GO) vet ./... && $(GO) vet -tags java ./...
+	@echo "== vet"; $(GO) vet ./... && $(GO) -C tools vet ./... && cd e2e && $(GO) vet ./... && $(GO) vet -tags java,scale,chaos ./...
 	@echo "== tidy"; $(GO) mod tidy -diff && cd e2e && $(GO) mod tidy -diff
+	@echo "== conditions, structs, methods, tests"; $(GO) -C tools run ./conditions -root ..
+	@echo "== what the pages name"; $(GO) -C tools run ./docpaths -root ..
+	@echo "== mutants"; $(GO) -C tools run ./mutate -root .. -check
 	@echo "== generated files"; $(MAKE) -s generate && git diff --exit-code docs
-	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run ./... && cd e2e && ../tools/lint.sh run --build-tags java,scale,chaos ./...
+	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run ./... && (cd tools && ./lint.sh run ./...) && cd e2e && ../tools/lint.sh run --build-tags java,scale,chaos ./...
 
 generate: ## write docs/configuration.md and docs/metrics.md from the code
 	@$(GO) run ./cmd/module-controller --print-settings > docs/configuration.md
@@ -53,15 +58,8 @@ generate: ## write docs/configuration.md and docs/metrics.md from the code
 bench: ## benchmarks; each compares two things in one run
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./...
 
-mutants: ## take one guard after the other out, and see the simulation notice
-	@set -e; dir=$$(mktemp -d); trap "rm -r $$dir" EXIT; sim="-test.run TestOwnershipUnderFaults"; \
-	$(GO) test -c -o $$dir/whole ./election; \
-	for m in check-before-write deadline-from-send kill-before-claim missing-waits release-compares; do \
-	  $(GO) test -c -o $$dir/mutant -tags mutant -ldflags "-X module-controller/shard.mutant=$$m" ./election; \
-	  if $$dir/mutant $$sim -schedules=3000 > $$dir/log 2>&1; then echo "$$m: NOT noticed"; exit 1; fi; \
-	  n=$$(grep -m1 -oE '_test\.go:[0-9]+: schedule [0-9]+' $$dir/log | grep -oE '[0-9]+$$') && $$dir/whole $$sim -seed=$$n > /dev/null \
-	    || { echo "$$m: the simulation failed, but not for it"; tail -20 $$dir/log; exit 1; }; \
-	  echo "$$m: noticed in schedule $$n"; done
+mutants: ## take one guard after the other out (mutants/), and see a test notice; about 10 minutes
+	$(GO) -C tools run ./mutate -root .. -run
 
 scale: control-plane ## measure cold start, pods, steady state, failover and claims; prints a report
 	cd e2e && $(GO) test -tags scale -v -timeout 90m ./scale
@@ -69,7 +67,7 @@ scale: control-plane ## measure cold start, pods, steady state, failover and cla
 chaos: control-plane ## faults for CHAOS_FOR (10m), in the order of CHAOS_SEED, under a load of installs
 	cd e2e && $(GO) test -tags chaos -v -timeout 24h ./chaos
 
-chaos-mutants: mutants control-plane ## take all seven guards out, one after the other, and see each noticed
+chaos-mutants: mutants control-plane ## those, and the guards that only real connections need
 	cd e2e && $(GO) test -tags chaos -v -timeout 1h ./mutants
 
 fuzz: ## fuzz every decoder for FUZZTIME (5m) each

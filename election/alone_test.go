@@ -27,7 +27,10 @@ type alone struct {
 }
 
 // runAlone runs one until it holds a base.
-func runAlone(t *testing.T) *alone { return runAs(t, newStore(), whole()) }
+func runAlone(t *testing.T) *alone {
+	t.Helper()
+	return runAs(t, newStore(), whole())
+}
 
 func runAs(t *testing.T, s *store, cfg Config) *alone {
 	t.Helper()

@@ -130,7 +130,7 @@ func (r *Replica) wrote(t turn, written *coordinationv1.Lease) {
 	written.ManagedFields = nil
 	seen := parse(written)
 	r.mu.Lock()
-	r.keepBase(written)
+	r.bases.keep(written)
 	end := r.state.Wrote(t.key, t.step, seen, time.Now())
 	r.mu.Unlock()
 	switch t.step.Kind {

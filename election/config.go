@@ -116,3 +116,6 @@ func (c Config) named() bool {
 	}
 	return true
 }
+
+// memberRetry is how soon a membership write that failed is tried again.
+func (c Config) memberRetry() time.Duration { return c.MemberRenew / 4 }

@@ -49,6 +49,28 @@ func revision(version string) uint64 {
 	return n
 }
 
+// leases are Leases by name, as seen last. What is seen late changes nothing.
+type leases map[string]*coordinationv1.Lease
+
+// keep takes in a Lease that was seen.
+func (all leases) keep(l *coordinationv1.Lease) {
+	if known := all[l.Name]; known == nil || revision(known.ResourceVersion) <= revision(l.ResourceVersion) {
+		all[l.Name] = l
+	}
+}
+
+// drop takes in that a Lease was deleted, which may have been made anew since.
+func (all leases) drop(l *coordinationv1.Lease) {
+	if known := all[l.Name]; known != nil && revision(known.ResourceVersion) <= revision(l.ResourceVersion) {
+		delete(all, l.Name)
+	}
+}
+
+// holds says whether an incarnation holds a Lease; nil is held by nobody.
+func holds(incarnation string, l *coordinationv1.Lease) bool {
+	return l != nil && ptr.Deref(l.Spec.HolderIdentity, "") == incarnation
+}
+
 // renewed is the Lease as it is to be written to renew it. Renew times only grow,
 // across owners too: the node controller ignores others.
 func renewed(lease *coordinationv1.Lease, duration time.Duration, now time.Time) *coordinationv1.Lease {

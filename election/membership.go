@@ -29,7 +29,7 @@ type predecessor struct {
 // not renew for FailureTimeout, unless it left by itself or was of the same pod.
 func (r *Replica) join(ctx context.Context) error {
 	var before predecessor
-	err := wait.PollUntilContextCancel(ctx, r.retryEvery(), true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextCancel(ctx, r.cfg.memberRetry(), true, func(ctx context.Context) (bool, error) {
 		joined, err := r.tryJoin(ctx, &before)
 		if err != nil {
 			r.log.Warn("join failed, retrying", zap.Error(err))
@@ -41,9 +41,6 @@ func (r *Replica) join(ctx context.Context) error {
 	}
 	return nil
 }
-
-// retryEvery is how often what failed is tried again.
-func (r *Replica) retryEvery() time.Duration { return r.cfg.MemberRenew / 4 }
 
 func (r *Replica) tryJoin(ctx context.Context, before *predecessor) (joined bool, err error) {
 	lease, err := r.readMember(ctx, r.state.Name)
@@ -70,7 +67,7 @@ func (r *Replica) succeed(ctx context.Context, lease *coordinationv1.Lease, sile
 	case was.Holder == "", was.Holder == r.cfg.Incarnation: // an answer of ours was lost
 		err = r.writeMembership(ctx, lease)
 		return err == nil, err
-	case r.ofSamePod(lease): // its container ended before ours began
+	case r.cfg.ofSamePod(lease): // its container ended before ours began
 	case silent < max(r.cfg.FailureTimeout, was.RenewDeadline):
 		if silent == 0 {
 			r.log.Info("waiting for the previous session of this replica to expire", zap.String("holder", was.Holder))
@@ -87,8 +84,10 @@ func (r *Replica) succeed(ctx context.Context, lease *coordinationv1.Lease, sile
 	return true, nil
 }
 
-func (r *Replica) ofSamePod(lease *coordinationv1.Lease) bool {
-	return r.cfg.PodUID != "" && lease.Annotations[notePodUID] == r.cfg.PodUID
+// ofSamePod says whether a membership Lease was written by an earlier container of
+// this pod.
+func (c Config) ofSamePod(lease *coordinationv1.Lease) bool {
+	return c.PodUID != "" && lease.Annotations[notePodUID] == c.PodUID
 }
 
 // keep renews the membership until ctx ends or somebody else ended the session. As often
@@ -116,7 +115,7 @@ func (r *Replica) keep(ctx context.Context) error {
 func (r *Replica) renewMembership(ctx context.Context) error {
 	for ctx.Err() == nil {
 		lease := r.ownLease()
-		if !r.namesUs(lease) { // the watch was faster than our write
+		if !holds(r.cfg.Incarnation, lease) { // the watch was faster than our write
 			return r.replaced(lease)
 		}
 		err := r.writeMembership(ctx, lease)
@@ -129,12 +128,12 @@ func (r *Replica) renewMembership(ctx context.Context) error {
 			r.mu.Lock()
 			r.state.Interrupted()
 			r.mu.Unlock()
-			pause(ctx, r.retryEvery())
+			pause(ctx, r.cfg.memberRetry())
 			continue
 		}
 		found, err := r.readMember(ctx, r.state.Name)
 		if err != nil {
-			pause(ctx, r.retryEvery())
+			pause(ctx, r.cfg.memberRetry())
 			continue
 		}
 		if err := r.takeIn(found, lease); err != nil {
@@ -147,7 +146,7 @@ func (r *Replica) renewMembership(ctx context.Context) error {
 // takeIn takes in what our membership Lease is after a conflict, nil for none; was is
 // what was known of it. It returns ErrReplaced where the session is over.
 func (r *Replica) takeIn(found, was *coordinationv1.Lease) error {
-	if !r.namesUs(found) {
+	if !holds(r.cfg.Incarnation, found) {
 		return r.replaced(found)
 	}
 	if found.ResourceVersion != was.ResourceVersion && revision(found.ResourceVersion) <= revision(was.ResourceVersion) {
@@ -164,11 +163,6 @@ func (r *Replica) ownLease() *coordinationv1.Lease {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.members[r.state.Name]
-}
-
-// namesUs says whether this session holds a membership Lease; nil is held by nobody.
-func (r *Replica) namesUs(lease *coordinationv1.Lease) bool {
-	return lease != nil && ptr.Deref(lease.Spec.HolderIdentity, "") == r.cfg.Incarnation
 }
 
 // replaced ends the session: the Lease, nil for none, names us no more.
@@ -203,7 +197,7 @@ func (r *Replica) leave(ctx context.Context) error {
 
 func (r *Replica) tryLeave(ctx context.Context) (left bool, err error) {
 	lease := r.ownLease()
-	if !r.namesUs(lease) {
+	if !holds(r.cfg.Incarnation, lease) {
 		return true, nil
 	}
 	vacant, err := r.memberClient.Update(ctx, vacated(lease, ""), metav1.UpdateOptions{})

@@ -63,6 +63,7 @@ func (w *world) owners() map[string]string {
 // if it does, and whenever the watch shows it.
 func TestATransferIsCountedOnce(t *testing.T) {
 	transfer := func(t *testing.T, r *alone) {
+		t.Helper()
 		go accompany(t.Context(), r.store)
 		pause(t.Context(), 40*time.Second)
 	}

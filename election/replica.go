@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/util/workqueue"
 
@@ -34,10 +33,10 @@ type Replica struct {
 	mu sync.Mutex
 	// mu guards what follows
 	state     *shard.State
-	nodes     Nodes                            // nil before Run
-	bases     map[string]*coordinationv1.Lease // bases' Leases by name, as seen last
-	members   map[string]*coordinationv1.Lease // membership Leases by name, as seen last
-	stepping  map[string]bool                  // members that a step is performed for
+	nodes     Nodes           // nil before Run
+	bases     leases          // of bases
+	members   leases          // of members
+	stepping  map[string]bool // members that a step is performed for
 	self      announcement
 	sent      time.Time     // when the last successful membership write was sent
 	renewed   chan struct{} // closed at the next successful membership write
@@ -63,7 +62,7 @@ func New(cfg Config, meter Meter, log *zap.Logger) (*Replica, error) {
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 5*time.Second)),
 		poke: make(chan struct{}, 1), drained: make(chan struct{}), renewed: make(chan struct{}),
 		state: shard.NewState(cfg.Incarnation, cfg.Timing),
-		bases: map[string]*coordinationv1.Lease{}, members: map[string]*coordinationv1.Lease{}, stepping: map[string]bool{},
+		bases: leases{}, members: leases{}, stepping: map[string]bool{},
 	}, nil
 }
 

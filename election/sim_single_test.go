@@ -196,6 +196,7 @@ func TestTheBasesOfWhoIsKilled(t *testing.T) {
 // killOne kills one replica and gives how long the last of its bases was served by
 // nobody.
 func killOne(t *testing.T, seed uint64, suspected bool, bar time.Duration) (time.Duration, error) {
+	t.Helper()
 	w := settled(t, seed)
 	defer w.end()
 	w.wait(time.Duration(w.rng.Int64N(int64(2 * time.Second))))

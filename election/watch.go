@@ -83,9 +83,7 @@ func handler(see func(*coordinationv1.Lease), gone func(l *coordinationv1.Lease,
 func (r *Replica) seeMember(l *coordinationv1.Lease) {
 	now := time.Now()
 	r.mu.Lock()
-	if known := r.members[l.Name]; known == nil || revision(known.ResourceVersion) < revision(l.ResourceVersion) {
-		r.members[l.Name] = l
-	}
+	r.members.keep(l)
 	changed := r.state.SeeMember(parseMember(l), now)
 	r.mu.Unlock()
 	if changed {
@@ -95,9 +93,8 @@ func (r *Replica) seeMember(l *coordinationv1.Lease) {
 
 func (r *Replica) memberGone(l *coordinationv1.Lease) {
 	r.mu.Lock()
-	// Our own stays: whoever renews it learns what became of it.
-	if l.Name != r.state.Name && goneAt(r.members[l.Name], l) {
-		delete(r.members, l.Name)
+	if l.Name != r.state.Name { // our own stays: whoever renews it learns what became of it
+		r.members.drop(l)
 	}
 	changed := r.state.MemberGone(l.Name, revision(l.ResourceVersion), time.Now())
 	r.mu.Unlock()
@@ -115,24 +112,11 @@ func (r *Replica) seeBase(l *coordinationv1.Lease) {
 	}
 	seen := parse(l)
 	r.mu.Lock()
-	r.keepBase(l)
+	r.bases.keep(l)
 	end := r.state.SeeBase(l.Name, seen, now)
 	r.mu.Unlock()
 	r.tellEnd(l.Name, id, seen, end)
 	r.queue.Add(l.Name)
-}
-
-// keepBase keeps a base's Lease unless a later one is known; the caller holds mu.
-func (r *Replica) keepBase(l *coordinationv1.Lease) {
-	if known := r.bases[l.Name]; known == nil || revision(known.ResourceVersion) <= revision(l.ResourceVersion) {
-		r.bases[l.Name] = l
-	}
-}
-
-// goneAt says whether a Lease that is known is one that was deleted, and none made anew
-// since.
-func goneAt(known, deleted *coordinationv1.Lease) bool {
-	return known != nil && revision(known.ResourceVersion) <= revision(deleted.ResourceVersion)
 }
 
 func (r *Replica) baseGone(l *coordinationv1.Lease, final bool) {
@@ -142,9 +126,7 @@ func (r *Replica) baseGone(l *coordinationv1.Lease, final bool) {
 		last = &seen
 	}
 	r.mu.Lock()
-	if goneAt(r.bases[l.Name], l) {
-		delete(r.bases, l.Name)
-	}
+	r.bases.drop(l)
 	r.state.BaseGone(l.Name, revision(l.ResourceVersion), last, time.Now())
 	r.mu.Unlock()
 	r.queue.Add(l.Name)

@@ -13,8 +13,9 @@ type assignment struct {
 	// preferred is, while we drain, the assignment as it is with us: a base that was
 	// not ours by it goes to its preferred owner, which is the same when we are back.
 	preferred map[string]string
-	stale     bool
 	at        time.Time // it was worked out then
+	team      int       // for the team of that generation
+	stale     bool      // bases came or went since, or we began to drain
 }
 
 // reassignEvery bounds how often the assignment is worked out while bases come and
@@ -24,7 +25,7 @@ const reassignEvery = 200 * time.Millisecond
 // due says whether the assignment is to be worked out anew. A change of the team waits
 // for nothing: bases of who is gone are unserved.
 func (a *assignment) due(t team, now time.Time) bool {
-	if !a.stale {
+	if a.team == t.generation && !a.stale {
 		return false
 	}
 	return now.Sub(a.at) >= reassignEvery || !t.since.Before(a.at)
@@ -39,7 +40,7 @@ func (s *State) reassign(now time.Time) {
 	if s.draining {
 		a.preferred = Assign(slices.Collect(maps.Keys(s.bases)), append(slices.Clone(s.team.names), s.Name))
 	}
-	a.at, a.stale = now, false
+	a.at, a.team, a.stale = now, s.team.generation, false
 }
 
 // assignee is the member that should own a base; "" for nobody.

@@ -41,12 +41,8 @@ func (s *State) missingUntil(b *base) time.Time {
 			return silent
 		}
 	}
-	return s.unchanged(b).Add(s.Missing)
+	return s.unchanged(b.since).Add(s.Missing)
 }
-
-// unchanged is since when a base's Lease, or that there is none, is as it is. Time in
-// which our own writes failed does not count: the API may have been away for all.
-func (s *State) unchanged(b *base) time.Time { return later(b.since, s.clearSince) }
 
 // after is the epoch of the next owner. The highest, which only a hand writes, stays.
 func after(epoch int32) int32 {
@@ -123,13 +119,13 @@ func (s *State) claimableFrom(b *base) (from time.Time, is availability) {
 	_, replica := PodOf(l.Holder)
 	switch {
 	case l.emptied(): // whoever held it puts it right, if it lives
-		return s.unchanged(b).Add(s.Missing), free
+		return s.unchanged(b.since).Add(s.Missing), free
 	case l.Holder == "":
 		return b.since, free
 	case over:
 		return silent, free
 	case !replica: // another controller's
-		return s.unchanged(b).Add(l.Duration + s.ForeignGrace), free
+		return s.unchanged(b.since).Add(l.Duration + s.ForeignGrace), free
 	case s.members.of(l.Holder) != nil: // it is expired first
 		return time.Time{}, held
 	default:

@@ -7,7 +7,7 @@ const forgetAfter = 10 * time.Minute
 
 // MemberTurn gives what a member needs now, and after how long to ask again; 0 means
 // not by itself.
-func (s *State) MemberTurn(name string, now time.Time) (Step, time.Duration) {
+func (s *Membership) MemberTurn(name string, now time.Time) (Step, time.Duration) {
 	m := s.members[name]
 	switch {
 	case m == nil, m.Holder == s.Self, !s.Valid(now):
@@ -33,7 +33,7 @@ func (m *member) turnFormer(now time.Time) (Step, time.Duration) {
 
 // fences says whether it is for us to fence a member: one does, of those who have the
 // broker.
-func (s *State) fences(m *member) bool {
+func (s *Membership) fences(m *member) bool {
 	switch {
 	case !m.fence:
 		return false
@@ -43,20 +43,19 @@ func (s *State) fences(m *member) bool {
 	return s.members[s.Name].Linked // who is in the team is a member
 }
 
-// failsAt is when a member counts as failed unless it renews. Time in which our own
-// writes failed does not count: the API may have been away for the member too.
-func (s *State) failsAt(m *member) time.Time {
+// failsAt is when a member counts as failed unless it renews.
+func (s *Membership) failsAt(m *member) time.Time {
 	timeout := s.FailureTimeout
 	if !m.suspected.IsZero() && !s.clearSince.After(m.seen) { // a suspicion in an outage of ours may be due to it
 		timeout = s.SuspicionTimeout
 	}
-	return later(m.seen, s.clearSince).Add(timeout)
+	return s.unchanged(m.seen).Add(timeout)
 }
 
 // Suspect takes in a report that an incarnation is gone, which proves nothing: it
 // shortens the time after which the member counts as failed. First says that it was
 // not reported since the member renewed last.
-func (s *State) Suspect(incarnation string, now time.Time) (name string, first bool) {
+func (s *Membership) Suspect(incarnation string, now time.Time) (name string, first bool) {
 	m := s.members.of(incarnation)
 	switch {
 	case m == nil, m.Holder == s.Self, !m.suspected.IsZero():
@@ -67,7 +66,7 @@ func (s *State) Suspect(incarnation string, now time.Time) (name string, first b
 }
 
 // Fenced takes in that a member was fenced, or that it could not be.
-func (s *State) Fenced(name string) {
+func (s *Membership) Fenced(name string) {
 	if m := s.members[name]; m != nil {
 		m.fence = false
 	}

@@ -113,7 +113,7 @@ func (s *State) BaseGone(key string, revision uint64, last *Lease, now time.Time
 		return
 	default:
 		b.since = now
-		if !s.claimable(b, last) {
+		if !b.claimable(last, s.ended) {
 			b.requested = false // whoever retired it knows best; the next message of the base requests it again
 		}
 	}
@@ -128,14 +128,14 @@ func (s *State) BaseGone(key string, revision uint64, last *Lease, now time.Time
 
 // claimable says whether a base whose Lease was deleted is still to be owned: ours, or
 // one of a session that is over, which nobody retired.
-func (s *State) claimable(b *base, last *Lease) bool {
+func (b *base) claimable(last *Lease, ended endedSessions) bool {
 	switch {
 	case b.phase > Unowned:
 		return true
 	case last == nil:
 		return false
 	}
-	_, over := s.ended[last.Holder]
+	_, over := ended[last.Holder]
 	return over
 }
 

@@ -115,9 +115,21 @@ func (e endedSessions) end(incarnation string, silent time.Time) {
 	}
 }
 
+// Membership is what one replica knows of members and of its own session.
+type Membership struct {
+	Timing
+	// Self is this replica's incarnation, Name its pod.
+	Self, Name string
+	Session
+
+	members members
+	ended   endedSessions
+	team    team
+}
+
 // SeeMember takes in a membership Lease. Changed says that every base is to be
 // reconciled: a session began or ended, or the team changed.
-func (s *State) SeeMember(m Member, now time.Time) (changed bool) {
+func (s *Membership) SeeMember(m Member, now time.Time) (changed bool) {
 	was := s.members[m.Name]
 	switch {
 	case was == nil: // it may be dead already, so it counts as seen, not as renewed
@@ -178,7 +190,7 @@ func (t Timing) deadlineOf(m Member) time.Duration { return max(t.RenewDeadline,
 // MemberGone takes in that a membership Lease was deleted, which proves nothing of
 // the member: who holds a base in its name is asked about. Changed says that every
 // base is to be reconciled for that.
-func (s *State) MemberGone(name string, revision uint64, now time.Time) (changed bool) {
+func (s *Membership) MemberGone(name string, revision uint64, now time.Time) (changed bool) {
 	if was := s.members[name]; was == nil || was.Revision > revision {
 		return false
 	}
@@ -189,7 +201,7 @@ func (s *State) MemberGone(name string, revision uint64, now time.Time) (changed
 
 // Asked takes in what a live read of the membership Lease of an unknown
 // incarnation showed; m is nil where there is no such Lease.
-func (s *State) Asked(incarnation string, m *Member, now time.Time) (changed bool) {
+func (s *Membership) Asked(incarnation string, m *Member, now time.Time) (changed bool) {
 	if m == nil { // deleted: it goes on until it notices
 		s.ended.end(incarnation, now.Add(s.FailureTimeout))
 		return false
@@ -202,20 +214,21 @@ func (s *State) Asked(incarnation string, m *Member, now time.Time) (changed boo
 
 // Succeeded takes in that we took our own membership Lease over from an earlier
 // session that is certainly over.
-func (s *State) Succeeded(incarnation string, now time.Time) { s.ended.end(incarnation, now) }
+func (s *Membership) Succeeded(incarnation string, now time.Time) { s.ended.end(incarnation, now) }
 
 // team is who may be given bases.
 type team struct {
-	names []string  // in order
-	since time.Time // it is the same since then
+	names      []string  // in order
+	since      time.Time // it is the same since then
+	generation int       // grows with each change
 }
 
 // regroup works out who may be given bases, and says whether that changed.
-func (s *State) regroup(now time.Time) bool {
+func (s *Membership) regroup(now time.Time) bool {
 	able := s.members.able()
 	if slices.Equal(able, s.team.names) {
 		return false
 	}
-	s.team, s.assigned.stale = team{able, now}, true
+	s.team = team{able, now, s.team.generation + 1}
 	return true
 }

@@ -2,9 +2,9 @@ package shard
 
 import "time"
 
-// session is what our own membership writes permit. Its times are by our own monotonic
+// Session is what our own membership writes permit. Its times are by our own monotonic
 // clock.
-type session struct {
+type Session struct {
 	deadline   time.Time // we may act before it; zero before the first write and after Expire
 	actsSince  time.Time // we may act since then without a break
 	joined     time.Time // the first write succeeded
@@ -13,23 +13,23 @@ type session struct {
 }
 
 // Valid says whether this replica may act at all.
-func (s *session) Valid(now time.Time) bool { return now.Before(s.deadline) }
+func (s *Session) Valid(now time.Time) bool { return now.Before(s.deadline) }
 
 // Until is when this replica's right to act ends, unless another write succeeds before.
-func (s *session) Until() time.Time { return s.deadline }
+func (s *Session) Until() time.Time { return s.deadline }
 
 // Interrupted takes in that a membership write failed.
-func (s *session) Interrupted() { s.broken = true }
+func (s *Session) Interrupted() { s.broken = true }
 
 // Expire invalidates all claims of this session.
-func (s *session) Expire() { s.deadline = time.Time{} }
+func (s *Session) Expire() { s.deadline = time.Time{} }
 
 // Renewed takes in that a membership write succeeded that was sent at a time. Again
 // says that the replica may act, which it could not before.
 //
 // The deadline counts from when the write was sent: the others saw it at that moment
 // at the earliest, whenever the answer came.
-func (s *State) Renewed(sent, now time.Time) (again bool) {
+func (s *Membership) Renewed(sent, now time.Time) (again bool) {
 	could := s.Valid(now)
 	s.deadline = sent.Add(s.RenewDeadline)
 	if !could {
@@ -43,3 +43,8 @@ func (s *State) Renewed(sent, now time.Time) (again bool) {
 	}
 	return !could && s.Valid(now)
 }
+
+// unchanged is since when something is as it is that is as it was seen since a time.
+// Time in which our own writes failed does not count: the API may have been away for
+// all.
+func (s *Session) unchanged(since time.Time) time.Time { return later(since, s.clearSince) }

@@ -3,9 +3,9 @@
 // is to be done comes back as a value.
 //
 // Assign says which member should own which base. State has the right: it takes in
-// what was seen of Leases and gives the one step that a base or a member needs now. Every step that changes an ownership is a compare-and-swap on
-// the resource version that was seen, so a stale view costs a conflict, never a
-// second owner.
+// what was seen of Leases and gives the one step that a base or a member needs now.
+// Every step that changes an ownership is a compare-and-swap on the resource version
+// that was seen, so a stale view costs a conflict, never a second owner.
 //
 // Not guaranteed: that members see the same world at the same time. Two of them may
 // assign one base to themselves; only one gets it.

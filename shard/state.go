@@ -11,14 +11,7 @@ import (
 // State is what one replica knows of members and bases. It is not safe for
 // concurrent use. Bases are named by their Lease's name.
 type State struct {
-	Timing
-	// Self is this replica's incarnation, Name its pod.
-	Self, Name string
-	session
-
-	members members
-	ended   endedSessions
-	team    team
+	Membership
 	// draining: every base is handed over and none is claimed.
 	draining bool
 
@@ -39,8 +32,8 @@ func NewState(self string, t Timing) *State {
 		panic(err) // pastBases is positive
 	}
 	return &State{
-		Timing: t.Complete(), Self: self, Name: name, members: members{}, ended: endedSessions{},
-		bases: map[string]*base{}, epochs: epochs,
+		Membership: Membership{Timing: t.Complete(), Self: self, Name: name, members: members{}, ended: endedSessions{}},
+		bases:      map[string]*base{}, epochs: epochs,
 	}
 }
 

@@ -101,7 +101,7 @@ func (s *State) turnOurs(key string, b *base, now time.Time) (Step, time.Duratio
 	}
 	was := b.phase
 	if was == Unowned {
-		if left := s.gainedAt(b).Sub(now); left > 0 {
+		if left := b.gainedAt(s.FailureTimeout).Sub(now); left > 0 {
 			return Step{}, left
 		}
 		s.gain(key, b, now)
@@ -112,12 +112,13 @@ func (s *State) turnOurs(key string, b *base, now time.Time) (Step, time.Duratio
 }
 
 // gainedAt is from when on a base whose Lease names us is ours: at once where we wrote
-// that, or the owner before. Else a person did, while somebody else may act.
-func (s *State) gainedAt(b *base) time.Time {
+// that, or the owner before. Else a person did, while somebody else may act for as long
+// as is doubtful.
+func (b *base) gainedAt(doubtful time.Duration) time.Time {
 	if b.lease.Transferred || b.doubt.ours(b.lease.Epoch) {
 		return b.since
 	}
-	return b.since.Add(s.FailureTimeout)
+	return b.since.Add(doubtful)
 }
 
 // acknowledge is how soon who was transferred a base writes that it serves it.

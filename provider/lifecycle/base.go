@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -165,9 +166,7 @@ func (a *about) see(m Mail) {
 		return
 	}
 	a.lastSeen = m.LastSeen
-	for name, at := range m.SeenBy {
-		a.seenBy[name] = at
-	}
+	maps.Copy(a.seenBy, m.SeenBy)
 }
 
 // application is what tells two applications at one address apart.

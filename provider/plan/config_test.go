@@ -51,17 +51,7 @@ func TestConfigsValidate(t *testing.T) {
 		{"negative", Config{BackOffMax: -1, MaxContainers: -64}.Complete(), []string{"BackOffMax", "-64"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := c.cfg.Validate()
-			if len(c.want) == 0 {
-				if err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if err == nil {
-				t.Fatal("no fault is told")
-			}
-			faults := strings.Split(err.Error(), "\n")
+			faults := faultsOf(c.cfg.Validate())
 			if len(faults) != len(c.want) {
 				t.Fatalf("faults %q, want %d", faults, len(c.want))
 			}
@@ -72,4 +62,11 @@ func TestConfigsValidate(t *testing.T) {
 			}
 		})
 	}
+}
+
+func faultsOf(err error) []string {
+	if err == nil {
+		return nil
+	}
+	return strings.Split(err.Error(), "\n")
 }

@@ -15,6 +15,10 @@ const (
 	unreplaced               // the base kept the version that it was to replace
 )
 
+func (e ending) String() string {
+	return [...]string{"unclear", "under way", "forgotten", "succeeded", "failed", "astray", "unreplaced"}[e]
+}
+
 // row has an ending for each thing that the list may tell of a module. What is starting
 // or may be there unlisted is unclear, in every row.
 type row [presences]ending

@@ -23,6 +23,7 @@ func (c collector) collect() {
 			}
 		case c.demand.of(m.ModuleKey) == unrequested:
 			c.unmanaged(n, m.ModuleKey, at)
+		default: // a pod has it again, so its grace begins anew
 		}
 	}
 	c.forgetGone()

@@ -79,3 +79,20 @@ func TestLabelValueIsAlwaysValid(t *testing.T) {
 		}
 	})
 }
+
+// What a label takes stays as it is, the rest becomes dashes.
+func TestLabelValueKeepsWhatItCan(t *testing.T) {
+	for value, want := range map[string]string{
+		"abcdefghijklmnopqrstuvwxyz/0": "abcdefghijklmnopqrstuvwxyz-0",
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZ 1": "ABCDEFGHIJKLMNOPQRSTUVWXYZ-1",
+		"0123456789-_.ü":               "0123456789",
+		"a" + strings.Repeat("b", 80):  "a" + strings.Repeat("b", 53),
+		"!" + strings.Repeat("c", 3):   "ccc",
+	} {
+		label, safe := labelValue(value)
+		kept, hash := label[:max(len(label)-9, 0)], label[max(len(label)-9, 0):]
+		if safe || kept != want || hash[0] != '-' {
+			t.Errorf("labelValue(%q) = %q, %v; want %q and a hash", value, label, safe, want)
+		}
+	}
+}

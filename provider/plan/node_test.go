@@ -136,22 +136,17 @@ func TestNodeMemoryIsTheMetaspace(t *testing.T) {
 	}
 }
 
-func TestAdoptReadsBackWhatNodeWrote(t *testing.T) {
-	in := nodeInput()
-	in.Heartbeat.Base.Identity, in.Heartbeat.Name, in.Heartbeat.Port = "Base 1", "a name that is no label!", 1238
-	in.Name, _ = NodeName(in.Heartbeat.Base)
-	in.Installed = map[tunnel.ModuleKey]bool{{Name: "orders", Version: "1.0.0"}: true, {Name: "stock", Version: "2"}: true}
-	beat, installed, err := Adopt(Node(in, nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(in.Heartbeat, beat); d != "" {
-		t.Errorf("base (-want +got):\n%s", d)
-	}
-	if d := cmp.Diff(in.Installed, installed); d != "" {
-		t.Errorf("installed (-want +got):\n%s", d)
-	}
-	if _, _, err := Adopt(&corev1.Node{}); err == nil {
-		t.Error("a Node of nobody was adopted")
+func TestLeaseLabels(t *testing.T) {
+	for _, c := range []struct {
+		tunnel, name string
+		want         map[string]string
+	}{
+		{"mqtt", "base", map[string]string{LabelTunnel: "mqtt", labelName: "base"}},
+		{"mqtt", "", map[string]string{LabelTunnel: "mqtt"}},
+		{"mqtt", "no label!", map[string]string{LabelTunnel: "mqtt", labelName: "no-label-a9ed9429"}},
+	} {
+		if d := cmp.Diff(c.want, LeaseLabels(tunnel.Heartbeat{Tunnel: c.tunnel, Name: c.name})); d != "" {
+			t.Errorf("labels of %q (-want +got):\n%s", c.name, d)
+		}
 	}
 }

@@ -19,8 +19,8 @@ func (w waiting) reinstalls() bool {
 	return slices.Contains([]string{ReasonInstalling, ReasonInstallFailed, ReasonInstallBackOff}, w.reason)
 }
 
-// toldElsewhere says of a reason that it needs no event: a command's failure or an
-// unresolved environment was told of as it came, and the first two are the usual way.
+// toldElsewhere says of a reason that it needs no event: the first two are the usual way
+// of an install, the others had an event when they came up.
 func (w waiting) toldElsewhere() bool {
 	return slices.Contains([]string{ReasonCreating, ReasonInstalling,
 		ReasonInstallFailed, ReasonInstallBackOff, ReasonVersionMismatch, ReasonConfigError}, w.reason)
@@ -39,7 +39,7 @@ type observation struct {
 func (r reporter) observe(pod Pod, c corev1.Container) observation {
 	is := observation{key: keyOf(c)}
 	why, unfit := r.demand.unfit[pod.UID]
-	switch { // what users can mend comes first, and is told whatever the base does
+	switch { // what users can fix comes first, and is shown whatever the base does
 	case unfit:
 		return r.observeUnfit(is, why)
 	case r.standing == conflicted:

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -241,4 +243,31 @@ func (s *sim) shows(name string) string {
 		}
 	}
 	return "gone"
+}
+
+var (
+	overHTTP = tunnel.Features{Switch: true, Settings: true}
+	overMQTT = tunnel.Features{}
+)
+
+func (s *sim) want(t *testing.T, pods map[string]string, serving string) {
+	t.Helper()
+	for name, want := range pods {
+		if got := s.shows(name); got != want {
+			t.Errorf("pod %s shows %s, want %s", name, got, want)
+		}
+	}
+	if got := s.serving(); got != serving {
+		t.Errorf("the base serves %q, want %q", got, serving)
+	}
+	if t.Failed() {
+		t.Logf("commands: %s", strings.Join(s.log, "; "))
+	}
+}
+
+func (s *sim) wantLog(t *testing.T, want ...string) {
+	t.Helper()
+	if d := cmp.Diff(want, s.log); d != "" {
+		t.Errorf("commands (-want +got):\n%s", d)
+	}
 }

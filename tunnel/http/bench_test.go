@@ -93,6 +93,7 @@ var list = tunnel.Command{Verb: tunnel.ListModules}
 
 // roundTrips commands each base once, two at a time.
 func (s *stopwatch) roundTrips(b *testing.B, tun *Tunnel, good []tunnel.Heartbeat) []time.Duration {
+	b.Helper()
 	took := make([]time.Duration, len(good))
 	var wg sync.WaitGroup
 	for worker := range 2 {

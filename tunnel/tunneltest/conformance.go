@@ -95,7 +95,7 @@ func newFixture(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) *fix
 	gate := NewGate()
 	return &fixture{
 		T: t, Kit: kit(t, gate), gate: gate, sink: &RecordingSink{}, jars: &basetest.Jars{}, before: time.Now(),
-		again: func(t *testing.T) *fixture { return newFixture(t, kit) },
+		again: func(t *testing.T) *fixture { t.Helper(); return newFixture(t, kit) },
 	}
 }
 

@@ -1,0 +1,196 @@
+package lifecycle
+
+import (
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"module-controller/provider/plan"
+	"module-controller/tunnel"
+)
+
+func attemptOf(v tunnel.Verb, key, request string, sent time.Time) plan.Attempt {
+	return plan.Attempt{Command: tunnel.Command{Verb: v, Module: keyOf(key), RequestID: request}, Sent: sent}
+}
+
+// An answer counts only if it is to the attempt that is under way, and the first one.
+func TestOnlyTheAnswerToTheAttemptCounts(t *testing.T) {
+	right := tunnel.Answer{Verb: tunnel.InstallModule, Module: keyOf("orders:1"), Outcome: tunnel.Done, RequestID: "1-u1-1"}
+	for _, c := range []struct {
+		name     string
+		change   func(*tunnel.Report)
+		answered bool
+	}{
+		{"it is", func(*tunnel.Report) {}, true},
+		{"at the very time", func(r *tunnel.Report) { r.Received = noon }, true},
+		{"over a tunnel that tells no request", func(r *tunnel.Report) { r.Answer.RequestID = "" }, true},
+		{"another request", func(r *tunnel.Report) { r.Answer.RequestID = "1-u1-0" }, false},
+		{"another verb", func(r *tunnel.Report) { r.Answer.Verb = tunnel.UninstallModule }, false},
+		{"another version", func(r *tunnel.Report) { r.Answer.Module.Version = "2" }, false},
+		{"before it was sent", func(r *tunnel.Report) { r.Received = noon.Add(-1) }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLedger(nil)
+			l.Attempts["orders"] = attemptOf(tunnel.InstallModule, "orders:1", "1-u1-1", noon)
+			answer := right
+			r := tunnel.Report{Received: at(time.Second), Answer: &answer}
+			c.change(&r)
+			l.absorb("orders", r)
+			got := l.Attempts["orders"]
+			if (got.Answer != nil) != c.answered {
+				t.Fatalf("answered: %v", got.Answer)
+			}
+			if c.answered && !got.Answered.Equal(r.Received) {
+				t.Errorf("answered at %s, want %s", got.Answered, r.Received)
+			}
+			later := right
+			later.Outcome = tunnel.Failed
+			l.absorb("orders", tunnel.Report{Received: at(2 * time.Second), Answer: &later})
+			if first := l.Attempts["orders"].Answer.Outcome; c.answered && first != tunnel.Done {
+				t.Errorf("a second answer took its place: %s", first)
+			}
+		})
+	}
+	l := newLedger(nil)
+	l.absorb("orders", tunnel.Report{Received: noon, Answer: &right})
+	if len(l.Attempts) > 0 {
+		t.Errorf("an answer to nobody makes an attempt: %v", l.Attempts)
+	}
+}
+
+// A request id tells the claim, the pod, and the command of that claim: none is used twice.
+func TestRequestIDsAreUsedOnce(t *testing.T) {
+	before := map[tunnel.ModuleKey]bool{keyOf("old:1"): true}
+	l := newLedger(before)
+	install := plan.Planned{Command: tunnel.Command{Verb: tunnel.InstallModule, Module: keyOf("orders:1")}, Pod: "u1"}
+	uninstall := plan.Planned{Command: tunnel.Command{Verb: tunnel.UninstallModule, Module: keyOf("stock:1")}}
+	var ids []string
+	for range 2 {
+		for _, c := range l.issue([]plan.Planned{install, uninstall}, 7) {
+			ids = append(ids, c.RequestID)
+		}
+	}
+	if diff := cmp.Diff([]string{"7-u1-1", "7-controller-2", "7-u1-3", "7-controller-4"}, ids); diff != "" {
+		t.Errorf("ids (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[tunnel.ModuleKey]bool{keyOf("old:1"): true, keyOf("orders:1"): true}, l.Installed); diff != "" {
+		t.Errorf("installed (-want +got):\n%s", diff)
+	}
+	if len(before) != 1 {
+		t.Errorf("the plan's own memory was changed: %v", before)
+	}
+	if got := l.issue(nil, 7); len(got) != 0 {
+		t.Errorf("no command became %v", got)
+	}
+}
+
+// What the Node is to show is gathered for five seconds from the first change on; a base
+// that drains is written at once.
+func TestNotesAreGathered(t *testing.T) {
+	type step struct {
+		after    time.Duration
+		install  string
+		forget   string
+		draining bool
+		noted    int
+		due      time.Time
+	}
+	s := time.Second
+	for _, c := range []struct {
+		name  string
+		steps []step
+	}{
+		{"nothing changes", []step{{0, "", "", false, 0, time.Time{}}, {s, "", "", true, 0, time.Time{}}}},
+		{"one change", []step{{0, "a:1", "", false, 0, at(5 * s)}, {5*s - 1, "", "", false, 0, at(5 * s)}, {5 * s, "", "", false, 1, time.Time{}}}},
+		{"two changes in one write", []step{{0, "a:1", "", false, 0, at(5 * s)}, {4 * s, "b:1", "", false, 0, at(5 * s)}, {6 * s, "", "", false, 2, time.Time{}}}},
+		{"undone before it is written", []step{{0, "a:1", "", false, 0, at(5 * s)}, {s, "", "a:1", false, 0, time.Time{}}, {2 * s, "b:1", "", false, 0, at(7 * s)}}},
+		{"draining", []step{{0, "a:1", "", false, 0, at(5 * s)}, {s, "", "", true, 1, time.Time{}}}},
+		{"draining, then changed", []step{{0, "a:1", "", true, 1, time.Time{}}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLedger(nil)
+			for i, step := range c.steps {
+				l.Installed = maps.Clone(l.Installed)
+				if step.install != "" {
+					l.Installed[keyOf(step.install)] = true
+				}
+				delete(l.Installed, keyOf(step.forget))
+				l.note(at(step.after), step.draining)
+				if len(l.noted) != step.noted || !l.noteDue.Equal(step.due) {
+					t.Errorf("step %d: %d noted, due %s; want %d, %s", i, len(l.noted), l.noteDue, step.noted, step.due)
+				}
+			}
+			if !l.noteDue.IsZero() {
+				return
+			}
+			l.Installed[keyOf("z:1")] = true
+			if l.noted[keyOf("z:1")] {
+				t.Error("what is noted changes with what is installed")
+			}
+		})
+	}
+}
+
+// A failure is kept here while a pod waits for its module, and elsewhere otherwise; what
+// is known here is newer than what is remembered elsewhere.
+func TestFailuresAreRememberedWhereTheyAreWanted(t *testing.T) {
+	l := newLedger(nil)
+	l.Failures[keyOf("orders:1")] = plan.Failure{Count: 2}
+	l.recall(map[tunnel.ModuleKey]plan.Failure{keyOf("orders:1"): {Count: 1}, keyOf("stock:1"): {Count: 3}})
+	if diff := cmp.Diff(map[tunnel.ModuleKey]plan.Failure{keyOf("orders:1"): {Count: 2}, keyOf("stock:1"): {Count: 3}}, l.Failures); diff != "" {
+		t.Errorf("after they are recalled (-want +got):\n%s", diff)
+	}
+	out := plan.Output{
+		Memory:   l.Memory,
+		Statuses: []plan.PodStatus{{Pod: plan.Pod{Pod: podWith("u1", "orders:1")}}},
+	}
+	unwanted := l.remember(out)
+	if diff := cmp.Diff(map[tunnel.ModuleKey]plan.Failure{keyOf("stock:1"): {Count: 3}}, unwanted); diff != "" {
+		t.Errorf("to remember elsewhere (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[tunnel.ModuleKey]plan.Failure{keyOf("orders:1"): {Count: 2}}, l.Failures); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+	if len(out.Memory.Failures) != 2 {
+		t.Errorf("the plan's own memory was changed: %v", out.Memory.Failures)
+	}
+}
+
+// A ledger can always be written to, whatever the planner gave back.
+func TestALedgerIsWhole(t *testing.T) {
+	l := newLedger(nil)
+	for _, when := range []string{"when it is new", "after an empty plan"} {
+		if l.Attempts == nil || l.Failures == nil || l.Installed == nil || l.Unmanaged == nil {
+			t.Errorf("%s it is %+v", when, l.Memory)
+		}
+		l.remember(plan.Output{})
+	}
+}
+
+func TestInFlightCountsWhatMayBeAnswered(t *testing.T) {
+	l := newLedger(nil)
+	if got := l.inFlight(); got != 0 {
+		t.Errorf("%d in flight", got)
+	}
+	answered, restarted := attemptOf(tunnel.InstallModule, "a:1", "", noon), attemptOf(tunnel.InstallModule, "b:1", "", noon)
+	answered.Answer, restarted.Restarted = &tunnel.Answer{}, true
+	l.Attempts = map[string]plan.Attempt{
+		"a": answered, "b": restarted, "c": attemptOf(tunnel.InstallModule, "c:1", "", noon), "d": attemptOf(tunnel.UninstallModule, "d:1", "", noon),
+	}
+	if got := l.inFlight(); got != 2 {
+		t.Errorf("%d in flight, want 2", got)
+	}
+}
+
+// podWith is a pod on the base's Node that wants a module.
+func podWith(uid podID, key string) *corev1.Pod {
+	k := keyOf(key)
+	pod := &corev1.Pod{}
+	pod.Name, pod.Namespace, pod.UID = string(uid), "default", uid
+	pod.Spec.NodeName = nodeName
+	pod.Spec.Containers = []corev1.Container{{Name: k.Name, Image: "file:///" + k.Name + ".jar", Env: []corev1.EnvVar{{Name: plan.EnvVersion, Value: k.Version}}}}
+	return pod
+}

@@ -1,0 +1,88 @@
+package lifecycle
+
+import (
+	"testing"
+	"time"
+
+	"module-controller/tunnel"
+)
+
+// A worker that has settled is woken by what is new, and by nothing else.
+func TestWhatWakesAWorker(t *testing.T) {
+	later := at(time.Minute)
+	changed := func(change func(*tunnel.Heartbeat)) func(*Mailbox) bool {
+		return func(m *Mailbox) bool {
+			h := beatOf(later)
+			change(&h)
+			return m.Heartbeat(h)
+		}
+	}
+	reported := func(r tunnel.Report) func(*Mailbox) bool {
+		return func(m *Mailbox) bool { return m.Report(r) }
+	}
+	for _, c := range []struct {
+		name    string
+		hear    func(*Mailbox) bool
+		settled bool // it wakes a worker that has settled
+		busy    bool // and one that has not
+	}{
+		{"the same heartbeat", changed(func(*tunnel.Heartbeat) {}), false, true},
+		{"the same, stamped later", changed(func(h *tunnel.Heartbeat) { h.Stamp = later }), false, true},
+		{"another version", changed(func(h *tunnel.Heartbeat) { h.Version = "2" }), true, true},
+		{"another name", changed(func(h *tunnel.Heartbeat) { h.Name = "bank" }), true, true},
+		{"another port", changed(func(h *tunnel.Heartbeat) { h.Port = 1238 }), true, true},
+		{"another tunnel", changed(func(h *tunnel.Heartbeat) { h.Tunnel = "http" }), true, true},
+		{"another host, in a late heartbeat", changed(func(h *tunnel.Heartbeat) { h.Hostname, h.Stamp = "h", at(-time.Second) }), true, true},
+		{"restarted", changed(func(h *tunnel.Heartbeat) { h.Restarted = true }), true, true},
+		{"the same list", reported(listOf(later, time.Time{}, "orders:1")), false, true},
+		{"another list", reported(listOf(later, time.Time{}, "orders:1", "stock:1")), true, true},
+		{"a late list", reported(tunnel.Report{Listed: true, Received: at(30 * time.Second), Stamp: at(-time.Second)}), false, false},
+		{"health", reported(tunnel.Report{Received: later, Health: &tunnel.Health{}}), true, true},
+		{"features", reported(tunnel.Report{Received: later, Features: &tunnel.Features{}}), true, true},
+		{"an answer", reported(tunnel.Report{Received: later, Answer: &tunnel.Answer{}}), true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, settled := range []bool{true, false} {
+				want := c.busy
+				if settled {
+					want = c.settled
+				}
+				if got := c.hear(settledMailbox(settled)); got != want {
+					t.Errorf("wakes %v, want %v; settled: %v", got, want, settled)
+				}
+			}
+		})
+	}
+}
+
+// settledMailbox has heard one base that has orders:1, and its worker took it.
+func settledMailbox(settled bool) *Mailbox {
+	m := &Mailbox{}
+	h, list := beatOf(noon), listOf(noon, time.Time{}, "orders:1")
+	h.Stamp, list.Stamp = noon, noon
+	m.Heartbeat(h)
+	m.Report(list)
+	m.Take()
+	if settled {
+		m.Settle(modulesOf("orders:1"))
+	}
+	return m
+}
+
+// What settles a mailbox lasts until it is taken, unsettled, or its Node is deleted.
+func TestWhatEndsSettling(t *testing.T) {
+	for name, end := range map[string]func(*Mailbox){
+		"taken":        func(m *Mailbox) { m.Take() },
+		"unsettled":    func(m *Mailbox) { m.Unsettle() },
+		"Node deleted": func(m *Mailbox) { m.NodeDeleted("u") },
+	} {
+		m := settledMailbox(true)
+		if m.Heartbeat(beatOf(at(time.Second))) {
+			t.Errorf("%s: a worker is woken before", name)
+		}
+		end(m)
+		if !m.Heartbeat(beatOf(at(2 * time.Second))) {
+			t.Errorf("%s: no worker is woken after", name)
+		}
+	}
+}

@@ -1,0 +1,245 @@
+package lifecycle
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"module-controller/provider/plan"
+	"module-controller/tunnel"
+)
+
+func nodeOf(version string, uid podID) *corev1.Node {
+	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName, ResourceVersion: version, UID: uid}}
+}
+
+// The cache may lag behind our own writes.
+func TestTheNewerCopyOfANodeCounts(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		written, cached *corev1.Node
+		want            *corev1.Node
+		kept            bool // it is compared again at the next Turn
+	}{
+		{"neither", nil, nil, nil, false},
+		{"not written by us", nil, nodeOf("5", "u"), nodeOf("5", "u"), false},
+		{"not in the cache yet", nodeOf("5", "u"), nil, nodeOf("5", "u"), true},
+		{"the cache lags", nodeOf("10", "u"), nodeOf("9", "u"), nodeOf("10", "u"), true},
+		{"the cache caught up", nodeOf("9", "u"), nodeOf("9", "u"), nodeOf("9", "u"), true},
+		{"somebody else wrote", nodeOf("9", "u"), nodeOf("10", "u"), nodeOf("10", "u"), true},
+		{"made anew by somebody", nodeOf("9", "u"), nodeOf("10", "v"), nodeOf("10", "v"), true},
+		{"not comparable", nodeOf("x", "u"), nodeOf("4", "u"), nodeOf("4", "u"), true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := nodeCopy{written: c.written}
+			if diff := cmp.Diff(c.want, n.catchUp(c.cached)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if (n.written != nil) != c.kept {
+				t.Errorf("kept %v", n.written)
+			}
+		})
+	}
+}
+
+// A deletion is believed of the very Node that was deleted.
+func TestALostNodeIsForgotten(t *testing.T) {
+	for uid, lost := range map[podID]bool{"u": true, "v": false, "": false} {
+		n := nodeCopy{written: nodeOf("5", "u")}
+		if n.lost(uid); (n.written == nil) != lost {
+			t.Errorf("after %q was deleted there is %v", uid, n.written)
+		}
+	}
+	var none nodeCopy
+	if none.lost("u"); none.written != nil {
+		t.Errorf("there is %v", none.written)
+	}
+}
+
+// Only a fresh sign of life creates a Node, and it waits a second for the base's health.
+func TestWhenANodeIsTooEarly(t *testing.T) {
+	second := at(time.Second)
+	for _, c := range []struct {
+		name     string
+		now      time.Time
+		lastSeen time.Time
+		health   bool
+		notReady string
+		want     bool
+	}{
+		{"never heard", second, time.Time{}, true, "", true},
+		{"heard, health known", noon, noon, true, "", false},
+		{"silent", second, noon, true, plan.ReasonBaseSilent, true},
+		{"two of them", second, noon, true, plan.ReasonIdentityConflict, true},
+		{"heard, health not known", at(time.Second - 1), noon, false, "", true},
+		{"heard, health not known for a second", second, noon, false, "", false},
+	} {
+		b := New(Config{}.Complete(), id, nodeName, beatOf(noon), nil, noon)
+		b.about.lastSeen = c.lastSeen
+		if c.health {
+			b.seen.health = &tunnel.Health{}
+		}
+		if got := b.tooEarly(c.now, Age{NotReady: c.notReady}); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// What does not differ is not written, but every five minutes for its heartbeat times.
+func TestANodeIsWrittenWhereItDiffers(t *testing.T) {
+	s := told(t, served)
+	for _, c := range []struct {
+		name   string
+		after  time.Duration
+		told   []string
+		writes bool
+	}{
+		{"nothing differs", 2 * time.Second, nil, false},
+		{"another version", 2 * time.Second, nil, true},
+		{"not yet five minutes", 301*time.Second - 1, []string{"heartbeat shop"}, false},
+		{"five minutes", 301100 * time.Millisecond, []string{"heartbeat shop"}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s = told(t, served)
+			if c.name == "another version" {
+				h := beatOf(at(c.after))
+				h.Version = "2"
+				s.mailbox.Heartbeat(h)
+			}
+			w := s.turnAt(c.after, c.told...).Write
+			if (w.Node != nil) != c.writes {
+				t.Fatalf("written: %v", cmp.Diff(w.Was, w.Node))
+			}
+			if w.Was == nil || !w.Show {
+				t.Errorf("the Node is %v, shown %v", w.Was, w.Show)
+			}
+			if c.name == "five minutes" && w.Node.Status.Conditions[0].LastHeartbeatTime.Time != at(301*time.Second) {
+				t.Errorf("heartbeat times: %v", w.Node.Status.Conditions[0].LastHeartbeatTime)
+			}
+		})
+	}
+}
+
+// A replica that takes over a Node as it should be leaves it so; five minutes count from
+// then.
+func TestAnAdoptedNodeIsLeftAsItIs(t *testing.T) {
+	before := told(t, served)
+	s := newStory(t)
+	s.facts.Node, s.version = before.facts.Node, before.version
+	for _, line := range []string{"59s link up", "60s heartbeat shop", "60s claim 2", "60s turn"} {
+		s.do(line)
+	}
+	do := s.turnAt(60 * time.Second)
+	if do.Write.Node != nil || do.Write.Was != s.facts.Node {
+		t.Errorf("it is written: %s", cmp.Diff(do.Write.Was, do.Write.Node))
+	}
+	if do := s.turnAt(360*time.Second-1, "heartbeat shop"); do.Write.Node != nil {
+		t.Errorf("it is written after less than five minutes: %s", cmp.Diff(do.Write.Was, do.Write.Node))
+	}
+	if do := s.turnAt(360 * time.Second); do.Write.Node == nil {
+		t.Error("it is not written after five minutes")
+	}
+}
+
+// A Node that was there when it was created is described anew; one that was gone when it
+// was written is created anew.
+func TestNodesThatWereNotAsTheyWereThought(t *testing.T) {
+	s := told(t, served)
+	others := nodeOf("999", "other")
+	s.base.NodeFound(others)
+	do := s.turnAt(2 * time.Second)
+	if do.Write.Was != others || do.Write.Node == nil || do.Write.Node.Labels[plan.LabelComponent] != plan.ComponentVNode {
+		t.Errorf("one that was there is %v, becomes %v", do.Write.Was, do.Write.Node)
+	}
+	described := do.Write.Node.DeepCopy()
+	s.base.NodeFound(described)
+	if do := s.turnAt(3 * time.Second); do.Write.Node == nil {
+		t.Error("when its status was written is not known, and it is not written")
+	}
+	s.base.NodeWritten(described, false, at(3*time.Second))
+	if do := s.turnAt(4 * time.Second); do.Write.Node == nil {
+		t.Error("its description was written, not its status")
+	}
+	s.base.NodeWritten(described, true, at(4*time.Second))
+	if do := s.turnAt(5 * time.Second); do.Write.Node != nil {
+		t.Errorf("it was written: %s", cmp.Diff(do.Write.Was, do.Write.Node))
+	}
+	s.facts.Node = nil
+	s.base.NodeMissing()
+	if do := s.turnAt(6 * time.Second); do.Write.Was != nil || do.Write.Node == nil {
+		t.Errorf("one that is gone is %v, becomes %v", do.Write.Was, do.Write.Node)
+	}
+}
+
+func TestWhenTheNodeIsDue(t *testing.T) {
+	s, every := time.Second, 5*time.Minute
+	for _, c := range []struct {
+		name    string
+		now     time.Duration
+		touched time.Time
+		writes  bool
+		want    time.Duration
+	}{
+		{"none yet: its health is waited for", 0, time.Time{}, false, s},
+		{"none yet, and it waits no longer", s, time.Time{}, false, s + every},
+		{"created now", 0, time.Time{}, true, every},
+		{"written a while ago", 2 * s, at(s), false, s + every},
+		{"written now", 2 * s, at(s), true, 2*s + every},
+		{"due, and there is nothing to write to", 10 * every, at(s), false, 11 * every},
+	} {
+		b := New(Config{}.Complete(), id, nodeName, beatOf(noon), nil, noon)
+		b.node.touched = c.touched
+		if got := b.nodeDue(at(c.now), c.writes); !got.Equal(at(c.want)) {
+			t.Errorf("%s: due after %s, want %s", c.name, got.Sub(noon), c.want)
+		}
+	}
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 1000 {
+		b := New(Config{}.Complete(), id, nodeName, beatOf(noon), nil, at(-time.Duration(r.IntN(600))*s))
+		if r.IntN(2) > 0 {
+			b.node.touched = at(-time.Duration(r.IntN(600)) * s)
+		}
+		if got := b.nodeDue(noon, r.IntN(2) > 0); !got.After(noon) || got.After(at(every)) {
+			t.Fatalf("touched %s, served since %s: due after %s", b.node.touched, b.since, got.Sub(noon))
+		}
+	}
+}
+
+// Memory counts of pods whose modules serve, gone ones left out.
+func TestMemoryOfWhatRuns(t *testing.T) {
+	pod := func(gone bool, conditions ...corev1.PodCondition) plan.Pod {
+		p := podWith("u", "orders:1")
+		p.Spec.Containers = append(p.Spec.Containers, p.Spec.Containers[0], corev1.Container{Name: "free"})
+		for i := range 2 {
+			p.Spec.Containers[i].Resources.Requests = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Mi")}
+		}
+		p.Status.Conditions = conditions
+		return plan.Pod{Pod: p, Gone: gone}
+	}
+	other := corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue}
+	ready := corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionTrue}
+	not := corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionFalse}
+	pods := []plan.Pod{pod(false, other, ready), pod(true, ready), pod(false, not), pod(false, other), pod(false), pod(false, ready)}
+	if got := runningMemory(pods); got != 4<<20 {
+		t.Errorf("%d bytes, want those of two pods", got)
+	}
+}
+
+func TestEarliest(t *testing.T) {
+	var none time.Time
+	for _, c := range []struct {
+		times []time.Time
+		want  time.Time
+	}{
+		{nil, none}, {[]time.Time{none, none}, none}, {[]time.Time{none, at(2), at(1), none, at(3)}, at(1)}, {[]time.Time{at(1), at(2)}, at(1)},
+	} {
+		if got := earliest(c.times...); !got.Equal(c.want) {
+			t.Errorf("of %v the first is %s", c.times, got)
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package lifecycle
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"module-controller/provider/plan"
+)
+
+// A pod is written where its status differs, and deleted where it is finished. Of one that
+// is gone nobody reads the status.
+func TestWhatIsWrittenOfAPod(t *testing.T) {
+	running := corev1.PodStatus{Phase: corev1.PodRunning}
+	status := func(gone, finished bool, want corev1.PodStatus) plan.PodStatus {
+		pod := podWith("u1", "orders:1")
+		pod.Status = running
+		return plan.PodStatus{Pod: plan.Pod{Pod: pod, Gone: gone}, Status: want, Finished: finished}
+	}
+	for _, c := range []struct {
+		name     string
+		status   plan.PodStatus
+		rewrites bool
+		changes  bool
+	}{
+		{"the same", status(false, false, running), false, false},
+		{"another status", status(false, false, corev1.PodStatus{}), true, true},
+		{"gone, another status", status(true, false, corev1.PodStatus{}), false, false},
+		{"gone and finished", status(true, true, running), false, true},
+		{"finished, the same", status(false, true, running), false, true},
+		{"finished, another status", status(false, true, corev1.PodStatus{}), false, true},
+	} {
+		out := plan.Output{Statuses: []plan.PodStatus{status(false, false, running), c.status}}
+		if got := rewrites(c.status); got != c.rewrites {
+			t.Errorf("%s: rewritten %v", c.name, got)
+		}
+		if got := idle(out); got == c.changes {
+			t.Errorf("%s: nothing is to be done: %v", c.name, got)
+		}
+		out.Commands = make([]plan.Planned, 1)
+		if idle(out) {
+			t.Errorf("%s: a command is to be sent, and nothing is to be done", c.name)
+		}
+	}
+}
+
+// A pod is ended once its module is gone; of one that vanished nothing is written before.
+func TestPodsThatEnd(t *testing.T) {
+	serves := []string{
+		"1.5s pod u1 orders:1", "1.5s turn", "1.6s answer install orders:1 done", "1.6s turn", "1.7s list orders:1", "1.7s turn",
+	}
+	for _, verb := range []string{"terminate", "nopod"} {
+		s := told(t, served, serves)
+		do := s.turnAt(3*time.Second, verb+" u1")
+		if got := modules(do.Talk.Send); !slices.Equal(got, []string{"uninstall orders:1"}) || len(do.Write.Finish) > 0 {
+			t.Fatalf("%s: to send %v, to end %v", verb, got, do.Write.Finish)
+		}
+		s.perform(do)
+		s.do("4s answer uninstall orders:1 done")
+		s.do("4s turn")
+		if do = s.turnAt(5 * time.Second); len(do.Write.Finish) > 0 {
+			t.Errorf("%s: it is ended because of the answer alone", verb)
+		}
+		do = s.turnAt(5*time.Second, "list")
+		if len(do.Write.Finish) != 1 || do.Write.Finish[0].Pod.UID != "u1" || len(do.Write.Pods) > 0 {
+			t.Errorf("%s: to end %v, to write %v", verb, do.Write.Finish, do.Write.Pods)
+		}
+	}
+}
+
+// A claim that ends now, or a base that drains, is sent nothing; what its pods show is
+// written.
+func TestNothingIsSentThatWouldComeTooLate(t *testing.T) {
+	for _, claim := range []string{"claim 1 ends=now", "claim 1 draining"} {
+		do := told(t, served).turnAt(2*time.Second, claim, "pod u1 orders:1")
+		if len(do.Talk.Send) > 0 || len(do.Write.Pods) != 1 || do.Drained {
+			t.Errorf("%s: to send %v, to write %v, drained %v", claim, do.Talk.Send, do.Write.Pods, do.Drained)
+		}
+	}
+}
