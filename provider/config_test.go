@@ -1,0 +1,34 @@
+package provider
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"module-controller/provider/lifecycle"
+)
+
+func TestConfigHasDefaults(t *testing.T) {
+	c := Config{}.Complete()
+	if c.Workers != 16 || c.HistoryLimit != 4096 || c.StaleAfter != 40*time.Second {
+		t.Errorf("the defaults are %+v", c)
+	}
+	must(t, c.Validate())
+	if c := (Config{Workers: 3, HistoryLimit: 5}).Complete(); c.Workers != 3 || c.HistoryLimit != 5 {
+		t.Errorf("what is said is %+v", c)
+	}
+}
+
+// All that is wrong is told at once.
+func TestConfigIsValidated(t *testing.T) {
+	c := Config{Workers: -1, HistoryLimit: -2, Config: lifecycle.Config{CommandsPerBase: -3}}.Complete()
+	err := c.Validate()
+	if err == nil {
+		t.Fatal("it is accepted")
+	}
+	for _, part := range []string{"Workers must be positive, is -1", "HistoryLimit must be positive, is -2", "CommandsPerBase must be positive, is -3"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("it does not say %q: %v", part, err)
+		}
+	}
+}
