@@ -70,7 +70,7 @@ func (t tunnels) send(ctx context.Context, r *entry, commands []plan.Planned) (a
 	return all
 }
 
-// ask sends requests that change nothing. It gives when the base is to be looked at again
+// ask sends requests that change nothing. It gives when the base is to be reconciled again
 // because its tunnel does not hear it yet; else the zero time.
 func (t tunnels) ask(ctx context.Context, r *entry, verbs []tunnel.Verb) (again time.Time) {
 	for _, v := range verbs {

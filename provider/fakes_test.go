@@ -41,7 +41,7 @@ type owner struct {
 // claim is a base that is this replica's.
 type claim struct {
 	shard.Claim
-	lapsed bool // it cannot be renewed now
+	suspended bool // it cannot be renewed now
 }
 
 func newOwner() *owner {
@@ -59,7 +59,7 @@ func (o *owner) Claim(id tunnel.BaseID) (shard.Claim, bool) {
 		o.win(id)
 	}
 	c := o.claims[id]
-	if c == nil || c.lapsed {
+	if c == nil || c.suspended {
 		return shard.Claim{}, false
 	}
 	c.Deadline = time.Now().Add(time.Minute)
@@ -116,10 +116,10 @@ func (o *owner) loses(id tunnel.BaseID) {
 	})
 }
 
-func (o *owner) lapses(id tunnel.BaseID) { o.change(id, func() { o.claims[id].lapsed = true }) }
+func (o *owner) suspends(id tunnel.BaseID) { o.change(id, func() { o.claims[id].suspended = true }) }
 
 func (o *owner) renews(id tunnel.BaseID) {
-	o.change(id, func() { o.claims[id].lapsed, o.claims[id].Since = false, time.Now() })
+	o.change(id, func() { o.claims[id].suspended, o.claims[id].Since = false, time.Now() })
 }
 
 func (o *owner) phase(id tunnel.BaseID, p shard.Phase) {

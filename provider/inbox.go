@@ -26,14 +26,14 @@ func (i *inbox) take() lifecycle.Mail {
 	return i.mailbox.Take()
 }
 
-// heartbeat records one and says whether a worker should look.
+// heartbeat records one and says whether the base is to be reconciled.
 func (i *inbox) heartbeat(h tunnel.Heartbeat) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.mailbox.Heartbeat(h)
 }
 
-// report records one and says whether a worker should look.
+// report records one and says whether the base is to be reconciled.
 func (i *inbox) report(r tunnel.Report) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()

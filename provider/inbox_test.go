@@ -11,7 +11,7 @@ import (
 )
 
 // However many tunnels report at once while a worker takes, each answer is taken once,
-// and the last sign of life is known.
+// and the last message is known.
 func TestNothingReportedIsLost(t *testing.T) {
 	const tunnels, each = 16, 200
 	var (

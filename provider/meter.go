@@ -5,7 +5,7 @@ import "time"
 // Meter counts what the provider does. Its methods return at once and may be
 // called from any goroutine.
 type Meter interface {
-	// Synced counts one look at a base and how long it took.
+	// Synced counts one reconciliation of a base and how long it took.
 	Synced(took time.Duration, failed bool)
 	// Wrote counts one write to the API server, by object: "node" or "pod".
 	Wrote(object string, err error)

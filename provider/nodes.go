@@ -114,7 +114,7 @@ func sameDescription(a, b *corev1.Node) bool {
 
 // write writes what differs on a base's Node, and tells the base what the API server has
 // then. Found says that the Node was there although the cache did not have it: the base
-// is to be looked at again.
+// is to be reconciled again.
 func (n *nodes) write(ctx context.Context, b *lifecycle.Base, w lifecycle.Write) (found bool, err error) {
 	switch {
 	case w.Node == nil:

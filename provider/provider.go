@@ -22,12 +22,12 @@ import (
 
 // Owner says whether this replica may act for a base. All return at once.
 type Owner interface {
-	// Claim: ok is false while the claim is not held, and asking is how the claim is
-	// wished for. The owner calls Provider.Changed when it gains or loses one, or is
-	// about to hand it over.
+	// Claim gives the claim of a base; ok is false while it is not valid. Calling it
+	// registers interest: the base is claimed once it is assigned to this replica. The
+	// owner calls Provider.Changed when a claim is gained, lost, or changes its phase.
 	Claim(tunnel.BaseID) (c shard.Claim, ok bool)
-	// Held says whether the base is this replica's, also while it may not act because
-	// the API server is away; asking wishes for nothing.
+	// Held says whether the base's Lease names this replica, also while the claim is not
+	// valid because the API server is away. It registers no interest.
 	Held(tunnel.BaseID) bool
 	// Drained says that nothing is in flight on a base whose claim is Draining.
 	Drained(tunnel.BaseID)

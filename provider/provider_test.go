@@ -187,9 +187,9 @@ func TestMayWrite(t *testing.T) {
 		if !p.mayWrite(shopNode) {
 			t.Error("a Node that is served may not be written")
 		}
-		p.owner.lapses(shop)
+		p.owner.suspends(shop)
 		if p.mayWrite(shopNode) {
-			t.Error("a Node may be written while its claim lapses")
+			t.Error("a Node may be written while its claim is suspended")
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"module-controller/tunnel"
 )
 
-// sync is one look at a base: observe, decide, perform. It returns how long until the
+// sync is one reconciliation of a base: observe, decide, perform. It returns how long until the
 // next one if nothing happens.
 func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, error) {
 	seen, known := p.observe(id)
@@ -67,9 +67,9 @@ func right(owner Owner, id tunnel.BaseID) (lifecycle.Right, shard.Claim) {
 	case valid:
 		return lifecycle.Valid, claim
 	case owner.Held(id):
-		return lifecycle.Lapsed, shard.Claim{}
+		return lifecycle.Held, shard.Claim{}
 	}
-	return lifecycle.NotOurs, shard.Claim{}
+	return lifecycle.NotHeld, shard.Claim{}
 }
 
 // adoptClaimed makes a record of a base that was claimed although it was not heard here:
@@ -155,7 +155,7 @@ func (p *Provider) writeNode(ctx context.Context, o observation, do lifecycle.Ac
 	return nil
 }
 
-// end says that a base is drained or settled, and gives how long until the next look.
+// end says that a base is drained or settled, and gives how long until the next one.
 func (p *Provider) end(ctx context.Context, o observation, do lifecycle.Actions) time.Duration {
 	if do.NeedCurrent && p.pods.Confirm(ctx, o.node, o.version, o.facts.Pods, o.facts.Now) == pods.Current {
 		do.Next = o.facts.Now
@@ -170,5 +170,5 @@ func (p *Provider) end(ctx context.Context, o observation, do lifecycle.Actions)
 	return max(time.Until(do.Next), time.Nanosecond)
 }
 
-// sendPause is how soon a base is looked at again whose command did not leave.
+// sendPause is how soon a base is reconciled again whose command did not leave.
 const sendPause = time.Second

@@ -77,13 +77,13 @@ func TestABaseThatVanishedIsNotAskedFor(t *testing.T) {
 }
 
 // While we may not act for a base that is ours, what is in flight on it goes on.
-func TestWhatIsInFlightOutlivesALapse(t *testing.T) {
+func TestWhatIsInFlightOutlivesASuspension(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := stuck(t)
-		p.owner.lapses(shop)
+		p.owner.suspends(shop)
 		p.passes(5 * time.Second)
 		if !p.wire.follows(shop) {
-			t.Error("it is not followed while the claim lapses")
+			t.Error("it is not followed while the claim is suspended")
 		}
 		p.wire.resumes(shop)
 		p.passes(5 * time.Second)
@@ -101,11 +101,11 @@ func TestWhatIsInFlightOutlivesALapse(t *testing.T) {
 	})
 }
 
-// A command that is under way when the claim lapses is not sent again.
-func TestACommandIsNotRepeatedAfterALapse(t *testing.T) {
+// A command that is in flight when the claim is suspended is not sent again.
+func TestACommandIsNotRepeatedAfterASuspension(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := stuck(t)
-		p.owner.lapses(shop)
+		p.owner.suspends(shop)
 		p.passes(5 * time.Second)
 		p.owner.renews(shop)
 		p.passes(10 * time.Second)
@@ -120,13 +120,13 @@ func TestACommandIsNotRepeatedAfterALapse(t *testing.T) {
 	})
 }
 
-// A base could not be asked while the claim lapsed: its silence counts from the renewal.
-func TestSilenceDoesNotCountDuringALapse(t *testing.T) {
+// A base could not be asked while the claim was suspended: its silence counts from the renewal.
+func TestSilenceDoesNotCountDuringASuspension(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := running(t)
 		p.serves()
 		p.base.set(func(b *base) { b.silent = true })
-		p.owner.lapses(shop)
+		p.owner.suspends(shop)
 		p.passes(5 * time.Minute)
 		p.owner.renews(shop)
 		p.passes(35 * time.Second)
@@ -351,9 +351,9 @@ func TestWithoutItsNodeABaseIsPolledOnly(t *testing.T) {
 // The write of the Node may take so long that the claim is another's when it ends.
 func TestAClaimThatIsLostWhileTheNodeIsWrittenSendsNothing(t *testing.T) {
 	for name, lose := range map[string]func(*owner){
-		"lost":     func(o *owner) { o.loses(shop) },
-		"lapsed":   func(o *owner) { o.lapses(shop) },
-		"draining": func(o *owner) { o.phase(shop, shard.Draining) },
+		"lost":      func(o *owner) { o.loses(shop) },
+		"suspended": func(o *owner) { o.suspends(shop) },
+		"draining":  func(o *owner) { o.phase(shop, shard.Draining) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

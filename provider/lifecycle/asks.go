@@ -139,7 +139,7 @@ func (b *Base) firstAsk() time.Time {
 }
 
 // Asked takes in what became of a request that Actions.Talk.Ask named. It gives when the
-// base is to be looked at again for it; the zero time means not for that.
+// base is to be reconciled again for it; the zero time means not for that.
 func (b *Base) Asked(at time.Time, err error) (again time.Time) {
 	t := &b.talk
 	if errors.Is(err, tunnel.ErrNotFollowed) {

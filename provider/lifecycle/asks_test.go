@@ -91,7 +91,7 @@ func TestPausesOfABaseThatIsNotFollowed(t *testing.T) {
 		t.Errorf("pauses in ms: %v", got)
 	}
 	if again := b.Asked(noon, nil); !again.IsZero() {
-		t.Errorf("it was asked, and is to be looked at again at %s", again)
+		t.Errorf("it was asked, and is to be reconciled again at %s", again)
 	}
 	if diff := cmp.Diff([]time.Duration{20, 40}, pauses(2)); diff != "" {
 		t.Errorf("pauses in ms after it was heard (-want +got):\n%s", diff)

@@ -22,7 +22,7 @@ type Base struct {
 	// done under it.
 	epoch int32
 	// since is when this process first knew the base, began to serve it, or could act
-	// again after a lapse. Silence and unanswered requests from before do not count.
+	// again after a suspension. Silence and unanswered requests from before do not count.
 	since time.Time
 
 	about  about

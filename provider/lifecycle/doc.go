@@ -1,5 +1,5 @@
 // Package lifecycle says what one base needs now: whether it is served, what its Node
-// and its pods should show, what is sent to it, what it is asked, and when to look again.
+// and its pods should show, what is sent to it, what it is asked, and when to reconcile again.
 //
 // It is pure: no clock, client, lock, context or goroutine. The shell around it,
 // package provider, reads everything that Facts names, calls Turn, and performs the

@@ -16,10 +16,10 @@ type Right int
 
 // The rights.
 const (
-	// NotOurs: the base's Lease is another's, or nobody's.
-	NotOurs Right = iota
-	// Lapsed: the Lease is ours, but we may not act: it could not be renewed in time.
-	Lapsed
+	// NotHeld: the base's Lease is another's, or nobody's.
+	NotHeld Right = iota
+	// Held: the Lease is ours, but we may not act: it could not be renewed in time.
+	Held
 	// Valid: we may act until Claim.Deadline.
 	Valid
 )
@@ -70,7 +70,7 @@ type Actions struct {
 	Settled bool
 	// Summary is for gauges; nil leaves the last one in place.
 	Summary *Summary
-	// Next is when to look again if nothing happens.
+	// Next is when to reconcile again if nothing happens.
 	Next time.Time
 }
 

@@ -74,7 +74,7 @@ func (l *ledger) recall(failures map[tunnel.ModuleKey]plan.Failure) {
 
 // remember keeps what the planner wants kept, and gives the failures that no pod waits
 // for: they go to the bounded memory.
-func (l *ledger) remember(out plan.Output) (unwanted map[tunnel.ModuleKey]plan.Failure) {
+func (l *ledger) remember(out plan.Output) (unrequested map[tunnel.ModuleKey]plan.Failure) {
 	l.Memory = whole(out.Memory)
 	wanted := map[tunnel.ModuleKey]bool{}
 	for _, s := range out.Statuses {
@@ -82,11 +82,11 @@ func (l *ledger) remember(out plan.Output) (unwanted map[tunnel.ModuleKey]plan.F
 			wanted[key] = true
 		}
 	}
-	unwanted = maps.Clone(l.Failures)
-	maps.DeleteFunc(unwanted, func(key tunnel.ModuleKey, _ plan.Failure) bool { return wanted[key] })
+	unrequested = maps.Clone(l.Failures)
+	maps.DeleteFunc(unrequested, func(key tunnel.ModuleKey, _ plan.Failure) bool { return wanted[key] })
 	l.Failures = maps.Clone(l.Failures)
 	maps.DeleteFunc(l.Failures, func(key tunnel.ModuleKey, _ plan.Failure) bool { return !wanted[key] })
-	return unwanted
+	return unrequested
 }
 
 // inFlight is how many commands were sent that the base has not answered.

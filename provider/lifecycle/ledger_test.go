@@ -16,7 +16,7 @@ func attemptOf(v tunnel.Verb, key, request string, sent time.Time) plan.Attempt 
 	return plan.Attempt{Command: tunnel.Command{Verb: v, Module: keyOf(key), RequestID: request}, Sent: sent}
 }
 
-// An answer counts only if it is to the attempt that is under way, and the first one.
+// An answer counts only if it is to the attempt that is in flight, and the first one.
 func TestOnlyTheAnswerToTheAttemptCounts(t *testing.T) {
 	right := tunnel.Answer{Verb: tunnel.InstallModule, Module: keyOf("orders:1"), Outcome: tunnel.Done, RequestID: "1-u1-1"}
 	for _, c := range []struct {

@@ -78,7 +78,7 @@ func (m *Mailbox) Inherit(o Origins) {
 	}
 }
 
-// Heartbeat records one and says whether a worker should look.
+// Heartbeat records one and says whether the base is to be reconciled.
 func (m *Mailbox) Heartbeat(h tunnel.Heartbeat) (wake bool) {
 	m.seen(h.Tunnel, h.Received)
 	moved := m.mail.Origins.Observe(h)
@@ -87,7 +87,7 @@ func (m *Mailbox) Heartbeat(h tunnel.Heartbeat) (wake bool) {
 		m.mail.Restarted = true
 	}
 	changed := false
-	if !m.heartbeats.late(h.Stamp, h.Received) { // a late one is a sign of life and no more
+	if !m.heartbeats.late(h.Stamp, h.Received) { // a late one is only a message
 		changed = describe(m.last) != describe(h)
 		m.last, m.mail.Heartbeat = h, &h
 	}
@@ -109,8 +109,8 @@ func describe(h tunnel.Heartbeat) description {
 	return description{h.About(), h.Endpoint(), h.Tunnel}
 }
 
-// Report records one and says whether a worker should look. A list or health that comes
-// late is a sign of life and no more.
+// Report records one and says whether the base is to be reconciled. A list or health that comes
+// late is only a message.
 func (m *Mailbox) Report(r tunnel.Report) (wake bool) {
 	m.seen(r.Tunnel, r.Received)
 	m.mail.Answered = true

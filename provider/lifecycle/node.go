@@ -87,7 +87,7 @@ func (n *nodeCopy) unknown() bool {
 	return n.touched.IsZero() && n.written == nil
 }
 
-// tooEarly says that a base without a Node gets none yet: only a fresh sign of life
+// tooEarly says that a base without a Node gets none yet: only a fresh message
 // creates one.
 func (b *Base) tooEarly(now time.Time, age Age) bool {
 	switch {

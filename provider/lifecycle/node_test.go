@@ -64,7 +64,7 @@ func TestALostNodeIsForgotten(t *testing.T) {
 	}
 }
 
-// Only a fresh sign of life creates a Node, and it waits a second for the base's health.
+// Only a fresh message creates a Node, and it waits a second for the base's health.
 func TestWhenANodeIsTooEarly(t *testing.T) {
 	second := at(time.Second)
 	for _, c := range []struct {

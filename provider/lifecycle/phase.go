@@ -10,7 +10,7 @@ type Phase int
 // where its claim says, from Draining or Drained it comes back to Serving when it stays
 // after all, and from anywhere it falls to Foreign when its claim is lost.
 const (
-	// Unknown: no Turn has looked at it yet.
+	// Unknown: no Turn has reconciled it yet.
 	Unknown Phase = iota
 	// Foreign: it is not ours. What it reports is recorded and nothing is done.
 	Foreign

@@ -44,7 +44,7 @@ func inPhase(t *testing.T, p Phase) *Base {
 	}
 	for _, in := range map[Phase][]Facts{
 		Foreign:   {{}},
-		Suspended: {valid(1, shard.Owned), {Right: Lapsed}},
+		Suspended: {valid(1, shard.Owned), {Right: Held}},
 		Serving:   {valid(1, shard.Owned)},
 		Draining:  {valid(1, shard.Owned), writing(valid(1, shard.Forced))},
 		Drained:   {valid(1, shard.Owned), valid(1, shard.Forced)},
@@ -75,7 +75,7 @@ func TestEveryPhaseMeetsEveryClaim(t *testing.T) {
 		Facts
 	}{
 		{"not ours", Facts{}},
-		{"lapsed", Facts{Right: Lapsed}},
+		{"suspended", Facts{Right: Held}},
 		{"owned", valid(1, shard.Owned)},
 		{"draining", valid(1, shard.Draining)},
 		{"forced", valid(1, shard.Forced)},
@@ -85,7 +85,7 @@ func TestEveryPhaseMeetsEveryClaim(t *testing.T) {
 		{"won again, draining", valid(2, shard.Draining)},
 	}
 	want := map[Phase][]Phase{
-		// not ours, lapsed, owned, draining, forced, forced and writing, draining and writing, won again (2)
+		// not ours, suspended, owned, draining, forced, forced and writing, draining and writing, won again (2)
 		Unknown:   {Foreign, Foreign, Serving, Serving, Serving, Serving, Serving, Serving, Serving},
 		Foreign:   {Foreign, Foreign, Serving, Serving, Serving, Serving, Serving, Serving, Serving},
 		Suspended: {Foreign, Suspended, Serving, Drained, Drained, Draining, Draining, Serving, Serving},
@@ -103,7 +103,7 @@ func TestEveryPhaseMeetsEveryClaim(t *testing.T) {
 				if b.Phase() != to[i] {
 					t.Errorf("it becomes %s, want %s", b.Phase(), to[i])
 				}
-				if lost := from.served() && (claim.Right == NotOurs || claim.Claim.Epoch == 2); do.LetGo != lost {
+				if lost := from.served() && (claim.Right == NotHeld || claim.Claim.Epoch == 2); do.LetGo != lost {
 					t.Errorf("its pods are let go: %v, want %v", do.LetGo, lost)
 				}
 				if begins := claim.Right == Valid && (!from.served() || claim.Claim.Epoch == 2); do.Begin != begins {
@@ -113,7 +113,7 @@ func TestEveryPhaseMeetsEveryClaim(t *testing.T) {
 					t.Errorf("it may be another's: %v, want %v", do.Drained, drained)
 				}
 				if do.Next.Before(in.Now) {
-					t.Errorf("it is looked at again at %s, before now", do.Next)
+					t.Errorf("it is reconciled again at %s, before now", do.Next)
 				}
 			})
 		}

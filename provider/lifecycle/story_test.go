@@ -111,7 +111,7 @@ func (s *story) do(line string) []string {
 		return []string{fmt.Sprint(s.base.Vanished(in))}
 	case "heartbeat", "list", "health", "features", "answer":
 		s.reports(verb, args, opts)
-	case "link", "claim", "lapsed", "lost":
+	case "link", "claim", "suspend", "lost":
 		s.rights(verb, args, opts)
 	case "pod", "terminate", "nopod", "node", "nodelost":
 		s.objects(verb, args, opts)
@@ -183,17 +183,17 @@ func (s *story) rights(verb string, args []string, opts map[string]string) {
 			c.Phase = shard.Draining
 		case slices.Contains(args, "forced"):
 			c.Phase = shard.Forced
-		case s.facts.Right == Lapsed:
+		case s.facts.Right == Held:
 			c.Since = s.now
 		}
 		if opts["ends"] == "now" {
 			c.Deadline = s.now
 		}
 		s.facts.Right, s.facts.Claim = Valid, c
-	case "lapsed":
-		s.facts.Right = Lapsed
+	case "suspend":
+		s.facts.Right = Held
 	case "lost":
-		s.facts.Right = NotOurs
+		s.facts.Right = NotHeld
 	}
 }
 
@@ -266,9 +266,9 @@ func (s *story) observe() Facts {
 
 func wait(d time.Duration) string {
 	if d <= 0 {
-		return ", turn again"
+		return ", requeue"
 	}
-	return ", turn again in " + d.Round(time.Millisecond).String()
+	return ", requeue after " + d.Round(time.Millisecond).String()
 }
 
 // perform does what a Turn said, as the shell does.

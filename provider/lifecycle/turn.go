@@ -12,7 +12,7 @@ import (
 // Turn says what a base needs now. It is the only place where a base changes its phase.
 func (b *Base) Turn(in Facts) Actions {
 	b.absorb(in.Mail)
-	if b.reclaimed(in) || in.Right == NotOurs {
+	if b.reclaimed(in) || in.Right == NotHeld {
 		return b.letGo(in)
 	}
 	if !b.phase.served() {
@@ -70,7 +70,7 @@ func (b *Base) take(in Facts) Actions {
 func (b *Base) destination(in Facts) Phase {
 	drained := b.phase == Drained
 	switch {
-	case in.Right == Lapsed:
+	case in.Right == Held:
 		if drained {
 			return Drained
 		}
@@ -86,7 +86,7 @@ func (b *Base) destination(in Facts) Phase {
 	return Serving
 }
 
-// drainPause is how soon it is looked again whether a base that drains is drained.
+// drainPause is how soon it is checked again whether a base that drains is drained.
 const drainPause = 20 * time.Millisecond
 
 // drained hands the base off, once the writes have ended that are on their way.
@@ -135,7 +135,7 @@ func (b *Base) serve(in Facts) Actions {
 	return do
 }
 
-// wait ends a Turn: it asks what is due, says when to look again, and lets a base that
+// wait ends a Turn: it asks what is due, says when to reconcile again, and lets a base that
 // drains be handed off once nothing is in flight and everything is written.
 func (b *Base) wait(in Facts, out plan.Output, do *Actions, times ...time.Time) {
 	writes := do.Write.Node != nil
@@ -168,10 +168,10 @@ func (b *Base) wait(in Facts, out plan.Output, do *Actions, times ...time.Time) 
 	}
 }
 
-// minWait bounds how often a base is looked at by itself, whatever is due.
+// minWait bounds how often a base is reconciled by itself, whatever is due.
 const minWait = 10 * time.Millisecond
 
-// podsPause is how soon it is looked again whether the cache of pods has caught up.
+// podsPause is how soon it is checked again whether the cache of pods has caught up.
 const podsPause = 50 * time.Millisecond
 
 // quiet says that there is nothing to do until the base's list differs.
@@ -184,7 +184,7 @@ func (b *Base) quiet(out plan.Output) bool {
 }
 
 // askDue is when the base is asked next. Over a link that is down nothing is: when it is
-// up again, every base is looked at.
+// up again, every base is reconciled.
 func (b *Base) askDue(in Facts, needed bool) time.Time {
 	if !in.Links[b.talk.followed.Tunnel].Up {
 		return time.Time{}

@@ -185,8 +185,8 @@ func TestWhatMayBeSentUnderAClaim(t *testing.T) {
 		{"not owned", Valid, shard.Claim{Epoch: 1}, false},
 		{"won again", Valid, shard.Claim{Epoch: 2, Phase: shard.Owned}, false},
 		{"an old one", Valid, shard.Claim{Phase: shard.Owned}, false},
-		{"lapsed", Lapsed, shard.Claim{Epoch: 1, Phase: shard.Owned}, false},
-		{"lost", NotOurs, shard.Claim{Epoch: 1, Phase: shard.Owned}, false},
+		{"suspended", Held, shard.Claim{Epoch: 1, Phase: shard.Owned}, false},
+		{"lost", NotHeld, shard.Claim{Epoch: 1, Phase: shard.Owned}, false},
 	} {
 		if got := b.MaySend(c.right, c.claim); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
@@ -261,7 +261,7 @@ func TestWhatTheSummaryCounts(t *testing.T) {
 		{"of what is listed, what serves", []string{"2s list a:1 b:1/resolved c:1/broken"}, &Summary{Served: true, Ready: true, Modules: 1, Unmanaged: 3}},
 		{"a pod has one", []string{"2s list a:1 b:1", "2s pod u1 a:1"}, &Summary{Served: true, Ready: true, Modules: 2, Unmanaged: 1}},
 		{"silent", []string{"41.1s list", "41.1s heartbeat shop", "82s turn"}, &Summary{Served: true}},
-		{"suspended", []string{"2s lapsed"}, nil},
+		{"suspended", []string{"2s suspend"}, nil},
 		{"draining", []string{"2s claim 1 draining"}, nil},
 		{"lost", []string{"2s lost"}, &Summary{}},
 		{"lost and won again", []string{"2s claim 2"}, &Summary{}},
@@ -277,20 +277,20 @@ func TestWhatTheSummaryCounts(t *testing.T) {
 
 // Time in which we could not act proves nothing against a base: neither that it was
 // silent, nor that it did not answer.
-func TestALapseBeginsTheWaitAnew(t *testing.T) {
+func TestASuspensionBeginsTheWaitAnew(t *testing.T) {
 	s := told(t, served, []string{"10s turn"})
 	if s.base.talk.unanswered.IsZero() {
 		t.Fatal("it owes no answer")
 	}
-	s.turnAt(11*time.Second, "lapsed")
+	s.turnAt(11*time.Second, "suspend")
 	do := s.turnAt(130*time.Second, "claim 1")
 	if do.Changed != nil || !s.base.since.Equal(at(130*time.Second)) || !s.base.talk.unanswered.IsZero() {
-		t.Errorf("after the lapse it changes to %+v; waited for since %s, an answer since %s", do.Changed, s.base.since, s.base.talk.unanswered)
+		t.Errorf("after the suspension it changes to %+v; waited for since %s, an answer since %s", do.Changed, s.base.since, s.base.talk.unanswered)
 	}
 	if do = s.turnAt(170*time.Second - 1); do.Changed != nil {
 		t.Errorf("it changes to %+v too soon", do.Changed)
 	}
 	if do = s.turnAt(170 * time.Second); do.Changed == nil || do.Changed.Is != plan.ReasonBaseSilent {
-		t.Errorf("40 s after the lapse it changes to %+v", do.Changed)
+		t.Errorf("40 s after the suspension it changes to %+v", do.Changed)
 	}
 }

@@ -45,13 +45,13 @@ func (w *walk) step() {
 	at := w.now.Sub(noon)
 	switch n := w.rand.IntN(24); n {
 	case 0:
-		if w.facts.Right > NotOurs { // what was lost comes back with another epoch
-			w.fact("%s lapsed", at)
+		if w.facts.Right > NotHeld { // what was lost comes back with another epoch
+			w.fact("%s suspend", at)
 		}
 	case 1:
 		w.fact("%s lost", at)
 	case 2, 3, 4:
-		if w.facts.Right == NotOurs {
+		if w.facts.Right == NotHeld {
 			w.epoch++
 		}
 		w.fact("%s claim %d %s", at, max(w.epoch, 1), []string{"", "", "draining", "forced"}[w.rand.IntN(4)])
@@ -121,7 +121,7 @@ func (w *walk) turnAndCheck() {
 
 // restart makes the record anew, as the shell does when the base is heard again.
 func (w *walk) restart() {
-	w.base, w.mailbox, w.facts.Node, w.facts.Right = nil, Mailbox{}, nil, NotOurs
+	w.base, w.mailbox, w.facts.Node, w.facts.Right = nil, Mailbox{}, nil, NotHeld
 	w.fact("%s heartbeat shop", w.now.Sub(noon))
 }
 
@@ -154,14 +154,14 @@ func (w *walk) check(was Phase, in Facts, do Actions) {
 	if now == Drained {
 		must(do.Write.Node == nil && len(do.Write.Pods) == 0, "a base is written that may be another's")
 		must(was != Drained || len(do.Write.Finish) == 0 && !do.Write.Show, "a base is served that may be another's")
-		must(in.Right == Lapsed || in.Claim.Phase > shard.Owned, "a base is drained that is to stay")
+		must(in.Right == Held || in.Claim.Phase > shard.Owned, "a base is drained that is to stay")
 	}
 	if do.Drained {
 		must(now == Drained && in.Right == Valid && in.Claim.Phase > shard.Owned, "it may be another's, and nobody asked for that")
 		must(was == Drained || !in.Writing, "it may be another's while a status is being written")
 		must(in.Claim.Phase == shard.Forced || was == Drained || len(w.base.ledger.Attempts) == 0, "it may be another's while a command is in flight")
 	}
-	must(do.Begin || do.Retire != nil || !do.Next.Before(in.Now.Add(minWait)), "it is looked at again too soon")
+	must(do.Begin || do.Retire != nil || !do.Next.Before(in.Now.Add(minWait)), "it is reconciled again too soon")
 	must(do.LetGo == (was.served() && (now == Foreign || do.Begin)), "pods are let go when, and only when, the claim is lost")
 	if node := do.Write.Node; node != nil && do.Write.Was == nil {
 		must(plan.NotReadyOf(node) == "", "a Node is created for a base that is not heard")

@@ -43,7 +43,7 @@ func withheld(memory plan.Memory, out plan.Output) plan.Output {
 	return plan.Output{Memory: memory, Ask: out.Ask}
 }
 
-// affordable gives the commands that may be sent now. One that would still be under way
+// affordable gives the commands that may be sent now. One that would still be in flight
 // when the claim ends is refused where it leaves.
 func (b *Base) affordable(in Facts, out plan.Output) []plan.Planned {
 	switch {

@@ -23,7 +23,7 @@ type Config struct {
 	// UnmanagedGrace is how long a module that lost its pod without a graceful deletion
 	// stays before it is uninstalled. Default 10 s.
 	UnmanagedGrace time.Duration
-	// CommandTimeout is how long an unanswered command counts as under way;
+	// CommandTimeout is how long an unanswered command counts as in flight;
 	// then the list decides. Default 60 s.
 	CommandTimeout time.Duration
 	// BackOffBase doubles with each failure up to BackOffMax. Default 10 s, 5 min.

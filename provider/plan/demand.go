@@ -55,7 +55,7 @@ type work int
 const (
 	idle      work = iota
 	commanded      // a command was planned in this run
-	busy           // a command is under way, or its effect is not known yet
+	busy           // a command is in flight, or its effect is not known yet
 	unsynced       // a pod that may want it is not yet synced: which is to serve is not known
 )
 

@@ -40,7 +40,7 @@ func (d *draft) command(n *name, pod types.UID, c tunnel.Command) {
 	d.Commands = append(d.Commands, Planned{Command: c, Pod: pod})
 }
 
-// doing gives the command for a module that is under way or planned; the zero Command
+// doing gives the command for a module that is in flight or planned; the zero Command
 // where there is none.
 func (d *draft) doing(key tunnel.ModuleKey) tunnel.Command {
 	if a := d.Memory.Attempts[key.Name]; a.Module == key {

@@ -31,7 +31,7 @@ func TestDraftTooEarly(t *testing.T) {
 	}
 }
 
-// A command is found under way or planned, and keeps its name from another one.
+// A command is found in flight or planned, and keeps its name from another one.
 func TestDraftDoing(t *testing.T) {
 	d := draft{Output: Output{Memory: Memory{Attempts: map[string]Attempt{"stock": {Command: install("stock:1")}}}}}
 	n := &name{name: "orders"}

@@ -16,7 +16,7 @@ const (
 )
 
 func (e ending) String() string {
-	return [...]string{"unclear", "under way", "forgotten", "succeeded", "failed", "astray", "unreplaced"}[e]
+	return [...]string{"unclear", "in flight", "forgotten", "succeeded", "failed", "astray", "unreplaced"}[e]
 }
 
 // row has an ending for each thing that the list may tell of a module. What is starting

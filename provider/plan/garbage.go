@@ -52,7 +52,7 @@ func (c collector) collectable(key tunnel.ModuleKey) bool {
 }
 
 // forgetGone forgets that this controller installed what is not there any more. While
-// a command of whoever served the base before may be under way, it may still come.
+// a command of whoever served the base before may be in flight, it may still come.
 func (c collector) forgetGone() {
 	if c.inherits() {
 		return

@@ -58,7 +58,7 @@ func TestNothingIsUninstalledOnAPartialOrUnreadList(t *testing.T) {
 // Whoever served the base before installed a module for a pod, perhaps only just now;
 // then the pod is gone before anybody else has done anything for it.
 func TestWhatAnotherInstalledIsManaged(t *testing.T) {
-	for name, late := range map[string]bool{"listed": false, "under way": true} {
+	for name, late := range map[string]bool{"listed": false, "in flight": true} {
 		t.Run(name, func(t *testing.T) {
 			s := newSim(overMQTT)
 			pod := s.pod("a", "orders", "1", urlOf("orders", "1"))
@@ -86,7 +86,7 @@ func TestWhatAnotherInstalledIsManaged(t *testing.T) {
 	}
 }
 
-// A pod that vanished while the command of the owner before was under way: the
+// A pod that vanished while the command of the owner before was in flight: the
 // module comes after the pod went.
 func TestWhatComesAfterItsPodWentIsUninstalled(t *testing.T) {
 	s := newSim(overMQTT)
@@ -119,8 +119,8 @@ func TestCollect(t *testing.T) {
 		{name: "requested again", since: due, change: ours, pods: []Pod{podFor("p", "orders:1")}, want: collected{"", time.Time{}, false, false}},
 		{name: "requested by a pod that is not fit", since: due, change: ours, pods: []Pod{podFor("p", "orders:1", noSecret)}, want: collected{"", time.Time{}, false, false}},
 		{name: "another version may be wanted", since: due, change: ours, pods: []Pod{podFor("p", "orders:2", notSynced)}, want: collected{"", due, false, false}},
-		{name: "a command of its name is under way", since: due, change: func(in *Input) { ours(in); *in = in.sent(install("orders:2"), time.Second) }, want: collected{"", due, false, false}},
-		{name: "new, while a command of its name is under way", change: func(in *Input) { *in = in.sent(install("orders:2"), time.Second) }, want: collected{"", time.Time{}, false, false}},
+		{name: "a command of its name is in flight", since: due, change: func(in *Input) { ours(in); *in = in.sent(install("orders:2"), time.Second) }, want: collected{"", due, false, false}},
+		{name: "new, while a command of its name is in flight", change: func(in *Input) { *in = in.sent(install("orders:2"), time.Second) }, want: collected{"", time.Time{}, false, false}},
 		{name: "requested, and another version may be wanted", since: due, change: ours, pods: []Pod{podFor("p", "orders:1"), podFor("q", "orders:2", notSynced)}, want: collected{"", due, false, false}},
 		{name: "a command of its name is due", since: due, change: ours, pods: []Pod{podFor("p", "orders:2")}, want: collected{"install orders:2 for p", due, false, false}},
 		{name: "on a partial list", since: due, change: func(in *Input) { ours(in); in.Seen.Partial = true }, want: collected{"", due, false, false}},
@@ -167,7 +167,7 @@ func TestForgetGone(t *testing.T) {
 		{"gone", nil, nil, false},
 		{"listed", []string{"orders:1 broken"}, nil, true},
 		{"not on a partial list", nil, func(in *Input) { in.Seen.Partial = true }, true},
-		{"its install is under way", nil, func(in *Input) { *in = in.sent(install("orders:1"), time.Second) }, true},
+		{"its install is in flight", nil, func(in *Input) { *in = in.sent(install("orders:1"), time.Second) }, true},
 		{"the owner before may be installing it", nil, func(in *Input) { in.Since = noon.Add(-time.Second) }, true},
 		{"the base is not heard", nil, func(in *Input) { in.Live = false }, true},
 	} {

@@ -190,7 +190,7 @@ func TestAdvance(t *testing.T) {
 		{name: "deactivated on a base that replaces nothing: younger ones too", list: []string{"orders:1 deactivated", "orders:2 activated"}, pod: podFor("p", "orders:1"), change: failing(plain), want: "uninstall orders:2"},
 		{name: "with settings", pod: podFor("p", "orders:1"), change: func(in *Input) { in.Seen.Features.Settings = true }, want: "install orders:1 for p"},
 		{name: "not synced", pod: podFor("p", "orders:1", notSynced)},
-		{name: "under way", pod: podFor("p", "orders:1"), change: func(in *Input) { *in = in.sent(install("orders:1"), time.Second) }},
+		{name: "in flight", pod: podFor("p", "orders:1"), change: func(in *Input) { *in = in.sent(install("orders:1"), time.Second) }},
 		{name: "released, and it goes first", list: []string{"orders:0 activated"}, pod: podFor("p", "orders:0", terminating), want: "uninstall orders:0 for p"},
 		{name: "released, and it starts", list: []string{"orders:0 resolved"}, pod: podFor("p", "orders:0", terminating), ask: true},
 		{name: "released, and that failed just now", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", terminating),

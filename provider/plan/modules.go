@@ -82,7 +82,7 @@ func standingOf(in Input) standing {
 }
 
 // adopt counts as installed by this controller what pods ask for: what is listed, and,
-// for as long as a command of whoever served the base before may be under way, all
+// for as long as a command of whoever served the base before may be in flight, all
 // of it. Whatever becomes of the pods then, no module is left behind unmanaged.
 func (p *planner) adopt() {
 	for key := range p.demand.interests {
@@ -92,7 +92,7 @@ func (p *planner) adopt() {
 	}
 }
 
-// inherits says whether commands of whoever served the base before may be under way.
+// inherits says whether commands of whoever served the base before may be in flight.
 func (p *planner) inherits() bool {
 	return p.in.Now.Before(p.in.Since.Add(p.in.Config.CommandTimeout))
 }

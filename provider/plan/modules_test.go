@@ -186,8 +186,8 @@ func TestAdopt(t *testing.T) {
 		{"listed", []string{"orders:1 activated"}, podFor("p", "orders:1"), time.Hour, true},
 		{"listed, and the pod goes", []string{"orders:1 resolved"}, podFor("p", "orders:1", terminating), time.Hour, true},
 		{"not listed", nil, podFor("p", "orders:2"), time.Hour, false},
-		{"not listed, but it may be under way", nil, podFor("p", "orders:1", terminating), 59 * time.Second, true},
-		{"not listed, and nothing is under way any more", nil, podFor("p", "orders:1", terminating), 60 * time.Second, false},
+		{"not listed, but it may be in flight", nil, podFor("p", "orders:1", terminating), 59 * time.Second, true},
+		{"not listed, and nothing is in flight any more", nil, podFor("p", "orders:1", terminating), 60 * time.Second, false},
 		{"listed, for nobody", []string{"orders:1 activated"}, podFor("p", "orders:2"), time.Second, false},
 	} {
 		in := onBase(c.list...).with(c.pod)

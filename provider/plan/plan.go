@@ -72,7 +72,7 @@ type Pod struct {
 func (p Pod) Terminating() bool { return p.Gone || p.DeletionTimestamp != nil }
 
 // Attempt is the last command sent for a module name on a base. There is at most
-// one under way for each name.
+// one in flight for each name.
 type Attempt struct {
 	tunnel.Command
 	Pod  types.UID // for whom; empty for an uninstall that no pod waits for
@@ -135,7 +135,7 @@ type Memory struct {
 	// Failures has what failed last, by module. One is dropped when what it tells
 	// of succeeds; nothing is sent again before its NotBefore.
 	Failures map[tunnel.ModuleKey]Failure
-	// Installed has what this controller brought to this base, or found there when
+	// Installed has what this controller installed on this base, or found there when
 	// a pod asked for it, and has not seen gone since. Every value is true.
 	Installed map[tunnel.ModuleKey]bool
 	// Unmanaged has since when a listed module has had no pod. It has no key of a
@@ -197,7 +197,7 @@ type Output struct {
 	Statuses []PodStatus
 	// Commands has at most one for each module name.
 	Commands []Planned
-	// Inherited is how many commands may be under way that whoever served the base
+	// Inherited is how many commands may be in flight that whoever served the base
 	// before sent: its modules are starting.
 	Inherited int
 	// Ask: the module list is needed now (after an answer, a lost answer, or

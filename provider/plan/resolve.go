@@ -77,7 +77,7 @@ func (r resolver) endingOf(a Attempt) ending {
 	return endings(a.Command, a.Answer.Outcome)[r.list.of(a.Module)]
 }
 
-// unanswered says how a command ended that the base said nothing of: it is under way
+// unanswered says how a command ended that the base said nothing of: it is in flight
 // until its deadline, and then a later list tells.
 func (r resolver) unanswered(a Attempt) ending {
 	deadline := r.deadline(a)
@@ -93,7 +93,7 @@ func (r resolver) unanswered(a Attempt) ending {
 // deadline is until when an answer to a command may come. One that was sent before our
 // link came up may be lost: it is not waited for as long as an install may take.
 func (r resolver) deadline(a Attempt) time.Time {
-	deadline := a.Sent.Add(r.patience(a.Verb))
+	deadline := a.Sent.Add(r.timeout(a.Verb))
 	if r.in.LinkSince.After(a.Sent) {
 		return earlier(deadline, r.in.LinkSince.Add(r.in.Config.CommandTimeout/quickVerbs))
 	}
@@ -107,9 +107,9 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// patience is how long after it was sent a command may be answered. All but installs
+// timeout is how long after it was sent a command may be answered. All but installs
 // are quick to do, and harmless to ask for again.
-func (r resolver) patience(v tunnel.Verb) time.Duration {
+func (r resolver) timeout(v tunnel.Verb) time.Duration {
 	if v == tunnel.InstallModule {
 		return r.in.Config.CommandTimeout
 	}
@@ -120,7 +120,7 @@ func (r resolver) patience(v tunnel.Verb) time.Duration {
 func (r resolver) complaint(a Attempt) string {
 	switch {
 	case a.Answer == nil:
-		return fmt.Sprintf("the base gave no answer within %s", r.patience(a.Verb))
+		return fmt.Sprintf("the base gave no answer within %s", r.timeout(a.Verb))
 	case a.Answer.Outcome == tunnel.Done:
 		return fmt.Sprintf("the base answered success, but its list does not show it: %s", a.Module)
 	}
