@@ -116,10 +116,13 @@ func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Acti
 	if again := p.tunnels.ask(ctx, o.entry, do.Talk.Ask); !again.IsZero() {
 		p.queue.AddAfter(o.id, time.Until(again))
 	}
+	if do.NeedCurrent && p.pods.Confirm(ctx, o.node, o.version, o.facts.Pods, o.facts.Now) == pods.Current {
+		do.Next = o.facts.Now
+	}
 	if err != nil {
 		return 0, err
 	}
-	return p.end(ctx, o, do), nil
+	return p.end(o, do), nil
 }
 
 // note logs and counts a change of readiness.
@@ -156,10 +159,7 @@ func (p *Provider) writeNode(ctx context.Context, o observation, do lifecycle.Ac
 }
 
 // end says that a base is drained or settled, and gives how long until the next one.
-func (p *Provider) end(ctx context.Context, o observation, do lifecycle.Actions) time.Duration {
-	if do.NeedCurrent && p.pods.Confirm(ctx, o.node, o.version, o.facts.Pods, o.facts.Now) == pods.Current {
-		do.Next = o.facts.Now
-	}
+func (p *Provider) end(o observation, do lifecycle.Actions) time.Duration {
 	if do.Drained {
 		p.deps.Owner.Drained(o.id)
 	}

@@ -358,15 +358,19 @@ func TestAClaimThatIsLostWhileTheNodeIsWrittenSendsNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := running(t)
-				p.api.failsWith(errRefused, "create nodes")
+				p.serves()
+				p.api.failsWith(errRefused, "patch nodes")
+				p.beats(func(h *tunnel.Heartbeat) { h.Version = "2" })
 				p.binds(podOn("orders"))
-				p.beats()
-				p.passes(30 * time.Second)
-				p.api.failsWith(nil, "create nodes") // with the Node the command is due
-				p.api.before("create nodes", func() { lose(p.owner) })
-				p.passes(40 * time.Second)
-				if log := p.base.log(); p.node() == nil || len(log) > 0 {
-					t.Errorf("its Node is %v, the base did %v", p.node(), log)
+				p.passes(20 * time.Second)
+				p.api.failsWith(nil, "patch nodes") // the command goes after the Node
+				p.api.before("patch nodes", func() { lose(p.owner) })
+				p.passes(20 * time.Second)
+				if log := p.base.log(); len(log) > 0 {
+					t.Errorf("the base did %v", log)
+				}
+				if got := p.node().Labels["vnode.koupleless.io/version"]; got != "2" {
+					t.Errorf("its Node was not written: version %s", got)
 				}
 			})
 		})
