@@ -185,4 +185,3 @@ func (a *api) list(is clienttesting.ListActionImpl) (bool, runtime.Object, error
 	}
 	return true, obj, nil
 }
-
