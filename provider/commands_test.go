@@ -27,11 +27,15 @@ func TestACommandThatDoesNotLeaveIsSentLater(t *testing.T) {
 				p.serves()
 				p.wire.failsWith(err, tunnel.InstallModule)
 				p.binds(podOn("orders"))
-				p.passes(20 * time.Second)
+				p.passes(18 * time.Second)
 				if got := waits(p.pod("orders")); got != plan.ReasonInstalling || p.notReady() != "" {
 					t.Errorf("meanwhile the pod waits for %q, the Node is %q", got, p.notReady())
 				}
 				p.wire.failsWith(nil, tunnel.InstallModule)
+				p.passes(1100 * time.Millisecond)
+				if log := p.base.log(); !slices.Equal(log, installedOnce) {
+					t.Errorf("a second later the base did %v", log)
+				}
 				p.passes(3 * time.Second)
 				if log := p.base.log(); !slices.Equal(log, installedOnce) || p.pod("orders").Status.Phase != corev1.PodRunning {
 					t.Errorf("the base did %v, the pod shows %+v", log, p.pod("orders").Status)
@@ -80,6 +84,22 @@ func TestABaseThatItsTunnelDoesNotHearYetIsAskedSoon(t *testing.T) {
 		p.passes(1100 * time.Millisecond)
 		if !p.base.toldWithin(1100 * time.Millisecond) {
 			t.Error("it was not asked within a second")
+		}
+		p.installs(podOn("orders")) // its lists are not taken for answers to what nobody heard
+	})
+}
+
+// The first pauses are short: most tunnels hear a base after a moment.
+func TestABaseIsAskedAtOnceWhenItsTunnelHearsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.wire.failsWith(tunnel.ErrNotFollowed, tunnel.ListModules, tunnel.ReadHealth)
+		p.beats()
+		p.passes(50 * time.Millisecond)
+		p.wire.failsWith(nil, tunnel.ListModules, tunnel.ReadHealth)
+		p.passes(120 * time.Millisecond)
+		if !p.base.toldWithin(120 * time.Millisecond) {
+			t.Error("it was not asked")
 		}
 	})
 }

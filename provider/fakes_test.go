@@ -265,10 +265,16 @@ func (w *wire) Unfollow(id tunnel.BaseID) {
 }
 
 func (w *wire) follows(id tunnel.BaseID) bool {
+	_, ok := w.follow(id)
+	return ok
+}
+
+// follow is how a base is followed.
+func (w *wire) follow(id tunnel.BaseID) (h tunnel.Heartbeat, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, ok := w.followed[id]
-	return ok
+	h, ok = w.followed[id]
+	return h, ok
 }
 
 // failsWith has commands of these verbs refused; nil ends that.

@@ -92,7 +92,7 @@ func TestAFailureOutlivesItsPod(t *testing.T) {
 			t.Fatal("the pod is there still")
 		}
 		p.base.set(func(b *base) { b.failure = "" })
-		p.passes(time.Second)
+		p.passes(20 * time.Second)
 		p.binds(podOn("next"))
 		p.passes(5 * time.Second)
 		if got := waits(p.pod("next")); got != plan.ReasonInstallBackOff || len(p.base.log()) != len(before) {

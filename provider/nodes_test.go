@@ -149,9 +149,9 @@ func TestANodeIsWrittenOnceItCanBe(t *testing.T) {
 		p := running(t)
 		p.api.failsWith(errRefused, "create nodes")
 		p.beats()
-		p.passes(10 * time.Second)
+		p.passes(500 * time.Millisecond)
 		p.api.failsWith(nil, "create nodes")
-		p.passes(30 * time.Second)
+		p.passes(time.Second) // before it is polled the next time
 		if p.node() == nil {
 			t.Fatal("it was not created")
 		}

@@ -115,6 +115,21 @@ func TestAnAddressThatIsReusedIsAnotherBase(t *testing.T) {
 	})
 }
 
+// The successor is served at once, also where there is no Node whose end would tell.
+func TestASuccessorNeedsNoNodeBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.api.failsWith(errRefused, "create nodes")
+		p.beats()
+		p.passes(3 * time.Second)
+		p.reuses()
+		p.passes(2 * time.Second)
+		if h, ok := p.wire.follow(shop); !ok || h.Name != "bank" {
+			t.Errorf("followed %v: %+v", ok, h)
+		}
+	})
+}
+
 // While a pod of the application before cannot be deleted the Node stays; so it does
 // while it cannot be deleted itself.
 func TestAReusedAddressWaitsForTheDeletions(t *testing.T) {

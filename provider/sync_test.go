@@ -55,8 +55,10 @@ func TestAnUnknownBaseIsNotAskedFor(t *testing.T) {
 		p := running(t)
 		p.Changed(shop) // its owner tells of its end
 		p.passes(time.Minute)
-		if p.owner.isRequested(shop) || p.node() != nil {
-			t.Errorf("a Lease was asked for: %v, Node %v", p.owner.isRequested(shop), p.node())
+		p.Changed(shop)
+		p.passes(time.Minute)
+		if p.owner.isRequested(shop) || p.owner.isRetired(shop) || p.node() != nil {
+			t.Errorf("a Lease was asked for: %v, given up: %v, Node %v", p.owner.isRequested(shop), p.owner.isRetired(shop), p.node())
 		}
 	})
 }
@@ -184,6 +186,25 @@ func TestALostBaseIsLeftAlone(t *testing.T) {
 		}
 		if got := p.node(); got == nil || got.ResourceVersion != node.ResourceVersion {
 			t.Errorf("its Node was written: %v", got)
+		}
+	})
+}
+
+// What was not written in time is not written under a later claim.
+func TestALostBaseHasNoWritesOnTheirWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.serves()
+		p.api.failsWith(errRefused, "patch pods")
+		p.binds(podOn("orders"))
+		p.passes(3 * time.Second)
+		if !p.base.has(orders) || !p.pods.Writing(shopNode) {
+			t.Fatalf("the base did %v, written %v", p.base.log(), p.pods.Writing(shopNode))
+		}
+		p.owner.loses(shop)
+		p.passes(time.Second)
+		if p.pods.Writing(shopNode) {
+			t.Error("a status of a lost base is being written")
 		}
 	})
 }
