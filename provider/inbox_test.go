@@ -2,6 +2,7 @@ package provider
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -41,9 +42,7 @@ func TestNothingReportedIsLost(t *testing.T) {
 		for name := range m.Answers {
 			taken[name]++
 		}
-		for name, at := range m.SeenBy {
-			seenBy[name] = at
-		}
+		maps.Copy(seenBy, m.SeenBy)
 		box.summarize(&lifecycle.Summary{Modules: len(taken)})
 		box.settle(nil)
 	}

@@ -1,20 +1,15 @@
 package shard
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"module-controller/internal/transcript"
 )
-
-var update = flag.Bool("update", false, "write what happens into the transcripts")
 
 // story plays a transcript: one event or question a line, after it, indented, what
 // follows from it. The replica that it is about is mc-0.
@@ -27,53 +22,18 @@ type story struct {
 }
 
 func TestStories(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no transcripts: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
+	transcript.Run(t, func(*testing.T) func([]string) ([]string, error) {
+		start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+		s := &story{State: NewState("mc-0_00000000", Timing{}), start: start, now: start, rev: 100}
+		s.team.since = start
+		return func(words []string) ([]string, error) {
+			result, err := s.do(words)
+			if result == "" {
+				return nil, err
 			}
-			got := play(t, string(text))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if diff := cmp.Diff(string(text), got); diff != "" {
-				t.Errorf("it went otherwise (-transcript +happened):\n%s", diff)
-			}
-		})
-	}
-}
-
-func play(t *testing.T, text string) string {
-	t.Helper()
-	start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	s := &story{State: NewState("mc-0_00000000", Timing{}), start: start, now: start, rev: 100}
-	s.team.since = start
-	var out strings.Builder
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, "  ") {
-			continue // the transcript's; what happens is written instead
+			return []string{result}, err
 		}
-		out.WriteString(line + "\n")
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		result, err := s.do(strings.Fields(line))
-		if err != nil {
-			t.Fatalf("%q: %v", line, err)
-		}
-		if result != "" {
-			out.WriteString("  " + result + "\n")
-		}
-	}
-	return out.String()
+	})
 }
 
 // do plays one line: a time, a verb and words. Words with = are options.
@@ -83,15 +43,7 @@ func (s *story) do(words []string) (string, error) {
 		return "", err
 	}
 	s.now = s.start.Add(at)
-	var args []string
-	opts := map[string]string{}
-	for _, w := range words[2:] {
-		if k, v, ok := strings.Cut(w, "="); ok {
-			opts[k] = v
-		} else {
-			args = append(args, w)
-		}
-	}
+	args, opts := transcript.Options(words[2:])
 	switch verb := words[1]; verb {
 	case "member", "nomember", "detect", "fenced", "asked", "suspect":
 		return s.doMember(verb, args, opts)

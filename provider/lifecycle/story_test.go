@@ -1,27 +1,22 @@
 package lifecycle
 
 import (
-	"flag"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"module-controller/internal/transcript"
 	"module-controller/provider/plan"
 	"module-controller/shard"
 	"module-controller/tunnel"
 )
-
-var update = flag.Bool("update", false, "write what happens into the transcripts")
 
 // noon is when stories begin, and when times in tests are counted from.
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -42,47 +37,11 @@ type story struct {
 }
 
 func TestStories(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no transcripts: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := play(t, string(text))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if diff := cmp.Diff(string(text), got); diff != "" {
-				t.Errorf("it went otherwise (-told +happened):\n%s", diff)
-			}
-		})
-	}
-}
-
-func play(t *testing.T, text string) string {
-	t.Helper()
-	s := newStory(t)
-	var out strings.Builder
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, "  ") {
-			continue // what was told; what happens is written instead
-		}
-		out.WriteString(line + "\n")
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		for _, result := range s.do(line) {
-			out.WriteString("  " + result + "\n")
-		}
-	}
-	return out.String()
+	transcript.Run(t, func(t *testing.T) func([]string) ([]string, error) {
+		t.Helper()
+		s := newStory(t)
+		return func(words []string) ([]string, error) { return s.do(strings.Join(words, " ")), nil }
+	})
 }
 
 // do plays one line: a time, a verb and words. Words with = are options.
@@ -93,15 +52,7 @@ func (s *story) do(line string) []string {
 		s.t.Fatalf("%q: %v", line, err)
 	}
 	s.now = noon.Add(at)
-	var args []string
-	opts := map[string]string{}
-	for _, w := range words[2:] {
-		if k, v, ok := strings.Cut(w, "="); ok {
-			opts[k] = v
-		} else {
-			args = append(args, w)
-		}
-	}
+	args, opts := transcript.Options(words[2:])
 	switch verb := words[1]; verb {
 	case "turn":
 		return s.turn()
