@@ -45,6 +45,13 @@ func TestACommandThatDoesNotLeaveIsSentLater(t *testing.T) {
 	}
 }
 
+// ofStock is a pod of another module.
+func ofStock() *corev1.Pod {
+	pod := podOn("stock")
+	pod.Spec.Containers[0].Name, pod.Spec.Containers[0].Image = "stock", "file:///stock.jar"
+	return pod
+}
+
 // Of several commands the one that does not leave holds up no other.
 func TestACommandThatDoesNotLeaveHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -54,9 +61,7 @@ func TestACommandThatDoesNotLeaveHoldsUpNoOther(t *testing.T) {
 		p.wire.failsWith(tunnel.ErrBusy, tunnel.UninstallModule)
 		p.installs(podOn("orders"))
 		p.terminates("orders")
-		pod := podOn("stock")
-		pod.Spec.Containers[0].Name, pod.Spec.Containers[0].Image = "stock", "file:///stock.jar"
-		p.binds(pod)
+		p.binds(ofStock())
 		p.passes(5 * time.Second)
 		if !p.base.has(stock) || !p.base.has(orders) || p.pod("orders") == nil {
 			t.Errorf("the base did %v", p.base.log())

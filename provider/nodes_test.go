@@ -56,12 +56,12 @@ func TestATaintThatComesMeanwhileStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := running(t)
 		p.serves()
-		p.inCluster(func(n *corev1.Node) { n.Spec.Taints = nil }) // ours are to be put back
 		p.api.before("patch nodes", func() {
 			p.inCluster(func(n *corev1.Node) {
 				n.Spec.Taints = []corev1.Taint{{Key: "theirs", Effect: corev1.TaintEffectNoSchedule}}
 			})
 		})
+		p.inCluster(func(n *corev1.Node) { n.Spec.Taints = nil }) // ours are to be put back
 		p.passes(5 * time.Second)
 		if got := p.node(); len(got.Spec.Taints) != 3 || !describesShop(got) {
 			t.Errorf("its taints are %v", got.Spec.Taints)
@@ -157,9 +157,9 @@ func TestANodeIsWrittenOnceItCanBe(t *testing.T) {
 		}
 		p.api.failsWith(errRefused, "patch nodes")
 		p.beats(func(h *tunnel.Heartbeat) { h.Version, h.IP = "2", "192.0.2.2" })
-		p.passes(10 * time.Second)
+		p.passes(500 * time.Millisecond)
 		p.api.failsWith(nil, "patch nodes")
-		p.passes(30 * time.Second)
+		p.passes(time.Second)
 		if got := p.node(); got.Labels["vnode.koupleless.io/version"] != "2" || p.nodes.address(shopNode) != "192.0.2.2" {
 			t.Errorf("it shows %v %v", got.Labels, got.Status.Addresses)
 		}

@@ -122,6 +122,8 @@ func TestASuccessorNeedsNoNodeBefore(t *testing.T) {
 		p.api.failsWith(errRefused, "create nodes")
 		p.beats()
 		p.passes(3 * time.Second)
+		p.base.set(func(b *base) { b.silent = true }) // nor does an answer
+		p.passes(time.Second)
 		p.reuses()
 		p.passes(2 * time.Second)
 		if h, ok := p.wire.follow(shop); !ok || h.Name != "bank" {
