@@ -119,8 +119,8 @@ const (
 
 // Run serves until ctx ends, and returns when all that it started has ended. It returns
 // an error only for what no retry can mend.
-func (p *Provider) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+func (p *Provider) Run(parent context.Context) error {
+	ctx, cancel := context.WithCancelCause(parent)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)
@@ -142,10 +142,10 @@ func (p *Provider) Run(ctx context.Context) error {
 		}
 		<-ctx.Done()
 	}
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
-		return cause
+	if parent.Err() != nil {
+		return nil
 	}
-	return nil
+	return context.Cause(ctx)
 }
 
 // Ready is closed once the caches are synced and the Nodes that are there were

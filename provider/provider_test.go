@@ -239,8 +239,8 @@ func TestRunEndsBeforeTheCachesAreFilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newTestProvider(t, Config{}, nil)
 		p.api.failsWith(errRefused, "list nodes")
-		ctx, end := context.WithCancel(t.Context())
-		time.AfterFunc(time.Minute, end)
+		ctx, end := context.WithTimeoutCause(t.Context(), time.Minute, errRefused) // however it ends
+		defer end()
 		if err := p.Run(ctx); err != nil {
 			t.Errorf("run: %v", err)
 		}
