@@ -186,13 +186,19 @@ func (r *Replica) leave(ctx context.Context) error {
 	r.mu.Unlock()
 	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
 	defer cancel()
-	var failed error
-	// After a conflict our own renewal came in between: it is seen in a moment.
-	_ = wait.PollUntilContextCancel(limited, 10*time.Millisecond, true, func(ctx context.Context) (left bool, _ error) {
-		left, failed = r.tryLeave(ctx)
-		return left, failed
+	contested := false
+	err := wait.PollUntilContextCancel(limited, 10*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		left, err := r.tryLeave(ctx)
+		if apierrors.IsConflict(err) { // our own renewal came in between: it is seen in a moment
+			contested = true
+			return false, nil
+		}
+		return left, err
 	})
-	return failed
+	if contested && limited.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 func (r *Replica) tryLeave(ctx context.Context) (left bool, err error) {
@@ -201,14 +207,11 @@ func (r *Replica) tryLeave(ctx context.Context) (left bool, err error) {
 		return true, nil
 	}
 	vacant, err := r.memberClient.Update(ctx, vacated(lease, ""), metav1.UpdateOptions{})
-	switch {
-	case err == nil:
-		r.seeMember(vacant)
-		return true, nil
-	case apierrors.IsConflict(err):
-		return false, nil
+	if err != nil {
+		return false, fmt.Errorf("leave: %w", err)
 	}
-	return false, fmt.Errorf("leave: %w", err)
+	r.seeMember(vacant)
+	return true, nil
 }
 
 // writeMembership writes our membership Lease over the one given, whatever of it
