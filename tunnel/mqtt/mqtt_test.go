@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -212,6 +213,17 @@ func TestNothingIsRetainedAndLeftoversAreCleared(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	var sent, retained atomic.Int32
+	broker.Observe(func(p basetest.Published) {
+		switch {
+		case !strings.HasPrefix(p.Topic, "koupleless_dev/b0/"), len(p.Payload) == 0: // empty clears what is retained
+		case p.Retain:
+			retained.Add(1)
+			sent.Add(1)
+		default:
+			sent.Add(1)
+		}
+	})
 	tun, s := startOn(t, broker.Address(), func(c *Config) { c.ClearRetained = true })
 	tun.Follow(tunnel.Heartbeat{Base: id(0)})
 	tunneltest.Await(t, "followed", tun.hears(1))
@@ -219,6 +231,10 @@ func TestNothingIsRetainedAndLeftoversAreCleared(t *testing.T) {
 		if err := tun.Do(t.Context(), id(0), tunnel.Command{Verb: v, Module: tunnel.ModuleKey{Name: "m", Version: "1"}, URL: "file:///m.jar"}); err != nil {
 			t.Fatal(err)
 		}
+	}
+	tunneltest.Await(t, "the broker has the commands", func() bool { return sent.Load() == 4 })
+	if n := retained.Load(); n > 0 {
+		t.Fatalf("%d commands are retained", n)
 	}
 	tunneltest.Await(t, "the command is cleared", func() bool {
 		left := broker.Retained()
