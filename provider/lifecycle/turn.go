@@ -9,7 +9,7 @@ import (
 	"module-controller/tunnel"
 )
 
-// Turn says what a base needs now. It is the only place where a base changes its phase.
+// Turn says what a base needs now. Only Turn changes a phase, and Retired, when all is done.
 func (b *Base) Turn(in Facts) Actions {
 	b.absorb(in.Mail)
 	if b.reclaimed(in) || in.Right == NotHeld {
