@@ -73,6 +73,8 @@ type Heartbeat struct {
 	Base BaseID
 	// Tunnel is the Name of the tunnel that received it.
 	Tunnel string
+	// Sender is what the tunnel proved of who sent it.
+	Sender Sender
 	// Name, Version and Cluster are the base's metadata, cleaned and cut to 253 bytes.
 	Name, Version, Cluster string
 	// IP and Hostname are the base's network; IP is a valid address or empty.
