@@ -30,6 +30,9 @@ func (t *Tunnel) command(r *remote, b tunnel.BaseID, c tunnel.Command) {
 	}
 	if err != nil {
 		outcome = "error"
+		if errors.Is(err, errAddress) {
+			t.meter.Dropped(Name, "address_refused")
+		}
 		t.log.Debug("request failed", zap.Stringer("base", b), zap.String("verb", string(c.Verb)), zap.Error(err))
 	}
 	t.meter.Command(Name, c.Verb, outcome, time.Since(began))

@@ -20,11 +20,13 @@ type Config struct {
 	Listen string
 	// Env is the environment of all bases over HTTP: heartbeats carry none.
 	Env string
-	// Allowed are ranges of addresses that bases may have although they are refused by
-	// default: loopback, link-local and this host's own.
+	// Allowed are the only networks that bases may be in, loopback, link-local and this
+	// host's own addresses included where they are in one. Empty: anywhere but there.
 	Allowed []netip.Prefix
-	// Denied are addresses that bases never have, such as the API server's.
-	Denied []netip.Addr
+	// Denied are networks that bases are never in, such as the API server's address and
+	// those of Services. It wins over Allowed, as does what no base ever has: addresses
+	// of no host, and clouds' metadata services.
+	Denied []netip.Prefix
 	// TokenFile holds a bearer token that heartbeats must carry. It is read on each
 	// heartbeat. Empty: no token is required.
 	TokenFile string
@@ -86,44 +88,4 @@ func (c Config) token() (string, error) {
 		return "", fmt.Errorf("read heartbeat token: %s is empty", c.TokenFile)
 	}
 	return token, nil
-}
-
-// permits gives nil if a base may have an address, else why not.
-func (c Config) permits(ip string, own func(netip.Addr) bool) error {
-	addr, err := netip.ParseAddr(ip)
-	if err != nil {
-		return errors.New("it has no IP address")
-	}
-	addr = addr.Unmap()
-	for _, d := range c.Denied {
-		if d.Unmap() == addr {
-			return fmt.Errorf("address %s is denied", addr)
-		}
-	}
-	for _, p := range c.Allowed {
-		if p.Contains(addr) {
-			return nil
-		}
-	}
-	switch {
-	case addr.IsUnspecified(), addr.IsMulticast(), addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return fmt.Errorf("address %s is no host's", addr)
-	case addr.IsLoopback(), addr.IsLinkLocalUnicast(), own(addr):
-		return fmt.Errorf("address %s is loopback, link-local or this host's own; allow it in HTTP_TUNNEL_ALLOWED_CIDRS if it is meant", addr)
-	}
-	return nil
-}
-
-// ownAddress reports whether an address is one of this host's.
-func ownAddress(addr netip.Addr) bool {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return false
-	}
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Unmap() == addr {
-			return true
-		}
-	}
-	return false
 }

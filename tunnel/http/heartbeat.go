@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -74,7 +75,8 @@ func (t *Tunnel) read(r *http.Request) (h *tunnel.Heartbeat, body []byte, status
 		t.meter.Dropped(Name, arklet.ReasonOf(err))
 		return nil, nil, http.StatusBadRequest, err
 	}
-	if err := t.cfg.permits(h.IP, ownAddress); err != nil {
+	addr, _ := netip.ParseAddr(h.IP) // none is not permitted either
+	if err := t.policy.permits(addr); err != nil {
 		t.meter.Dropped(Name, "address_refused")
 		t.log.Debug("heartbeat refused", zap.Stringer("base", h.Base), zap.Error(err))
 		return nil, nil, http.StatusForbidden, err

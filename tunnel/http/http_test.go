@@ -60,7 +60,7 @@ func TestHeartbeatsAreTakenOrRefused(t *testing.T) {
 	}
 	_, s, url := start(t, func(c *Config) {
 		c.TokenFile = token
-		c.Denied = []netip.Addr{netip.MustParseAddr("127.0.0.9")}
+		c.Denied = []netip.Prefix{netip.MustParsePrefix("127.0.0.9/32")}
 	})
 	for name, c := range map[string]struct {
 		token, body string

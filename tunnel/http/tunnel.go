@@ -23,6 +23,7 @@ type Tunnel struct {
 	cfg    Config
 	log    *zap.Logger
 	meter  tunnel.Meter
+	policy policy
 	client *http.Client // for bases
 	peers  *http.Client
 	slots  chan struct{} // one for each request in flight
@@ -61,7 +62,7 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 	}
 	noRedirect := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Tunnel{
-		cfg: cfg, log: log, meter: meter, slots: make(chan struct{}, cfg.Total), queue: make(chan forward, maxQueue), bases: map[tunnel.BaseID]*remote{},
+		cfg: cfg, log: log, meter: meter, policy: newPolicy(cfg), slots: make(chan struct{}, cfg.Total), queue: make(chan forward, maxQueue), bases: map[tunnel.BaseID]*remote{},
 		client: &http.Client{
 			Transport: transport, Timeout: cfg.Timeout,
 			CheckRedirect: noRedirect,
