@@ -35,7 +35,7 @@ func BenchmarkDeadBases(b *testing.B) {
 			never(w, r)
 		}))
 	}
-	tun, err := New(Config{Listen: freeAddress(b), Env: "dev", Allowed: prefixes("127.0.0.0/8")}, zap.NewNop(), tunnel.NoMeter)
+	tun, err := New(Config{Listen: freeAddress(b), Env: "dev", Auth: AuthAnyone, Allowed: prefixes("127.0.0.0/8")}, zap.NewNop(), tunnel.NoMeter)
 	if err != nil {
 		b.Fatal(err)
 	}

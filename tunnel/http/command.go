@@ -32,6 +32,7 @@ func (t *Tunnel) command(r *remote, b tunnel.BaseID, c tunnel.Command) {
 		outcome = "error"
 		if errors.Is(err, errAddress) {
 			t.meter.Dropped(Name, "address_refused")
+			t.teller.tell("base not commanded", b.String(), "address_refused", err)
 		}
 		t.log.Debug("request failed", zap.Stringer("base", b), zap.String("verb", string(c.Verb)), zap.Error(err))
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,18 @@ type Config struct {
 	Listen string
 	// Env is the environment of all bases over HTTP: heartbeats carry none.
 	Env string
+	// Auth is what a heartbeat must prove of its sender. Default AuthPod.
+	Auth Auth
+	// Workloads are the places in which bases run, for AuthPod and AuthToken. Default
+	// none, so that nobody may speak.
+	Workloads Workloads
+	// MaxIdentities is how many bases one sender speaks for at a time: a workload, or an
+	// address where that is all that is known. Default 8, and 4096 for AuthAnyone, since
+	// many may share an address. It does not bound AuthCertificate.
+	MaxIdentities int
+	// NewIdentities is how many bases that it has not spoken for one sender may add each
+	// second; 16 seconds' worth at once. Default 1. It does not bound AuthCertificate.
+	NewIdentities int
 	// Allowed are the only networks that bases may be in, loopback, link-local and this
 	// host's own addresses included where they are in one. Empty: anywhere but there.
 	Allowed []netip.Prefix
@@ -27,8 +40,8 @@ type Config struct {
 	// those of Services. It wins over Allowed, as does what no base ever has: addresses
 	// of no host, and clouds' metadata services.
 	Denied []netip.Prefix
-	// TokenFile holds a bearer token that heartbeats must carry. It is read on each
-	// heartbeat. Empty: no token is required.
+	// TokenFile holds a bearer token that heartbeats must carry, whatever Auth is. It is
+	// read on each heartbeat. Empty: no token is required.
 	TokenFile string
 	// Timeout limits a request; InstallTimeout is how long an asynchronous install is
 	// polled. Defaults 10 s, 10 min.
@@ -46,6 +59,12 @@ func (c Config) Complete() Config {
 	c.Listen = cmp.Or(c.Listen, ":7777")
 	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
 	c.InstallTimeout = cmp.Or(c.InstallTimeout, 10*time.Minute)
+	c.Auth = cmp.Or(c.Auth, AuthPod)
+	c.MaxIdentities = cmp.Or(c.MaxIdentities, map[Auth]int{AuthAnyone: 4096}[c.Auth], 8)
+	c.NewIdentities = cmp.Or(c.NewIdentities, 1)
+	if c.Workloads == nil {
+		c.Workloads = nobody{}
+	}
 	c.PerBase = cmp.Or(c.PerBase, 8)
 	c.Total = cmp.Or(c.Total, 512)
 	if c.Gate == nil {
@@ -69,6 +88,11 @@ func (c Config) Validate() error {
 		"HTTP timeout (%s) must be positive and the install timeout (%s) no shorter", c.Timeout, c.InstallTimeout)
 	fault(c.PerBase < 1 || c.Total < c.PerBase,
 		"HTTP requests in flight for a base (%d) must be positive and their total (%d) no less", c.PerBase, c.Total)
+	fault(!slices.Contains(Auths(), c.Auth), "HTTP_TUNNEL_AUTH=%s must be one of %q", c.Auth, Auths())
+	fault(c.Auth == AuthAddress && len(c.Allowed) == 0,
+		"HTTP_TUNNEL_AUTH=address needs HTTP_TUNNEL_ALLOWED_CIDRS: the networks that bases are in")
+	fault(c.MaxIdentities < 1 || c.NewIdentities < 1,
+		"the identities of one sender (%d) and the new ones in a second (%d) must be positive", c.MaxIdentities, c.NewIdentities)
 	if _, err := c.token(); err != nil {
 		errs = append(errs, err)
 	}

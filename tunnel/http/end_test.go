@@ -43,7 +43,7 @@ func TestRunEndsSoon(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				peers, sink, l := &slow{}, &tunneltest.RecordingSink{}, make(tunneltest.Pipes)
-				tun, err := New(Config{Env: "dev", Peers: peers, Timeout: time.Minute}, zaptest.NewLogger(t), tunnel.NoMeter)
+				tun, err := New(Config{Env: "dev", Auth: AuthAnyone, Peers: peers, Timeout: time.Minute}, zaptest.NewLogger(t), tunnel.NoMeter)
 				if err != nil {
 					t.Fatal(err)
 				}

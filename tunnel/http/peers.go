@@ -47,23 +47,24 @@ const (
 
 // forward is a heartbeat to be forwarded to a peer.
 type forward struct {
-	base tunnel.BaseID
-	to   string
-	body []byte
+	base   tunnel.BaseID
+	sender tunnel.Sender // as it was proved here
+	to     string
+	body   []byte
 }
 
 // enqueue queues a heartbeat to be forwarded if its base is another replica's. It does
 // not block.
-func (t *Tunnel) enqueue(b tunnel.BaseID, body []byte) {
+func (t *Tunnel) enqueue(h *tunnel.Heartbeat, body []byte) {
 	if t.cfg.Peers == nil {
 		return
 	}
-	to := t.cfg.Peers.Owner(b)
+	to := t.cfg.Peers.Owner(h.Base)
 	if to == "" {
 		return
 	}
 	select {
-	case t.queue <- forward{b, to, body}:
+	case t.queue <- forward{h.Base, h.Sender, to, body}:
 	default:
 		t.meter.Dropped(Name, "peer_busy")
 	}
@@ -99,6 +100,9 @@ func (t *Tunnel) send(ctx context.Context, f forward) error {
 		return fmt.Errorf("forward heartbeat: %w", err)
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
+	if err := setProof(r.Header, f.sender); err != nil {
+		return err
+	}
 	answer, err := t.peers.Do(r)
 	if err != nil {
 		return fmt.Errorf("forward heartbeat: %w", err)
@@ -121,12 +125,30 @@ func (t *Tunnel) fromPeer(r *http.Request, sink tunnel.Sink) (int, error) {
 	if err != nil {
 		return t.refuse(r, err)
 	}
-	h, _, status, err := t.read(r)
-	if err != nil {
-		return status, err
+	h, no := t.passedOn(r)
+	if no != nil {
+		return t.refused(sourceOf(r), no)
 	}
 	sink.Heartbeat(*h)
 	return http.StatusOK, nil
+}
+
+// passedOn reads a heartbeat that a peer passes on. Who sent it is taken over from the
+// peer: the connection is not the sender's. Where nothing was proved, it comes from a peer
+// that asks for less than this one.
+func (t *Tunnel) passedOn(r *http.Request) (*tunnel.Heartbeat, *refusal) {
+	h, _, no := t.read(r)
+	if no != nil {
+		return nil, no
+	}
+	var err error
+	if h.Sender, err = proofOf(r.Header); err != nil {
+		return nil, refuse(http.StatusBadRequest, "bad_proof", err)
+	}
+	if !h.Sender.Bound && t.cfg.Auth != AuthAnyone {
+		return nil, forbid("unproved", errors.New("the peer proved nothing of the sender: let all replicas have one HTTP_TUNNEL_AUTH"))
+	}
+	return h, t.place(h)
 }
 
 // refuse gives the status and reason with which a peer's request is refused. A token

@@ -101,7 +101,7 @@ func (r reasons) Command(string, tunnel.Verb, string, time.Duration) {}
 // While nobody can tell whose a token is, that is not held against who brings it.
 func TestATokenThatCannotBeReviewedIsNotRefused(t *testing.T) {
 	dropped, sink := reasons{}, &tunneltest.RecordingSink{}
-	tun, err := New(Config{Env: "dev", Peers: &team{}, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, zaptest.NewLogger(t), dropped)
+	tun, err := New(Config{Env: "dev", Auth: AuthAnyone, Peers: &team{}, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, zaptest.NewLogger(t), dropped)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,11 @@ type Tunnel struct {
 	log    *zap.Logger
 	meter  tunnel.Meter
 	policy policy
+	// Who may send heartbeats, and how many.
+	admission admission
+	guests    *guests
+	teller    *teller
+
 	client *http.Client // for bases
 	peers  *http.Client
 	slots  chan struct{} // one for each request in flight
@@ -62,7 +67,9 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 	}
 	noRedirect := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Tunnel{
-		cfg: cfg, log: log, meter: meter, policy: newPolicy(cfg), slots: make(chan struct{}, cfg.Total), queue: make(chan forward, maxQueue), bases: map[tunnel.BaseID]*remote{},
+		cfg: cfg, log: log, meter: meter, policy: newPolicy(cfg),
+		admission: admission{cfg.Auth, cfg.Workloads, newBudget()}, guests: newGuests(cfg.NewIdentities, cfg.MaxIdentities), teller: newTeller(log),
+		slots: make(chan struct{}, cfg.Total), queue: make(chan forward, maxQueue), bases: map[tunnel.BaseID]*remote{},
 		client: &http.Client{
 			Transport: transport, Timeout: cfg.Timeout,
 			CheckRedirect: noRedirect,
