@@ -1,6 +1,7 @@
 package httptunnel
 
 import (
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -37,4 +38,11 @@ func (c *counts) of(reason string) int {
 func quiet(t testing.TB) *zap.Logger {
 	t.Helper()
 	return zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))
+}
+
+func put(t testing.TB, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

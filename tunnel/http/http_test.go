@@ -25,12 +25,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func start(t *testing.T, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink, string) {
 	t.Helper()
+	return startCounting(t, &counts{}, change)
+}
+
+func startCounting(t *testing.T, counted *counts, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink, string) {
+	t.Helper()
 	address := freeAddress(t)
 	cfg := Config{Listen: address, Env: "dev", Auth: AuthAnyone, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: time.Second, InstallTimeout: 5 * time.Second}
 	if change != nil {
 		change(&cfg)
 	}
-	tun, err := New(cfg, zaptest.NewLogger(t), tunnel.NoMeter)
+	tun, err := New(cfg, zaptest.NewLogger(t), counted)
 	if err != nil {
 		t.Fatal(err)
 	}
