@@ -61,7 +61,7 @@ func BenchmarkDeadBases(b *testing.B) {
 	for b.Loop() {
 		for _, ill := range []int{0, 1, 5} {
 			turn(ill)
-			tunneltest.Await(b, "the end of all requests", func() bool { return len(tun.slots) == 0 && held.Load() == 0 })
+			tunneltest.Await(b, "the end of all requests", func() bool { return tun.idle() && held.Load() == 0 })
 		}
 	}
 	without := p99(took[0])

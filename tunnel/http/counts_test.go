@@ -46,3 +46,10 @@ func put(t testing.TB, file, text string) {
 		t.Fatal(err)
 	}
 }
+
+// idle reports whether no request is in flight.
+func (t *Tunnel) idle() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.shares.inFlight() == 0
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 
 	"module-controller/tunnel"
@@ -29,16 +30,17 @@ type Tunnel struct {
 	guests    *guests
 	teller    *teller
 
-	client *http.Client // for bases
-	peers  *http.Client
-	slots  chan struct{} // one for each request in flight
-	queue  chan forward  // heartbeats to be forwarded to peers
-	work   sync.WaitGroup
+	client  *http.Client // for bases
+	peers   *http.Client
+	answers *semaphore.Weighted // bytes of long answers that are being read
+	queue   chan forward        // heartbeats to be forwarded to peers
+	work    sync.WaitGroup
 
 	mu sync.Mutex
 	// mu guards what follows
-	sink  tunnel.Sink // nil while Run does not run
-	bases map[tunnel.BaseID]*remote
+	sink   tunnel.Sink // nil while Run does not run
+	shares shares
+	bases  map[tunnel.BaseID]*remote
 }
 
 // remote is one followed base. Tunnel.mu guards its fields but help.
@@ -46,7 +48,8 @@ type remote struct {
 	at     tunnel.Endpoint
 	ctx    context.Context //nolint:containedctx // ends when the base is unfollowed or moves
 	cancel context.CancelFunc
-	busy   int // requests in flight; at most Config.PerBase
+	busy   int // commands being done; at most Config.PerBase
+	record record
 
 	discovered bool               // its features are known and have been reported
 	async      bool               // installs may be asynchronous; false until discovered
@@ -69,7 +72,7 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 	return &Tunnel{
 		cfg: cfg, log: log, meter: meter, policy: newPolicy(cfg),
 		admission: admission{cfg.Auth, cfg.Workloads, newBudget()}, guests: newGuests(cfg.NewIdentities, cfg.MaxIdentities), teller: newTeller(log),
-		slots: make(chan struct{}, cfg.Total), queue: make(chan forward, maxQueue), bases: map[tunnel.BaseID]*remote{},
+		answers: semaphore.NewWeighted(maxAnswers), shares: shares{total: cfg.Total}, queue: make(chan forward, maxQueue), bases: map[tunnel.BaseID]*remote{},
 		client: &http.Client{
 			Transport: transport, Timeout: cfg.Timeout,
 			CheckRedirect: noRedirect,
@@ -193,11 +196,13 @@ func (t *Tunnel) Follow(h tunnel.Heartbeat) {
 	if r != nil && r.at == h.Endpoint() && !h.Restarted {
 		return
 	}
+	strikes := 0 // of the base, wherever it is
 	if r != nil {
 		r.cancel()
+		strikes = r.record.strikes
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	t.bases[h.Base] = &remote{at: h.Endpoint(), ctx: ctx, cancel: cancel}
+	t.bases[h.Base] = &remote{at: h.Endpoint(), ctx: ctx, cancel: cancel, record: record{strikes: strikes}}
 }
 
 // Unfollow implements tunnel.Tunnel.
@@ -225,32 +230,10 @@ func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) error 
 	case !r.at.Dialable():
 		return fmt.Errorf("command base %s: %w: it reported no address", b, tunnel.ErrUnsupported)
 	}
-	if !t.start(r, func() { t.command(r, b, c) }) { //nolint:contextcheck // a command outlives the call that hands it over
-
+	if !t.start(r, func(u *turn) { t.command(u, b, c) }) { //nolint:contextcheck // a command outlives the call that hands it over
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrBusy)
 	}
 	return nil
-}
-
-// start runs work for a base, unless too much is in flight. The caller holds mu.
-func (t *Tunnel) start(r *remote, work func()) bool {
-	if r.busy >= t.cfg.PerBase {
-		return false
-	}
-	select {
-	case t.slots <- struct{}{}:
-	default:
-		return false
-	}
-	r.busy++
-	t.work.Go(func() {
-		work()
-		<-t.slots
-		t.mu.Lock()
-		r.busy--
-		t.mu.Unlock()
-	})
-	return true
 }
 
 // report delivers an answer, unless Run has ended or the base is no longer followed at
