@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	"module-controller/tunnel"
 )
 
@@ -43,6 +45,15 @@ type Config struct {
 	// TokenFile holds a bearer token that heartbeats must carry, whatever Auth is. It is
 	// read on each heartbeat. Empty: no token is required.
 	TokenFile string
+	// CertFile and KeyFile have heartbeats received over TLS, and ClientCAFile holds the
+	// authorities whose client certificates are believed; PEM, read again when they
+	// change. All are needed for AuthCertificate. NB: a base that is told an http://
+	// endpoint cannot reach the listener then.
+	CertFile, KeyFile, ClientCAFile string
+	// MaxConnections and ConnectionsEach limit the connections to the listener, in all
+	// and from one address; bases behind one NAT share theirs. Defaults 4096, and 64 for
+	// AuthPod and AuthAddress, where each base has an address of its own, else 1024.
+	MaxConnections, ConnectionsEach int
 	// Timeout limits a request; InstallTimeout is how long an asynchronous install is
 	// polled. Defaults 10 s, 10 min.
 	Timeout, InstallTimeout time.Duration
@@ -65,6 +76,12 @@ func (c Config) Complete() Config {
 	if c.Workloads == nil {
 		c.Workloads = nobody{}
 	}
+	c.MaxConnections = cmp.Or(c.MaxConnections, 4096)
+	each := 1024
+	if c.Auth == AuthPod || c.Auth == AuthAddress {
+		each = 64
+	}
+	c.ConnectionsEach = cmp.Or(c.ConnectionsEach, min(each, c.MaxConnections))
 	c.PerBase = cmp.Or(c.PerBase, 8)
 	c.Total = cmp.Or(c.Total, 512)
 	if c.Gate == nil {
@@ -93,10 +110,32 @@ func (c Config) Validate() error {
 		"HTTP_TUNNEL_AUTH=address needs HTTP_TUNNEL_ALLOWED_CIDRS: the networks that bases are in")
 	fault(c.MaxIdentities < 1 || c.NewIdentities < 1,
 		"the identities of one sender (%d) and the new ones in a second (%d) must be positive", c.MaxIdentities, c.NewIdentities)
+	fault(c.ConnectionsEach < 1 || c.MaxConnections < c.ConnectionsEach,
+		"the connections from one address (%d) must be positive and those in all (%d) no fewer", c.ConnectionsEach, c.MaxConnections)
+	errs = append(errs, c.checkCertificates())
 	if _, err := c.token(); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+func (c Config) checkCertificates() error {
+	switch {
+	case (c.CertFile == "") != (c.KeyFile == ""):
+		return errors.New("HTTP_TUNNEL_CERT_PATH and HTTP_TUNNEL_KEY_PATH belong together: set both or none")
+	case c.CertFile == "" && c.ClientCAFile != "":
+		return errors.New("HTTP_TUNNEL_CLIENT_CA_PATH needs HTTP_TUNNEL_CERT_PATH and HTTP_TUNNEL_KEY_PATH: client certificates are shown over TLS only")
+	case c.ClientCAFile == "" && c.Auth == AuthCertificate:
+		return errors.New("HTTP_TUNNEL_AUTH=certificate needs HTTP_TUNNEL_CERT_PATH, HTTP_TUNNEL_KEY_PATH and HTTP_TUNNEL_CLIENT_CA_PATH")
+	case c.CertFile == "":
+		return nil
+	}
+	_, err := c.certificates(zap.NewNop()).current()
+	return err
+}
+
+func (c Config) certificates(log *zap.Logger) *certificates {
+	return &certificates{cert: c.CertFile, key: c.KeyFile, ca: c.ClientCAFile, log: log}
 }
 
 func (c Config) token() (string, error) {

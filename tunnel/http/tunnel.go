@@ -2,10 +2,12 @@ package httptunnel
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -88,7 +90,7 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 func (t *Tunnel) Name() string { return Name }
 
 // maxHeader is the maximum length of a header that is read, in bytes.
-const maxHeader = 16 << 10
+const maxHeader = 8 << 10
 
 // Run implements tunnel.Tunnel. It returns an error if it cannot listen.
 func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
@@ -109,7 +111,10 @@ func (t *Tunnel) serve(ctx context.Context, l net.Listener, sink tunnel.Sink) er
 	var conns sync.WaitGroup
 	server := t.server(handling, &conns, sink)
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
+	l = limit(l, t.cfg.MaxConnections, t.cfg.ConnectionsEach, func(from netip.Addr, err error) {
+		t.refused(from, refuse(0, "too_many_connections", err))
+	})
+	go func() { failed <- t.receive(server, l) }()
 	forwarding, stopForwarding := context.WithCancel(ctx)
 	defer stopForwarding()
 	for range forwarders {
@@ -137,13 +142,21 @@ func (t *Tunnel) serve(ctx context.Context, l net.Listener, sink tunnel.Sink) er
 	return notClosed
 }
 
+// receive serves a listener, over TLS where there is a certificate.
+func (t *Tunnel) receive(server *http.Server, l net.Listener) error {
+	if t.cfg.CertFile == "" {
+		return server.Serve(l)
+	}
+	return server.Serve(tls.NewListener(l, t.cfg.certificates(t.log).tls()))
+}
+
 // server makes the server of heartbeats. Its requests' contexts end with ctx, and
 // conns counts its connections, whose handlers have ended when they have.
 func (t *Tunnel) server(ctx context.Context, conns *sync.WaitGroup, sink tunnel.Sink) *http.Server {
 	return &http.Server{
 		Handler: t.handler(sink), MaxHeaderBytes: maxHeader,
 		ReadTimeout: t.cfg.Timeout, ReadHeaderTimeout: t.cfg.Timeout / 2,
-		WriteTimeout: t.cfg.Timeout, IdleTimeout: 2 * time.Minute, // bases send every 12 s
+		WriteTimeout: t.cfg.Timeout, IdleTimeout: 30 * time.Second, // bases send every 12 s
 		ErrorLog:    zap.NewStdLog(t.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ConnState: func(_ net.Conn, s http.ConnState) {
