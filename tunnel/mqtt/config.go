@@ -42,6 +42,9 @@ type Config struct {
 	ProbeEvery time.Duration
 	// Timeout limits a connect, a write and an acknowledgement. Default 5 s.
 	Timeout time.Duration
+	// MaxPacket is the size in bytes of the largest message that is read, with its topic;
+	// a larger one is dropped before room is made for it. Default 320 KiB.
+	MaxPacket int
 	// Wildcards subscribes six filters for each environment instead of one for each base,
 	// for brokers that allow few.
 	Wildcards bool
@@ -69,6 +72,7 @@ func (c Config) Complete() Config {
 	c.PingTimeout = cmp.Or(c.PingTimeout, 5*time.Second)
 	c.ProbeEvery = cmp.Or(c.ProbeEvery, 5*time.Second)
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
+	c.MaxPacket = cmp.Or(c.MaxPacket, 320<<10)
 	if c.Gate == nil {
 		c.Gate = tunnel.Open
 	}
@@ -102,6 +106,7 @@ func (c Config) Validate() error {
 	fault(c.KeepAlive < time.Second || c.PingTimeout <= 0 || c.ProbeEvery <= 0 || c.Timeout <= 0,
 		"MQTT keep-alive (%s, at least 1s), ping timeout (%s), probe interval (%s) and timeout (%s) must be positive",
 		c.KeepAlive, c.PingTimeout, c.ProbeEvery, c.Timeout)
+	fault(c.MaxPacket < minPacket || c.MaxPacket > maxPacket, "the largest MQTT message (%d bytes) must have %d to %d bytes", c.MaxPacket, minPacket, maxPacket)
 	if _, err := c.tls(); err != nil {
 		errs = append(errs, err)
 	}
@@ -110,6 +115,11 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+const (
+	minPacket = 64 << 10 // bytes; a list of 100 modules with their history has 20 KiB
+	maxPacket = 256<<20 - 1
+)
 
 // maxClientID is what brokers in the field accept; MQTT 3.1.1 requires 23.
 const maxClientID = 255

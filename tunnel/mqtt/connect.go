@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"strings"
@@ -110,9 +111,9 @@ func (t *Tunnel) open(ctx context.Context, secure *tls.Config, clientID string) 
 		}
 		_ = conn.Close()
 	})
+	in := &bounded{in: bufio.NewReaderSize(conn, wireBuffer), max: t.cfg.MaxPacket, cut: t.cut}
 	return &wire{
-		Conn: conn, in: bufio.NewReaderSize(conn, wireBuffer), timeout: t.cfg.Timeout,
-		gate: t.cfg.Gate, free: []byte(probeTopic(clientID)), log: t.log,
+		Conn: conn, in: in, timeout: t.cfg.Timeout, gate: t.cfg.Gate, free: []byte(probeTopic(clientID)), log: t.log,
 	}, nil
 }
 
@@ -133,7 +134,7 @@ const wireBuffer = 64 << 10 // bytes
 // of its writes and reads a byte at a time.
 type wire struct {
 	net.Conn
-	in      *bufio.Reader
+	in      io.Reader // bounded
 	timeout time.Duration // of one write
 	gate    tunnel.Gate
 	free    []byte // the topic that needs no permission: messages to ourselves

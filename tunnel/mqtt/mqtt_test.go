@@ -22,7 +22,20 @@ import (
 
 func startOn(t *testing.T, address string, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink) {
 	t.Helper()
-	tun := newTunnel(t, address, func(c *Config) {
+	return startMetered(t, address, tunnel.NoMeter, change)
+}
+
+// countedOn counts what is dropped.
+func countedOn(t *testing.T, broker *basetest.Broker, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink, *counts) {
+	t.Helper()
+	c := newCounts()
+	tun, s := startMetered(t, broker.Address(), c, change)
+	return tun, s, c
+}
+
+func startMetered(t *testing.T, address string, meter tunnel.Meter, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink) {
+	t.Helper()
+	tun := meteredTunnel(t, address, meter, func(c *Config) {
 		c.ClientID, c.Environments = "test-"+t.Name(), []string{"dev"}
 		c.ProbeEvery, c.Timeout = 200*time.Millisecond, 2*time.Second
 		if change != nil {

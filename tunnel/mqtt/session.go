@@ -122,7 +122,7 @@ func (s *session) publish(topic string, body []byte) error {
 func (s *session) receive(m paho.Message) {
 	now := time.Now()
 	s.lastReceived.Store(now.UnixNano())
-	if m.Topic() == s.probeTopic {
+	if m.Topic() == s.probeTopic || m.Topic() == leftOut {
 		return
 	}
 	if client, ok := goneClient(m.Topic()); ok {
@@ -178,11 +178,6 @@ func (s *session) deliver(b tunnel.BaseID, kind arklet.Kind, msg arklet.Message,
 // heartbeat, by its own clock; it takes 0.1 s. A queryBaseline that is further away was
 // delivered late, or twice.
 const restartWindow = 5 * time.Second
-
-func (s *session) drop(topic, reason string) {
-	s.meter.Dropped(Name, reason)
-	s.log.Debug("message dropped", zap.String("topic", topic), zap.String("reason", reason))
-}
 
 // receiveRetained clears a command that another controller left retained, if that is
 // configured. A retained message of a base proves nothing: it may be years old.

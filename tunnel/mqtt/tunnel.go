@@ -28,6 +28,7 @@ type Tunnel struct {
 	// restarts holds when a base sent queryBaseline, by its own clock, until its next
 	// heartbeat.
 	restarts *lru.Cache[tunnel.BaseID, time.Time]
+	told     told
 
 	mu sync.RWMutex
 	// mu guards what follows
