@@ -53,9 +53,13 @@ type Config struct {
 	// Gate tells whether commands may be sent, and delays the next connection until the
 	// permission was renewed after the loss of the last one. Default tunnel.Open.
 	Gate tunnel.Gate
-	// Gone is called with a client id whose connection the broker lost: a reason to
-	// suspect that client, never a proof. It returns at once. Default: no call.
-	Gone func(clientID string)
+	// Will is called before each connection with the hash of what the broker publishes
+	// when it loses that connection; tell it to the other replicas. Gone is called with
+	// the hash of what the broker published of somebody else's, and says whether a replica
+	// told it: a reason to suspect that one, never a proof. Both return at once. Default:
+	// nobody is told, and nobody is believed.
+	Will func(hash string)
+	Gone func(hash string) bool
 }
 
 // Complete fills in the defaults.
@@ -77,7 +81,10 @@ func (c Config) Complete() Config {
 		c.Gate = tunnel.Open
 	}
 	if c.Gone == nil {
-		c.Gone = func(string) {}
+		c.Gone = func(string) bool { return false }
+	}
+	if c.Will == nil {
+		c.Will = func(string) {}
 	}
 	return c
 }

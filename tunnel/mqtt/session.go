@@ -23,7 +23,7 @@ type session struct {
 	lost   chan error // receives why the connection was lost, once
 
 	lastReceived atomic.Int64 // when, in ns since 1970
-	probeTopic   string       // of messages to ourselves
+	control      control
 	probes       bool         // the broker lets us subscribe it; only Run's goroutine uses it
 
 	// Tunnel.mu guards what follows; only serve's goroutine writes it.
@@ -55,14 +55,14 @@ func (s *session) discover(ctx context.Context) error {
 	if len(refused) > 0 {
 		return fmt.Errorf("subscribe: the broker refused %q; grant this user read access", refused)
 	}
-	if refused, err = s.subscribe(ctx, []string{s.probeTopic}); err != nil {
+	if refused, err = s.subscribe(ctx, []string{s.control.probe}); err != nil {
 		return err
 	}
-	if _, err = s.subscribe(ctx, []string{goneTopic("+")}); err != nil { // a refusal costs a suspicion
+	if _, err = s.subscribe(ctx, []string{goneFilter}); err != nil { // a refusal costs a suspicion
 		return err
 	}
 	if s.probes = len(refused) == 0; !s.probes {
-		s.log.Warn("broker refused the probe topic: if it stops delivering, that goes undetected", zap.String("topic", s.probeTopic))
+		s.log.Warn("broker refused the probe topic: if it stops delivering, that goes undetected", zap.String("topic", ownTopics+"+"+probeEnd))
 	}
 	return nil
 }
@@ -104,7 +104,7 @@ func (s *session) probe() error {
 	if silent > deafAfter*s.cfg.ProbeEvery {
 		return errDeaf
 	}
-	return s.publish(s.probeTopic, nil)
+	return s.publish(s.control.probe, nil)
 }
 
 // publish hands a message to the connection. It is never retained.
@@ -122,14 +122,13 @@ func (s *session) publish(topic string, body []byte) error {
 func (s *session) receive(m paho.Message) {
 	now := time.Now()
 	s.lastReceived.Store(now.UnixNano())
-	if m.Topic() == s.probeTopic || m.Topic() == leftOut {
+	switch {
+	case m.Topic() == s.control.probe, m.Topic() == leftOut:
 		return
-	}
-	if client, ok := goneClient(m.Topic()); ok {
-		s.cfg.Gone(client)
+	case isGone(m.Topic()):
+		s.receiveGone(m)
 		return
-	}
-	if m.Retained() {
+	case m.Retained():
 		s.receiveRetained(m)
 		return
 	}
@@ -189,6 +188,6 @@ func (s *session) receiveRetained(m paho.Message) {
 	if len(m.Payload()) == 0 {
 		return
 	}
-	s.log.Info("cleared retained command", zap.String("topic", m.Topic()))
+	s.log.Info("cleared retained command", zap.String("topic", shownTopic(m.Topic())))
 	s.client.Publish(m.Topic(), qos, true, []byte{}) // an empty retained message deletes the retained one
 }
