@@ -95,6 +95,9 @@ func TestALateBeginningIsNone(t *testing.T) {
 		if got := s.Recorded().Beats[n].Restarted; got != first {
 			t.Errorf("heartbeat %d begins the base: %t, want %t", n+1, got, first)
 		}
+		if got, want := s.Recorded().Beats[n].Sender, (tunnel.Sender{Bound: true}); got != want {
+			t.Errorf("heartbeat %d is of %+v, want %+v", n+1, got, want)
+		}
 	}
 }
 

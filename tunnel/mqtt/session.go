@@ -159,6 +159,7 @@ func (s *session) deliver(b tunnel.BaseID, kind arklet.Kind, msg arklet.Message,
 	case msg.Heartbeat != nil:
 		h := *msg.Heartbeat
 		h.Tunnel, h.Received = Name, now
+		h.Sender = tunnel.Sender{Bound: true} // the broker let it publish on the base's topics
 		if restart, ok := s.restarts.Peek(b); ok && !h.Stamp.Before(restart) {
 			s.restarts.Remove(b)
 			h.Restarted = h.Stamp.Sub(restart) < restartWindow
