@@ -275,8 +275,10 @@ func TestConfigNamesEveryFault(t *testing.T) {
 func BenchmarkInbound(b *testing.B) {
 	for _, bases := range []int{1, 10_000} {
 		b.Run(strconv.Itoa(bases), func(b *testing.B) {
-			tun := &Tunnel{cfg: Config{}.Complete(), log: zap.NewNop(), meter: tunnel.NoMeter,
-				envs: map[string]bool{"dev": true}, followed: map[tunnel.BaseID]struct{}{}}
+			tun, err := New(Config{Broker: "nobody", ClientID: "c", Environments: []string{"dev"}}, zap.NewNop(), tunnel.NoMeter)
+			if err != nil {
+				b.Fatal(err)
+			}
 			for n := range bases {
 				tun.followed[id(n)] = struct{}{}
 			}
@@ -284,6 +286,8 @@ func BenchmarkInbound(b *testing.B) {
 			m := message{"koupleless_dev/b0/base/simpleBiz", []byte(`{"publishTimestamp":1,"data":[{"name":"orders","version":"1.0.0","state":"activated","latestStateRecord":{"changeTime":1,"state":"ACTIVATED","reason":"STARTED","message":""}}]}`)}
 			for b.Loop() {
 				s.receive(m)
+				waiting, _ := tun.decoders.of(id(0)).next()
+				tun.decode(waiting)
 			}
 		})
 	}

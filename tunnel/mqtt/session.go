@@ -137,41 +137,26 @@ func (s *session) receive(m paho.Message) {
 		s.drop(m.Topic(), arklet.ReasonOf(err))
 		return
 	}
-	announces := kind == arklet.KindHeart || kind == arklet.KindBaseline
-	switch {
-	case !s.envs[b.Env]:
-		s.drop(m.Topic(), "unknown_env")
-		return
-	case !announces && !s.follows(b):
-		s.drop(m.Topic(), "not_followed")
+	msg := received{base: b, kind: kind, topic: m.Topic(), payload: m.Payload(), at: now, sink: s.sink}
+	followed := s.follows(b)
+	if reason := s.refuse(msg, followed); reason != "" {
+		s.drop(m.Topic(), reason)
 		return
 	}
-	msg, err := arklet.DecodeMQTT(b, kind, m.Payload())
-	if err != nil {
-		s.drop(m.Topic(), arklet.ReasonOf(err))
-		return
-	}
-	s.deliver(b, kind, msg, now)
+	s.enqueue(msg, followed)
 }
 
-func (s *session) deliver(b tunnel.BaseID, kind arklet.Kind, msg arklet.Message, now time.Time) {
+// refuse gives why a message is not worth decoding, empty if it is.
+func (t *Tunnel) refuse(m received, followed bool) string {
 	switch {
-	case msg.Heartbeat != nil:
-		h := *msg.Heartbeat
-		h.Tunnel, h.Received = Name, now
-		h.Sender = tunnel.Sender{Bound: true} // the broker let it publish on the base's topics
-		if restart, ok := s.restarts.Peek(b); ok && !h.Stamp.Before(restart) {
-			s.restarts.Remove(b)
-			h.Restarted = h.Stamp.Sub(restart) < restartWindow
-		}
-		s.sink.Heartbeat(h)
-	case kind == arklet.KindBaseline:
-		s.restarts.Add(b, msg.Report.Stamp)
-	default:
-		r := *msg.Report
-		r.Tunnel, r.Received = Name, now
-		s.sink.Report(r)
+	case !t.envs[m.base.Env]:
+		return "unknown_env"
+	case !m.announces() && !followed:
+		return "not_followed"
+	case m.announces() && len(m.payload) > maxAnnouncement:
+		return "too_large"
 	}
+	return ""
 }
 
 // restartWindow is the longest time between a base's queryBaseline and its first

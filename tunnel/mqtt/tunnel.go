@@ -29,6 +29,7 @@ type Tunnel struct {
 	// heartbeat.
 	restarts *lru.Cache[tunnel.BaseID, time.Time]
 	told     told
+	decoders *decoders
 
 	mu sync.RWMutex
 	// mu guards what follows
@@ -54,6 +55,7 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 		cfg: cfg, log: log, meter: meter, envs: map[string]bool{}, restarts: restarts,
 		wake: make(chan struct{}, 1), followed: map[tunnel.BaseID]struct{}{},
 	}
+	t.decoders = newDecoders(t.decode)
 	for _, env := range cfg.Environments {
 		t.envs[env] = true
 	}
@@ -76,6 +78,9 @@ const (
 
 // Run implements tunnel.Tunnel.
 func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
+	var decoding sync.WaitGroup
+	decoding.Go(func() { t.decoders.run(ctx) })
+	defer decoding.Wait()
 	again := retry{ceiling: backOffBase}
 	var cut time.Time
 	for ctx.Err() == nil {
