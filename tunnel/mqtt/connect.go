@@ -23,7 +23,7 @@ import (
 func (t *Tunnel) dial(ctx context.Context, sink tunnel.Sink) (*session, error) {
 	s := &session{
 		Tunnel: t, sink: sink, lost: make(chan error, 1), subscribed: map[tunnel.BaseID]bool{},
-		control: newControl(),
+		control: newControl(), wildcards: t.cfg.Wildcards,
 	}
 	// The connection outlives ctx by the moment in which it is closed properly.
 	open, hangUp := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -135,7 +135,7 @@ const wireBuffer = 64 << 10 // bytes
 // of its writes and reads a byte at a time.
 type wire struct {
 	net.Conn
-	in      io.Reader // bounded
+	in      io.Reader     // bounded
 	timeout time.Duration // of one write
 	gate    tunnel.Gate
 	free    []byte // the topic that needs no permission: messages to ourselves

@@ -124,4 +124,3 @@ func TestAnEvictedClientWaitsForProof(t *testing.T) {
 		t.Error("it came back without proof")
 	}
 }
-

@@ -24,10 +24,14 @@ type session struct {
 
 	lastReceived atomic.Int64 // when, in ns since 1970
 	control      control
-	probes       bool         // the broker lets us subscribe it; only Run's goroutine uses it
 
-	// Tunnel.mu guards what follows; only serve's goroutine writes it.
+	// Only Run's goroutine uses what follows.
+	probes           bool // the broker lets us subscribe them
+	wildcardsRefused bool // the broker accepts no filters for all bases
+
+	// Tunnel.mu guards what follows; only Run's goroutine writes it.
 	subscribed map[tunnel.BaseID]bool
+	wildcards  bool // the reports of all bases are subscribed
 }
 
 // qos is at least once, as bases publish and subscribe.
@@ -41,12 +45,12 @@ func (s *session) discover(ctx context.Context) error {
 	var filters []string
 	for _, env := range s.cfg.Environments {
 		filters = append(filters, arklet.Discovery(env)...)
-		if s.cfg.Wildcards {
-			filters = append(filters, arklet.Wildcards(env)...)
-		}
 		if s.cfg.ClearRetained {
 			filters = append(filters, arklet.Retained(env)...)
 		}
+	}
+	if s.wildcards {
+		filters = append(filters, s.everyReport()...)
 	}
 	refused, err := s.subscribe(ctx, filters)
 	if err != nil {
