@@ -13,7 +13,7 @@ import (
 	"module-controller/e2e/world"
 )
 
-var cluster world.Cluster
+var cluster = world.Cluster{JudgesRights: true}
 
 func TestMain(m *testing.M) { cluster.Main(m) }
 
