@@ -155,7 +155,7 @@ func TestTheServiceAccountTouchesOnlyVNodes(t *testing.T) {
 	thief := attempts{ctx: t.Context(), client: asController(w)}
 	w.Eventually(world.Timeout, func() error { // the API server takes a new policy in a moment later
 		if err := thief.deleteNode(real); !apierrors.IsForbidden(err) {
-			return fmt.Errorf("a real Node can be deleted: %w", err)
+			return fmt.Errorf("a real Node can be deleted: %v", err)
 		}
 		return nil
 	})
