@@ -10,130 +10,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"module-controller/e2e/harness"
 	"module-controller/e2e/world"
-)
-
-// asController gives a client with the service account of the manifests, for whoever
-// stole its token. It is not a replica: what it is refused does not count for theirs.
-func asController(w *world.World) kubernetes.Interface {
-	w.Helper()
-	path, err := cluster.Plane.KubeconfigFor(w.Context(), harness.Namespace, harness.ServiceAccount)
-	w.Must(err)
-	config, err := clientcmd.BuildConfigFromFlags("", path)
-	w.Must(err)
-	config.UserAgent = "thief"
-	client, err := kubernetes.NewForConfig(config)
-	w.Must(err)
-	return client
-}
-
-const component = "virtual-kubelet.koupleless.io/component"
-
-// object is the metadata of an object with a component label, or none for "".
-func object(name, of string) metav1.ObjectMeta {
-	meta := metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": name}}
-	if of != "" {
-		meta.Labels[component] = of
-	}
-	return meta
-}
-
-// makeNode makes a Node with its Lease, both gone after the test.
-func makeNode(w *world.World, name, of string) {
-	w.Helper()
-	nodes := cluster.Client.CoreV1().Nodes()
-	_, err := nodes.Create(w.Context(), &corev1.Node{ObjectMeta: object(name, of)}, metav1.CreateOptions{})
-	w.Must(err)
-	_, err = w.BaseLeases().Create(w.Context(), &coordinationv1.Lease{ObjectMeta: object(name, "")}, metav1.CreateOptions{})
-	w.Must(err)
-	w.Cleanup(func() {
-		w.Must(world.IgnoreNotFound(nodes.Delete(context.Background(), name, metav1.DeleteOptions{})))
-		w.Must(world.IgnoreNotFound(w.BaseLeases().Delete(context.Background(), name, metav1.DeleteOptions{})))
-	})
-}
-
-// makePod makes a pod on a Node, or on none for "", gone after the test.
-func makePod(w *world.World, namespace, name, node, of string) {
-	w.Helper()
-	pods := cluster.Client.CoreV1().Pods(namespace)
-	_, err := pods.Create(w.Context(), &corev1.Pod{ObjectMeta: object(name, of), Spec: corev1.PodSpec{
-		NodeName: node, Containers: []corev1.Container{{Name: "c", Image: "i"}},
-	}}, metav1.CreateOptions{})
-	w.Must(err)
-	w.Cleanup(func() {
-		w.Must(world.IgnoreNotFound(pods.Delete(context.Background(), name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})))
-	})
-}
-
-// attempts gives what somebody with a client may try, by what it is. Nothing of it is
-// done: all are dry runs, which are admitted or refused like others.
-type attempts struct {
-	ctx    context.Context
-	client kubernetes.Interface
-}
-
-var dry = []string{metav1.DryRunAll}
-
-func (a attempts) patchNode(name string, patch string, subresource ...string) error {
-	_, err := a.client.CoreV1().Nodes().Patch(a.ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{DryRun: dry}, subresource...)
-	return err
-}
-
-func (a attempts) createNode(name, of string) error {
-	_, err := a.client.CoreV1().Nodes().Create(a.ctx, &corev1.Node{ObjectMeta: object(name, of)}, metav1.CreateOptions{DryRun: dry})
-	return err
-}
-
-func (a attempts) deleteNode(name string) error {
-	return a.client.CoreV1().Nodes().Delete(a.ctx, name, metav1.DeleteOptions{DryRun: dry})
-}
-
-func (a attempts) renew(namespace, name string) error {
-	lease, err := cluster.Client.CoordinationV1().Leases(namespace).Get(a.ctx, name, metav1.GetOptions{})
-	if err != nil {
-		return err
-	}
-	now := metav1.NowMicro()
-	lease.Spec.RenewTime = &now
-	_, err = a.client.CoordinationV1().Leases(namespace).Update(a.ctx, lease, metav1.UpdateOptions{DryRun: dry})
-	return err
-}
-
-func (a attempts) createLease(namespace, name string) error {
-	_, err := a.client.CoordinationV1().Leases(namespace).Create(a.ctx, &coordinationv1.Lease{ObjectMeta: object(name, "")}, metav1.CreateOptions{DryRun: dry})
-	return err
-}
-
-func (a attempts) deleteLease(namespace, name string) error {
-	return a.client.CoordinationV1().Leases(namespace).Delete(a.ctx, name, metav1.DeleteOptions{DryRun: dry})
-}
-
-func (a attempts) deletePod(namespace, name string) error {
-	return a.client.CoreV1().Pods(namespace).Delete(a.ctx, name, metav1.DeleteOptions{DryRun: dry})
-}
-
-func (a attempts) patchPodStatus(namespace, name, patch string) error {
-	_, err := a.client.CoreV1().Pods(namespace).Patch(a.ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{DryRun: dry}, "status")
-	return err
-}
-
-func (a attempts) readSecret(namespace string) error {
-	_, err := a.client.CoreV1().Secrets(namespace).Get(a.ctx, "keys", metav1.GetOptions{})
-	return err
-}
-
-const (
-	unready   = `{"status":{"conditions":[]}}`
-	mine      = `{"metadata":{"labels":{"` + component + `":"vnode"}}}`
-	notMine   = `{"metadata":{"labels":{"` + component + `":null}}}`
-	asModule  = `{"metadata":{"labels":{"` + component + `":"module"}},"status":{"message":"x"}}`
-	asService = `{"metadata":{"labels":{"app":"payments"}}}`
-	aMessage  = `{"status":{"message":"x"}}`
 )
 
 // Whoever has the token of the service account can do to VNodes, their Leases and their
@@ -152,6 +31,12 @@ func TestTheServiceAccountTouchesOnlyVNodes(t *testing.T) {
 	makePod(w, system, "dns-"+w.Env, real, "")
 	_, err := cluster.Client.CoreV1().Secrets(ours).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "keys"}}, metav1.CreateOptions{})
 	w.Must(err)
+	member := "left-" + w.Env
+	_, err = w.MemberLeases().Create(t.Context(), &coordinationv1.Lease{ObjectMeta: object(member, "")}, metav1.CreateOptions{})
+	w.Must(err)
+	w.Cleanup(func() {
+		w.Must(w.MemberLeases().Delete(context.Background(), member, metav1.DeleteOptions{}))
+	})
 	thief := attempts{ctx: t.Context(), client: asController(w)}
 	w.Eventually(world.Timeout, func() error { // the API server takes a new policy in a moment later
 		if err := thief.deleteNode(real); !apierrors.IsForbidden(err) {
@@ -200,6 +85,7 @@ func TestTheServiceAccountTouchesOnlyVNodes(t *testing.T) {
 		"renew a VNode's Lease":          func() error { return thief.renew(corev1.NamespaceNodeLease, vnode) },
 		"create a VNode's Lease":         func() error { return thief.createLease(corev1.NamespaceNodeLease, w.NodeName("new")) },
 		"delete a VNode's Lease":         func() error { return thief.deleteLease(corev1.NamespaceNodeLease, vnode) },
+		"delete a member's Lease":        func() error { return thief.deleteLease(harness.Namespace, member) },
 		"create a member's Lease":        func() error { return thief.createLease(harness.Namespace, "module-controller-9") },
 		"status of a module's pod":       func() error { return thief.patchPodStatus(ours, "module", aMessage) },
 		"delete a module's pod":          func() error { return thief.deletePod(ours, "module") },
@@ -232,4 +118,47 @@ func TestAPodInANamespaceThatIsNotBound(t *testing.T) {
 	if c := w.Counts(); c.Installs != 1 {
 		t.Errorf("%d installs, want 1", c.Installs)
 	}
+}
+
+// Where VNodes are reserved, who may write any Node may not write VNodes, and the
+// controller and Kubernetes do with them what they did.
+func TestVNodesMayBeReserved(t *testing.T) {
+	w := cluster.New(t).WithBroker().WithFleet(1)
+	reserved := harness.Manifest("reserve-vnodes")
+	w.Kubectl("apply", "-k", reserved)
+	w.Cleanup(func() {
+		_, err := cluster.Plane.Kubectl(context.Background(), "delete", "-k", reserved)
+		w.Must(err)
+	})
+	other := attempts{ctx: t.Context(), client: asNodeWriter(w)}
+	real := "real-" + w.Env
+	makeNode(w, real, "")
+	w.Eventually(world.Timeout, func() error { // RBAC and the policy are taken in a moment later
+		if err := other.deleteNode(real); err != nil {
+			return err
+		}
+		if err := other.createNode(w.NodeName("new"), "vnode"); !apierrors.IsForbidden(err) {
+			return fmt.Errorf("a VNode can be created: %v", err)
+		}
+		return nil
+	})
+	w.WithController()
+	w.AwaitNodesReady(1) // the node controller has taken its taint off
+	vnode := w.NodeName("base-0001")
+	for what, try := range map[string]func() error{
+		"patch a VNode":               func() error { return other.patchNode(vnode, mine) },
+		"patch the status of a VNode": func() error { return other.patchNode(vnode, unready, "status") },
+		"delete a VNode":              func() error { return other.deleteNode(vnode) },
+		"take a VNode's Lease":        func() error { return other.renew(corev1.NamespaceNodeLease, vnode) },
+		"create a VNode's Lease":      func() error { return other.createLease(corev1.NamespaceNodeLease, w.NodeName("new")) },
+		"delete a VNode's Lease":      func() error { return other.deleteLease(corev1.NamespaceNodeLease, vnode) },
+	} {
+		if err := try(); !apierrors.IsForbidden(err) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	w.Must(other.createLease(w.Env, "vnode.of-nobody")) // in another namespace it is nobody's
+	w.Kubectl("label", "node", vnode, "team=a")         // an administrator may
+	w.Must(w.Fleet.Do("base-0001", "silence"))
+	w.AwaitNodeReason("base-0001", "BaseSilent")
 }

@@ -33,7 +33,8 @@ type Cluster struct {
 	// nothing and used each right that the manifests give them, except Unused. What was
 	// used is looked at only where no test was left out.
 	JudgesRights bool
-	// Unused are rights that no test of the package uses, each as "verb resource".
+	// Unused are rights that no test of the package uses, each as "verb resource.group" or
+	// "verb resource.group in namespace".
 	Unused []string
 
 	audit  audit
@@ -65,7 +66,7 @@ func (c *Cluster) run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	code = m.Run()
-	if err := c.judgeRights(ctx); err != nil {
+	if err := c.judgeRights(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
