@@ -30,6 +30,7 @@ type room struct {
 	client   *fake.Clientset
 	events   chan string
 	refuses  atomic.Bool // the claim is not held now
+	wakes    atomic.Int64
 	apiFails atomic.Bool // the API server refuses to write pods
 }
 
@@ -49,7 +50,7 @@ func running(t *testing.T, objects ...runtime.Object) *room {
 		return writes && r.apiFails.Load(), nil, errors.New("no")
 	})
 	r.Pods = New(Deps{Client: r.client, Recorder: recorder, Log: zap.NewNop(), Workers: 2}, Hooks{
-		Wake:     func(string) {},
+		Wake:     func(string) { r.wakes.Add(1) },
 		MayWrite: func(string) bool { return !r.refuses.Load() },
 		Address:  func(string) string { return "192.0.2.9" },
 	})
@@ -180,8 +181,13 @@ func TestAPodSaysWhichRoleBindingIsMissing(t *testing.T) {
 				pod := withEnv()
 				pod.ResourceVersion = "5"
 				must(t, r.client.Tracker().Add(pod))
+				r.passes(handoverRetryMax)
+				told := r.wakes.Load()
 				for range 3 {
 					r.passes(handoverRetryMax)
+					if now := r.wakes.Load(); now != told {
+						t.Errorf("the base was woken %d times for nothing new", now-told)
+					}
 					if why := r.planned().Unresolved; !strings.Contains(why, "kubectl create rolebinding module-controller-environment -n default ") {
 						t.Errorf("it does not say what to do: %q", why)
 					}
