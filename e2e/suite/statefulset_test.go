@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,7 +44,7 @@ func withStatefulSet(w *world.World) *agent.Agent {
 		}
 		w.Must(cluster.Client.CoreV1().Nodes().Delete(context.Background(), "machine", metav1.DeleteOptions{}))
 	})
-	w.Kubectl("apply", "-k", filepath.Join(harness.Root(), "manifests"))
+	w.Kubectl("apply", "-k", harness.Manifest(""))
 	w.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), world.Timeout)
 		defer cancel()
@@ -80,6 +79,7 @@ func podSettings(w *world.World) func(*corev1.Pod) map[string]string {
 		ports[pod.Name] = port
 		return map[string]string{
 			"ENV": w.Env, "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": strconv.Itoa(w.BrokerPort),
+			"MQTT_CA_PATH": "", "MQTT_USERNAME": "", "MQTT_PASSWORD_FILE": "", "ENABLE_HTTP_TUNNEL": "true",
 			"HTTP_TUNNEL_LISTEN_PORT": strconv.Itoa(port), "HTTP_TUNNEL_ALLOWED_CIDRS": "127.0.0.0/8",
 			"SETTLE_TIME": "3s", "LIST_INTERVAL": "2s", "LOG_LEVEL": "debug",
 		}

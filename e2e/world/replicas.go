@@ -26,6 +26,14 @@ func (w *World) WithController(env ...string) *World {
 	return w.WithReplicas(1, env...)
 }
 
+// WithEnvironmentAccess lets replicas read the ConfigMaps and Secrets of the World's
+// namespace, by the manifest that an operator applies for each such namespace.
+func (w *World) WithEnvironmentAccess() *World {
+	w.Helper()
+	w.Kubectl("apply", "-n", w.Env, "-f", harness.Manifest("namespace-access/rolebinding.yaml"))
+	return w
+}
+
 // WithReplicas starts n more replicas of the product, all at once. env is more
 // environment, "NAME=value".
 func (w *World) WithReplicas(n int, env ...string) *World {
