@@ -125,7 +125,7 @@ func (t *Tunnel) fromPeer(r *http.Request, sink tunnel.Sink) (int, error) {
 	if err != nil {
 		return t.refuse(r, err)
 	}
-	h, no := t.passedOn(r)
+	h, _, no := t.passedOn(r)
 	if no != nil {
 		return t.refused(sourceOf(r), no)
 	}
@@ -136,19 +136,19 @@ func (t *Tunnel) fromPeer(r *http.Request, sink tunnel.Sink) (int, error) {
 // passedOn reads a heartbeat that a peer passes on. Who sent it is taken over from the
 // peer: the connection is not the sender's. Where nothing was proved, it comes from a peer
 // that asks for less than this one.
-func (t *Tunnel) passedOn(r *http.Request) (*tunnel.Heartbeat, *refusal) {
-	h, _, no := t.read(r)
+func (t *Tunnel) passedOn(r *http.Request) (*tunnel.Heartbeat, []byte, *refusal) {
+	h, body, no := t.read(r)
 	if no != nil {
-		return nil, no
+		return nil, nil, no
 	}
 	var err error
 	if h.Sender, err = proofOf(r.Header); err != nil {
-		return nil, refuse(http.StatusBadRequest, "bad_proof", err)
+		return nil, nil, refuse(http.StatusBadRequest, "bad_proof", err)
 	}
 	if !h.Sender.Bound && t.cfg.Auth != AuthAnyone {
-		return nil, forbid("unproved", errors.New("the peer proved nothing of the sender: let all replicas have one HTTP_TUNNEL_AUTH"))
+		return nil, nil, forbid("unproved", errors.New("the peer proved nothing of the sender: let all replicas have one HTTP_TUNNEL_AUTH"))
 	}
-	return h, t.place(h)
+	return h, body, t.place(h)
 }
 
 // refuse gives the status and reason with which a peer's request is refused. A token
