@@ -38,8 +38,9 @@ func TestNobodyTakesTheFirstRequestOfASoundBase(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"take": func(t *rapid.T) {
 				b := rapid.IntRange(0, len(bases)-1).Draw(t, "base")
-				first := bases[b].inFlight == 0 && bases[b].standing() == sound
-				one, ok := s.take(&bases[b])
+				poll := rapid.Bool().Draw(t, "poll")
+				first := !poll && bases[b].inFlight == 0 && bases[b].standing() == sound
+				one, ok := s.take(&bases[b], poll)
 				if ok {
 					all = append(all, held{b, one})
 				}

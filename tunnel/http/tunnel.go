@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 
 	"module-controller/tunnel"
 )
@@ -34,6 +35,7 @@ type Tunnel struct {
 
 	client  *http.Client // for bases
 	peers   *http.Client
+	polls   *rate.Limiter       // of all installs together
 	answers *semaphore.Weighted // bytes of long answers that are being read
 	queue   chan forward        // heartbeats to be forwarded to peers
 	work    sync.WaitGroup
@@ -74,7 +76,7 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 	return &Tunnel{
 		cfg: cfg, log: log, meter: meter, policy: newPolicy(cfg),
 		admission: admission{cfg.Auth, cfg.Workloads, newBudget()}, guests: newGuests(cfg.NewIdentities, cfg.MaxIdentities), teller: newTeller(log),
-		answers: semaphore.NewWeighted(maxAnswers), shares: shares{total: cfg.Total}, queue: make(chan forward, maxQueue), bases: map[tunnel.BaseID]*remote{},
+		answers: semaphore.NewWeighted(maxAnswers), shares: shares{total: cfg.Total}, polls: rate.NewLimiter(pollsEach, pollsBurst), queue: make(chan forward, maxQueue), bases: map[tunnel.BaseID]*remote{},
 		client: &http.Client{
 			Transport: transport, Timeout: cfg.Timeout,
 			CheckRedirect: noRedirect,
