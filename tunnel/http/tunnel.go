@@ -114,7 +114,7 @@ func (t *Tunnel) serve(ctx context.Context, l net.Listener, sink tunnel.Sink) er
 	server := t.server(handling, &conns, sink)
 	failed := make(chan error, 1)
 	l = limit(l, t.cfg.MaxConnections, t.cfg.ConnectionsEach, func(from netip.Addr, err error) {
-		t.refused(from, refuse(0, "too_many_connections", err))
+		t.note(from, refuse(0, "too_many_connections", err))
 	})
 	go func() { failed <- t.receive(server, l) }()
 	forwarding, stopForwarding := context.WithCancel(ctx)
