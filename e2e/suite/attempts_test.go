@@ -2,9 +2,11 @@ package suite
 
 import (
 	"context"
+	"errors"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -75,57 +77,68 @@ func makePod(w *world.World, namespace, name, node, of string) {
 // attempts gives what somebody with a client may try, by what it is. Nothing of it is
 // done: all are dry runs, which are admitted or refused like others.
 type attempts struct {
-	ctx    context.Context
+	*world.World
 	client kubernetes.Interface
+}
+
+// wantForbidden gives nil for an error that says that something is forbidden.
+func wantForbidden(err error) error {
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil
+	case err == nil:
+		return errors.New("it is allowed")
+	}
+	return err
 }
 
 var dry = []string{metav1.DryRunAll}
 
 func (a attempts) patchNode(name string, patch string, subresource ...string) error {
-	_, err := a.client.CoreV1().Nodes().Patch(a.ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{DryRun: dry}, subresource...)
+	_, err := a.client.CoreV1().Nodes().Patch(a.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{DryRun: dry}, subresource...)
 	return err
 }
 
 func (a attempts) createNode(name, of string) error {
-	_, err := a.client.CoreV1().Nodes().Create(a.ctx, &corev1.Node{ObjectMeta: object(name, of)}, metav1.CreateOptions{DryRun: dry})
+	_, err := a.client.CoreV1().Nodes().Create(a.Context(), &corev1.Node{ObjectMeta: object(name, of)}, metav1.CreateOptions{DryRun: dry})
 	return err
 }
 
 func (a attempts) deleteNode(name string) error {
-	return a.client.CoreV1().Nodes().Delete(a.ctx, name, metav1.DeleteOptions{DryRun: dry})
+	return a.client.CoreV1().Nodes().Delete(a.Context(), name, metav1.DeleteOptions{DryRun: dry})
 }
 
 func (a attempts) renew(namespace, name string) error {
-	lease, err := cluster.Client.CoordinationV1().Leases(namespace).Get(a.ctx, name, metav1.GetOptions{})
+	lease, err := cluster.Client.CoordinationV1().Leases(namespace).Get(a.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
 	now := metav1.NowMicro()
 	lease.Spec.RenewTime = &now
-	_, err = a.client.CoordinationV1().Leases(namespace).Update(a.ctx, lease, metav1.UpdateOptions{DryRun: dry})
+	_, err = a.client.CoordinationV1().Leases(namespace).Update(a.Context(), lease, metav1.UpdateOptions{DryRun: dry})
 	return err
 }
 
 func (a attempts) createLease(namespace, name string) error {
-	_, err := a.client.CoordinationV1().Leases(namespace).Create(a.ctx, &coordinationv1.Lease{ObjectMeta: object(name, "")}, metav1.CreateOptions{DryRun: dry})
+	_, err := a.client.CoordinationV1().Leases(namespace).Create(a.Context(), &coordinationv1.Lease{ObjectMeta: object(name, "")}, metav1.CreateOptions{DryRun: dry})
 	return err
 }
 
 func (a attempts) deleteLease(namespace, name string) error {
-	return a.client.CoordinationV1().Leases(namespace).Delete(a.ctx, name, metav1.DeleteOptions{DryRun: dry})
+	return a.client.CoordinationV1().Leases(namespace).Delete(a.Context(), name, metav1.DeleteOptions{DryRun: dry})
 }
 
 func (a attempts) deletePod(namespace, name string) error {
-	return a.client.CoreV1().Pods(namespace).Delete(a.ctx, name, metav1.DeleteOptions{DryRun: dry})
+	return a.client.CoreV1().Pods(namespace).Delete(a.Context(), name, metav1.DeleteOptions{DryRun: dry})
 }
 
 func (a attempts) patchPodStatus(namespace, name, patch string) error {
-	_, err := a.client.CoreV1().Pods(namespace).Patch(a.ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{DryRun: dry}, "status")
+	_, err := a.client.CoreV1().Pods(namespace).Patch(a.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{DryRun: dry}, "status")
 	return err
 }
 
 func (a attempts) readSecret(namespace string) error {
-	_, err := a.client.CoreV1().Secrets(namespace).Get(a.ctx, "keys", metav1.GetOptions{})
+	_, err := a.client.CoreV1().Secrets(namespace).Get(a.Context(), "keys", metav1.GetOptions{})
 	return err
 }
 

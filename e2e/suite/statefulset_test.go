@@ -48,7 +48,7 @@ func withStatefulSet(w *world.World) *agent.Agent {
 	w.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), world.Timeout)
 		defer cancel()
-		for _, what := range []string{set, "service/module-controller"} {
+		for _, what := range []string{set, "service/module-controller", "service/module-controller-metrics"} {
 			if out, err := cluster.Plane.Kubectl(ctx, "-n", harness.Namespace, "delete", what); err != nil {
 				w.Errorf("delete %s: %v: %s", what, err, out)
 			}
