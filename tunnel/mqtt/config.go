@@ -113,7 +113,7 @@ func (c Config) Validate() error {
 	fault(c.KeepAlive < time.Second || c.PingTimeout <= 0 || c.ProbeEvery <= 0 || c.Timeout <= 0,
 		"MQTT keep-alive (%s, at least 1s), ping timeout (%s), probe interval (%s) and timeout (%s) must be positive",
 		c.KeepAlive, c.PingTimeout, c.ProbeEvery, c.Timeout)
-	fault(c.MaxPacket < minPacket || c.MaxPacket > maxPacket, "the largest MQTT message (%d bytes) must have %d to %d bytes", c.MaxPacket, minPacket, maxPacket)
+	fault(c.MaxPacket != min(max(c.MaxPacket, minPacket), maxPacket), "the largest MQTT message (%d bytes) must have %d to %d bytes", c.MaxPacket, minPacket, maxPacket)
 	if _, err := c.tls(); err != nil {
 		errs = append(errs, err)
 	}

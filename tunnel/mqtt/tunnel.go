@@ -76,7 +76,7 @@ func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
 	var cut time.Time
 	for ctx.Err() == nil {
 		if err := t.cfg.Gate.Fresh(ctx, cut); err != nil {
-			return nil //nolint:nilerr // ctx ended
+			return nil // ctx ended
 		}
 		pause := t.once(ctx, sink, &again)
 		cut = time.Now()
