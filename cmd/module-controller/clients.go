@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"regexp"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -29,8 +28,6 @@ type clients struct {
 	work kubernetes.Interface
 	// member writes the membership, on a connection of its own.
 	member kubernetes.Interface
-	// token is what the API server knows this replica by; nil for a certificate.
-	token func() (string, error)
 }
 
 const dialTimeout = 10 * time.Second
@@ -78,7 +75,7 @@ func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) 
 	member.NextProtos = []string{"http/1.1"}
 	// A dialer of its own makes it a connection of its own: transports are shared.
 	member.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAliveConfig: memberKeepAlive}).DialContext
-	c := &clients{token: tokenOf(base)}
+	c := &clients{}
 	if c.work, err = kubernetes.NewForConfig(work); err != nil {
 		return nil, fmt.Errorf("create client: %w", err)
 	}
@@ -95,19 +92,6 @@ func restConfig(cfg *config) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = cfg.kubeconfig
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-}
-
-func tokenOf(cfg *rest.Config) func() (string, error) {
-	switch {
-	case cfg.BearerTokenFile != "":
-		return func() (string, error) {
-			text, err := os.ReadFile(cfg.BearerTokenFile)
-			return strings.TrimSpace(string(text)), err
-		}
-	case cfg.BearerToken != "":
-		return func() (string, error) { return cfg.BearerToken, nil }
-	}
-	return nil
 }
 
 // gatedWrites refuses to write while the gate is shut, and gives up what is under way

@@ -69,7 +69,7 @@ func (c *config) finish() []error {
 	c.election.Namespace, c.election.PodUID = c.podNamespace, c.podUID
 	c.election.Envs, c.election.Version = c.envs, version
 	if c.useHTTP && c.podIP != "" {
-		c.election.Address = net.JoinHostPort(c.podIP, portOf(c.http.Listen))
+		c.election.Address = net.JoinHostPort(c.podIP, portOf(c.http.ListenPeers))
 	}
 	c.provider.Node.Version = version
 	c.election.Incarnation = newIncarnation(c.podName) // run gives each session its own
@@ -104,9 +104,4 @@ func (c *config) clientID(incarnation string) string {
 		return c.mqtt.ClientID
 	}
 	return strings.Trim(c.mqttPrefix+"-"+incarnation, "-")
-}
-
-// incarnationOf is the reverse of clientID.
-func (c *config) incarnationOf(clientID string) (string, bool) {
-	return strings.CutPrefix(clientID, strings.TrimSuffix(c.clientID("x"), "x"))
 }

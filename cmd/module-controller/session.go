@@ -25,6 +25,7 @@ type session struct {
 	metrics  *metrics
 	owner    *election.Replica
 	api      *clients
+	key      *httptunnel.Key // what it proves itself with to members
 	tunnels  []tunnel.Tunnel
 	mqtt     *mqtttunnel.Tunnel // one of tunnels; nil without MQTT
 	provider *provider.Provider
@@ -48,7 +49,12 @@ func runSession(ctx context.Context, cfg *config, log *zap.Logger) error {
 func newSession(cfg *config, log *zap.Logger, recorder record.EventRecorder) (*session, error) {
 	s := &session{cfg: cfg, log: log, metrics: newMetrics()}
 	var err error
-	if s.owner, err = election.New(cfg.election, s.metrics, log.Named("election")); err != nil {
+	if s.key, err = httptunnel.NewKey(); err != nil {
+		return nil, err
+	}
+	membership := cfg.election
+	membership.PeerKey = s.key.Fingerprint
+	if s.owner, err = election.New(membership, s.metrics, log.Named("election")); err != nil {
 		return nil, err
 	}
 	if s.api, err = newClients(cfg, s.owner, log.Named("api")); err != nil {
@@ -72,14 +78,14 @@ func (s *session) makeTunnels() error {
 	var errs []error
 	if s.cfg.useMQTT {
 		c := s.cfg.mqtt
-		c.Gate, c.Gone, c.ClientID = s.owner, s.disconnected, s.cfg.clientID(s.cfg.election.Incarnation)
+		c.Gate, c.Will, c.Gone, c.ClientID = s.owner, s.owner.Will, s.owner.Disconnected, s.cfg.clientID(s.cfg.election.Incarnation)
 		var err error
 		s.mqtt, err = mqtttunnel.New(c, s.log.Named("mqtt"), s.metrics)
 		s.tunnels, errs = append(s.tunnels, s.mqtt), append(errs, err)
 	}
 	if s.cfg.useHTTP {
 		c := s.cfg.http
-		c.Gate, c.Peers = s.owner, newPeers(s.owner, s.api)
+		c.Gate, c.Peers, c.Key = s.owner, peers{s.owner}, s.key
 		t, err := httptunnel.New(c, s.log.Named("http"), s.metrics)
 		s.tunnels, errs = append(s.tunnels, t), append(errs, err)
 	}
@@ -117,12 +123,4 @@ func (s *session) Evict(ctx context.Context, incarnation string) error {
 		return errors.New("client IDs of other replicas are not known when CLIENT_ID is set")
 	}
 	return s.mqtt.Evict(ctx, s.cfg.clientID(incarnation))
-}
-
-// disconnected is told of a client that the broker lost: if it is another replica's,
-// that one may be gone.
-func (s *session) disconnected(clientID string) {
-	if incarnation, ok := s.cfg.incarnationOf(clientID); ok {
-		s.owner.Suspect(incarnation)
-	}
 }

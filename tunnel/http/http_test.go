@@ -30,8 +30,7 @@ func start(t *testing.T, change func(*Config)) (*Tunnel, *tunneltest.RecordingSi
 
 func startCounting(t *testing.T, counted *counts, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink, string) {
 	t.Helper()
-	address := freeAddress(t)
-	cfg := Config{Listen: address, Env: "dev", Auth: AuthAnyone, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: time.Second, InstallTimeout: 5 * time.Second}
+	cfg := testConfig(t)
 	if change != nil {
 		change(&cfg)
 	}
@@ -41,7 +40,16 @@ func startCounting(t *testing.T, counted *counts, change func(*Config)) (*Tunnel
 	}
 	s := &tunneltest.RecordingSink{}
 	run(t, tun, s)
-	return tun, s, "http://" + address
+	return tun, s, "http://" + cfg.Listen
+}
+
+// testConfig has bases on loopback.
+func testConfig(t *testing.T) Config {
+	t.Helper()
+	return Config{
+		Listen: freeAddress(t), Env: "dev", Auth: AuthAnyone, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Timeout: time.Second, InstallTimeout: 5 * time.Second,
+	}
 }
 
 // run runs a tunnel until the test ends, and returns when it listens.

@@ -35,22 +35,25 @@ func TestProofsArriveAsTheyWereSent(t *testing.T) {
 // The owner knows of the sender what the member knew that it reached. What a member proved
 // nothing of is not taken by one that asks for proof.
 func TestTheProofIsPassedOn(t *testing.T) {
-	counted := &counts{}
-	_, owner, ownerURL := startCounting(t, counted, func(c *Config) { c.Auth, c.Workloads, c.Peers = AuthPod, fleet(), &team{token: "member"} })
-	to := func(auth Auth) string {
-		_, _, url := start(t, func(c *Config) {
-			c.Auth, c.Workloads, c.Peers = auth, fleet(), &team{token: "member", owner: strings.TrimPrefix(ownerURL, "http://")}
-		})
-		return url
+	with := func(auth Auth) func(*Config) {
+		return func(c *Config) { c.Auth, c.Workloads = auth, fleet() }
 	}
-	if got := say(t, from(t, "127.0.0.66"), to(AuthAnyone), beat("forged", "127.0.0.11", 1)); got != http.StatusOK {
+	owner := startReplica(t, with(AuthPod))
+	to := func(auth Auth) string {
+		r := startReplica(t, with(auth))
+		r.owner = owner.peer()
+		owner.members = append(owner.members, r.key.Fingerprint)
+		return r.url
+	}
+	careless, careful := to(AuthAnyone), to(AuthPod)
+	if got := say(t, from(t, "127.0.0.66"), careless, beat("forged", "127.0.0.11", 1)); got != http.StatusOK {
 		t.Fatalf("in the open mode: %d", got)
 	}
-	if got := say(t, from(t, "127.0.0.11"), to(AuthPod), beat("b", "127.0.0.11", 1)); got != http.StatusOK {
+	if got := say(t, from(t, "127.0.0.11"), careful, beat("b", "127.0.0.11", 1)); got != http.StatusOK {
 		t.Fatalf("the base itself: %d", got)
 	}
-	tunneltest.Await(t, "both to arrive", func() bool { return len(owner.Recorded().Beats) > 0 && counted.of("unproved") == 1 })
-	if beats := owner.Recorded().Beats; len(beats) != 1 || beats[0].Base.Identity != "b" || beats[0].Sender != (tunnel.Sender{Bound: true, Workload: "ns/one/1"}) {
+	tunneltest.Await(t, "both to arrive", func() bool { return owner.heard() > 0 && owner.of("unproved") == 1 })
+	if beats := owner.sink.Recorded().Beats; len(beats) != 1 || beats[0].Base.Identity != "b" || beats[0].Sender != (tunnel.Sender{Bound: true, Workload: "ns/one/1"}) {
 		t.Errorf("the owner heard %+v", beats)
 	}
 }

@@ -2,12 +2,11 @@ package httptunnel
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,18 +32,18 @@ type Tunnel struct {
 	guests    *guests
 	teller    *teller
 
-	client  *http.Client // for bases
-	peers   *http.Client
+	client  *http.Client        // for bases
 	polls   *rate.Limiter       // of all installs together
 	answers *semaphore.Weighted // bytes of long answers that are being read
-	queue   chan forward        // heartbeats to be forwarded to peers
 	work    sync.WaitGroup
 
 	mu sync.Mutex
 	// mu guards what follows
-	sink   tunnel.Sink // nil while Run does not run
-	shares shares
-	bases  map[tunnel.BaseID]*remote
+	sink       tunnel.Sink // nil while Run does not run
+	shares     shares
+	bases      map[tunnel.BaseID]*remote
+	outboxes   map[Peer]*outbox
+	forwarding context.Context //nolint:containedctx // of the outboxes' goroutines; ends before Run does
 }
 
 // remote is one followed base. Tunnel.mu guards its fields but help.
@@ -72,21 +71,16 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 		DialContext:           cfg.dial,
 		ResponseHeaderTimeout: cfg.Timeout, MaxResponseHeaderBytes: maxHeader,
 	}
-	noRedirect := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Tunnel{
 		cfg: cfg, log: log, meter: meter, policy: newPolicy(cfg),
 		admission: admission{cfg.Auth, cfg.Workloads, newBudget()}, guests: newGuests(cfg.NewIdentities, cfg.MaxIdentities), teller: newTeller(log),
-		answers: semaphore.NewWeighted(maxAnswers), shares: shares{total: cfg.Total}, polls: rate.NewLimiter(pollsEach, pollsBurst), queue: make(chan forward, maxQueue), bases: map[tunnel.BaseID]*remote{},
-		client: &http.Client{
-			Transport: transport, Timeout: cfg.Timeout,
-			CheckRedirect: noRedirect,
-		},
-		peers: &http.Client{
-			Transport: &http.Transport{Proxy: nil, MaxIdleConnsPerHost: forwarders, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: maxHeader},
-			Timeout:   peerTimeout, CheckRedirect: noRedirect,
-		},
+		answers: semaphore.NewWeighted(maxAnswers), shares: shares{total: cfg.Total}, polls: rate.NewLimiter(pollsEach, pollsBurst), bases: map[tunnel.BaseID]*remote{}, outboxes: map[Peer]*outbox{},
+		client: &http.Client{Transport: transport, Timeout: cfg.Timeout, CheckRedirect: noRedirect},
 	}, nil
 }
+
+// noRedirect has a redirection be the answer: whoever was asked sends us nowhere else.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Name implements tunnel.Tunnel.
 func (t *Tunnel) Name() string { return Name }
@@ -96,67 +90,67 @@ const maxHeader = 8 << 10
 
 // Run implements tunnel.Tunnel. It returns an error if it cannot listen.
 func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", t.cfg.Listen)
+	fronts, err := t.listen(ctx, sink)
 	if err != nil {
-		return fmt.Errorf("listen for heartbeats: %w", err)
+		return err
 	}
-	return t.serve(ctx, l, sink)
+	return t.serve(ctx, fronts, sink)
 }
 
-// serve receives heartbeats on a listener until ctx ends.
-func (t *Tunnel) serve(ctx context.Context, l net.Listener, sink tunnel.Sink) error {
+// serve receives heartbeats until ctx ends.
+func (t *Tunnel) serve(ctx context.Context, fronts []front, sink tunnel.Sink) error {
+	forwarding, stopForwarding := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopForwarding()
 	t.mu.Lock()
-	t.sink = sink
+	t.sink, t.forwarding = sink, forwarding
 	t.mu.Unlock()
 	handling, stopHandling := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopHandling()
 	var conns sync.WaitGroup
-	server := t.server(handling, &conns, sink)
-	failed := make(chan error, 1)
-	l = limit(l, t.cfg.MaxConnections, t.cfg.ConnectionsEach, func(from netip.Addr, err error) {
-		t.note(from, refuse(0, "too_many_connections", err))
-	})
-	go func() { failed <- t.receive(server, l) }()
-	forwarding, stopForwarding := context.WithCancel(ctx)
-	defer stopForwarding()
-	for range forwarders {
-		t.work.Go(func() { t.runForwarder(forwarding) })
+	failed := make(chan error, len(fronts))
+	servers := make([]*http.Server, 0, len(fronts))
+	for _, f := range fronts {
+		server := t.server(handling, &conns, f.handler)
+		servers = append(servers, server)
+		go func() { failed <- server.Serve(f.Listener) }()
+		t.log.Info("listening for heartbeats", zap.Stringer("address", f.Addr()))
 	}
 	sink.Link(tunnel.Link{Tunnel: Name, Up: true, Since: time.Now()})
-	t.log.Info("listening for heartbeats", zap.Stringer("address", l.Addr()))
-	var err error
+	var errs []error
+	ended := 0
 	select {
 	case <-ctx.Done():
-	case err = <-failed:
+	case err := <-failed:
+		errs, ended = append(errs, err), 1
 	}
 	stopForwarding()
 	t.stop()
 	t.work.Wait()
-	notClosed := shutDown(ctx, server)
-	if err == nil {
-		err = <-failed
+	for _, server := range servers {
+		errs = append(errs, shutDown(ctx, server))
+	}
+	for range len(fronts) - ended {
+		errs = append(errs, <-failed)
 	}
 	stopHandling()
 	conns.Wait()
-	if !errors.Is(err, http.ErrServerClosed) {
+	return served(errs)
+}
+
+// served gives what ended serving other than its regular end.
+func served(errs []error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil || errors.Is(err, http.ErrServerClosed) })
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("serve heartbeats: %w", err)
 	}
-	return notClosed
+	return nil
 }
 
-// receive serves a listener, over TLS where there is a certificate.
-func (t *Tunnel) receive(server *http.Server, l net.Listener) error {
-	if t.cfg.CertFile == "" {
-		return server.Serve(l)
-	}
-	return server.Serve(tls.NewListener(l, t.cfg.certificates(t.log).tls()))
-}
-
-// server makes the server of heartbeats. Its requests' contexts end with ctx, and
+// server makes a server of heartbeats. Its requests' contexts end with ctx, and
 // conns counts its connections, whose handlers have ended when they have.
-func (t *Tunnel) server(ctx context.Context, conns *sync.WaitGroup, sink tunnel.Sink) *http.Server {
+func (t *Tunnel) server(ctx context.Context, conns *sync.WaitGroup, handler http.Handler) *http.Server {
 	return &http.Server{
-		Handler: t.handler(sink), MaxHeaderBytes: maxHeader,
+		Handler: handler, MaxHeaderBytes: maxHeader,
 		ReadTimeout: t.cfg.Timeout, ReadHeaderTimeout: t.cfg.Timeout / 2,
 		WriteTimeout: t.cfg.Timeout, IdleTimeout: 30 * time.Second, // bases send every 12 s
 		ErrorLog:    zap.NewStdLog(t.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
@@ -194,12 +188,12 @@ func shutDown(ctx context.Context, server *http.Server) error {
 func (t *Tunnel) stop() {
 	t.mu.Lock()
 	t.sink = nil
+	clear(t.outboxes) // their goroutines end with what they forward
 	for _, r := range t.bases {
 		r.cancel()
 	}
 	t.mu.Unlock()
 	t.client.CloseIdleConnections()
-	t.peers.CloseIdleConnections()
 }
 
 // Follow implements tunnel.Tunnel. A base that moved or restarted is asked for its

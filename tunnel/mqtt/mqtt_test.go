@@ -22,7 +22,20 @@ import (
 
 func startOn(t *testing.T, address string, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink) {
 	t.Helper()
-	tun := newTunnel(t, address, func(c *Config) {
+	return startMetered(t, address, tunnel.NoMeter, change)
+}
+
+// countedOn counts what is dropped.
+func countedOn(t *testing.T, broker *basetest.Broker, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink, *counts) {
+	t.Helper()
+	c := newCounts()
+	tun, s := startMetered(t, broker.Address(), c, change)
+	return tun, s, c
+}
+
+func startMetered(t *testing.T, address string, meter tunnel.Meter, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink) {
+	t.Helper()
+	tun := meteredTunnel(t, address, meter, func(c *Config) {
 		c.ClientID, c.Environments = "test-"+t.Name(), []string{"dev"}
 		c.ProbeEvery, c.Timeout = 200*time.Millisecond, 2*time.Second
 		if change != nil {
@@ -81,6 +94,9 @@ func TestALateBeginningIsNone(t *testing.T) {
 	for n, first := range []bool{true, false, false, false, true} {
 		if got := s.Recorded().Beats[n].Restarted; got != first {
 			t.Errorf("heartbeat %d begins the base: %t, want %t", n+1, got, first)
+		}
+		if got, want := s.Recorded().Beats[n].Sender, (tunnel.Sender{Bound: true}); got != want {
+			t.Errorf("heartbeat %d is of %+v, want %+v", n+1, got, want)
 		}
 	}
 }
@@ -259,8 +275,10 @@ func TestConfigNamesEveryFault(t *testing.T) {
 func BenchmarkInbound(b *testing.B) {
 	for _, bases := range []int{1, 10_000} {
 		b.Run(strconv.Itoa(bases), func(b *testing.B) {
-			tun := &Tunnel{cfg: Config{}.Complete(), log: zap.NewNop(), meter: tunnel.NoMeter,
-				envs: map[string]bool{"dev": true}, followed: map[tunnel.BaseID]struct{}{}}
+			tun, err := New(Config{Broker: "nobody", ClientID: "c", Environments: []string{"dev"}}, zap.NewNop(), tunnel.NoMeter)
+			if err != nil {
+				b.Fatal(err)
+			}
 			for n := range bases {
 				tun.followed[id(n)] = struct{}{}
 			}
@@ -268,6 +286,8 @@ func BenchmarkInbound(b *testing.B) {
 			m := message{"koupleless_dev/b0/base/simpleBiz", []byte(`{"publishTimestamp":1,"data":[{"name":"orders","version":"1.0.0","state":"activated","latestStateRecord":{"changeTime":1,"state":"ACTIVATED","reason":"STARTED","message":""}}]}`)}
 			for b.Loop() {
 				s.receive(m)
+				waiting, _ := tun.decoders.of(id(0)).next()
+				tun.decode(waiting)
 			}
 		})
 	}
