@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"module-controller/election"
 	"module-controller/provider"
@@ -65,6 +68,8 @@ func (c *config) finish() []error {
 		}
 		c.podName = strings.ToLower(host)
 	}
+	errs = append(errs, c.checkNames()...)
+	errs = append(errs, c.checkListeners()...)
 	c.election.Name, c.election.Base = plan.NodeName, plan.BaseOf
 	c.election.Namespace, c.election.PodUID = c.podNamespace, c.podUID
 	c.election.Envs, c.election.Version = c.envs, version
@@ -78,6 +83,64 @@ func (c *config) finish() []error {
 		errs = append(errs, plan.CheckEnv(e))
 	}
 	return append(errs, c.finishTunnels()...)
+}
+
+// checkNames gives the faults of what the API server knows.
+func (c *config) checkNames() (errs []error) {
+	if faults := validation.IsDNS1123Subdomain(c.podName); len(faults) > 0 {
+		errs = append(errs, fmt.Errorf("POD_NAME %q is no Pod's name: %s", c.podName, strings.Join(faults, "; ")))
+		c.podName = "wrong" // which is told once
+	}
+	if faults := validation.IsDNS1123Label(c.podNamespace); len(faults) > 0 {
+		errs = append(errs, fmt.Errorf("POD_NAMESPACE %q is no namespace: %s", c.podNamespace, strings.Join(faults, "; ")))
+	}
+	if c.kubeconfig != "" {
+		if _, err := restConfig(c); err != nil {
+			errs = append(errs, fmt.Errorf("KUBECONFIG %s is of no use: %s", c.kubeconfig, strings.ReplaceAll(err.Error(), "\n", "; ")))
+		}
+	}
+	return errs
+}
+
+// listener is an address that is listened on, and the setting that says so.
+type listener struct{ setting, address string }
+
+func (c *config) listeners() []listener {
+	all := []listener{{"METRICS_BIND_ADDRESS", c.metricsAddress}, {"HEALTH_PROBE_BIND_ADDRESS", c.probeAddress}}
+	if c.useHTTP {
+		all = append(all, listener{"HTTP_TUNNEL_LISTEN_PORT", c.http.Listen})
+	}
+	return all
+}
+
+// checkListeners gives a fault for each two that cannot listen both.
+func (c *config) checkListeners() (errs []error) {
+	all := c.listeners()
+	for i, one := range all {
+		for _, other := range all[i+1:] {
+			if clash(one.address, other.address) {
+				errs = append(errs, fmt.Errorf("%s (%s) and %s (%s) have the same port: change one", one.setting, one.address, other.setting, other.address))
+			}
+		}
+	}
+	return errs
+}
+
+// clash says whether two addresses share a port on some interface. Port 0 is any that is
+// free.
+func clash(one, other string) bool {
+	host1, port1, err1 := net.SplitHostPort(one)
+	host2, port2, err2 := net.SplitHostPort(other)
+	if errors.Join(err1, err2) != nil || port1 != port2 || port1 == "0" {
+		return false
+	}
+	return host1 == host2 || everywhere(host1) || everywhere(host2)
+}
+
+// everywhere says whether a host is all interfaces.
+func everywhere(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "" || err == nil && addr.IsUnspecified()
 }
 
 func (c *config) finishTunnels() []error {

@@ -40,14 +40,14 @@ func general(c *config) []setting {
 		{env: "POD_NAME", help: "name of this replica; default: the host name", value: text(&c.podName)},
 		{env: "POD_NAMESPACE", help: "namespace of this replica", value: text(&c.podNamespace)},
 		{env: "POD_UID", help: "UID of this pod; lets a restarted container take over its previous session without waiting", value: text(&c.podUID)},
-		{env: "POD_IP", help: "IP address of this pod, to which members forward HTTP heartbeats; without it none are forwarded to this replica", value: text(&c.podIP)},
+		{env: "POD_IP", help: "IP address of this pod, to which members forward HTTP heartbeats; without it none are forwarded to this replica", value: address(&c.podIP)},
 		{env: "KUBECONFIG", help: "path of a kubeconfig file; default: the pod's service account", value: text(&c.kubeconfig)},
 		{env: "KUBE_API_QPS", help: "requests per second to the API server", value: number(&c.qps)},
 		{env: "KUBE_API_BURST", help: "burst of requests to the API server above that rate", value: count(&c.burst)},
 		{env: "LOG_LEVEL", help: "debug, info, warn or error", value: level(&c.logLevel)},
 		{env: "LOG_FORMAT", help: "json or console", value: oneOf(&c.logFormat, "json", "console")},
-		{env: "METRICS_BIND_ADDRESS", help: "address on which /metrics is served; 0 to disable", value: text(&c.metricsAddress)},
-		{env: "HEALTH_PROBE_BIND_ADDRESS", help: "address on which /livez and /readyz are served; 0 to disable", value: text(&c.probeAddress)},
+		{env: "METRICS_BIND_ADDRESS", help: "address on which /metrics is served; 0 to disable", value: listenAddress(&c.metricsAddress)},
+		{env: "HEALTH_PROBE_BIND_ADDRESS", help: "address on which /livez and /readyz are served; 0 to disable", value: listenAddress(&c.probeAddress)},
 	}
 }
 
@@ -56,7 +56,7 @@ func mqttSettings(c *config) []setting {
 	return []setting{
 		{env: "ENABLE_MQTT_TUNNEL", help: "reach bases through an MQTT broker", value: boolean(&c.useMQTT)},
 		{env: "MQTT_BROKER", help: "broker host", value: text(&m.Broker)},
-		{env: "MQTT_PORT", help: "broker port; the default with TLS is 8883", value: count(&m.Port)},
+		{env: "MQTT_PORT", help: "broker port; the default with TLS is 8883", value: portNumber(&m.Port)},
 		{env: "MQTT_USERNAME", help: "broker username", value: text(&m.Username)},
 		{env: "MQTT_PASSWORD", help: "broker password", secret: true, value: text(&m.Password)},
 		{env: "MQTT_PASSWORD_FILE", help: "file with the broker password, read on each connect", value: text(&m.PasswordFile)},

@@ -49,13 +49,16 @@ func (c Config) Validate() error {
 	switch c.Policy {
 	case PolicyReport, PolicyUninstall:
 	default:
-		f.add("Policy must be %s or %s, is %q", PolicyReport, PolicyUninstall, c.Policy)
+		f.add("UNMANAGED_MODULES must be %s or %s, is %q", PolicyReport, PolicyUninstall, c.Policy)
 	}
-	f.positive("UnmanagedGrace", int64(c.UnmanagedGrace))
-	f.positive("CommandTimeout", int64(c.CommandTimeout))
-	f.positive("BackOffBase", int64(c.BackOffBase))
-	f.positive("BackOffMax", int64(c.BackOffMax))
-	f.positive("MaxContainers", int64(c.MaxContainers))
+	f.positive("UNMANAGED_GRACE", int64(c.UnmanagedGrace))
+	f.positive("COMMAND_TIMEOUT", int64(c.CommandTimeout))
+	f.positive("BACKOFF_BASE", int64(c.BackOffBase))
+	f.positive("BACKOFF_MAX", int64(c.BackOffMax))
+	f.positive("MAX_CONTAINERS", int64(c.MaxContainers))
+	if 0 < c.BackOffMax && c.BackOffMax < c.BackOffBase {
+		f.add("BACKOFF_MAX (%s) must be no shorter than BACKOFF_BASE (%s)", c.BackOffMax, c.BackOffBase)
+	}
 	return errors.Join(f...)
 }
 
@@ -86,9 +89,9 @@ func (c NodeConfig) Complete() NodeConfig {
 // Validate reports every fault of a completed configuration at once.
 func (c NodeConfig) Validate() error {
 	var f faults
-	f.positive("DefaultMetaspace", c.DefaultMetaspace)
-	f.positive("Pods", c.Pods)
-	f.positive("CPUs", c.CPUs)
+	f.positive("DEFAULT_METASPACE", c.DefaultMetaspace)
+	f.positive("PODS_PER_NODE", c.Pods)
+	f.positive("CPUS_PER_NODE", c.CPUs)
 	if c.Version == "" {
 		f.add("Version must not be empty")
 	}
