@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -27,6 +28,9 @@ type config struct {
 	burst                        int
 	logLevel, logFormat          string
 	metricsAddress, probeAddress string
+	// metricsAuth is who may read metrics: metricsAuthNone, metricsAuthKubernetes.
+	metricsAuth string
+	metricsTLS  pair
 
 	useMQTT, useHTTP bool
 	mqttPrefix       string
@@ -70,6 +74,8 @@ func (c *config) finish() []error {
 	}
 	errs = append(errs, c.checkNames()...)
 	errs = append(errs, c.checkListeners()...)
+	errs = append(errs, c.metricsTLS.check("METRICS_CERT_PATH", "METRICS_KEY_PATH"))
+	c.metricsAuth = cmp.Or(c.metricsAuth, metricsAuthFor(c.metricsAddress))
 	c.election.Name, c.election.Base = plan.NodeName, plan.BaseOf
 	c.election.Namespace, c.election.PodUID = c.podNamespace, c.podUID
 	c.election.Envs, c.election.Version = c.envs, version
@@ -83,6 +89,15 @@ func (c *config) finish() []error {
 		errs = append(errs, plan.CheckEnv(e))
 	}
 	return append(errs, c.finishTunnels()...)
+}
+
+// metricsAuthFor is who may read metrics where nothing says so: who is on this host
+// already may, others must be permitted to.
+func metricsAuthFor(address string) string {
+	if loopback(address) {
+		return metricsAuthNone
+	}
+	return metricsAuthKubernetes
 }
 
 // checkNames gives the faults of what the API server knows.

@@ -72,7 +72,7 @@ func TestHealth(t *testing.T) {
 			return http.ErrServerClosed
 		}
 		return nil
-	}}})
+	}}}, []string{"insecure X: y"})
 	get := func(path string) (int, string) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
@@ -85,7 +85,7 @@ func TestHealth(t *testing.T) {
 		t.Errorf("livez while a tunnel fails: %d", code)
 	}
 	failing = false
-	if code, body := get("/readyz?verbose"); code != http.StatusOK || !strings.Contains(body, "[+]caches-synced ok") || !strings.Contains(body, "[+]tunnel ok") {
+	if code, body := get("/readyz?verbose"); code != http.StatusOK || !strings.Contains(body, "[i]insecure X: y\n[+]caches-synced ok") || !strings.Contains(body, "[+]tunnel ok") {
 		t.Errorf("readyz: %d %s", code, body)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
@@ -65,6 +66,7 @@ func newSession(cfg *config, log *zap.Logger, recorder record.EventRecorder) (*s
 		return nil, err
 	}
 	s.metrics.watch(s.provider.Census, s.owner.Census)
+	s.metrics.warnOf(cfg.risks())
 	return s, nil
 }
 
@@ -94,15 +96,25 @@ func (s *session) run(ctx context.Context) error {
 		s.provider.Run,
 		func(ctx context.Context) error { return links.run(ctx, s.provider.Ready()) },
 		func(ctx context.Context) error {
-			return serve(ctx, s.cfg.probeAddress, healthHandler(readiness(s.provider, s.tunnels, links, s.owner.Announced)))
+			return serve(ctx, s.cfg.probeAddress, nil, healthHandler(readiness(s.provider, s.tunnels, links, s.owner.Announced), s.cfg.notes()))
 		},
-		func(ctx context.Context) error { return serve(ctx, s.cfg.metricsAddress, s.metrics.handler()) },
+		func(ctx context.Context) error {
+			return serve(ctx, s.cfg.metricsAddress, s.cfg.metricsTLS.tls(), s.metricsHandler())
+		},
 	}
 	for _, t := range s.tunnels {
 		parts = append(parts, func(ctx context.Context) error { return t.Run(ctx, links) })
 	}
 	deps := election.Deps{Members: s.api.member.CoordinationV1(), Bases: s.api.work.CoordinationV1(), Nodes: s.provider, Hooks: s}
 	return together(ctx, func(ctx context.Context) error { return s.owner.Run(ctx, deps) }, parts)
+}
+
+// metricsHandler serves metrics to those who may read them.
+func (s *session) metricsHandler() http.Handler {
+	if s.cfg.metricsAuth == metricsAuthNone {
+		return s.metrics.handler()
+	}
+	return newScrapers(s.api.review, s.metrics, s.log.Named("metrics")).only(s.metrics.handler())
 }
 
 // Changed implements election.Hooks.

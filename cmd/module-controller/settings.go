@@ -47,6 +47,9 @@ func general(c *config) []setting {
 		{env: "LOG_LEVEL", help: "debug, info, warn or error", value: level(&c.logLevel)},
 		{env: "LOG_FORMAT", help: "json or console", value: oneOf(&c.logFormat, "json", "console")},
 		{env: "METRICS_BIND_ADDRESS", help: "address on which /metrics is served; 0 to disable", value: listenAddress(&c.metricsAddress)},
+		{env: "METRICS_AUTH", help: "who may read metrics: kubernetes, whose bearer token the API server knows and who may get the URL /metrics by its rules; or none, anybody; default: none where METRICS_BIND_ADDRESS is loopback, else kubernetes", value: oneOf(&c.metricsAuth, metricsAuthNone, metricsAuthKubernetes)},
+		{env: "METRICS_CERT_PATH", help: "file with a certificate, with which metrics are served over TLS; read at each connect", value: text(&c.metricsTLS.cert)},
+		{env: "METRICS_KEY_PATH", help: "file with the key of METRICS_CERT_PATH, read at each connect", value: text(&c.metricsTLS.key)},
 		{env: "HEALTH_PROBE_BIND_ADDRESS", help: "address on which /livez and /readyz are served; 0 to disable", value: listenAddress(&c.probeAddress)},
 	}
 }
