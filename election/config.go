@@ -32,8 +32,9 @@ type Config struct {
 	// Wall gives the time that is written into Leases. Nothing is decided by it.
 	// Default: time.Now.
 	Wall func() time.Time
-	// Address is where this replica takes what members forward; Version is shown.
-	Address, Version string
+	// Address is where this replica takes what members forward, and PeerKey the
+	// fingerprint of the key that it proves itself with there; Version is shown.
+	Address, PeerKey, Version string
 
 	shard.Timing
 	// MemberDuration is written into the membership Lease, MemberRenew is how often

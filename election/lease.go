@@ -126,6 +126,7 @@ const (
 	notePodUID        = prefix + "pod-uid"
 	noteRenewDeadline = prefix + "act-window"
 	noteAddress       = prefix + "address"
+	notePeerKey       = prefix + "peer-key"
 	noteVersion       = prefix + "version"
 	noteState         = prefix + "state" // serving, draining, released, killed
 	noteLinks         = prefix + "tunnels"
@@ -146,7 +147,7 @@ const (
 func parseMember(l *coordinationv1.Lease) shard.Member {
 	m := shard.Member{
 		Name: l.Name, Holder: ptr.Deref(l.Spec.HolderIdentity, ""), Revision: revision(l.ResourceVersion),
-		Address: l.Annotations[noteAddress], Last: l.Annotations[noteLast], Released: l.Annotations[noteState] == memberReleased,
+		Address: l.Annotations[noteAddress], PeerKey: l.Annotations[notePeerKey], Last: l.Annotations[noteLast], Released: l.Annotations[noteState] == memberReleased,
 		Draining: l.Annotations[noteState] == memberDraining, Linked: l.Annotations[noteLinks] == linksUp,
 	}
 	if l.Spec.RenewTime != nil {
@@ -181,7 +182,7 @@ func joined(lease *coordinationv1.Lease, cfg Config, a announcement, now time.Ti
 	}
 	put(&next.Labels, labelComponent, componentMember)
 	put(&next.Annotations, noteState, cmp.Or(a.state, memberServing), noteLinks, links, notePodUID, cfg.PodUID, noteRenewDeadline, cfg.RenewDeadline.String(),
-		noteAddress, cfg.Address, noteVersion, cfg.Version,
+		noteAddress, cfg.Address, notePeerKey, cfg.PeerKey, noteVersion, cfg.Version,
 		noteOwned, strconv.Itoa(a.owned), noteAssigned, strconv.Itoa(a.assigned))
 	return next
 }

@@ -161,3 +161,11 @@ func (r *Replica) ForwardTo(id tunnel.BaseID) (m shard.Member, ours, ok bool) {
 	m, ok = r.state.ForwardTo(key, time.Now())
 	return m, m.Holder == r.cfg.Incarnation, ok
 }
+
+// KnowsKey says whether a live member proves itself to its peers with a key of that
+// fingerprint. It returns at once.
+func (r *Replica) KnowsKey(fingerprint string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.KnowsKey(fingerprint)
+}

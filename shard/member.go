@@ -19,6 +19,8 @@ type Member struct {
 	RenewDeadline time.Duration
 	// Address is where the member takes what peers forward, host:port.
 	Address string
+	// PeerKey is the fingerprint of the key that the member proves itself with there.
+	PeerKey string
 	// Last is, of an empty Holder, the incarnation that held it last. Released says
 	// that it left by itself.
 	Last     string
@@ -62,6 +64,16 @@ func (all members) of(incarnation string) *member {
 		return m
 	}
 	return nil
+}
+
+// withKey says whether a live member proves itself with a key.
+func (all members) withKey(fingerprint string) bool {
+	for _, m := range all {
+		if m.Holder != "" && m.PeerKey == fingerprint {
+			return fingerprint != ""
+		}
+	}
+	return false
 }
 
 // able gives who may be given bases, in order.
@@ -232,3 +244,7 @@ func (s *Membership) regroup(now time.Time) bool {
 	s.team = team{able, now, s.team.generation + 1}
 	return true
 }
+
+// KnowsKey says whether a live member proves itself to its peers with a key of that
+// fingerprint.
+func (s *Membership) KnowsKey(fingerprint string) bool { return s.members.withKey(fingerprint) }

@@ -31,3 +31,28 @@ func TestTheDeadlineOfAMemberIsReadFromItsLease(t *testing.T) {
 		})
 	}
 }
+
+// Peers are known by the keys of live members alone: what a member that left or was
+// expired had is good no more.
+func TestTheKeysOfMembers(t *testing.T) {
+	s, now := NewState("mc-0_00000000", Timing{}), time.Now()
+	see := func(revision uint64, holder, key string) {
+		s.SeeMember(Member{Name: "mc-1", Holder: holder, Revision: revision, PeerKey: key}, now)
+	}
+	for i, step := range []struct {
+		holder, key string
+		known       string
+	}{
+		{"mc-1_11111111", "", ""},
+		{"mc-1_11111111", "one", "one"},
+		{"", "one", ""},
+		{"mc-1_22222222", "two", "two"},
+	} {
+		see(uint64(i)+1, step.holder, step.key)
+		for _, key := range []string{"", "one", "two"} {
+			if got, want := s.KnowsKey(key), key == step.known && key != ""; got != want {
+				t.Errorf("step %d: key %q known: %v, want %v", i, key, got, want)
+			}
+		}
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"regexp"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -32,8 +31,6 @@ type clients struct {
 	// review asks about the tokens of others, and reads what is read once: what they
 	// cost delays neither of the above.
 	review kubernetes.Interface
-	// token is what the API server knows this replica by; nil for a certificate.
-	token func() (string, error)
 }
 
 const dialTimeout = 10 * time.Second
@@ -86,7 +83,7 @@ func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) 
 	member.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAliveConfig: memberKeepAlive}).DialContext
 	review.QPS, review.Burst = reviewQPS, reviewQPS
 	review.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAliveConfig: memberKeepAlive}).DialContext
-	c := &clients{token: tokenOf(base)}
+	c := &clients{}
 	if c.review, err = kubernetes.NewForConfig(review); err != nil {
 		return nil, fmt.Errorf("create client: %w", err)
 	}
@@ -106,19 +103,6 @@ func restConfig(cfg *config) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = cfg.kubeconfig
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-}
-
-func tokenOf(cfg *rest.Config) func() (string, error) {
-	switch {
-	case cfg.BearerTokenFile != "":
-		return func() (string, error) {
-			text, err := os.ReadFile(cfg.BearerTokenFile)
-			return strings.TrimSpace(string(text)), err
-		}
-	case cfg.BearerToken != "":
-		return func() (string, error) { return cfg.BearerToken, nil }
-	}
-	return nil
 }
 
 // gatedWrites refuses to write while the gate is shut, and gives up what is under way

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,7 +15,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 
 	"module-controller/tunnel"
 )
@@ -170,33 +168,6 @@ func TestWhatLeavesWithoutTheRightToAct(t *testing.T) {
 	}
 	if calls := a.asked(); len(calls) != 2 {
 		t.Errorf("the server was asked %v", calls)
-	}
-}
-
-// A member shows its peers the token that the API server knows it by: the file's, as
-// it is now. A certificate cannot be shown.
-func TestTheTokenThatIsShown(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "token")
-	of := tokenOf(&rest.Config{BearerToken: "read once", BearerTokenFile: file})
-	for _, want := range []string{"first", "second"} {
-		if err := os.WriteFile(file, []byte(want+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := of(); got != want || err != nil {
-			t.Errorf("token %q, %v; want %s", got, err, want)
-		}
-	}
-	if err := os.Remove(file); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := of(); err == nil {
-		t.Errorf("without its file the token is %q", got)
-	}
-	if got, err := tokenOf(&rest.Config{BearerToken: "fixed"})(); got != "fixed" || err != nil {
-		t.Errorf("token %q, %v", got, err)
-	}
-	if tokenOf(&rest.Config{}) != nil {
-		t.Error("there is a token where there is none")
 	}
 }
 

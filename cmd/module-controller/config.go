@@ -80,7 +80,7 @@ func (c *config) finish() []error {
 	c.election.Namespace, c.election.PodUID = c.podNamespace, c.podUID
 	c.election.Envs, c.election.Version = c.envs, version
 	if c.useHTTP && c.podIP != "" {
-		c.election.Address = net.JoinHostPort(c.podIP, portOf(c.http.Listen))
+		c.election.Address = net.JoinHostPort(c.podIP, portOf(c.http.ListenPeers))
 	}
 	c.provider.Node.Version = version
 	c.election.Incarnation = newIncarnation(c.podName) // run gives each session its own
@@ -123,7 +123,7 @@ type listener struct{ setting, address string }
 func (c *config) listeners() []listener {
 	all := []listener{{"METRICS_BIND_ADDRESS", c.metricsAddress}, {"HEALTH_PROBE_BIND_ADDRESS", c.probeAddress}}
 	if c.useHTTP {
-		all = append(all, listener{"HTTP_TUNNEL_LISTEN_PORT", c.http.Listen})
+		all = append(all, listener{"HTTP_TUNNEL_LISTEN_PORT", c.http.Listen}, listener{"PEER_LISTEN_PORT", c.http.ListenPeers})
 	}
 	return all
 }

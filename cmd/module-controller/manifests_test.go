@@ -52,7 +52,7 @@ func TestTheManifestIsAConfiguration(t *testing.T) {
 // What the manifest says of ports is where they are.
 func TestThePortsOfTheManifest(t *testing.T) {
 	cfg := read(t, map[string]string{"POD_NAME": "mc-0", "ENABLE_HTTP_TUNNEL": "true"})
-	want := map[string]string{"heartbeat": portOf(cfg.http.Listen), "metrics": portOf(cfg.metricsAddress), "health": portOf(cfg.probeAddress)}
+	want := map[string]string{"heartbeat": portOf(cfg.http.Listen), "peers": portOf(cfg.http.ListenPeers), "metrics": portOf(cfg.metricsAddress), "health": portOf(cfg.probeAddress)}
 	for _, p := range statefulSet(t).Spec.Template.Spec.Containers[0].Ports {
 		if strconv.Itoa(int(p.ContainerPort)) != want[p.Name] {
 			t.Errorf("port %s is %d, and %s is listened on", p.Name, p.ContainerPort, want[p.Name])

@@ -44,7 +44,7 @@ func newMetrics() *metrics {
 	}
 	m := &metrics{
 		registry:       prometheus.NewRegistry(),
-		dropped:        counter("messages_dropped_total", "Messages from bases that were dropped, by tunnel and reason; peer_unauthorized: the forwarding peer's token is not a member's, peer_unreviewed: the API server could not review it.", "tunnel", "reason"),
+		dropped:        counter("messages_dropped_total", "Messages from bases that were dropped, by tunnel and reason; peer_unauthorized: a connection to the peers' port whose key is no member's.", "tunnel", "reason"),
 		commands:       histogram("command_duration_seconds", "Time until a command was sent (MQTT) or answered (HTTP), by tunnel, verb and outcome.", prometheus.ExponentialBuckets(0.001, 4, 8), "tunnel", "verb", "outcome"),
 		writes:         counter("api_writes_total", "Writes of Nodes, pod statuses and Leases to the API server, by object and result; Events and the expiring of members are not counted.", "object", "result"),
 		syncs:          histogram("sync_duration_seconds", "Duration of one reconcile of a base, by result.", prometheus.ExponentialBuckets(0.0001, 4, 8), "result"),

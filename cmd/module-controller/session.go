@@ -26,6 +26,7 @@ type session struct {
 	metrics  *metrics
 	owner    *election.Replica
 	api      *clients
+	key      *httptunnel.Key // what it proves itself with to members
 	tunnels  []tunnel.Tunnel
 	mqtt     *mqtttunnel.Tunnel // one of tunnels; nil without MQTT
 	provider *provider.Provider
@@ -49,7 +50,12 @@ func runSession(ctx context.Context, cfg *config, log *zap.Logger) error {
 func newSession(cfg *config, log *zap.Logger, recorder record.EventRecorder) (*session, error) {
 	s := &session{cfg: cfg, log: log, metrics: newMetrics()}
 	var err error
-	if s.owner, err = election.New(cfg.election, s.metrics, log.Named("election")); err != nil {
+	if s.key, err = httptunnel.NewKey(); err != nil {
+		return nil, err
+	}
+	membership := cfg.election
+	membership.PeerKey = s.key.Fingerprint
+	if s.owner, err = election.New(membership, s.metrics, log.Named("election")); err != nil {
 		return nil, err
 	}
 	if s.api, err = newClients(cfg, s.owner, log.Named("api")); err != nil {
@@ -81,7 +87,7 @@ func (s *session) makeTunnels() error {
 	}
 	if s.cfg.useHTTP {
 		c := s.cfg.http
-		c.Gate, c.Peers = s.owner, newPeers(s.owner, s.api)
+		c.Gate, c.Peers, c.Key = s.owner, peers{s.owner}, s.key
 		t, err := httptunnel.New(c, s.log.Named("http"), s.metrics)
 		s.tunnels, errs = append(s.tunnels, t), append(errs, err)
 	}

@@ -40,7 +40,7 @@ func general(c *config) []setting {
 		{env: "POD_NAME", help: "name of this replica; default: the host name", value: text(&c.podName)},
 		{env: "POD_NAMESPACE", help: "namespace of this replica", value: text(&c.podNamespace)},
 		{env: "POD_UID", help: "UID of this pod; lets a restarted container take over its previous session without waiting", value: text(&c.podUID)},
-		{env: "POD_IP", help: "IP address of this pod, to which members forward HTTP heartbeats; without it none are forwarded to this replica", value: address(&c.podIP)},
+		{env: "POD_IP", help: "IP address of this pod, to which members forward HTTP heartbeats at PEER_LISTEN_PORT; without it none are forwarded to this replica", value: address(&c.podIP)},
 		{env: "KUBECONFIG", help: "path of a kubeconfig file; default: the pod's service account", value: text(&c.kubeconfig)},
 		{env: "KUBE_API_QPS", help: "requests per second to the API server", value: number(&c.qps)},
 		{env: "KUBE_API_BURST", help: "burst of requests to the API server above that rate", value: count(&c.burst)},
@@ -81,6 +81,7 @@ func httpSettings(c *config) []setting {
 	return []setting{
 		{env: "ENABLE_HTTP_TUNNEL", help: "receive heartbeats and send commands over HTTP; such bases belong to the first environment", value: boolean(&c.useHTTP)},
 		{env: "HTTP_TUNNEL_LISTEN_PORT", help: "port on which heartbeats are received", value: port(&h.Listen)},
+		{env: "PEER_LISTEN_PORT", help: "port on which members forward HTTP heartbeats to each other over TLS", value: port(&h.ListenPeers)},
 		{env: "HTTP_TUNNEL_ALLOWED_CIDRS", help: "networks, separated by commas, in which bases are accepted even with a loopback, link-local or own address", value: prefixes(&h.Allowed)},
 		{env: "HTTP_TUNNEL_TOKEN_FILE", help: "file with a bearer token that heartbeats must carry", value: text(&h.TokenFile)},
 		{env: "HTTP_TUNNEL_TIMEOUT", help: "timeout of one request to a base", value: duration(&h.Timeout)},

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,7 @@ type Controller struct {
 	env             []string
 	log             string
 	health, metrics int
+	peers           int // where members forward heartbeats to it
 }
 
 // ControllerOptions say how a controller runs.
@@ -41,7 +43,7 @@ type ControllerOptions struct {
 // StartController starts a controller and returns when it is ready.
 func StartController(ctx context.Context, o ControllerOptions) (*Controller, error) {
 	c := &Controller{binary: o.Binary, log: o.Log}
-	for _, port := range []*int{&c.health, &c.metrics} {
+	for _, port := range []*int{&c.health, &c.metrics, &c.peers} {
 		var err error
 		if *port, err = process.FreePort(); err != nil {
 			return nil, err
@@ -53,8 +55,19 @@ func StartController(ctx context.Context, o ControllerOptions) (*Controller, err
 		"POD_UID=" + string(uuid.NewUUID()), "POD_IP=127.0.0.1",
 		"HEALTH_PROBE_BIND_ADDRESS=127.0.0.1:" + strconv.Itoa(c.health),
 		"METRICS_BIND_ADDRESS=127.0.0.1:" + strconv.Itoa(c.metrics),
+		"PEER_LISTEN_PORT=" + strconv.Itoa(c.peers),
 	}, o.Env...)
 	return c, c.Start(ctx)
+}
+
+// Setting gives an environment variable that the controller runs with; empty for none.
+func (c *Controller) Setting(name string) string {
+	for _, v := range slices.Backward(c.env) { // the last one counts
+		if value, ok := strings.CutPrefix(v, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // Start starts the controller again, after it was killed or stopped.

@@ -1,23 +1,19 @@
 package suite
 
 import (
-	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/e2e/world"
 )
 
-// listenPort gives the port in the address that a replica publishes to its peers.
+// listenPort gives the port on which a replica takes heartbeats of bases.
 func listenPort(w *world.World, replica int) int {
 	w.Helper()
-	l, err := w.MemberLeases().Get(w.Context(), world.ReplicaName(replica), metav1.GetOptions{})
+	port, err := strconv.Atoi(w.Replicas[replica].Setting("HTTP_TUNNEL_LISTEN_PORT"))
 	w.Must(err)
-	at, err := netip.ParseAddrPort(l.Annotations["virtual-kubelet.koupleless.io/address"])
-	w.Must(err)
-	return int(at.Port())
+	return port
 }
 
 // Where all heartbeats reach one replica, which owns few of the bases, and no base

@@ -1,8 +1,13 @@
 package suite
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -10,9 +15,6 @@ import (
 	"testing"
 	"time"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/e2e/harness"
 	"module-controller/e2e/world"
@@ -191,45 +193,44 @@ func TestHostileHeartbeats(t *testing.T) {
 	}
 }
 
-// token asks for a token of a service account, for some audiences or for the API server.
-func token(w *world.World, namespace, account string, audiences ...string) string {
-	w.Helper()
-	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: audiences}}
-	got, err := cluster.Client.CoreV1().ServiceAccounts(namespace).CreateToken(w.Context(), account, request, metav1.CreateOptions{})
-	w.Must(err)
-	return got.Status.Token
+// outsider is a client with a key that no member's Lease tells of; with nil it has none.
+func outsider(key ed25519.PrivateKey) (*http.Client, error) {
+	config := &tls.Config{InsecureSkipVerify: true} // an attacker verifies nobody
+	if key != nil {
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}, Timeout: world.Timeout}, nil
 }
 
-// Forwarded heartbeats are taken from members only, whatever else the sender may prove.
+// Forwarded heartbeats are taken from members only, who prove the key that their Lease
+// tells of before a byte is read; the bases' port takes none.
 func TestOnlyMembersForwardHeartbeats(t *testing.T) {
-	const secret = "t0ken" // of the bases
-	w := cluster.New(t).WithHTTP()
-	w.WithController("HTTP_TUNNEL_TOKEN_FILE=" + w.File("token", secret))
-	namesake := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: harness.ServiceAccount}}
-	_, err := cluster.Client.CoreV1().ServiceAccounts(w.Env).Create(t.Context(), namesake, metav1.CreateOptions{})
+	w := cluster.New(t).WithHTTP().WithController()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
 	w.Must(err)
-	outsiders := map[string]string{
-		"without":  "",
-		"wrong":    "x",
-		"base":     secret,
-		"another":  token(w, w.Env, "default"),
-		"namesake": token(w, w.Env, namesake.Name),
-		"audience": token(w, harness.Namespace, harness.ServiceAccount, "vault"),
-	}
-	for identity, token := range outsiders {
-		if got := post(w, "/peer/heartbeat", fmt.Sprintf(announcement, identity, "127.0.0.1"), token); got != http.StatusUnauthorized {
-			t.Errorf("%s: status %d", identity, got)
+	url := "https://127.0.0.1:" + w.Replicas[0].Setting("PEER_LISTEN_PORT") + "/heartbeat"
+	for name, key := range map[string]ed25519.PrivateKey{"without a key": nil, "with a stranger's": key} {
+		client, err := outsider(key)
+		w.Must(err)
+		answer, err := client.Post(url, "application/json", strings.NewReader(fmt.Sprintf(announcement, "forged", "127.0.0.1")))
+		if err == nil {
+			_ = answer.Body.Close()
+			t.Errorf("%s: %s", name, answer.Status)
 		}
 	}
-	if n, err := w.Replicas[0].Metric("module_controller_messages_dropped_total", `reason="peer_unauthorized"`); err != nil || int(n) != len(outsiders) {
-		t.Errorf("%v outsiders were counted, want %d (%v)", n, len(outsiders), err)
+	if n, err := w.Replicas[0].Metric("module_controller_messages_dropped_total", `reason="peer_unauthorized"`); err != nil || n != 1 {
+		t.Errorf("%v strangers were counted, want the one with a key (%v)", n, err)
 	}
-	if got := post(w, "/peer/heartbeat", fmt.Sprintf(announcement, "member", "127.0.0.1"), token(w, harness.Namespace, harness.ServiceAccount)); got != http.StatusOK {
-		t.Errorf("a member: status %d", got)
+	if got := post(w, "/peer/heartbeat", fmt.Sprintf(announcement, "forged", "127.0.0.1"), ""); got != http.StatusNotFound {
+		t.Errorf("on the bases' port: status %d", got)
 	}
-	w.AwaitNodesReady(1)
-	if name := w.Nodes()[0].Name; name != w.NodeName("member") {
-		t.Errorf("node %s appeared", name)
+	if got := post(w, "/heartbeat", fmt.Sprintf(announcement, "base", "127.0.0.1"), ""); got != http.StatusOK {
+		t.Errorf("a base: status %d", got)
 	}
 }
 

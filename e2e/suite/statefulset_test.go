@@ -33,6 +33,7 @@ func withStatefulSet(w *world.World) *agent.Agent {
 			"metrics":   "METRICS_BIND_ADDRESS=127.0.0.1:%d",
 			"health":    "HEALTH_PROBE_BIND_ADDRESS=127.0.0.1:%d",
 			"heartbeat": "HTTP_TUNNEL_LISTEN_PORT=%d",
+			"peers":     "PEER_LISTEN_PORT=%d",
 		},
 		Env: podSettings(w),
 	})
@@ -95,7 +96,7 @@ func checkReplicaLog(w *world.World, log string) {
 	}
 	text, err := os.ReadFile(log)
 	w.Must(err)
-	if strings.Contains(string(text), `"msg":"peer refused"`) {
+	if strings.Contains(string(text), `"msg":"refused a connection to the peers`) {
 		w.Errorf("a peer was refused: see %s", log)
 	}
 }
@@ -150,6 +151,14 @@ func checkInherited(before, now map[string]world.Owner, victim, heir string) err
 	return nil
 }
 
+// peerAddress gives where a replica tells its members that it is.
+func peerAddress(w *world.World, replica int) string {
+	w.Helper()
+	l, err := w.MemberLeases().Get(w.Context(), world.ReplicaName(replica), metav1.GetOptions{})
+	w.Must(err)
+	return l.Annotations["virtual-kubelet.koupleless.io/address"]
+}
+
 // The StatefulSet of the manifests is scaled, rolled, disturbed and deleted by the
 // real controllers, and no module notices. Every second base speaks HTTP.
 func TestTheStatefulSet(t *testing.T) {
@@ -158,8 +167,8 @@ func TestTheStatefulSet(t *testing.T) {
 	w.WithFleet(bases, "--heartbeat-endpoint", w.Endpoint())
 	a := withStatefulSet(w)
 	awaitRollout(w)
-	if first, second := listenPort(w, 0), listenPort(w, 1); first == second {
-		t.Errorf("both replicas are found at port %d", first)
+	if first, second := peerAddress(w, 0), peerAddress(w, 1); first == second {
+		t.Errorf("both replicas are found by members at %s", first)
 	}
 	w.AwaitNodesReady(bases)
 	w.CreateDeployment("stock", "1.0.0", world.Jar("stock", "1.0.0"), bases, world.Spread)

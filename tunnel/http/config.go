@@ -33,8 +33,11 @@ type Config struct {
 	Timeout, InstallTimeout time.Duration
 	// Gate tells whether bytes may leave for bases. Default tunnel.Open.
 	Gate tunnel.Gate
-	// Peers are the other replicas; nil for none.
-	Peers Peers
+	// Peers are the other replicas; nil for none. They forward heartbeats to ListenPeers
+	// (default ":7778"), where each proves its Key; Key is this session's.
+	Peers       Peers
+	ListenPeers string
+	Key         *Key
 	// PerBase and Total limit the requests in flight. Defaults 8, 512.
 	PerBase, Total int
 }
@@ -42,6 +45,7 @@ type Config struct {
 // Complete fills in the defaults.
 func (c Config) Complete() Config {
 	c.Listen = cmp.Or(c.Listen, ":7777")
+	c.ListenPeers = cmp.Or(c.ListenPeers, ":7778")
 	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
 	c.InstallTimeout = cmp.Or(c.InstallTimeout, 10*time.Minute)
 	c.PerBase = cmp.Or(c.PerBase, 8)
@@ -62,6 +66,9 @@ func (c Config) Validate() error {
 	}
 	_, _, err := net.SplitHostPort(c.Listen)
 	fault(err != nil, "HTTP tunnel address %q must be host:port: %w", c.Listen, err)
+	_, _, err = net.SplitHostPort(c.ListenPeers)
+	fault(err != nil, "HTTP tunnel address %q for peers must be host:port: %w", c.ListenPeers, err)
+	fault(c.Peers != nil && c.Key == nil, "peers need a key")
 	fault(c.Env == "", "the HTTP tunnel needs an environment: set ENV")
 	fault(c.Timeout <= 0 || c.InstallTimeout < c.Timeout,
 		"HTTP timeout (%s) must be positive and the install timeout (%s) no shorter", c.Timeout, c.InstallTimeout)

@@ -2,7 +2,6 @@ package httptunnel
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -14,42 +13,34 @@ import (
 	"module-controller/tunnel/tunneltest"
 )
 
-// slow is a team that takes its time with a token.
-type slow struct {
-	team
-	asked, answered bool
-}
-
-func (s *slow) Admit(ctx context.Context, _ string) error {
-	s.asked = true
-	<-ctx.Done()
-	s.answered = true
-	return fmt.Errorf("%w: %w", ErrUnreviewed, ctx.Err())
-}
-
 // However slow they are who send, Run ends soon, without an error, and what it began
 // has ended: they are cut off, and nothing of theirs is heard.
 func TestRunEndsSoon(t *testing.T) {
 	const rest = " HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n"
 	for name, c := range map[string]struct {
-		said  string
-		asked bool // whose the token is
+		said string
+		peer bool // on the peers' port
 	}{
-		"nothing was said": {"", false},
-		"half a header":    {"POST /heartbeat HT", false},
-		"half a body":      {"POST /heartbeat" + rest + "{", false},
-		"a slow review":    {"POST " + peerPath + rest, true},
+		"nothing was said":              {"", false},
+		"half a header":                 {"POST /heartbeat HT", false},
+		"half a body":                   {"POST /heartbeat" + rest + "{", false},
+		"nothing of a peer's handshake": {"", true},
+		"the beginning of a handshake":  {"\x16\x03\x01\x02\x00\x01", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				peers, sink, l := &slow{}, &tunneltest.RecordingSink{}, make(tunneltest.Pipes)
-				tun, err := New(Config{Env: "dev", Peers: peers, Timeout: time.Minute}, zaptest.NewLogger(t), tunnel.NoMeter)
+				sink, l := &tunneltest.RecordingSink{}, make(tunneltest.Pipes)
+				tun, err := New(Config{Env: "dev", Peers: &team{}, Key: newKey(t), Timeout: time.Minute}, zaptest.NewLogger(t), tunnel.NoMeter)
 				if err != nil {
 					t.Fatal(err)
 				}
+				at := front{l, tun.handler(sink)}
+				if c.peer {
+					at = tun.peerFront(l, sink)
+				}
 				ctx, end := context.WithCancel(t.Context())
 				ended := make(chan error)
-				go func() { ended <- tun.serve(ctx, l, sink) }()
+				go func() { ended <- tun.serve(ctx, []front{at}, sink) }()
 				sender := l.Say(t, c.said)
 				synctest.Wait()
 				began := time.Now()
@@ -59,9 +50,6 @@ func TestRunEndsSoon(t *testing.T) {
 				}
 				if took := time.Since(began); took > closeTimeout {
 					t.Errorf("it took %s", took)
-				}
-				if peers.asked != c.asked || peers.answered != c.asked {
-					t.Errorf("review asked for: %v, ended: %v", peers.asked, peers.answered)
 				}
 				if heard := sink.Recorded().Beats; len(heard) != 0 {
 					t.Errorf("it heard %v", heard)

@@ -18,7 +18,7 @@ import (
 // one has 250.
 const maxHeartbeat = 16 << 10
 
-// handler serves heartbeats, from bases and from peers. Bases also know /queryBaseline,
+// handler serves heartbeats of bases. They also know /queryBaseline,
 // which the Java runtime does not call: pods define what is installed, so the baseline
 // is empty.
 func (t *Tunnel) handler(sink tunnel.Sink) http.Handler {
@@ -29,11 +29,6 @@ func (t *Tunnel) handler(sink tunnel.Sink) http.Handler {
 			return
 		}
 		_, _ = io.WriteString(w, "SUCCESS") // the base ignores a failure
-	})
-	mux.HandleFunc("POST "+peerPath, func(w http.ResponseWriter, r *http.Request) {
-		if status, err := t.fromPeer(r, sink); err != nil {
-			http.Error(w, err.Error(), status)
-		}
 	})
 	mux.HandleFunc("POST /queryBaseline", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

@@ -25,8 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func start(t *testing.T, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink, string) {
 	t.Helper()
-	address := freeAddress(t)
-	cfg := Config{Listen: address, Env: "dev", Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: time.Second, InstallTimeout: 5 * time.Second}
+	cfg := testConfig(t)
 	if change != nil {
 		change(&cfg)
 	}
@@ -36,7 +35,16 @@ func start(t *testing.T, change func(*Config)) (*Tunnel, *tunneltest.RecordingSi
 	}
 	s := &tunneltest.RecordingSink{}
 	run(t, tun, s)
-	return tun, s, "http://" + address
+	return tun, s, "http://" + cfg.Listen
+}
+
+// testConfig has bases on loopback.
+func testConfig(t *testing.T) Config {
+	t.Helper()
+	return Config{
+		Listen: freeAddress(t), Env: "dev", Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Timeout: time.Second, InstallTimeout: 5 * time.Second,
+	}
 }
 
 // run runs a tunnel until the test ends, and returns when it listens.

@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"strings"
 	"syscall"
 	"time"
 
@@ -19,37 +17,52 @@ import (
 // Peers are the replicas among which the bases are distributed. A base's heartbeat may
 // reach any of them: they are behind one Service.
 type Peers interface {
-	// Owner gives the address, host:port, of the replica to forward a base's heartbeat
-	// to; empty if that is this one or unknown. It returns at once.
-	Owner(tunnel.BaseID) string
+	// Owner gives the replica to forward a base's heartbeat to; the zero Peer if that is
+	// this one, or unknown, or takes none. It returns at once.
+	Owner(tunnel.BaseID) Peer
 	// Refused is called when the connection to a base's owner was refused: its replica
 	// is suspected. It returns at once.
 	Refused(tunnel.BaseID)
-	// Token gives the token that authenticates this replica to a peer.
-	Token() (string, error)
-	// Admit gives nil if a token is a peer's, else why not: an ErrUnreviewed if it could
-	// not be reviewed.
-	Admit(ctx context.Context, token string) error
+	// Member reports whether a Key with that fingerprint is a live member's. It returns
+	// at once.
+	Member(fingerprint string) bool
 }
 
-// ErrUnreviewed: the token could not be reviewed now, and may be good. It is returned
-// wrapped.
-var ErrUnreviewed = errors.New("token could not be reviewed")
+// Peer is another replica, as its membership Lease tells of it.
+type Peer struct {
+	// Address is where it takes forwarded heartbeats, host:port.
+	Address string
+	// Fingerprint is that of its session's Key.
+	Fingerprint string
+}
 
 const (
-	peerPath = "/peer/heartbeat"
-	// forwarders is how many heartbeats are forwarded at a time.
-	forwarders = 8
-	// maxQueue is how many wait to be forwarded; more are dropped, as bases repeat them.
-	maxQueue    = 1024
+	peerPath = "/heartbeat"
+	// maxQueue is how many heartbeats wait to be forwarded to one peer; more are dropped,
+	// as bases repeat them.
+	maxQueue = 1024
+	// maxOutboxes bounds the peers that heartbeats are forwarded to at a time.
+	maxOutboxes = 256
 	peerTimeout = 3 * time.Second
+	// forwardFor is how long a heartbeat is worth forwarding: then the base sends another.
+	forwardFor = 12 * time.Second
+	// outboxIdle is how long a connection to a peer is kept that gets nothing.
+	outboxIdle = time.Minute
 )
 
-// forward is a heartbeat to be forwarded to a peer.
+// forward is a heartbeat to be forwarded.
 type forward struct {
-	base tunnel.BaseID
-	to   string
-	body []byte
+	base     tunnel.BaseID
+	body     []byte
+	received time.Time
+}
+
+// outbox has the heartbeats for one peer. Each peer has its own, so that one that does
+// not answer delays those for no other.
+type outbox struct {
+	to     Peer
+	queue  chan forward
+	client *http.Client
 }
 
 // enqueue queues a heartbeat to be forwarded if its base is another replica's. It does
@@ -59,47 +72,93 @@ func (t *Tunnel) enqueue(b tunnel.BaseID, body []byte) {
 		return
 	}
 	to := t.cfg.Peers.Owner(b)
-	if to == "" {
+	if to == (Peer{}) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	box := t.outbox(to)
+	if box == nil {
+		t.meter.Dropped(Name, "peer_busy")
 		return
 	}
 	select {
-	case t.queue <- forward{b, to, body}:
+	case box.queue <- forward{b, body, time.Now()}:
 	default:
 		t.meter.Dropped(Name, "peer_busy")
 	}
 }
 
-// runForwarder forwards queued heartbeats until ctx ends.
-func (t *Tunnel) runForwarder(ctx context.Context) {
+// outbox gives a peer's, which it makes if need be; nil where there are too many or Run
+// does not run. The caller holds mu.
+func (t *Tunnel) outbox(to Peer) *outbox {
+	if box := t.outboxes[to]; box != nil {
+		return box
+	}
+	if t.sink == nil || len(t.outboxes) >= maxOutboxes {
+		return nil
+	}
+	box := &outbox{to: to, queue: make(chan forward, maxQueue), client: t.cfg.Key.client(to)}
+	t.outboxes[to] = box
+	ctx := t.forwarding
+	t.work.Go(func() { t.runOutbox(ctx, box) })
+	return box
+}
+
+// runOutbox forwards a peer's heartbeats until ctx ends or none came for a while.
+func (t *Tunnel) runOutbox(ctx context.Context, box *outbox) {
+	defer box.client.CloseIdleConnections()
+	idle := time.NewTimer(outboxIdle)
+	defer idle.Stop()
 	for {
 		select {
-		case f := <-t.queue:
-			if err := t.send(ctx, f); err != nil && ctx.Err() == nil {
-				t.meter.Dropped(Name, "peer_unreachable")
-				if errors.Is(err, syscall.ECONNREFUSED) {
-					t.cfg.Peers.Refused(f.base)
-				}
-				t.log.Debug("heartbeat not forwarded", zap.Stringer("base", f.base), zap.String("to", f.to), zap.Error(err))
+		case f := <-box.queue:
+			t.forward(ctx, box, f)
+			idle.Reset(outboxIdle)
+		case <-idle.C:
+			if t.discard(box) {
+				return
 			}
+			idle.Reset(outboxIdle)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (t *Tunnel) send(ctx context.Context, f forward) error {
-	token, err := t.cfg.Peers.Token()
+// discard forgets an outbox that is empty, and says whether it was.
+func (t *Tunnel) discard(box *outbox) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(box.queue) > 0 {
+		return false
+	}
+	delete(t.outboxes, box.to)
+	return true
+}
+
+func (t *Tunnel) forward(ctx context.Context, box *outbox, f forward) {
+	if time.Since(f.received) > forwardFor {
+		t.meter.Dropped(Name, "peer_busy")
+		return
+	}
+	err := box.send(ctx, f)
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	t.meter.Dropped(Name, "peer_unreachable")
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		t.cfg.Peers.Refused(f.base)
+	}
+	t.log.Debug("heartbeat not forwarded", zap.Stringer("base", f.base), zap.String("to", box.to.Address), zap.Error(err))
+}
+
+func (b *outbox) send(ctx context.Context, f forward) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+b.to.Address+peerPath, bytes.NewReader(f.body))
 	if err != nil {
 		return fmt.Errorf("forward heartbeat: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, peerTimeout)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+f.to+peerPath, bytes.NewReader(f.body))
-	if err != nil {
-		return fmt.Errorf("forward heartbeat: %w", err)
-	}
-	r.Header.Set("Authorization", "Bearer "+token)
-	answer, err := t.peers.Do(r)
+	answer, err := b.client.Do(r)
 	if err != nil {
 		return fmt.Errorf("forward heartbeat: %w", err)
 	}
@@ -110,55 +169,36 @@ func (t *Tunnel) send(ctx context.Context, f forward) error {
 	return nil
 }
 
+// admitPeer reports whether the key of who connects is a member's.
+func (t *Tunnel) admitPeer(fingerprint string) bool {
+	if t.cfg.Peers.Member(fingerprint) {
+		return true
+	}
+	t.meter.Dropped(Name, "peer_unauthorized")
+	t.refusedPeer.Do(func() {
+		t.log.Warn("refused a connection to the peers' port: its key is no member's", zap.String("fingerprint", fingerprint))
+	})
+	return false
+}
+
+// peerHandler serves what peers forward. TLS has proved that they are members.
+func (t *Tunnel) peerHandler(sink tunnel.Sink) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+peerPath, func(w http.ResponseWriter, r *http.Request) {
+		if status, err := t.fromPeer(r, sink); err != nil {
+			http.Error(w, err.Error(), status)
+		}
+	})
+	return mux
+}
+
 // fromPeer accepts a heartbeat that another replica forwarded, or gives the status and
 // reason of a refusal. It is not forwarded again, whoever owns the base.
 func (t *Tunnel) fromPeer(r *http.Request, sink tunnel.Sink) (int, error) {
-	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	err := errors.New("there are no peers")
-	if t.cfg.Peers != nil {
-		err = t.cfg.Peers.Admit(r.Context(), token)
-	}
-	if err != nil {
-		return t.refuse(r, err)
-	}
 	h, _, status, err := t.read(r)
 	if err != nil {
 		return status, err
 	}
 	sink.Heartbeat(*h)
 	return http.StatusOK, nil
-}
-
-// refuse gives the status and reason with which a peer's request is refused. A token
-// that could not be reviewed may be good: the peer's next heartbeat tries again.
-func (t *Tunnel) refuse(r *http.Request, err error) (int, error) {
-	t.log.Info("peer refused", zap.String("from", r.RemoteAddr), zap.Error(err))
-	if errors.Is(err, ErrUnreviewed) {
-		t.meter.Dropped(Name, "peer_unreviewed")
-		return http.StatusServiceUnavailable, errors.New("the token cannot be reviewed now")
-	}
-	t.meter.Dropped(Name, "peer_unauthorized")
-	return http.StatusUnauthorized, errors.New("a peer's token is needed")
-}
-
-// dial connects to a base; writes to the connection fail while the gate is shut.
-func (c Config) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := (&net.Dialer{Timeout: c.Timeout}).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	return gated{conn, c.Gate}, nil
-}
-
-// gated is a connection to a base, where bytes leave.
-type gated struct {
-	net.Conn
-	gate tunnel.Gate
-}
-
-func (g gated) Write(p []byte) (int, error) {
-	if !g.gate.Valid() {
-		return 0, tunnel.ErrShut
-	}
-	return g.Conn.Write(p)
 }

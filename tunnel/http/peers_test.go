@@ -1,14 +1,15 @@
 package httptunnel
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,22 +22,80 @@ import (
 
 // team is Peers in the hand of a test.
 type team struct {
-	owner   string // of every base
-	token   string
+	owner   Peer     // of every base
+	members []string // fingerprints
 	refused atomic.Int32
 }
 
-func (p *team) Owner(tunnel.BaseID) string { return p.owner }
-func (p *team) Refused(tunnel.BaseID)      { p.refused.Add(1) }
-func (p *team) Token() (string, error)     { return p.token, nil }
-func (p *team) Admit(_ context.Context, token string) error {
-	switch token {
-	case "member":
-		return nil
-	case "unknown":
-		return fmt.Errorf("%w: the API server is away", ErrUnreviewed)
+func (p *team) Owner(tunnel.BaseID) Peer       { return p.owner }
+func (p *team) Refused(tunnel.BaseID)          { p.refused.Add(1) }
+func (p *team) Member(fingerprint string) bool { return slices.Contains(p.members, fingerprint) }
+
+func newKey(t testing.TB) *Key {
+	t.Helper()
+	key, err := NewKey()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return errors.New("no member")
+	return key
+}
+
+// replica is a tunnel that has peers.
+type replica struct {
+	*team
+	key   *Key
+	sink  *tunneltest.RecordingSink
+	url   string // where bases send their heartbeats
+	peers string // where peers do, host:port
+	*counter
+}
+
+func startReplica(t *testing.T) *replica {
+	t.Helper()
+	r := &replica{team: &team{}, key: newKey(t), peers: freeAddress(t), counter: &counter{n: map[string]int{}}}
+	cfg := testConfig(t)
+	cfg.Peers, cfg.Key, cfg.ListenPeers = r.team, r.key, r.peers
+	tun, err := New(cfg, zaptest.NewLogger(t), r.counter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.sink, r.url = &tunneltest.RecordingSink{}, "http://"+cfg.Listen
+	run(t, tun, r.sink)
+	return r
+}
+
+// peer is r as its membership Lease tells of it.
+func (r *replica) peer() Peer { return Peer{Address: r.peers, Fingerprint: r.key.Fingerprint} }
+
+// heard is how many heartbeats it heard.
+func (r *replica) heard() int { return len(r.sink.Recorded().Beats) }
+
+// beat has a base send it a heartbeat.
+func (r *replica) beat(t *testing.T, identity string) {
+	t.Helper()
+	if got := post(t, r.url+"/heartbeat", beat(identity, "127.0.0.1", 1)); got != http.StatusOK {
+		t.Fatalf("heartbeat of %s: status %d", identity, got)
+	}
+}
+
+// counter counts what was dropped, by reason.
+type counter struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (c *counter) Dropped(_, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n[reason]++
+}
+
+func (c *counter) Command(string, tunnel.Verb, string, time.Duration) {}
+
+func (c *counter) dropped(reason string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n[reason]
 }
 
 func post(t *testing.T, url, body string) int {
@@ -56,79 +115,86 @@ func post(t *testing.T, url, body string) int {
 // A heartbeat that reaches another replica is a sign of life there, and is passed on
 // to the owner, once.
 func TestHeartbeatsArePassedOnOnce(t *testing.T) {
-	here := &team{token: "member"}
-	_, owner, ownerURL := start(t, func(c *Config) { c.Peers = here })
-	_, other, otherURL := start(t, func(c *Config) { c.Peers = &team{token: "member", owner: strings.TrimPrefix(ownerURL, "http://")} })
-	here.owner = strings.TrimPrefix(otherURL, "http://") // who thinks otherwise must not send it back
-	if got := post(t, otherURL+"/heartbeat", beat("b1", "127.0.0.1", 1)); got != http.StatusOK {
-		t.Fatalf("status %d", got)
-	}
-	tunneltest.Await(t, "the owner to hear", func() bool { return len(owner.Recorded().Beats) == 1 })
-	here.owner = ""
-	if got := post(t, ownerURL+"/heartbeat", beat("b2", "127.0.0.1", 1)); got != http.StatusOK {
-		t.Fatalf("status %d", got)
-	}
-	tunneltest.Await(t, "the second base", func() bool { return len(owner.Recorded().Beats) == 2 })
-	if heard := len(other.Recorded().Beats); heard != 1 {
+	owner, other := startReplica(t), startReplica(t)
+	owner.members, other.owner = []string{other.key.Fingerprint}, owner.peer()
+	owner.owner, other.members = other.peer(), []string{owner.key.Fingerprint} // who thinks otherwise must not send it back
+	other.beat(t, "b1")
+	tunneltest.Await(t, "the owner to hear", func() bool { return owner.heard() == 1 })
+	owner.owner = Peer{}
+	owner.beat(t, "b2")
+	tunneltest.Await(t, "the second base", func() bool { return owner.heard() == 2 })
+	if heard := other.heard(); heard != 1 {
 		t.Errorf("the other heard %d heartbeats, want the one that reached it", heard)
 	}
 }
 
+// Who has no member's key gets no word in, whatever he says.
 func TestOnlyMembersMayPassOn(t *testing.T) {
-	_, sink, url := start(t, func(c *Config) { c.Peers = &team{} })
-	if got := post(t, url+peerPath, beat("b1", "127.0.0.1", 1)); got != http.StatusUnauthorized {
-		t.Errorf("without a token: %d", got)
-	}
-	_, _, alone := start(t, nil)
-	if got := post(t, alone+peerPath, beat("b1", "127.0.0.1", 1)); got != http.StatusUnauthorized {
-		t.Errorf("without peers: %d", got)
-	}
-	_, _, stranger := start(t, func(c *Config) { c.Peers = &team{token: "x", owner: strings.TrimPrefix(url, "http://")} })
-	if got := post(t, stranger+"/heartbeat", beat("b1", "127.0.0.1", 1)); got != http.StatusOK {
-		t.Errorf("a base's own heartbeat: %d", got)
-	}
-	if heard := len(sink.Recorded().Beats); heard != 0 {
+	owner, stranger := startReplica(t), startReplica(t)
+	owner.members = []string{newKey(t).Fingerprint}
+	stranger.owner = owner.peer()
+	stranger.beat(t, "b1")
+	tunneltest.Await(t, "the refusal to be counted", func() bool { return owner.dropped("peer_unauthorized") > 0 })
+	tunneltest.Await(t, "the sender to notice", func() bool { return stranger.dropped("peer_unreachable") > 0 })
+	if heard := owner.heard(); heard != 0 {
 		t.Errorf("%d heartbeats of strangers were heard", heard)
 	}
-}
-
-// reasons counts what was dropped, by reason.
-type reasons map[string]int
-
-func (r reasons) Dropped(_, reason string)                           { r[reason]++ }
-func (r reasons) Command(string, tunnel.Verb, string, time.Duration) {}
-
-// While nobody can tell whose a token is, that is not held against who brings it.
-func TestATokenThatCannotBeReviewedIsNotRefused(t *testing.T) {
-	dropped, sink := reasons{}, &tunneltest.RecordingSink{}
-	tun, err := New(Config{Env: "dev", Peers: &team{}, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, zaptest.NewLogger(t), dropped)
+	if got := post(t, owner.url+"/peer/heartbeat", beat("b1", "127.0.0.1", 1)); got != http.StatusNotFound {
+		t.Errorf("bases' port takes what peers forward: status %d", got)
+	}
+	without := owner.key.client(owner.peer())
+	without.Transport.(*http.Transport).TLSClientConfig.Certificates = nil
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+owner.peers+peerPath, strings.NewReader(beat("b1", "127.0.0.1", 1)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for token, want := range map[string]int{
-		"unknown": http.StatusServiceUnavailable, "stranger": http.StatusUnauthorized, "member": http.StatusOK,
-	} {
-		r := httptest.NewRequest(http.MethodPost, peerPath, strings.NewReader(beat("b1", "127.0.0.1", 1)))
-		r.Header.Set("Authorization", "Bearer "+token)
-		answer := httptest.NewRecorder()
-		tun.handler(sink).ServeHTTP(answer, r)
-		if answer.Code != want {
-			t.Errorf("token %q: status %d, want %d", token, answer.Code, want)
-		}
+	if answer, err := without.Do(r); err == nil {
+		_ = answer.Body.Close()
+		t.Errorf("without a certificate: status %s", answer.Status)
 	}
-	if want := (reasons{"peer_unreviewed": 1, "peer_unauthorized": 1}); !maps.Equal(dropped, want) {
-		t.Errorf("dropped %v, want %v", dropped, want)
-	}
-	if heard := len(sink.Recorded().Beats); heard != 1 {
-		t.Errorf("%d heartbeats were heard, want the member's", heard)
+}
+
+// Whoever listens at a member's address and is not that member's session learns nothing:
+// he is asked for his key before a byte of a heartbeat is sent.
+func TestAnImpostorAtAPeersAddressLearnsNothing(t *testing.T) {
+	sender, impostor := startReplica(t), startReplica(t)
+	impostor.members = []string{sender.key.Fingerprint}
+	sender.owner = Peer{Address: impostor.peers, Fingerprint: newKey(t).Fingerprint}
+	sender.beat(t, "b1")
+	tunneltest.Await(t, "the sender to give up", func() bool { return sender.dropped("peer_unreachable") == 1 })
+	if heard := impostor.heard(); heard != 0 {
+		t.Errorf("the impostor heard %d heartbeats", heard)
 	}
 }
 
 func TestAPeerWhereNobodyListensIsToldOf(t *testing.T) {
-	peers := &team{token: "member", owner: freeAddress(t)}
-	_, _, url := start(t, func(c *Config) { c.Peers = peers })
-	post(t, url+"/heartbeat", beat("b1", "127.0.0.1", 1))
-	tunneltest.Await(t, "the hint", func() bool { return peers.refused.Load() == 1 })
+	r := startReplica(t)
+	r.owner = Peer{Address: freeAddress(t), Fingerprint: newKey(t).Fingerprint}
+	r.beat(t, "b1")
+	tunneltest.Await(t, "the hint", func() bool { return r.refused.Load() == 1 })
+}
+
+// A peer that accepts connections and says nothing delays heartbeats for no other peer.
+func TestASilentPeerDelaysNoOther(t *testing.T) {
+	deaf, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = deaf.Close() }()
+	sender, owner := startReplica(t), startReplica(t)
+	owner.members = []string{sender.key.Fingerprint}
+	silent := Peer{Address: deaf.Addr().String(), Fingerprint: newKey(t).Fingerprint}
+	for i := range 2 * maxQueue {
+		sender.owner = silent
+		if i == maxQueue {
+			sender.owner = owner.peer()
+		}
+		sender.beat(t, fmt.Sprintf("b%d", i))
+	}
+	tunneltest.Await(t, "the owner to hear the one that is its own", func() bool { return owner.heard() == 1 })
+	if n := sender.dropped("peer_busy"); n == 0 {
+		t.Error("all that the silent peer did not take is kept")
+	}
 }
 
 // The check stands where bytes leave: a command that began while it was permitted

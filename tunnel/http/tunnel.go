@@ -2,15 +2,18 @@ package httptunnel
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 
 	"module-controller/tunnel"
 )
@@ -23,16 +26,18 @@ type Tunnel struct {
 	cfg    Config
 	log    *zap.Logger
 	meter  tunnel.Meter
-	client *http.Client // for bases
-	peers  *http.Client
+	client *http.Client  // for bases
 	slots  chan struct{} // one for each request in flight
-	queue  chan forward  // heartbeats to be forwarded to peers
 	work   sync.WaitGroup
+
+	refusedPeer rate.Sometimes // to log it
 
 	mu sync.Mutex
 	// mu guards what follows
-	sink  tunnel.Sink // nil while Run does not run
-	bases map[tunnel.BaseID]*remote
+	sink       tunnel.Sink // nil while Run does not run
+	bases      map[tunnel.BaseID]*remote
+	outboxes   map[Peer]*outbox
+	forwarding context.Context //nolint:containedctx // of the outboxes' goroutines; ends before Run does
 }
 
 // remote is one followed base. Tunnel.mu guards its fields but help.
@@ -59,19 +64,15 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 		DialContext:           cfg.dial,
 		ResponseHeaderTimeout: cfg.Timeout, MaxResponseHeaderBytes: maxHeader,
 	}
-	noRedirect := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Tunnel{
-		cfg: cfg, log: log, meter: meter, slots: make(chan struct{}, cfg.Total), queue: make(chan forward, maxQueue), bases: map[tunnel.BaseID]*remote{},
-		client: &http.Client{
-			Transport: transport, Timeout: cfg.Timeout,
-			CheckRedirect: noRedirect,
-		},
-		peers: &http.Client{
-			Transport: &http.Transport{Proxy: nil, MaxIdleConnsPerHost: forwarders, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: maxHeader},
-			Timeout:   peerTimeout, CheckRedirect: noRedirect,
-		},
+		cfg: cfg, log: log, meter: meter, slots: make(chan struct{}, cfg.Total), bases: map[tunnel.BaseID]*remote{}, outboxes: map[Peer]*outbox{},
+		refusedPeer: rate.Sometimes{Interval: time.Minute},
+		client:      &http.Client{Transport: transport, Timeout: cfg.Timeout, CheckRedirect: noRedirect},
 	}, nil
 }
+
+// noRedirect has a redirection be the answer: whoever was asked sends us nowhere else.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Name implements tunnel.Tunnel.
 func (t *Tunnel) Name() string { return Name }
@@ -85,52 +86,82 @@ func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
 	if err != nil {
 		return fmt.Errorf("listen for heartbeats: %w", err)
 	}
-	return t.serve(ctx, l, sink)
+	front := []front{{l, t.handler(sink)}}
+	if t.cfg.Peers != nil {
+		p, err := (&net.ListenConfig{}).Listen(ctx, "tcp", t.cfg.ListenPeers)
+		if err != nil {
+			return errors.Join(fmt.Errorf("listen for peers: %w", err), l.Close())
+		}
+		front = append(front, t.peerFront(p, sink))
+	}
+	return t.serve(ctx, front, sink)
 }
 
-// serve receives heartbeats on a listener until ctx ends.
-func (t *Tunnel) serve(ctx context.Context, l net.Listener, sink tunnel.Sink) error {
+// front is a listener and what is served on it.
+type front struct {
+	net.Listener
+	handler http.Handler
+}
+
+// peerFront serves peers, who prove that they are members before a request is read.
+func (t *Tunnel) peerFront(l net.Listener, sink tunnel.Sink) front {
+	return front{tls.NewListener(l, t.cfg.Key.tls(t.admitPeer)), t.peerHandler(sink)}
+}
+
+// serve receives heartbeats until ctx ends.
+func (t *Tunnel) serve(ctx context.Context, fronts []front, sink tunnel.Sink) error {
+	forwarding, stopForwarding := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopForwarding()
 	t.mu.Lock()
-	t.sink = sink
+	t.sink, t.forwarding = sink, forwarding
 	t.mu.Unlock()
 	handling, stopHandling := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopHandling()
 	var conns sync.WaitGroup
-	server := t.server(handling, &conns, sink)
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
-	forwarding, stopForwarding := context.WithCancel(ctx)
-	defer stopForwarding()
-	for range forwarders {
-		t.work.Go(func() { t.runForwarder(forwarding) })
+	failed := make(chan error, len(fronts))
+	servers := make([]*http.Server, 0, len(fronts))
+	for _, f := range fronts {
+		server := t.server(handling, &conns, f.handler)
+		servers = append(servers, server)
+		go func() { failed <- server.Serve(f.Listener) }()
+		t.log.Info("listening for heartbeats", zap.Stringer("address", f.Addr()))
 	}
 	sink.Link(tunnel.Link{Tunnel: Name, Up: true, Since: time.Now()})
-	t.log.Info("listening for heartbeats", zap.Stringer("address", l.Addr()))
-	var err error
+	var errs []error
+	ended := 0
 	select {
 	case <-ctx.Done():
-	case err = <-failed:
+	case err := <-failed:
+		errs, ended = append(errs, err), 1
 	}
 	stopForwarding()
 	t.stop()
 	t.work.Wait()
-	notClosed := shutDown(ctx, server)
-	if err == nil {
-		err = <-failed
+	for _, server := range servers {
+		errs = append(errs, shutDown(ctx, server))
+	}
+	for range len(fronts) - ended {
+		errs = append(errs, <-failed)
 	}
 	stopHandling()
 	conns.Wait()
-	if !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve heartbeats: %w", err)
-	}
-	return notClosed
+	return served(errs)
 }
 
-// server makes the server of heartbeats. Its requests' contexts end with ctx, and
+// served gives what ended serving other than its regular end.
+func served(errs []error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil || errors.Is(err, http.ErrServerClosed) })
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("serve heartbeats: %w", err)
+	}
+	return nil
+}
+
+// server makes a server of heartbeats. Its requests' contexts end with ctx, and
 // conns counts its connections, whose handlers have ended when they have.
-func (t *Tunnel) server(ctx context.Context, conns *sync.WaitGroup, sink tunnel.Sink) *http.Server {
+func (t *Tunnel) server(ctx context.Context, conns *sync.WaitGroup, handler http.Handler) *http.Server {
 	return &http.Server{
-		Handler: t.handler(sink), MaxHeaderBytes: maxHeader,
+		Handler: handler, MaxHeaderBytes: maxHeader,
 		ReadTimeout: t.cfg.Timeout, ReadHeaderTimeout: t.cfg.Timeout / 2,
 		WriteTimeout: t.cfg.Timeout, IdleTimeout: 2 * time.Minute, // bases send every 12 s
 		ErrorLog:    zap.NewStdLog(t.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
@@ -168,12 +199,12 @@ func shutDown(ctx context.Context, server *http.Server) error {
 func (t *Tunnel) stop() {
 	t.mu.Lock()
 	t.sink = nil
+	clear(t.outboxes) // their goroutines end with what they forward
 	for _, r := range t.bases {
 		r.cancel()
 	}
 	t.mu.Unlock()
 	t.client.CloseIdleConnections()
-	t.peers.CloseIdleConnections()
 }
 
 // Follow implements tunnel.Tunnel. A base that moved or restarted is asked for its

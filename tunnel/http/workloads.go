@@ -28,3 +28,7 @@ type Workload struct {
 
 // ErrNoWorkload: the sender is no workload that may be a base. It is returned wrapped.
 var ErrNoWorkload = errors.New("no workload that may be a base")
+
+// ErrUnreviewed: the token could not be reviewed now, and may be good. It is returned
+// wrapped.
+var ErrUnreviewed = errors.New("token could not be reviewed")
