@@ -57,7 +57,7 @@ func TestDefaultsFollowOtherSettings(t *testing.T) {
 	}
 	want := map[string]any{
 		"port with TLS": 8883, "server name": "broker", "bases": 500,
-		"failure timeout": 13 * time.Second, "missing": 25 * time.Second, "address": "10.1.2.3:7777",
+		"failure timeout": 13 * time.Second, "missing": 25 * time.Second, "address": "10.1.2.3:7778",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
