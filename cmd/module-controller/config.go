@@ -14,16 +14,21 @@ import (
 	"module-controller/election"
 	"module-controller/provider"
 	"module-controller/provider/plan"
+	"module-controller/provider/workloads"
 	httptunnel "module-controller/tunnel/http"
 	mqtttunnel "module-controller/tunnel/mqtt"
 )
 
 // config is the whole configuration, ready to be handed to its parts.
 type config struct {
-	envs                         []string
-	podName, podNamespace        string
-	podUID, podIP                string
-	kubeconfig                   string
+	envs                  []string
+	podName, podNamespace string
+	podUID, podIP         string
+	kubeconfig            string
+	// apiHost is where Kubernetes says that the API server is; empty outside a cluster.
+	apiHost string
+	// services are the networks of Services, once they were asked for.
+	services                     []netip.Prefix
 	qps                          float64
 	burst                        int
 	logLevel, logFormat          string
@@ -36,6 +41,7 @@ type config struct {
 	mqttPrefix       string
 	mqtt             mqtttunnel.Config
 	http             httptunnel.Config
+	workloads        workloads.Config
 	provider         provider.Config
 	election         election.Config
 
@@ -57,7 +63,8 @@ func newConfig() *config {
 
 // complete fills in the defaults of the packages.
 func (c *config) complete() {
-	c.mqtt, c.http, c.election, c.provider = c.mqtt.Complete(), c.http.Complete(), c.election.Complete(), c.provider.Complete()
+	c.mqtt, c.http, c.workloads = c.mqtt.Complete(), c.http.Complete(), c.workloads.Complete()
+	c.election, c.provider = c.election.Complete(), c.provider.Complete()
 }
 
 // finish completes the configuration, derives what several settings decide together,
@@ -171,7 +178,7 @@ func (c *config) finishTunnels() []error {
 	}
 	if c.useHTTP {
 		c.http.Env = c.envs[0]
-		errs = append(errs, c.http.Validate())
+		errs = append(errs, c.http.Validate(), c.workloads.Validate())
 	}
 	return errs
 }

@@ -16,6 +16,7 @@ import (
 // configuration are reported together, each once, by the names that the user gave.
 func readConfig(args []string, env map[string]string) (*config, error) {
 	cfg := newConfig()
+	cfg.apiHost = env["KUBERNETES_SERVICE_HOST"]
 	all := settings(cfg)
 	flags, faults := readFlags(namesOf(all), args)
 	if flags == nil {

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 
 	"go.uber.org/zap"
+
+	httptunnel "module-controller/tunnel/http"
 )
 
 // risk is what a setting permits that an operator may not have meant.
@@ -33,6 +35,13 @@ func (c *config) risks() (all []risk) {
 			"the broker's password and all commands, with the environment of modules, travel in clear", "set MQTT_TLS or MQTT_CA_PATH"})
 		add(!secret && m.CertFile == "", risk{"MQTT_USERNAME",
 			"the broker lets this program in without a proof, so it may let in anybody, who is any base then", "give the broker users and an ACL, and set MQTT_USERNAME and MQTT_PASSWORD_FILE, or a client certificate"})
+	}
+	if c.useHTTP {
+		h := c.http
+		add(h.Auth == httptunnel.AuthAnyone, risk{"HTTP_TUNNEL_AUTH",
+			"whoever reaches HTTP_TUNNEL_LISTEN_PORT may be any base: modules, with their environment, are sent to him", "set HTTP_TUNNEL_AUTH to pod, token, certificate or address"})
+		add((h.TokenFile != "" || h.Auth == httptunnel.AuthToken) && h.CertFile == "", risk{"HTTP_TUNNEL_CERT_PATH",
+			"bases send their tokens in clear: whoever reads the network can be a base", "set HTTP_TUNNEL_CERT_PATH and HTTP_TUNNEL_KEY_PATH"})
 	}
 	return all
 }

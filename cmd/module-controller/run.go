@@ -28,6 +28,7 @@ func run(ctx context.Context, cfg *config) error {
 	defer func() { _ = log.Sync() }() // standard error cannot be synced everywhere
 	warn(log, cfg)
 	warnOfRisks(log, cfg)
+	denyServices(ctx, cfg, log)
 	if err := runSessions(ctx, cfg, log, runSession); err != nil {
 		log.Error("ending because of a fault", zap.Error(err))
 		return logged{err}

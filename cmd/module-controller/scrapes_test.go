@@ -242,6 +242,10 @@ func TestRisks(t *testing.T) {
 		{map[string]string{"METRICS_BIND_ADDRESS": ":8080"}, "METRICS_CERT_PATH"},
 		{map[string]string{"METRICS_BIND_ADDRESS": ":8080", "METRICS_AUTH": "none"}, "METRICS_AUTH"},
 		{map[string]string{"METRICS_BIND_ADDRESS": "0"}, ""},
+		{map[string]string{"ENABLE_HTTP_TUNNEL": "true"}, ""},
+		{map[string]string{"ENABLE_HTTP_TUNNEL": "true", "HTTP_TUNNEL_AUTH": "insecure-anyone"}, "HTTP_TUNNEL_AUTH"},
+		{map[string]string{"ENABLE_HTTP_TUNNEL": "true", "HTTP_TUNNEL_AUTH": "token"}, "HTTP_TUNNEL_CERT_PATH"},
+		{map[string]string{"HTTP_TUNNEL_AUTH": "insecure-anyone"}, ""}, // the tunnel is off
 	} {
 		env := map[string]string{}
 		for k, v := range secure {

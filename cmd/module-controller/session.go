@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,7 @@ import (
 
 	"module-controller/election"
 	"module-controller/provider"
+	"module-controller/provider/workloads"
 	"module-controller/tunnel"
 	httptunnel "module-controller/tunnel/http"
 	mqtttunnel "module-controller/tunnel/mqtt"
@@ -21,15 +23,17 @@ import (
 // session has the parts of one session of this replica: from joining the members until
 // it has left them or was expired by them. It is what the owner tells of the others.
 type session struct {
-	cfg      *config
-	log      *zap.Logger
-	metrics  *metrics
-	owner    *election.Replica
-	api      *clients
-	key      *httptunnel.Key // what it proves itself with to members
-	tunnels  []tunnel.Tunnel
-	mqtt     *mqtttunnel.Tunnel // one of tunnels; nil without MQTT
-	provider *provider.Provider
+	cfg     *config
+	log     *zap.Logger
+	metrics *metrics
+	owner   *election.Replica
+	api     *clients
+	key     *httptunnel.Key // what it proves itself with to members
+	tunnels []tunnel.Tunnel
+	mqtt    *mqtttunnel.Tunnel // one of tunnels; nil without MQTT
+	// workloads are the Pods in which bases may run; nil where no heartbeat needs one.
+	workloads *workloads.Pods
+	provider  *provider.Provider
 }
 
 // runSession runs a session until ctx ends and all bases were handed over, or one part
@@ -86,12 +90,25 @@ func (s *session) makeTunnels() error {
 		s.tunnels, errs = append(s.tunnels, s.mqtt), append(errs, err)
 	}
 	if s.cfg.useHTTP {
-		c := s.cfg.http
-		c.Gate, c.Peers, c.Key = s.owner, peers{s.owner}, s.key
-		t, err := httptunnel.New(c, s.log.Named("http"), s.metrics)
+		t, err := s.makeHTTP()
 		s.tunnels, errs = append(s.tunnels, t), append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+func (s *session) makeHTTP() (tunnel.Tunnel, error) {
+	c := s.cfg.http
+	c.Gate, c.Peers, c.Key = s.owner, peers{s.owner}, s.key
+	c.Denied = slices.Concat(c.Denied, s.cfg.ownAndAPIServer(), s.cfg.services)
+	if c.Auth == httptunnel.AuthPod || c.Auth == httptunnel.AuthToken {
+		var err error
+		s.workloads, err = workloads.New(s.cfg.workloads, s.api.work, s.api.review.AuthenticationV1().TokenReviews(), s.log.Named("workloads"))
+		if err != nil {
+			return nil, err
+		}
+		c.Workloads = s.workloads
+	}
+	return httptunnel.New(c, s.log.Named("http"), s.metrics)
 }
 
 // run runs the parts. The owner leads: the others serve until it has handed over all
@@ -107,6 +124,9 @@ func (s *session) run(ctx context.Context) error {
 		func(ctx context.Context) error {
 			return serve(ctx, s.cfg.metricsAddress, s.cfg.metricsTLS.tls(), s.metricsHandler())
 		},
+	}
+	if s.workloads != nil {
+		parts = append(parts, s.workloads.Run)
 	}
 	for _, t := range s.tunnels {
 		parts = append(parts, func(ctx context.Context) error { return t.Run(ctx, links) })

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"module-controller/provider/plan"
+	httptunnel "module-controller/tunnel/http"
 )
 
 // setting is one thing that can be configured, by environment or by flag.
@@ -82,8 +83,17 @@ func httpSettings(c *config) []setting {
 		{env: "ENABLE_HTTP_TUNNEL", help: "receive heartbeats and send commands over HTTP; such bases belong to the first environment", value: boolean(&c.useHTTP)},
 		{env: "HTTP_TUNNEL_LISTEN_PORT", help: "port on which heartbeats are received", value: port(&h.Listen)},
 		{env: "PEER_LISTEN_PORT", help: "port on which members forward HTTP heartbeats to each other over TLS", value: port(&h.ListenPeers)},
-		{env: "HTTP_TUNNEL_ALLOWED_CIDRS", help: "networks, separated by commas, in which bases are accepted even with a loopback, link-local or own address", value: prefixes(&h.Allowed)},
-		{env: "HTTP_TUNNEL_TOKEN_FILE", help: "file with a bearer token that heartbeats must carry", value: text(&h.TokenFile)},
+		{env: "HTTP_TUNNEL_ALLOWED_CIDRS", help: "the only networks, separated by commas, that bases may be in, loopback, link-local and own addresses included where they are in one; default: anywhere but there", value: prefixes(&h.Allowed)},
+		{env: "HTTP_TUNNEL_DENIED_CIDRS", help: "networks, separated by commas, that bases are never in, whatever HTTP_TUNNEL_ALLOWED_CIDRS says; those of Services, the API server's address and POD_IP are denied without it", value: prefixes(&h.Denied)},
+		{env: "HTTP_TUNNEL_AUTH", help: "what a heartbeat must prove of its sender: pod, that it comes from the Pod whose address it claims; token, by a service account's token for the audience module-controller; certificate, by a client certificate of the base's identity; address, that it comes from the address it claims, in HTTP_TUNNEL_ALLOWED_CIDRS, for bases outside the cluster; insecure-anyone, nothing: whoever reaches the port may be any base", value: oneOf(&h.Auth, httptunnel.Auths()...)},
+		{env: "BASE_POD_SELECTOR", help: "label selector of the Pods that may be bases, with HTTP_TUNNEL_AUTH=pod or token", value: text(&c.workloads.Selector)},
+		{env: "BASE_NAMESPACES", help: "namespaces, separated by commas, of the Pods that may be bases; default: all", value: list(&c.workloads.Namespaces)},
+		{env: "HTTP_TUNNEL_CERT_PATH", help: "file with the certificate with which heartbeats are received over TLS, read again when it changes", value: text(&h.CertFile)},
+		{env: "HTTP_TUNNEL_KEY_PATH", help: "file with the key of HTTP_TUNNEL_CERT_PATH, read again when it changes", value: text(&h.KeyFile)},
+		{env: "HTTP_TUNNEL_CLIENT_CA_PATH", help: "file with the CA certificates for the client certificates of bases, read again when it changes", value: text(&h.ClientCAFile)},
+		{env: "HTTP_TUNNEL_MAX_CONNECTIONS", help: "connections to HTTP_TUNNEL_LISTEN_PORT at a time", value: count(&h.MaxConnections)},
+		{env: "HTTP_TUNNEL_MAX_IDENTITIES", help: "bases for which one Pod speaks at a time, or one address where no Pod is known; with HTTP_TUNNEL_AUTH=insecure-anyone the default is 4096", value: count(&h.MaxIdentities)},
+		{env: "HTTP_TUNNEL_TOKEN_FILE", help: "file with a bearer token that heartbeats must carry too, whatever HTTP_TUNNEL_AUTH is", value: text(&h.TokenFile)},
 		{env: "HTTP_TUNNEL_TIMEOUT", help: "timeout of one request to a base", value: duration(&h.Timeout)},
 		{env: "HTTP_TUNNEL_INSTALL_TIMEOUT", help: "how long an install may take before it is no longer polled", value: duration(&h.InstallTimeout)},
 	}
