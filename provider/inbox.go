@@ -26,11 +26,20 @@ func (i *inbox) take() lifecycle.Mail {
 	return i.mailbox.Take()
 }
 
-// heartbeat records one and says whether the base is to be reconciled.
-func (i *inbox) heartbeat(h tunnel.Heartbeat) bool {
+// heartbeat records one and says whether the base is to be reconciled, and whether it is
+// one of a contender.
+func (i *inbox) heartbeat(h tunnel.Heartbeat) (wake, contends bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.mailbox.Heartbeat(h)
+	contends = i.mailbox.Contends(h)
+	return i.mailbox.Heartbeat(h), contends
+}
+
+// bind says whose words are the base's from now on.
+func (i *inbox) bind(to lifecycle.Incumbent, within time.Duration) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.mailbox.Bind(to, within)
 }
 
 // report records one and says whether the base is to be reconciled.
@@ -45,13 +54,6 @@ func (i *inbox) nodeDeleted(uid types.UID) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.mailbox.NodeDeleted(uid)
-}
-
-// inherit takes over where the record before heard its base from.
-func (i *inbox) inherit(o lifecycle.Origins) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.mailbox.Inherit(o)
 }
 
 // asked records that a list was asked for; forgetRequests that none will come.

@@ -156,11 +156,11 @@ func TestANodeIsWrittenOnceItCanBe(t *testing.T) {
 			t.Fatal("it was not created")
 		}
 		p.api.failsWith(errRefused, "patch nodes")
-		p.beats(func(h *tunnel.Heartbeat) { h.Version, h.IP = "2", "192.0.2.2" })
+		p.beats(func(h *tunnel.Heartbeat) { h.Version = "2" })
 		p.passes(500 * time.Millisecond)
 		p.api.failsWith(nil, "patch nodes")
 		p.passes(time.Second)
-		if got := p.node(); got.Labels["vnode.koupleless.io/version"] != "2" || p.nodes.address(shopNode) != "192.0.2.2" {
+		if got := p.node(); got.Labels["vnode.koupleless.io/version"] != "2" {
 			t.Errorf("it shows %v %v", got.Labels, got.Status.Addresses)
 		}
 	})

@@ -33,12 +33,12 @@ type Owner interface {
 	Drained(tunnel.BaseID)
 }
 
-// Deps are what the provider works with. All but Retired and Meter are needed.
+// Deps are what the provider works with. All but Retired, Meter and Workloads are needed.
 type Deps struct {
 	Client kubernetes.Interface
 	Owner  Owner
-	// Tunnels are the transports, in the order in which they are preferred for a
-	// base that is heard through several.
+	// Tunnels are the transports. A base that is heard through several stays with the one
+	// that it is followed through.
 	Tunnels  []tunnel.Tunnel
 	Recorder record.EventRecorder
 	Meter    Meter
@@ -48,6 +48,15 @@ type Deps struct {
 	// Retired is told of each base whose Node was deleted because the base is no
 	// more. It returns at once. Default: nobody is told.
 	Retired func(tunnel.BaseID)
+	// Workloads knows the places in which bases run. Nil: nothing is known of them.
+	Workloads Workloads
+}
+
+// Workloads knows the places in which bases run.
+type Workloads interface {
+	// Gone says whether a workload that a base was bound to is known to be no more: it
+	// was deleted, or has ended. It returns at once.
+	Gone(workload string) bool
 }
 
 // Provider makes bases Nodes and modules Pods. It is a tunnel.Sink.

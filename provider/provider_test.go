@@ -77,7 +77,7 @@ func TestManyBasesAreServedSideBySide(t *testing.T) {
 		}
 		p.passes(10 * time.Second)
 		for id, b := range all {
-			if b.has(orders) == (id.Identity == "a") || !p.HasNode(id) {
+			if hangs := id.Identity == "a"; b.has(orders) == hangs || p.HasNode(id) == hangs {
 				t.Errorf("%s did %v, has a Node: %v", id, b.log(), p.HasNode(id))
 			}
 		}
@@ -167,7 +167,7 @@ func TestMeters(t *testing.T) {
 		p.Link(tunnel.Link{Tunnel: "other"})
 		p.Link(tunnel.Link{Tunnel: "wire", Up: true, Since: time.Now()})
 		for i := range 20 {
-			p.beats(func(h *tunnel.Heartbeat) { h.Hostname = []string{"one", "two"}[i%2] })
+			p.beats(func(h *tunnel.Heartbeat) { h.Hostname = []string{"h", "another"}[i%2] })
 			p.passes(5 * time.Second)
 		}
 		if p.notReady() != plan.ReasonIdentityConflict || meter.conflicts != 1 || !meter.links["wire"] || meter.links["other"] {

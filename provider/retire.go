@@ -29,17 +29,19 @@ func (p *Provider) retire(ctx context.Context, r *entry, why lifecycle.Retiremen
 	}
 	p.bases.remove(r)
 	p.deps.Retired(r.id)
-	p.succeed(r, why)
+	p.succeed(why)
 	return nil
 }
 
-// succeed makes the application that reuses a base's address a base of its own.
-func (p *Provider) succeed(r *entry, why lifecycle.Retirement) {
+// succeed makes the application that has the identity now a base of its own. The cache may
+// still have the Node that was deleted, which is not of this one.
+func (p *Provider) succeed(why lifecycle.Retirement) {
 	if why.Successor == nil {
 		return
 	}
-	if next := p.bases.discover(*why.Successor); next != nil {
-		next.inbox.inherit(r.inbox.take().Origins) // or two that alternate would never be seen to do so
+	next := p.bases.discover(*why.Successor)
+	if next != nil && why.Node != nil {
+		next.inbox.nodeDeleted(why.Node.UID)
 	}
 	p.Heartbeat(*why.Successor)
 }

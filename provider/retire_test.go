@@ -88,23 +88,33 @@ func TestASilentBaseWithoutANodeIsRetired(t *testing.T) {
 	})
 }
 
-// reuses has another application heard at the base's address. The modules of the one
-// before are gone with it.
-func (p *testProvider) reuses() {
+// asBank has a heartbeat say that it is of another application at the base's address.
+func asBank(h *tunnel.Heartbeat) { h.Name, h.IP = "bank", "192.0.2.2" }
+
+// reuses has another application heard at the base's address for as long, and not the one
+// before, whose modules are gone with it.
+func (p *testProvider) reuses(d time.Duration) {
 	p.base.set(func(b *base) { clear(b.modules) })
-	p.beats(func(h *tunnel.Heartbeat) { h.Name, h.IP = "bank", "192.0.2.2" })
+	for ; d > 0; d -= 5 * time.Second {
+		p.beats(asBank)
+		p.passes(5 * time.Second)
+	}
 }
 
-// Another application at a base's address is another base: the Node goes, its pods are
-// placed anew, and it gets a Node of its own.
+// Another application at a base's address is another base, once the one before was silent
+// for long: the Node goes, its pods are placed anew, and it gets a Node of its own. Of the
+// modules of the one before it gets none, meanwhile or later.
 func TestAnAddressThatIsReusedIsAnotherBase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := running(t)
 		p.serves()
 		p.installs(podOn("orders"))
 		before := p.node().UID
-		p.reuses()
-		p.passes(10 * time.Second)
+		p.reuses(35 * time.Second)
+		if p.node().UID != before || p.pod("orders") == nil {
+			t.Fatalf("on a word its Node is %v, its pod %v", p.node(), p.pod("orders"))
+		}
+		p.reuses(15 * time.Second)
 		got := p.node()
 		if p.pod("orders") != nil || got == nil || got.UID == before || got.Labels["vnode.koupleless.io/name"] != "bank" {
 			t.Errorf("the pod is %v, the Node %v", p.pod("orders"), got)
@@ -124,8 +134,7 @@ func TestASuccessorNeedsNoNodeBefore(t *testing.T) {
 		p.passes(3 * time.Second)
 		p.base.set(func(b *base) { b.silent = true }) // nor does an answer
 		p.passes(time.Second)
-		p.reuses()
-		p.passes(2 * time.Second)
+		p.reuses(45 * time.Second)
 		if h, ok := p.wire.follow(shop); !ok || h.Name != "bank" {
 			t.Errorf("followed %v: %+v", ok, h)
 		}
@@ -143,13 +152,12 @@ func TestAReusedAddressWaitsForTheDeletions(t *testing.T) {
 				p.installs(podOn("orders"))
 				before := p.node().UID
 				p.api.failsWith(errRefused, request)
-				p.reuses()
-				p.passes(10 * time.Second)
+				p.reuses(50 * time.Second)
 				if got := p.node(); got == nil || got.UID != before || got.Labels["vnode.koupleless.io/name"] != "shop" {
 					t.Fatalf("the Node is %v", got)
 				}
 				p.api.failsWith(nil, request)
-				p.passes(40 * time.Second)
+				p.reuses(40 * time.Second)
 				if got := p.node(); p.pod("orders") != nil || got == nil || got.Labels["vnode.koupleless.io/name"] != "bank" {
 					t.Errorf("the pod is %v, the Node %v", p.pod("orders"), got)
 				}
@@ -166,14 +174,13 @@ func TestAnAddressThatWasReusedBeforeTheClaim(t *testing.T) {
 		p.runs()
 		before := p.node().UID
 		p.binds(podOn("orders"))
-		p.reuses()
-		p.passes(10 * time.Second)
+		p.reuses(10 * time.Second)
 		if p.node().UID != before || p.pod("orders") == nil {
 			t.Fatal("another's Node was replaced")
 		}
 		p.owner.grants = true
 		p.owner.wins(shop)
-		p.passes(10 * time.Second)
+		p.reuses(50 * time.Second)
 		if got := p.node(); got == nil || got.UID == before || got.Labels["vnode.koupleless.io/name"] != "bank" || p.pod("orders") != nil {
 			t.Errorf("the Node is %v, the pod %v", got, p.pod("orders"))
 		}
@@ -183,21 +190,21 @@ func TestAnAddressThatWasReusedBeforeTheClaim(t *testing.T) {
 	})
 }
 
-// Two live applications that take turns at one address are a conflict, not a succession:
-// each succession hands on where the base was heard before.
+// Two live applications that take turns on the same topics are a conflict, not a
+// succession, and no pod is deleted for it.
 func TestApplicationsThatAlternateAreAConflict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := running(t)
 		p.serves()
-		for i := range 12 {
-			if i%2 == 0 {
-				p.reuses()
-			} else {
-				p.beats()
-			}
+		p.installs(podOn("orders"))
+		before := p.node().UID
+		for range 6 {
+			p.beats(asBank)
+			p.passes(5 * time.Second)
+			p.beats()
 			p.passes(5 * time.Second)
 		}
-		if got := p.node(); got == nil || p.notReady() != plan.ReasonIdentityConflict {
+		if got := p.node(); got == nil || got.UID != before || p.notReady() != plan.ReasonIdentityConflict || p.pod("orders") == nil {
 			t.Errorf("its Node is %v", got)
 		}
 		e := told{"Node", shopNode, plan.ReasonIdentityConflict}

@@ -56,7 +56,9 @@ func (r *roster) served(env string) error {
 }
 
 func (r *roster) newEntry(node string, h tunnel.Heartbeat, installed map[tunnel.ModuleKey]bool) *entry {
-	return &entry{id: h.Base, node: node, first: h, base: lifecycle.New(r.cfg, h.Base, node, h, installed, time.Now())}
+	e := &entry{id: h.Base, node: node, first: h, base: lifecycle.New(r.cfg, h.Base, node, h, installed, time.Now())}
+	e.inbox.bind(e.base.Incumbent(), r.cfg.StaleAfter)
+	return e
 }
 
 // adopt makes records of the bases whose Nodes exist, so that they are polled even if

@@ -16,7 +16,11 @@ func (p *Provider) Heartbeat(h tunnel.Heartbeat) {
 			return
 		}
 	}
-	if r.inbox.heartbeat(h) {
+	wake, contends := r.inbox.heartbeat(h)
+	if contends {
+		p.meter.Contended(h.Tunnel)
+	}
+	if wake {
 		p.queue.Add(h.Base)
 	}
 }

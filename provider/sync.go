@@ -21,6 +21,7 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 		return 0, nil
 	}
 	do := seen.base.Turn(seen.facts)
+	seen.inbox.bind(seen.base.Incumbent(), p.cfg.StaleAfter) // before its new place is followed
 	return p.perform(ctx, seen, do)
 }
 
@@ -50,6 +51,7 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 		return o, false
 	}
 	in.Right, in.Claim = right(p.deps.Owner, id)
+	in.WorkloadGone = p.workloadGone(r.base.Workload())
 	in.Now = time.Now()
 	if in.Right == lifecycle.Valid {
 		o.version = p.pods.Version()
@@ -58,6 +60,13 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 		in.Failures = p.history.recall(id, in.Pods)
 	}
 	return o, true
+}
+
+func (p *Provider) workloadGone(name string) bool {
+	if name == "" || p.deps.Workloads == nil {
+		return false
+	}
+	return p.deps.Workloads.Gone(name)
 }
 
 // right says what this replica may do for a base. Asking registers interest in it.
@@ -106,7 +115,7 @@ func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Acti
 		p.pods.Serve(o.node, o.facts.Now)
 	}
 	p.tunnels.follow(o.id, do.Talk)
-	p.note(o.id, do.Changed)
+	p.note(o.id, do.News)
 	if do.Retire != nil {
 		return 0, p.retire(ctx, o.entry, *do.Retire)
 	}
@@ -125,15 +134,29 @@ func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Acti
 	return p.end(o, do), nil
 }
 
-// note logs and counts a change of readiness.
-func (p *Provider) note(id tunnel.BaseID, c *lifecycle.Change) {
-	if c == nil {
-		return
+// note logs and counts what is new.
+func (p *Provider) note(id tunnel.BaseID, n lifecycle.News) {
+	log := p.log.With(zap.Stringer("base", id))
+	if h := n.Contested; h != nil {
+		log.Info("base contested: the heartbeat is not believed while the base lives", from(*h)...)
 	}
-	if c.Is == plan.ReasonIdentityConflict {
-		p.meter.Conflict()
+	if h := n.Moved; h != nil {
+		log.Info("base moved", from(*h)...)
 	}
-	p.log.Info("base readiness changed", zap.Stringer("base", id), zap.String("reason", c.Is), zap.String("was", c.Was))
+	if c := n.Changed; c != nil {
+		if c.Is == plan.ReasonIdentityConflict {
+			p.meter.Conflict()
+		}
+		log.Info("base readiness changed", zap.String("reason", c.Is), zap.String("was", c.Was))
+	}
+}
+
+// from tells who sent a heartbeat.
+func from(h tunnel.Heartbeat) []zap.Field {
+	return []zap.Field{
+		zap.String("tunnel", h.Tunnel), zap.Stringer("endpoint", h.Endpoint()), zap.String("workload", h.Sender.Workload),
+		zap.String("name", h.Name), zap.String("cluster", h.Cluster), zap.String("hostname", h.Hostname),
+	}
 }
 
 // writeNode writes the Node, has the pod controller see its pods, and sends the commands,

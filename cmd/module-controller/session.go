@@ -68,11 +68,14 @@ func newSession(cfg *config, log *zap.Logger, recorder record.EventRecorder) (*s
 	if err = s.makeTunnels(); err != nil {
 		return nil, err
 	}
-	s.provider, err = provider.New(cfg.provider, provider.Deps{
+	deps := provider.Deps{
 		Client: s.api.work, Owner: s.owner, Tunnels: s.tunnels, Meter: s.metrics, Log: log.Named("provider"), Envs: cfg.envs,
 		Recorder: recorder, Retired: s.owner.Retire,
-	})
-	if err != nil {
+	}
+	if s.workloads != nil {
+		deps.Workloads = s.workloads
+	}
+	if s.provider, err = provider.New(cfg.provider, deps); err != nil {
 		return nil, err
 	}
 	s.metrics.watch(s.provider.Census, s.owner.Census)

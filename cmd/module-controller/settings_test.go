@@ -123,7 +123,7 @@ func TestASettingChangesOnlyItsField(t *testing.T) {
 		cfg := newConfig()
 		want := texts(cfg)
 		changed := settings(cfg)[i].value
-		for _, v := range []string{"7", "17s", "true", "warn", "console", "uninstall", "10.0.0.0/8", ":17", "10.1.2.3"} { // some kind takes each
+		for _, v := range []string{"7", "17s", "true", "warn", "console", "uninstall", "10.0.0.0/8", ":17", "10.1.2.3", "kubernetes", "token", "forbid"} { // some kind takes each
 			if err := changed.Set(v); err == nil {
 				want[s.env] = v
 				break

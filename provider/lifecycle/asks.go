@@ -24,7 +24,7 @@ type talk struct {
 	notFollowed int
 	// unanswered is when the first request was sent since the base last answered.
 	unanswered time.Time
-	// reachable: our link is up and the base was heard since it came up. A message sent
+	// reachable: our link is up and the base was heard over it since it came up. A message sent
 	// before the base is back at the broker too would be lost.
 	reachable bool
 	// owed is how many lists were asked for that have not come.
@@ -49,19 +49,12 @@ const (
 	followPauseMax = time.Second
 )
 
-// route chooses the tunnel that the base is followed through, and tells that tunnel where
-// the base is when that changed.
+// route tells the base's tunnel where the base is when that changed, and the one that it
+// was followed through before that it is there no more.
 func (b *Base) route(in Facts) Talk {
 	var t Talk
-	switch followed := b.talk.followed; {
-	case followed.Base != b.id: // not followed yet
-	case followed.Tunnel == b.about.heartbeat.Tunnel:
-	case b.hears(in, followed.Tunnel):
-		b.about.heartbeat = followed.WithAbout(b.about.heartbeat.About())
-	default:
-		t.Unfollow = followed.Tunnel
-		b.talk.followed = tunnel.Heartbeat{}
-		b.seen.Features, b.talk.listAsked, b.talk.healthAsked = tunnel.Features{}, time.Time{}, time.Time{}
+	if was := b.talk.followed; was.Base == b.id && was.Tunnel != b.about.heartbeat.Tunnel {
+		t.Unfollow = was.Tunnel
 	}
 	if h := b.about.heartbeat; h.Restarted || addressOf(h) != addressOf(b.talk.followed) {
 		t.Follow = &h
@@ -71,12 +64,6 @@ func (b *Base) route(in Facts) Talk {
 	link := in.Links[b.about.heartbeat.Tunnel]
 	b.talk.reachable = link.Up && b.about.lastSeen.After(link.Since)
 	return t
-}
-
-// hears says whether a tunnel is up and heard the base within StaleAfter. While the one
-// that is followed does, the base stays with it.
-func (b *Base) hears(in Facts, tunnelName string) bool {
-	return in.Links[tunnelName].Up && in.Now.Sub(b.about.seenBy[tunnelName]) < b.cfg.StaleAfter
 }
 
 // address is what a tunnel must know to reach a base.

@@ -161,8 +161,8 @@ func TestWhenTheTunnelIsTold(t *testing.T) {
 		{"nothing is heard", nil, false},
 		{"the same", beat(func(*tunnel.Heartbeat) {}), false},
 		{"another version", beat(func(h *tunnel.Heartbeat) { h.Version = "2" }), false},
-		{"another address", beat(func(h *tunnel.Heartbeat) { h.IP = "192.0.2.2" }), true},
-		{"another port", beat(func(h *tunnel.Heartbeat) { h.Port = 1238 }), true},
+		{"another address", beat(func(h *tunnel.Heartbeat) { h.IP = "192.0.2.2" }), false},
+		{"another port", beat(func(h *tunnel.Heartbeat) { h.Port = 1238 }), false},
 		{"restarted", beat(func(h *tunnel.Heartbeat) { h.Restarted = true }), true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -184,8 +184,8 @@ func TestWhenTheTunnelIsTold(t *testing.T) {
 	}
 }
 
-// A base stays with its tunnel while that hears it. What it says of itself over another is
-// believed, but for how it is reached.
+// A base stays with its tunnel while that hears it, and while that is down: our silence is
+// not its own. Nothing of what is said through another is believed until then.
 func TestWhichTunnelABaseIsFollowedThrough(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -193,28 +193,28 @@ func TestWhichTunnelABaseIsFollowedThrough(t *testing.T) {
 		told  []string
 		moves bool
 	}{
-		{"its own heard it", 41200*time.Millisecond - 1, nil, false},
-		{"its own has not heard it for long", 41200 * time.Millisecond, nil, true},
-		{"its own is down", 5 * time.Second, []string{"5s link down"}, true},
-		{"its own was down, and is back", 5 * time.Second, []string{"4s link down", "5s link up"}, false},
+		{"its own heard it", 41*time.Second - 1, nil, false},
+		{"its own has not heard it for long", 41 * time.Second, nil, true},
+		{"its own is down", time.Hour, []string{"5s link down"}, false},
+		{"its own was down, and is back", 194 * time.Second, []string{"4s link down", "5s link up"}, false},
+		{"its own is back for long, and has not heard it", 195 * time.Second, []string{"4s link down", "5s link up"}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := told(t, []string{"0s link up tunnel=http"}, served, []string{"1.2s features switch", "1.2s turn"}, c.told)
+			before := s.base.about.heartbeat
 			h := beatOf(at(c.after))
 			h.Tunnel, h.Port, h.Version, h.IP = "http", 1238, "2", "192.0.2.2"
 			s.mailbox.Heartbeat(h)
 			talk := s.turnAt(c.after).Talk
-			want := Talk{Unfollow: "mqtt", Follow: &h}
-			if !c.moves {
-				own := h
-				own.Tunnel, own.Port, own.Received = "mqtt", 0, at(time.Second)
-				want = Talk{Follow: &own}
+			want, is := Talk{}, before
+			if c.moves {
+				want, is = Talk{Unfollow: "mqtt", Follow: &h}, h
 			}
 			if diff := cmp.Diff(want, Talk{Unfollow: talk.Unfollow, Follow: talk.Follow}); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if s.base.Tunnel() != want.Follow.Tunnel || s.base.about.heartbeat.Version != "2" {
-				t.Errorf("it is version %s, over %s", s.base.about.heartbeat.Version, s.base.Tunnel())
+			if diff := cmp.Diff(is, s.base.about.heartbeat); diff != "" || s.base.Tunnel() != is.Tunnel {
+				t.Errorf("over %s it is (-want +got):\n%s", s.base.Tunnel(), diff)
 			}
 			if forgotten := !s.base.seen.Features.Switch; forgotten != c.moves {
 				t.Errorf("what it understands over %s is forgotten: %v", s.base.Tunnel(), forgotten)

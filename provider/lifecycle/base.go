@@ -1,7 +1,7 @@
 package lifecycle
 
 import (
-	"maps"
+	"cmp"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,31 +32,37 @@ type Base struct {
 	node   nodeCopy
 }
 
-// about is who the base says it is, and when it was last heard. It is kept while the
-// base is foreign.
+// about is who the base is followed as, and when that one was last heard. It is kept while
+// the base is foreign. No contender's word is in it.
 type about struct {
-	// heartbeat is the base's latest description of itself. Its Restarted holds until
-	// the tunnel was told.
+	// heartbeat is the incumbent's latest description of itself. Its Restarted holds
+	// until the tunnel was told.
 	heartbeat tunnel.Heartbeat
-	// reused is the description of another application that has the base's address now;
-	// nil for none. While it is set, heartbeat stays that of the application before.
-	reused *tunnel.Heartbeat
-	// lastSeen is when its last message came; zero for none yet.
+	// lastSeen is when its last message of any kind came, through its own tunnel; zero for
+	// none yet.
 	lastSeen time.Time
-	// seenBy is the same for each tunnel.
-	seenBy map[string]time.Time
+	// beat is when its last heartbeat came; zero for none yet. lastSeen is not before it.
+	beat time.Time
+	// moved is when it was last followed to another place; zero for never.
+	moved time.Time
+	// contested is when a contender was last told of; zero for never.
+	contested time.Time
+	// conflict explains that two live bases share the identity, while they do.
+	conflict string
 }
 
 // seen is what the base reported of its process. A restart empties it but for features.
 type seen struct {
 	plan.Seen
 	health *tunnel.Health
+	// answered is when the process first answered anything; zero before.
+	answered time.Time
 }
 
 // New makes the record of a base that this process heard, or whose Node it found.
 // Installed is what is remembered of modules that were installed on it.
 func New(cfg Config, id tunnel.BaseID, name string, h tunnel.Heartbeat, installed map[tunnel.ModuleKey]bool, now time.Time) *Base {
-	b := &Base{cfg: cfg, id: id, name: name, about: about{heartbeat: h, seenBy: map[string]time.Time{}}}
+	b := &Base{cfg: cfg, id: id, name: name, about: about{heartbeat: h}}
 	b.reset(installed, now)
 	return b
 }
@@ -64,7 +70,7 @@ func New(cfg Config, id tunnel.BaseID, name string, h tunnel.Heartbeat, installe
 // reset forgets what was learned of the base under another claim, or by hearsay.
 func (b *Base) reset(installed map[tunnel.ModuleKey]bool, now time.Time) {
 	b.since = now
-	b.seen, b.talk, b.node = seen{}, talk{}, nodeCopy{}
+	b.seen, b.talk, b.node = seen{}, talk{}, nodeCopy{gone: b.node.gone}
 	b.ledger = newLedger(installed)
 }
 
@@ -95,24 +101,20 @@ func (b *Base) release(to Phase) (unfollow string) {
 // wrong: somebody else served it. The Node tells what whoever served it knew.
 func (b *Base) begin(in Facts) {
 	if in.Now.Sub(b.about.lastSeen) >= b.cfg.StaleAfter {
-		b.about.lastSeen = time.Time{} // whoever served it knows better
-	}
-	latest := b.about.heartbeat
-	if b.about.reused != nil {
-		latest = *b.about.reused
+		b.about.lastSeen, b.about.beat = time.Time{}, time.Time{} // whoever served it knows better
 	}
 	b.reset(b.ledger.Installed, in.Now)
 	b.epoch = in.Claim.Epoch
-	b.about.heartbeat, b.about.reused = latest, nil
 	b.become(Serving)
 	if in.Node != nil {
-		b.adopt(in.Node, latest, in.Now)
+		b.adopt(in.Node, in.Now)
 	}
 }
 
-// adopt goes on where the Node says that whoever served the base before stopped. What
-// the base said of itself meanwhile may be another application's word.
-func (b *Base) adopt(node *corev1.Node, latest tunnel.Heartbeat, now time.Time) {
+// adopt goes on where the Node says that whoever served the base before stopped. Who this
+// process took for the base, because it was heard first, may be anybody: unless it is the
+// one that the Node names, it is a contender from now on.
+func (b *Base) adopt(node *corev1.Node, now time.Time) {
 	b.node.notReady = plan.NotReadyOf(node)
 	if b.node.notReady == plan.ReasonBaseNotAnswering {
 		b.talk.unanswered = now // until it answers
@@ -121,10 +123,14 @@ func (b *Base) adopt(node *corev1.Node, latest tunnel.Heartbeat, now time.Time) 
 	if err != nil {
 		return // not a base's Node: its description is written anew
 	}
-	b.about.heartbeat = beat
 	b.ledger = newLedger(installed)
-	if !b.about.lastSeen.IsZero() {
-		b.absorbHeartbeat(latest)
+	known := incumbentOf(beat).Is(b.about.heartbeat)
+	if known && !b.about.lastSeen.IsZero() {
+		return // what it said of itself lately is newer
+	}
+	b.about.heartbeat = beat
+	if !known {
+		b.about.lastSeen, b.about.beat = time.Time{}, time.Time{}
 	}
 }
 
@@ -135,6 +141,7 @@ func (b *Base) absorb(m Mail) {
 	b.about.see(m)
 	if m.Answered {
 		b.talk.unanswered = time.Time{}
+		b.seen.answered = cmp.Or(b.seen.answered, m.LastSeen)
 	}
 	if m.Heartbeat != nil {
 		h := *m.Heartbeat
@@ -162,26 +169,22 @@ func (b *Base) absorb(m Mail) {
 }
 
 func (a *about) see(m Mail) {
-	if m.LastSeen.IsZero() {
-		return
+	if m.LastSeen.After(a.lastSeen) {
+		a.lastSeen = m.LastSeen
 	}
-	a.lastSeen = m.LastSeen
-	maps.Copy(a.seenBy, m.SeenBy)
+	if m.Beat.After(a.beat) {
+		a.beat = m.Beat
+	}
 }
 
-// application is what tells two applications at one address apart.
-func application(h tunnel.Heartbeat) [2]string { return [2]string{h.Name, h.Cluster} }
-
-// absorbHeartbeat follows the base's description of itself. Another name or cluster is
-// another application, which is not served as if it were the one before.
+// absorbHeartbeat follows the incumbent's description of itself. That it restarted holds
+// until its tunnel was told, whatever it says meanwhile.
 func (b *Base) absorbHeartbeat(h tunnel.Heartbeat) {
-	switch {
-	case b.about.heartbeat.Tunnel == "": // nothing is known of the one before
-	case application(b.about.heartbeat) != application(h):
-		b.about.reused = &h
-		return
+	if !b.Incumbent().Is(h) {
+		return // it came before the mailbox knew who the incumbent is
 	}
-	b.about.reused, b.about.heartbeat = nil, h
+	h.Restarted = h.Restarted || b.about.heartbeat.Restarted
+	b.about.heartbeat = h
 }
 
 // absorbHealth notices a restart by an uptime that fell. An uptime of zero means that
@@ -200,7 +203,7 @@ func (b *Base) absorbHealth(h tunnel.Health, at time.Time) {
 
 // restarted forgets what the base's last process knew.
 func (b *Base) restarted(at time.Time) {
-	b.seen = seen{Seen: plan.Seen{Started: at, Features: b.seen.Features, Partial: b.seen.Partial}}
+	b.seen = seen{Seen: plan.Seen{Started: at, Features: b.seen.Features, Partial: b.seen.Partial}, answered: b.seen.answered}
 	b.talk.listAsked, b.talk.healthAsked = time.Time{}, time.Time{}
 	for name, a := range b.ledger.Attempts {
 		a.Restarted = true

@@ -15,7 +15,7 @@ import (
 func newTestBase() *Base {
 	b := New(Config{}.Complete(), id, nodeName, beatOf(noon), nil, noon)
 	list := listOf(noon, noon, "orders:1")
-	b.absorb(Mail{LastSeen: noon, List: &list, Health: &tunnel.Health{Uptime: time.Hour}, Features: &tunnel.Features{Switch: true}})
+	b.absorb(Mail{LastSeen: noon, Answered: true, List: &list, Health: &tunnel.Health{Uptime: time.Hour}, Features: &tunnel.Features{Switch: true}})
 	b.ledger.Attempts["stock"] = attemptOf(tunnel.InstallModule, "stock:1", "1-u1-1", noon)
 	b.talk.listAsked, b.talk.healthAsked = noon, noon
 	return b
@@ -74,7 +74,7 @@ func TestARestartForgetsTheProcessBefore(t *testing.T) {
 		LastSeen: at(5 * time.Second), Restarted: true, Heartbeat: &h, List: &list, Health: &tunnel.Health{Uptime: 2 * time.Hour},
 		Answers: map[string]tunnel.Report{"stock": {Received: at(time.Second), Answer: &tunnel.Answer{Verb: tunnel.InstallModule, Module: keyOf("stock:1")}}},
 	})
-	want := seen{Seen: plan.Seen{Started: at(5 * time.Second), Features: tunnel.Features{Switch: true}}}
+	want := seen{Seen: plan.Seen{Started: at(5 * time.Second), Features: tunnel.Features{Switch: true}}, answered: noon}
 	if diff := cmp.Diff(want, b.seen, cmp.AllowUnexported(seen{})); diff != "" {
 		t.Errorf("known of the new process (-want +got):\n%s", diff)
 	}
@@ -126,32 +126,44 @@ func TestARestartIsSeenByTheUptime(t *testing.T) {
 	}
 }
 
-// Another name or cluster is another application: what it says is kept apart until the
-// address is the first one's again.
-func TestAReusedAddress(t *testing.T) {
-	hear := func(b *Base, s int, change func(*tunnel.Heartbeat)) {
-		h := beatOf(at(time.Duration(s) * time.Second))
-		change(&h)
-		b.absorb(Mail{LastSeen: h.Received, Heartbeat: &h})
-	}
+// A mail that was filled before the mailbox knew who the incumbent is may have another's
+// word: none of it becomes the base's.
+func TestAnothersWordIsNotAbsorbed(t *testing.T) {
 	for name, change := range map[string]func(*tunnel.Heartbeat){
-		"another name":    func(h *tunnel.Heartbeat) { h.Name, h.IP = "bank", "192.0.2.9" },
-		"another cluster": func(h *tunnel.Heartbeat) { h.Cluster, h.IP = "d", "192.0.2.9" },
+		"another name":     func(h *tunnel.Heartbeat) { h.Name = "bank" },
+		"another cluster":  func(h *tunnel.Heartbeat) { h.Cluster = "d" },
+		"another address":  func(h *tunnel.Heartbeat) { h.IP = "192.0.2.9" },
+		"another host":     func(h *tunnel.Heartbeat) { h.Hostname = "h2" },
+		"another tunnel":   func(h *tunnel.Heartbeat) { h.Tunnel = "http" },
+		"another port":     func(h *tunnel.Heartbeat) { h.Port = 1238 },
+		"another workload": func(h *tunnel.Heartbeat) { h.Sender = tunnel.Sender{Bound: true, Workload: "ns/b/2"} },
 	} {
 		b := newTestBase()
-		hear(b, 1, change)
-		if b.about.reused == nil || b.about.reused.IP != "192.0.2.9" || b.about.heartbeat.IP != "192.0.2.1" || !b.about.lastSeen.Equal(at(time.Second)) {
-			t.Errorf("%s: it is %+v, reused by %+v", name, b.about.heartbeat, b.about.reused)
-		}
-		hear(b, 2, func(h *tunnel.Heartbeat) { h.Version, h.IP = "2", "192.0.2.3" })
-		if b.about.reused != nil || b.about.heartbeat.IP != "192.0.2.3" || b.about.heartbeat.Version != "2" {
-			t.Errorf("%s, and back again: it is %+v, reused by %+v", name, b.about.heartbeat, b.about.reused)
+		b.about.heartbeat.Hostname, b.about.heartbeat.Sender = "h1", tunnel.Sender{Bound: true, Workload: "ns/b/1"}
+		was := b.about.heartbeat
+		h := was
+		change(&h)
+		b.absorb(Mail{LastSeen: at(time.Second), Heartbeat: &h})
+		if diff := cmp.Diff(was, b.about.heartbeat); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 	unknown := New(Config{}.Complete(), id, nodeName, tunnel.Heartbeat{Base: id}, nil, noon)
-	hear(unknown, 1, func(*tunnel.Heartbeat) {})
-	if unknown.about.reused != nil || unknown.about.heartbeat.Name != "shop" {
-		t.Error("of one that nothing is known of, the first description is another application's")
+	h := beatOf(noon)
+	if unknown.absorb(Mail{LastSeen: noon, Heartbeat: &h}); unknown.about.heartbeat.Name != "shop" {
+		t.Error("of one that nothing is known of, the first description is another's")
+	}
+}
+
+// A restart that was heard while the base could not be followed anew is told to its tunnel
+// when it can, whatever the base said since.
+func TestARestartHeardWhileSuspendedIsNotLost(t *testing.T) {
+	s := told(t, served, []string{"2s suspend", "3s heartbeat shop restarted=yes", "3s turn", "4s heartbeat shop", "4s turn", "5s claim 1"})
+	if f := s.turnAt(5 * time.Second).Talk.Follow; f == nil || !f.Restarted {
+		t.Errorf("its tunnel is told %+v", f)
+	}
+	if f := s.turnAt(6 * time.Second).Talk.Follow; f != nil {
+		t.Errorf("its tunnel is told again: %+v", f)
 	}
 }
 
@@ -159,18 +171,17 @@ func TestAReusedAddress(t *testing.T) {
 func TestWhatAMessageProves(t *testing.T) {
 	b := newTestBase()
 	b.talk.unanswered = noon
-	b.absorb(Mail{LastSeen: at(time.Second), SeenBy: map[string]time.Time{"http": at(time.Second)}, Owed: 2})
-	if b.talk.unanswered.IsZero() || b.talk.owed != 2 || !b.about.seenBy["http"].Equal(at(time.Second)) {
-		t.Errorf("after a heartbeat: %+v, seen by %v", b.talk, b.about.seenBy)
+	b.absorb(Mail{LastSeen: at(time.Second), Beat: at(time.Second), Owed: 2})
+	if b.talk.unanswered.IsZero() || b.talk.owed != 2 || !b.about.beat.Equal(at(time.Second)) {
+		t.Errorf("after a heartbeat: %+v, its beat was %s", b.talk, b.about.beat)
 	}
-	b.absorb(Mail{LastSeen: at(2 * time.Second), SeenBy: map[string]time.Time{"mqtt": at(2 * time.Second)}, Answered: true})
+	b.absorb(Mail{LastSeen: at(2 * time.Second), Answered: true})
 	b.absorb(Mail{})
 	if !b.talk.unanswered.IsZero() || b.talk.owed != 0 {
 		t.Errorf("after an answer: %+v", b.talk)
 	}
-	want := map[string]time.Time{"http": at(time.Second), "mqtt": at(2 * time.Second)}
-	if diff := cmp.Diff(want, b.about.seenBy); diff != "" || !b.about.lastSeen.Equal(at(2*time.Second)) {
-		t.Errorf("last seen %s, (-want +got):\n%s", b.about.lastSeen, diff)
+	if !b.about.beat.Equal(at(time.Second)) || !b.about.lastSeen.Equal(at(2*time.Second)) {
+		t.Errorf("last seen %s, its beat was %s", b.about.lastSeen, b.about.beat)
 	}
 }
 
@@ -188,7 +199,7 @@ func TestWhatBeginsAnew(t *testing.T) {
 	} {
 		b := newTestBase()
 		b.ledger.Installed[keyOf("hearsay:1")] = true
-		b.about.heartbeat.IP, b.about.lastSeen = "192.0.2.5", at(time.Hour-c.lastSeen)
+		b.about.heartbeat.Version, b.about.lastSeen = "5", at(time.Hour-c.lastSeen)
 		in := valid(3, 1)
 		in.Now, in.Node = at(time.Hour), node
 		do := b.Turn(in)
@@ -201,8 +212,8 @@ func TestWhatBeginsAnew(t *testing.T) {
 		if len(b.ledger.Attempts)+len(b.seen.Modules) > 0 || b.seen.health != nil {
 			t.Errorf("%s: hearsay is kept: %+v, %+v", c.name, b.seen, b.ledger)
 		}
-		if kept := !b.about.lastSeen.IsZero(); kept != c.kept || (b.about.heartbeat.IP == "192.0.2.5") != c.kept {
-			t.Errorf("%s: kept %v, at %s", c.name, kept, b.about.heartbeat.IP)
+		if kept := !b.about.lastSeen.IsZero(); kept != c.kept || (b.about.heartbeat.Version == "5") != c.kept {
+			t.Errorf("%s: kept %v, version %s", c.name, kept, b.about.heartbeat.Version)
 		}
 	}
 }

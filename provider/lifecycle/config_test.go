@@ -29,8 +29,8 @@ func TestDefaultsAreCompleteAndValid(t *testing.T) {
 func TestDefaultsReplaceNothing(t *testing.T) {
 	said := Config{
 		StaleAfter: 1, UnresponsiveAfter: 2, GoneAfter: 3, LinkGrace: 4, ListEvery: 5, HealthEvery: 6, NodeEvery: 7, CommandsPerBase: 8,
-		Node: plan.NodeConfig{DefaultMetaspace: 9, Pods: 10, CPUs: 11, Version: "12"},
-		Plan: plan.Config{Policy: plan.PolicyUninstall, UnmanagedGrace: 13, CommandTimeout: 14, BackOffBase: 15, BackOffMax: 16, MaxContainers: 17},
+		Node: plan.NodeConfig{DefaultMetaspace: 9, Pods: 10, CPUs: 11, Version: "12", MaxMemory: 18, MaxCPUs: 19},
+		Plan: plan.Config{Policy: plan.PolicyUninstall, UnmanagedGrace: 13, CommandTimeout: 14, BackOffBase: 15, BackOffMax: 16, MaxContainers: 17, SecretsOverHTTP: plan.SecretsForbid},
 	}
 	if got := said.Complete(); got != said {
 		t.Errorf("%+v becomes %+v", said, got)
@@ -60,14 +60,14 @@ func TestAllFaultsAreNamed(t *testing.T) {
 // Each fault alone is enough.
 func TestOneFaultIsEnough(t *testing.T) {
 	for name, change := range map[string]func(*Config){
-		"LIST_INTERVAL must be positive":         func(c *Config) { c.ListEvery = 0 },
-		"UNRESPONSIVE_AFTER must be positive": func(c *Config) { c.UnresponsiveAfter = 0 },
-		"HEALTH_INTERVAL must be positive":       func(c *Config) { c.HealthEvery = -1 },
-		"NODE_STATUS_INTERVAL must be positive":         func(c *Config) { c.NodeEvery = 0 },
-		"LINK_GRACE must be positive":         func(c *Config) { c.LinkGrace = 0 },
-		"COMMANDS_PER_BASE must be positive":   func(c *Config) { c.CommandsPerBase = 0 },
-		"longer than LIST_INTERVAL":              func(c *Config) { c.ListEvery = c.StaleAfter },
-		"longer than STALE_AFTER":             func(c *Config) { c.GoneAfter = c.StaleAfter },
+		"LIST_INTERVAL must be positive":        func(c *Config) { c.ListEvery = 0 },
+		"UNRESPONSIVE_AFTER must be positive":   func(c *Config) { c.UnresponsiveAfter = 0 },
+		"HEALTH_INTERVAL must be positive":      func(c *Config) { c.HealthEvery = -1 },
+		"NODE_STATUS_INTERVAL must be positive": func(c *Config) { c.NodeEvery = 0 },
+		"LINK_GRACE must be positive":           func(c *Config) { c.LinkGrace = 0 },
+		"COMMANDS_PER_BASE must be positive":    func(c *Config) { c.CommandsPerBase = 0 },
+		"longer than LIST_INTERVAL":             func(c *Config) { c.ListEvery = c.StaleAfter },
+		"longer than STALE_AFTER":               func(c *Config) { c.GoneAfter = c.StaleAfter },
 	} {
 		c := Config{}.Complete()
 		change(&c)

@@ -35,6 +35,8 @@ type Facts struct {
 	Now   time.Time
 	Links map[string]tunnel.Link // by tunnel; one that said nothing yet is down
 	Node  *corev1.Node           // as the cache has it; nil for none. It is not changed.
+	// WorkloadGone: the workload that the base is bound to is known to be no more.
+	WorkloadGone bool
 
 	// Pods and what follows are read for a base that is served; else they are empty.
 	Pods []plan.Pod
@@ -54,8 +56,7 @@ type Actions struct {
 	// Begin: the shell takes in the Node's pods, and turns the base again at once.
 	Begin bool
 	Talk  Talk
-	// Changed is what to log and count of a change of readiness.
-	Changed *Change
+	News
 	// Retire deletes the base's Node and gives its claim up; what follows is nothing then.
 	Retire *Retirement
 	// Remember has failures for the bounded memory.
@@ -74,6 +75,16 @@ type Actions struct {
 	Next time.Time
 }
 
+// News is what to log and count.
+type News struct {
+	// Changed is a change of readiness.
+	Changed *Change
+	// Contested is a contender that waits and is to be told of, once in a while.
+	Contested *tunnel.Heartbeat
+	// Moved is the base at another place.
+	Moved *tunnel.Heartbeat
+}
+
 // Change is a change of a base's readiness: reasons, empty for Ready.
 type Change struct{ Was, Is string }
 
@@ -83,9 +94,9 @@ type Retirement struct {
 	Node *corev1.Node // nil for none
 	// Installed is remembered in case the base comes back.
 	Installed map[tunnel.ModuleKey]bool
-	// Successor is another application at the base's address: the pods on the Node are
-	// deleted, so that they are placed anew, and it becomes a base of its own. Nil where
-	// the base is silent.
+	// Successor is another application with the base's identity, where the one before is
+	// known to be gone: the pods on the Node are deleted, so that they are placed anew, and
+	// it becomes a base of its own. Nil where the base is silent.
 	Successor *tunnel.Heartbeat
 }
 

@@ -9,15 +9,15 @@ import (
 	"module-controller/tunnel"
 )
 
-// Mail is what a base reported since its last Turn. The last message of each kind wins,
+// Mail is what the incumbent of a base reported since its last Turn, and who contends with it. The last message of each kind wins,
 // but for answers: the last of each module name.
 type Mail struct {
-	// LastSeen is when the last message of any kind came; zero when none came.
+	// LastSeen is when the incumbent's last message of any kind came; zero when none came.
 	LastSeen time.Time
-	// SeenBy is the same for each tunnel that a message came through.
-	SeenBy map[string]time.Time
-	// Origins is where its heartbeats come from, over all time.
-	Origins Origins
+	// Beat is when its last heartbeat came; zero when none came.
+	Beat time.Time
+	// Contest is what was heard of others since this one is the incumbent.
+	Contest Contest
 
 	Heartbeat *tunnel.Heartbeat
 	// Restarted: a heartbeat said that the base's process has just started. It holds
@@ -39,6 +39,10 @@ type Mail struct {
 // not block. It has no lock: the caller holds one.
 type Mailbox struct {
 	mail Mail
+	// incumbent is whose words are the base's; all others only contend. A contender is
+	// forgotten that was not heard within the time of within.
+	incumbent Incumbent
+	within    time.Duration
 	// requests are when the lists were asked for that have not come, the oldest first:
 	// over MQTT nothing else tells which request a list answers.
 	requests []time.Time
@@ -55,7 +59,7 @@ type Mailbox struct {
 func (m *Mailbox) Take() Mail {
 	out := m.mail
 	out.Owed = len(m.requests)
-	m.mail = Mail{Origins: out.Origins}
+	m.mail = Mail{Contest: out.Contest}
 	m.settled = false
 	return out
 }
@@ -71,17 +75,32 @@ func (m *Mailbox) NodeDeleted(uid types.UID) {
 	m.mail.NodeLost, m.settled = uid, false
 }
 
-// Inherit takes over where the record before heard its base from.
-func (m *Mailbox) Inherit(o Origins) {
-	if m.mail.Origins.Empty() {
-		m.mail.Origins = o
+// Bind says whose words are the base's from now on, and for how long a contender counts as
+// heard after its last heartbeat. What was recorded of another is forgotten, but for what
+// the new incumbent said itself while it was a contender.
+func (m *Mailbox) Bind(to Incumbent, within time.Duration) {
+	was, contender := m.incumbent, m.mail.Contest.Contender
+	m.incumbent, m.within = to, within
+	switch {
+	case was.Tunnel == "", was == to:
+		return
+	case m.last.Tunnel != "" && to.Is(m.last): // the same one, of which more is known
+		return
+	}
+	*m = Mailbox{mail: Mail{NodeLost: m.mail.NodeLost}, incumbent: to, within: within}
+	if contender.Tunnel != "" && to.Is(contender) {
+		m.Heartbeat(contender)
 	}
 }
 
 // Heartbeat records one and says whether the base is to be reconciled.
 func (m *Mailbox) Heartbeat(h tunnel.Heartbeat) (wake bool) {
-	m.seen(h.Tunnel, h.Received)
-	moved := m.mail.Origins.Observe(h)
+	if m.Contends(h) {
+		return m.mail.Contest.contend(m.incumbent, h, m.within)
+	}
+	m.seen(h.Received)
+	m.mail.Beat = later(m.mail.Beat, h.Received)
+	m.mail.Contest.returned(h.Received)
 	if h.Restarted { // its clock may be another's now
 		m.heartbeats, m.lists, m.healths = order{}, order{}, order{}
 		m.mail.Restarted = true
@@ -91,30 +110,39 @@ func (m *Mailbox) Heartbeat(h tunnel.Heartbeat) (wake bool) {
 		changed = describe(m.last) != describe(h)
 		m.last, m.mail.Heartbeat = h, &h
 	}
-	switch {
-	case moved, changed, h.Restarted:
+	if changed || h.Restarted {
 		return true
 	}
 	return !m.settled
 }
+
+// Contends says whether a heartbeat is a contender's.
+func (m *Mailbox) Contends(h tunnel.Heartbeat) bool { return !m.incumbent.Is(h) }
 
 // description is what a heartbeat says of the base that may differ from the last one.
 type description struct {
 	about    tunnel.About
 	endpoint tunnel.Endpoint
 	tunnel   string
+	sender   tunnel.Sender
 }
 
 func describe(h tunnel.Heartbeat) description {
-	return description{h.About(), h.Endpoint(), h.Tunnel}
+	return description{h.About(), h.Endpoint(), h.Tunnel, h.Sender}
 }
 
 // Report records one and says whether the base is to be reconciled. A list or health that comes
-// late is only a message.
+// late is only a message, and what comes through another tunnel than the incumbent's is not
+// the base's word.
 func (m *Mailbox) Report(r tunnel.Report) (wake bool) {
-	m.seen(r.Tunnel, r.Received)
+	if m.incumbent.Tunnel != "" && r.Tunnel != m.incumbent.Tunnel {
+		return false
+	}
+	m.seen(r.Received)
 	m.mail.Answered = true
 	switch {
+	case m.mail.Contest.ambiguous(r.Received, m.within): // whose word it is nobody knows
+		return false
 	case r.Listed:
 		return m.list(r)
 	case r.Health != nil:
@@ -157,12 +185,13 @@ func (m *Mailbox) health(r tunnel.Report) (wake bool) {
 	return true
 }
 
-func (m *Mailbox) seen(tunnelName string, at time.Time) {
-	m.mail.LastSeen = at
-	if m.mail.SeenBy == nil {
-		m.mail.SeenBy = map[string]time.Time{}
+func (m *Mailbox) seen(at time.Time) { m.mail.LastSeen = later(m.mail.LastSeen, at) }
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
 	}
-	m.mail.SeenBy[tunnelName] = at
+	return a
 }
 
 const (

@@ -95,34 +95,34 @@ func TestALateListAnswersNoRequest(t *testing.T) {
 	}
 }
 
-// A heartbeat that comes late, or twice, moves no base.
-func TestALateHeartbeatMovesNoBase(t *testing.T) {
+// A heartbeat that comes late, or twice, describes no base.
+func TestALateHeartbeatDescribesNothing(t *testing.T) {
 	var m Mailbox
 	b := New(Config{}.Complete(), id, nodeName, beatOf(noon), nil, noon)
 	for _, c := range []struct {
 		when      string
 		after     time.Duration // that it came
-		ip        string
+		version   string
 		stamp     time.Time
 		restarted bool
 		want      string
 	}{
-		{"at first", 0, "10.0.0.1", noon, false, "10.0.0.1"},
-		{"moved", 10 * time.Second, "10.0.0.2", at(10 * time.Second), false, "10.0.0.2"},
-		{"late", 12 * time.Second, "10.0.0.1", noon, false, "10.0.0.2"},
-		{"twice", 12 * time.Second, "10.0.0.9", at(10 * time.Second), false, "10.0.0.2"},
-		{"without a stamp", 13 * time.Second, "10.0.0.3", time.Time{}, false, "10.0.0.3"},
-		{"clock set back, just now", 69 * time.Second, "10.0.0.4", at(-time.Hour), false, "10.0.0.3"},
-		{"clock set back", 70 * time.Second, "10.0.0.4", at(-time.Hour), false, "10.0.0.4"},
-		{"restarted", 71 * time.Second, "10.0.0.5", at(-2 * time.Hour), true, "10.0.0.5"},
+		{"at first", 0, "1", noon, false, "1"},
+		{"another", 10 * time.Second, "2", at(10 * time.Second), false, "2"},
+		{"late", 12 * time.Second, "1", noon, false, "2"},
+		{"twice", 12 * time.Second, "9", at(10 * time.Second), false, "2"},
+		{"without a stamp", 13 * time.Second, "3", time.Time{}, false, "3"},
+		{"clock set back, just now", 69 * time.Second, "4", at(-time.Hour), false, "3"},
+		{"clock set back", 70 * time.Second, "4", at(-time.Hour), false, "4"},
+		{"restarted", 71 * time.Second, "5", at(-2 * time.Hour), true, "5"},
 	} {
 		h := beatOf(at(c.after))
-		h.IP, h.Stamp, h.Restarted = c.ip, c.stamp, c.restarted
+		h.Version, h.Stamp, h.Restarted = c.version, c.stamp, c.restarted
 		m.Heartbeat(h)
 		mail := m.Take()
 		b.absorb(mail)
-		if got := b.about.heartbeat.IP; got != c.want {
-			t.Errorf("%s: it is at %s, want %s", c.when, got, c.want)
+		if got := b.about.heartbeat.Version; got != c.want {
+			t.Errorf("%s: it is %s, want %s", c.when, got, c.want)
 		}
 		if !mail.LastSeen.Equal(at(c.after)) || !b.about.lastSeen.Equal(at(c.after)) {
 			t.Errorf("%s: last seen %s, want %s", c.when, mail.LastSeen, at(c.after))
@@ -134,12 +134,12 @@ func TestALateHeartbeatMovesNoBase(t *testing.T) {
 func TestARestartOutlivesTheNextHeartbeat(t *testing.T) {
 	var m Mailbox
 	first, next := beatOf(noon), beatOf(at(time.Second))
-	first.Restarted, next.IP = true, "192.0.2.2"
+	first.Restarted, next.Version = true, "2"
 	m.Heartbeat(first)
 	m.Heartbeat(next)
 	got := m.Take()
-	if !got.Restarted || got.Heartbeat.IP != "192.0.2.2" {
-		t.Errorf("restarted %v, at %s", got.Restarted, got.Heartbeat.IP)
+	if !got.Restarted || got.Heartbeat.Version != "2" {
+		t.Errorf("restarted %v, version %s", got.Restarted, got.Heartbeat.Version)
 	}
 	if m.Take().Restarted {
 		t.Error("it restarted only once")
@@ -216,7 +216,7 @@ func TestTheLastOfEachKindCounts(t *testing.T) {
 	for _, r := range []tunnel.Report{
 		answer("orders:1", "first"), answer("orders:2", "second"), answer("stock:1", "third"),
 		{Tunnel: "mqtt", Received: noon, Health: &tunnel.Health{CPUs: 1}}, {Tunnel: "mqtt", Received: noon, Health: &tunnel.Health{CPUs: 2}},
-		{Tunnel: "http", Received: at(time.Second), Features: &tunnel.Features{Switch: true}},
+		{Tunnel: "mqtt", Received: at(time.Second), Features: &tunnel.Features{Switch: true}},
 	} {
 		if !m.Report(r) {
 			t.Errorf("%+v wakes no worker", r)
@@ -236,41 +236,28 @@ func TestTheLastOfEachKindCounts(t *testing.T) {
 	if got.Health.CPUs != 2 || !got.Features.Switch {
 		t.Errorf("health %+v, features %+v", got.Health, got.Features)
 	}
-	if diff := cmp.Diff(map[string]time.Time{"mqtt": noon, "http": at(time.Second)}, got.SeenBy); diff != "" {
-		t.Errorf("seen by (-want +got):\n%s", diff)
+	if !got.LastSeen.Equal(at(time.Second)) {
+		t.Errorf("last seen %s", got.LastSeen)
 	}
 }
 
-// Of what was taken, only where the base was heard from is kept.
-func TestTakeKeepsOriginsOnly(t *testing.T) {
+// Of what was taken, only who contends is kept.
+func TestTakeKeepsTheContestOnly(t *testing.T) {
 	var m Mailbox
+	m.Bind(incumbentOf(beatOf(noon)), time.Minute)
+	other := beatOf(noon)
+	other.IP = "192.0.2.9"
 	m.Heartbeat(beatOf(noon))
+	m.Heartbeat(other)
 	m.Report(listOf(noon, time.Time{}))
 	m.NodeDeleted("u")
 	m.Asked(noon)
 	taken := m.Take()
-	if taken.NodeLost != "u" || taken.Heartbeat == nil || taken.List == nil || taken.Origins.Empty() {
+	if taken.NodeLost != "u" || taken.Heartbeat == nil || taken.List == nil || taken.Contest.Contender != other {
 		t.Errorf("taken: %+v", taken)
 	}
-	want := Mail{Origins: taken.Origins, Owed: 1}
-	if diff := cmp.Diff(want, m.Take(), cmp.AllowUnexported(Origins{}, origin{})); diff != "" {
+	want := Mail{Contest: taken.Contest, Owed: 1}
+	if diff := cmp.Diff(want, m.Take(), cmp.AllowUnexported(Contest{})); diff != "" {
 		t.Errorf("what is left (-want +got):\n%s", diff)
-	}
-}
-
-// What the record before heard counts only until this one hears something itself.
-func TestInheritedOriginsDoNotReplaceOurs(t *testing.T) {
-	var before, m Mailbox
-	h := beatOf(noon)
-	h.IP = "192.0.2.9"
-	before.Heartbeat(h)
-	m.Inherit(before.Take().Origins)
-	if got := m.Take().Origins; got.current.ip != "192.0.2.9" {
-		t.Errorf("nothing is inherited: %+v", got)
-	}
-	m.Heartbeat(beatOf(at(time.Second)))
-	m.Inherit(before.Take().Origins)
-	if got := m.Take().Origins; got.current.ip != "192.0.2.1" || got.previous.ip != "192.0.2.9" {
-		t.Errorf("what was heard is lost: %+v", got)
 	}
 }

@@ -16,24 +16,44 @@ type nodeCopy struct {
 	// written is the Node as this process wrote it last, or as the cache has it since;
 	// nil until this process writes it.
 	written *corev1.Node
+	// gone is the one that is known to be deleted; empty for none. The cache may have it
+	// for a while.
+	gone types.UID
 	// touched is when its status was last written; zero when unknown.
 	touched time.Time
 	// notReady is the reason that the Node shows, empty when it is Ready.
 	notReady string
+	// pace bounds how often the Node is described anew. held: a description waits for it.
+	// describes: what is to be written now is one.
+	pace            pace
+	held, describes bool
+	// excess is what was told of a capacity that is more than a base is believed to have.
+	excess string
 }
 
-// healthPatience is how long a new base's Node waits for its health: with its true
-// capacity from the start, the scheduler is not misled.
+// healthPatience is how long a new base's Node waits, from the base's first answer on, for
+// its health: with its true capacity from the start, the scheduler is not misled.
 const healthPatience = time.Second
 
-// lost forgets the Node that was deleted by somebody.
+// lost forgets the Node that was deleted by somebody, or for the base before.
 func (n *nodeCopy) lost(uid types.UID) {
-	if n.written == nil {
+	if uid == "" {
 		return
 	}
-	if n.written.UID == uid {
+	n.gone = uid
+	if n.written != nil && n.written.UID == uid {
 		n.written = nil
 	}
+}
+
+// there gives the Node that the cache has, unless it is known to be deleted: what it says
+// is not of this base.
+func (n *nodeCopy) there(cached *corev1.Node) *corev1.Node {
+	switch {
+	case cached == nil, n.gone != "" && cached.UID == n.gone:
+		return nil
+	}
+	return cached
 }
 
 // catchUp gives the newer of what was written last and what the cache has: the cache may
@@ -71,15 +91,33 @@ func (b *Base) wantNode(in Facts, age Age) (current, want *corev1.Node) {
 	} else if b.node.unknown() {
 		b.node.touched = in.Now // adopted: whoever served it wrote it lately
 	}
-	want = plan.Node(plan.NodeInput{
-		Now: in.Now, Name: b.name, Heartbeat: b.about.heartbeat, Health: b.seen.health, NotReady: age.NotReady, Message: age.Message,
-		Running: runningMemory(in.Pods), Installed: b.ledger.noted,
-		Touch: in.Now.Sub(b.node.touched) >= b.cfg.NodeEvery, Config: b.cfg.Node,
-	}, current)
+	want = b.describe(in, age, current)
 	if current != nil && equality.Semantic.DeepEqual(current, want) {
 		return current, nil
 	}
 	return current, want
+}
+
+// describe gives the Node as it should be. What the base says of itself is written at the
+// pace that one base may have: one whose description changes with each word would keep the
+// API server busy for all. Readiness and what is installed wait for nothing.
+func (b *Base) describe(in Facts, age Age, current *corev1.Node) *corev1.Node {
+	input := plan.NodeInput{
+		Now: in.Now, Name: b.name, Heartbeat: b.about.heartbeat, Health: b.seen.health, NotReady: age.NotReady, Message: age.Message,
+		Running: runningMemory(in.Pods), Installed: b.ledger.noted,
+		Touch: in.Now.Sub(b.node.touched) >= b.cfg.NodeEvery, Config: b.cfg.Node,
+	}
+	want := plan.Node(input, current)
+	b.node.held, b.node.describes = false, false
+	if current == nil || plan.SameDescription(current, want) {
+		return want
+	}
+	if b.node.pace.ready(in.Now) {
+		b.node.describes = true
+		return want
+	}
+	b.node.held, input.Undescribed = true, true
+	return plan.Node(input, current)
 }
 
 // unknown says that this process neither wrote the Node nor knows when somebody did.
@@ -87,16 +125,17 @@ func (n *nodeCopy) unknown() bool {
 	return n.touched.IsZero() && n.written == nil
 }
 
-// tooEarly says that a base without a Node gets none yet: only a fresh message
-// creates one.
+// tooEarly says that a base without a Node gets none yet: only one that is heard and has
+// answered gets one. Anybody can say that there is a base; that something answers as one
+// is not invented so easily, and a Node that never had a base would draw pods.
 func (b *Base) tooEarly(now time.Time, age Age) bool {
 	switch {
-	case b.about.lastSeen.IsZero(), age.NotReady != "":
+	case b.about.lastSeen.IsZero(), b.seen.answered.IsZero(), age.NotReady != "":
 		return true
 	case b.seen.health != nil:
 		return false
 	}
-	return now.Before(b.since.Add(healthPatience))
+	return now.Before(b.seen.answered.Add(healthPatience))
 }
 
 // nodeDue is when the Node's status is to be written although nothing differs, or when a
@@ -105,18 +144,37 @@ func (b *Base) tooEarly(now time.Time, age Age) bool {
 func (b *Base) nodeDue(now time.Time, writes bool) time.Time {
 	due := b.node.touched.Add(b.cfg.NodeEvery)
 	if b.node.touched.IsZero() {
-		due = b.since.Add(healthPatience)
+		due = b.seen.answered.Add(healthPatience) // an answer that is still to come wakes the base
 	}
 	if writes || !due.After(now) {
-		return now.Add(b.cfg.NodeEvery)
+		due = now.Add(b.cfg.NodeEvery)
+	}
+	if b.node.held {
+		return earliest(due, b.node.pace.due())
 	}
 	return due
+}
+
+// tellExcess tells once of a capacity that is more than a base is believed to have.
+func (b *Base) tellExcess() []plan.Event {
+	excess := b.cfg.Node.Excess(b.seen.health)
+	if b.seen.health == nil || (excess == "") == (b.node.excess == "") {
+		return nil
+	}
+	b.node.excess = excess
+	if excess == "" {
+		return nil
+	}
+	return []plan.Event{{Warning: true, Reason: plan.ReasonCapacityClipped, Message: excess}}
 }
 
 // NodeWritten takes in the Node as the API server has it after our write. Status says
 // that its status was written.
 func (b *Base) NodeWritten(node *corev1.Node, status bool, now time.Time) {
 	b.node.written = node
+	if b.node.describes {
+		b.node.pace.spend(now)
+	}
 	if status {
 		b.node.touched = now
 	}

@@ -64,26 +64,29 @@ func TestALostNodeIsForgotten(t *testing.T) {
 	}
 }
 
-// Only a fresh message creates a Node, and it waits a second for the base's health.
+// Only a base that answered gets a Node, and it waits a second for the base's health.
 func TestWhenANodeIsTooEarly(t *testing.T) {
 	second := at(time.Second)
 	for _, c := range []struct {
 		name     string
 		now      time.Time
 		lastSeen time.Time
+		answered time.Time
 		health   bool
 		notReady string
 		want     bool
 	}{
-		{"never heard", second, time.Time{}, true, "", true},
-		{"heard, health known", noon, noon, true, "", false},
-		{"silent", second, noon, true, plan.ReasonBaseSilent, true},
-		{"two of them", second, noon, true, plan.ReasonIdentityConflict, true},
-		{"heard, health not known", at(time.Second - 1), noon, false, "", true},
-		{"heard, health not known for a second", second, noon, false, "", false},
+		{"never heard", second, time.Time{}, noon, true, "", true},
+		{"heard, never answered", at(time.Hour), noon, time.Time{}, false, "", true},
+		{"answered, health known", noon, noon, noon, true, "", false},
+		{"silent", second, noon, noon, true, plan.ReasonBaseSilent, true},
+		{"two of them", second, noon, noon, true, plan.ReasonIdentityConflict, true},
+		{"answered, health not known", at(time.Second - 1), noon, noon, false, "", true},
+		{"answered, health not known for a second", second, noon, noon, false, "", false},
+		{"answered late, health not known", second, noon, at(1), false, "", true},
 	} {
 		b := New(Config{}.Complete(), id, nodeName, beatOf(noon), nil, noon)
-		b.about.lastSeen = c.lastSeen
+		b.about.lastSeen, b.seen.answered = c.lastSeen, c.answered
 		if c.health {
 			b.seen.health = &tunnel.Health{}
 		}
@@ -196,7 +199,7 @@ func TestWhenTheNodeIsDue(t *testing.T) {
 		{"due, and there is nothing to write to", 10 * every, at(s), false, 11 * every},
 	} {
 		b := New(Config{}.Complete(), id, nodeName, beatOf(noon), nil, noon)
-		b.node.touched = c.touched
+		b.node.touched, b.seen.answered = c.touched, noon
 		if got := b.nodeDue(at(c.now), c.writes); !got.Equal(at(c.want)) {
 			t.Errorf("%s: due after %s, want %s", c.name, got.Sub(noon), c.want)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +63,7 @@ func (s *story) do(line string) []string {
 		return []string{fmt.Sprint(s.base.Vanished(in))}
 	case "heartbeat", "list", "health", "features", "answer":
 		s.reports(verb, args, opts)
-	case "link", "claim", "suspend", "lost":
+	case "link", "claim", "suspend", "lost", "workload":
 		s.rights(verb, args, opts)
 	case "pod", "terminate", "nopod", "node", "nodelost":
 		s.objects(verb, args, opts)
@@ -87,12 +88,9 @@ func (s *story) reports(verb string, args []string, opts map[string]string) {
 	r := tunnel.Report{Base: id, Tunnel: tunnelName, Received: s.now}
 	switch verb {
 	case "heartbeat":
-		h := tunnel.Heartbeat{
-			Base: id, Tunnel: tunnelName, Name: args[0], Version: "1", Cluster: "c", IP: withDefault(opts["ip"], "192.0.2.1"),
-			Restarted: opts["restarted"] == "yes", Received: s.now,
-		}
+		h := s.beat(tunnelName, args[0], opts)
 		if s.base == nil {
-			s.base = New(Config{}.Complete(), id, nodeName, h, nil, s.now)
+			s.makes(h, nil)
 		}
 		s.mailbox.Heartbeat(h)
 		return
@@ -115,6 +113,28 @@ func (s *story) reports(verb string, args []string, opts map[string]string) {
 	}
 	s.mailbox.Report(r)
 }
+
+// beat is a heartbeat in the words of a story.
+func (s *story) beat(tunnelName, name string, opts map[string]string) tunnel.Heartbeat {
+	port, err := strconv.Atoi(withDefault(opts["port"], "0"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return tunnel.Heartbeat{
+		Base: id, Tunnel: tunnelName, Name: name, Version: withDefault(opts["version"], "1"), Cluster: withDefault(opts["cluster"], "c"),
+		IP: withDefault(opts["ip"], "192.0.2.1"), Port: port, Hostname: opts["host"], Restarted: opts["restarted"] == "yes", Received: s.now,
+		Sender: tunnel.Sender{Bound: opts["workload"] != "" || opts["bound"] == "yes", Workload: opts["workload"]},
+	}
+}
+
+// makes makes the record of the base, as the shell does.
+func (s *story) makes(h tunnel.Heartbeat, installed map[tunnel.ModuleKey]bool) {
+	cfg := Config{}.Complete()
+	s.base = New(cfg, id, nodeName, h, installed, s.now)
+	s.binds()
+}
+
+func (s *story) binds() { s.mailbox.Bind(s.base.Incumbent(), s.base.cfg.StaleAfter) }
 
 // rights plays what the owner and the tunnels say of us.
 func (s *story) rights(verb string, args []string, opts map[string]string) {
@@ -145,6 +165,8 @@ func (s *story) rights(verb string, args []string, opts map[string]string) {
 		s.facts.Right = Held
 	case "lost":
 		s.facts.Right = NotHeld
+	case "workload":
+		s.facts.WorkloadGone = args[0] == "gone"
 	}
 }
 
@@ -166,7 +188,8 @@ func (s *story) objects(verb string, args []string, opts map[string]string) {
 	case "nopod": // it is gone from the API, but not from the base
 		s.pods[types.UID(args[0])].Gone = true
 	case "node": // somebody else's, as the cache has it
-		h := tunnel.Heartbeat{Base: id, Tunnel: "mqtt", Name: args[0], Version: "1", Cluster: "c", IP: withDefault(opts["ip"], "192.0.2.1")}
+		h := s.beat(withDefault(opts["tunnel"], "mqtt"), args[0], opts)
+		h.Received = time.Time{}
 		in := plan.NodeInput{Now: s.now, Name: nodeName, Heartbeat: h, NotReady: opts["notready"], Installed: map[tunnel.ModuleKey]bool{}, Config: plan.NodeConfig{}.Complete()}
 		for name := range strings.SplitSeq(opts["installed"], ",") {
 			if name != "" {
@@ -175,7 +198,7 @@ func (s *story) objects(verb string, args []string, opts map[string]string) {
 		}
 		s.facts.Node = s.stored(plan.Node(in, nil))
 		if s.base == nil {
-			s.base = New(Config{}.Complete(), id, nodeName, h, in.Installed, s.now)
+			s.makes(h, in.Installed)
 		}
 	case "nodelost": // somebody deleted it
 		s.mailbox.NodeDeleted(s.facts.Node.UID)
@@ -198,6 +221,7 @@ func (s *story) stored(n *corev1.Node) *corev1.Node {
 func (s *story) turn() []string {
 	was := s.base.Phase()
 	do := s.base.Turn(s.observe())
+	s.binds()
 	told := s.perform(do)
 	phase := s.base.Phase().String()
 	if s.base.Phase() != was {
@@ -233,7 +257,18 @@ func (s *story) perform(do Actions) (told []string) {
 	say(do.Begin, "begin to take its pods")
 	say(do.Talk.Unfollow != "", "unfollow over %s", do.Talk.Unfollow)
 	if f := do.Talk.Follow; f != nil {
-		say(true, "follow %s at %s over %s", f.Name, f.IP, f.Tunnel)
+		at := f.IP
+		if dialed(*f) {
+			at = f.Endpoint().String()
+		}
+		say(true, "follow %s at %s over %s", f.Name, at, f.Tunnel)
+	}
+	if c := do.Contested; c != nil {
+		say(true, "contested by %s over %s", nameOf(*c), c.Tunnel)
+	}
+	if m := do.Moved; m != nil {
+		say(true, "moved to %s over %s", nameOf(*m), m.Tunnel)
+		s.facts.WorkloadGone = false
 	}
 	if c := do.Changed; c != nil {
 		say(true, "readiness: %s, was %s", withDefault(c.Is, "Ready"), withDefault(c.Was, "Ready"))
@@ -322,6 +357,9 @@ func (s *story) writeNode(node *corev1.Node, create bool) string {
 	text += withDefault(plan.NotReadyOf(node), "Ready")
 	if _, installed, err := plan.Adopt(node); err == nil && len(installed) > 0 {
 		text += fmt.Sprintf(", installed %v", slices.SortedFunc(maps.Keys(installed), func(a, b tunnel.ModuleKey) int { return strings.Compare(a.String(), b.String()) }))
+	}
+	if to := node.Annotations[plan.AnnotationBoundTo]; to != "" {
+		text += ", bound to " + to
 	}
 	if s.broken {
 		return text + ", which fails"

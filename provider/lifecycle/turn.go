@@ -12,6 +12,7 @@ import (
 // Turn says what a base needs now. Only Turn changes a phase, and Retired, when all is done.
 func (b *Base) Turn(in Facts) Actions {
 	b.absorb(in.Mail)
+	in.Node = b.node.there(in.Node)
 	if b.reclaimed(in) || in.Right == NotHeld {
 		return b.letGo(in)
 	}
@@ -104,17 +105,35 @@ func (b *Base) serve(in Facts) Actions {
 	if in.Claim.Since.After(b.since) { // silence while we could not ask does not count
 		b.since, b.talk.unanswered = in.Claim.Since, time.Time{}
 	}
-	conflict, conflictEnds := in.Mail.Origins.Conflict(in.Now, b.cfg.StaleAfter)
-	if b.about.reused != nil && conflict == "" {
+	next, due := b.successor(in)
+	switch {
+	case next == nil:
+	case application(*next) != application(b.about.heartbeat):
 		return Actions{Retire: &Retirement{
-			Why: "another application reuses its address", Node: b.node.catchUp(in.Node), Successor: b.about.reused,
+			Why: "it is gone, and another application has its identity", Node: b.node.catchUp(in.Node), Successor: next,
 		}}
+	default:
+		return b.moved(in, *next)
 	}
-	do := Actions{Talk: b.route(in)}
-	age := AgeOf(AgeInput{
-		Now: in.Now, LastSeen: b.about.lastSeen, ServedSince: b.since, Unanswered: b.talk.unanswered,
-		Link: in.Links[b.about.heartbeat.Tunnel], Was: b.node.notReady, Conflict: conflict, Config: b.cfg,
-	})
+	do := Actions{News: News{Contested: b.contested(in)}}
+	return b.show(in, do, b.tellContest(do.Contested), due)
+}
+
+// moved serves a base that is followed at another place from now on.
+func (b *Base) moved(in Facts, to tunnel.Heartbeat) Actions {
+	told := tellMove(b.about.heartbeat, to)
+	b.move(to, in.Now)
+	return b.show(in, Actions{News: News{Moved: &to}}, told)
+}
+
+// show says what the base's Node and pods are to show and what is sent, beside what is to
+// be told of it. Times are when to reconcile again at the latest.
+func (b *Base) show(in Facts, do Actions, told []plan.Event, times ...time.Time) Actions {
+	conflict, conflictEnds := b.conflict(in)
+	do.Talk = b.route(in)
+	input := b.ageInput(in, b.about.lastSeen)
+	input.Conflict = conflict
+	age := AgeOf(input)
 	if age.Stage == Expired {
 		do.Retire = &Retirement{Why: "no message received for too long", Node: b.node.catchUp(in.Node), Installed: b.ledger.Installed}
 		return do
@@ -129,10 +148,18 @@ func (b *Base) serve(in Facts) Actions {
 	do.Remember = b.ledger.remember(out)
 	do.Talk.Send = b.ledger.issue(b.affordable(in, out), b.epoch)
 	b.ledger.note(in.Now, b.phase == Draining)
-	do.Write = b.write(in, age, out)
-	do.Write.Events = append(do.Write.Events, conflictEvent(do.Changed, conflict)...)
-	b.wait(in, out, &do, age.Next, conflictEnds)
+	told = append(told, b.tellExcess()...)
+	do.Write = b.write(in, age, out, append(told, conflictEvent(do.Changed, conflict)...))
+	b.wait(in, out, &do, append(times, age.Next, conflictEnds)...)
 	return do
+}
+
+// ageInput is what tells how alive the base is, if it was last seen then.
+func (b *Base) ageInput(in Facts, lastSeen time.Time) AgeInput {
+	return AgeInput{
+		Now: in.Now, LastSeen: lastSeen, ServedSince: b.since, Unanswered: b.talk.unanswered,
+		Link: in.Links[b.about.heartbeat.Tunnel], Was: b.node.notReady, Config: b.cfg,
+	}
 }
 
 // wait ends a Turn: it asks what is due, says when to reconcile again, and lets a base that
@@ -141,7 +168,7 @@ func (b *Base) wait(in Facts, out plan.Output, do *Actions, times ...time.Time) 
 	writes := do.Write.Node != nil
 	switch {
 	case b.phase < Draining:
-		needed := out.Ask || !b.talk.reachable
+		needed := out.Ask || !b.talk.reachable || b.probes(in)
 		do.Talk.Ask = b.asks(in, needed)
 		do.Settled = b.quiet(out)
 		do.Summary = b.summary(out)

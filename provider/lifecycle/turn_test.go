@@ -38,7 +38,9 @@ func (s *story) turnAt(after time.Duration, lines ...string) Actions {
 		s.do(fmt.Sprint(after, " ", line))
 	}
 	s.now = at(after)
-	return s.base.Turn(s.observe())
+	do := s.base.Turn(s.observe())
+	s.binds()
+	return do
 }
 
 // modules gives what commands are about.
@@ -119,10 +121,13 @@ func TestWhatARetirementNames(t *testing.T) {
 		t.Errorf("a silent base (-want +got):\n%s", diff)
 	}
 
-	s = told(t, served, installed)
-	reused := s.turnAt(2*time.Second, "heartbeat bank ip=192.0.2.3").Retire
-	want = &Retirement{Why: "another application reuses its address", Node: s.facts.Node, Successor: &tunnel.Heartbeat{
-		Base: id, Tunnel: "mqtt", Name: "bank", Version: "1", Cluster: "c", IP: "192.0.2.3", Received: at(2 * time.Second),
+	s = told(t, served, installed, []string{"2s heartbeat bank ip=192.0.2.3", "40.9s heartbeat bank ip=192.0.2.3"})
+	if do := s.turnAt(42*time.Second - 1); do.Retire != nil {
+		t.Fatalf("it is retired while it may live: %+v", do.Retire)
+	}
+	reused := s.turnAt(42 * time.Second).Retire
+	want = &Retirement{Why: "it is gone, and another application has its identity", Node: s.facts.Node, Successor: &tunnel.Heartbeat{
+		Base: id, Tunnel: "mqtt", Name: "bank", Version: "1", Cluster: "c", IP: "192.0.2.3", Received: at(40900 * time.Millisecond),
 	}}
 	if diff := cmp.Diff(want, reused); diff != "" {
 		t.Errorf("a reused address (-want +got):\n%s", diff)
@@ -135,13 +140,17 @@ func TestWhatARetirementNames(t *testing.T) {
 // Two live bases with one address are one fault, not a reuse of it, until that is over.
 func TestAConflictIsNoReuse(t *testing.T) {
 	s := told(t, served, []string{
-		"2s heartbeat bank ip=192.0.2.2", "3s heartbeat shop", "4s heartbeat bank ip=192.0.2.2", "5s heartbeat shop", "6s heartbeat bank ip=192.0.2.2",
+		"2s heartbeat bank ip=192.0.2.2", "3s heartbeat shop", "4s heartbeat bank ip=192.0.2.2", "5s heartbeat shop", "6s heartbeat bank ip=192.0.2.2", "7s heartbeat shop",
 	})
-	do := s.turnAt(6 * time.Second)
+	do := s.turnAt(7 * time.Second)
 	if do.Retire != nil || do.Changed == nil || do.Changed.Is != plan.ReasonIdentityConflict {
 		t.Errorf("retired %+v, changed %+v", do.Retire, do.Changed)
 	}
-	if do := s.turnAt(46 * time.Second); do.Retire == nil {
+	s.turnAt(30*time.Second, "heartbeat bank ip=192.0.2.2")
+	if do := s.turnAt(47*time.Second - 1); do.Retire != nil {
+		t.Error("it is retired before the conflict is over")
+	}
+	if do := s.turnAt(47 * time.Second); do.Retire == nil {
 		t.Error("it is not retired once the conflict is over")
 	}
 }
@@ -196,7 +205,7 @@ func TestWhatMayBeSentUnderAClaim(t *testing.T) {
 
 func TestWhichBasesVanish(t *testing.T) {
 	node := told(t, served).facts.Node
-	heard := Mail{LastSeen: at(30 * time.Second), SeenBy: map[string]time.Time{"mqtt": at(30 * time.Second)}}
+	heard := Mail{LastSeen: at(30 * time.Second), Beat: at(30 * time.Second)}
 	for _, c := range []struct {
 		name string
 		base *Base

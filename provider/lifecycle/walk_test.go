@@ -111,6 +111,7 @@ func (w *walk) turnAndCheck() {
 		return
 	}
 	do := w.base.Turn(in)
+	w.binds()
 	w.done = append(w.done, fmt.Sprintf("%s turn: %s -> %s", w.now.Sub(noon), was, w.base.Phase()))
 	w.check(was, in, do)
 	w.perform(do)

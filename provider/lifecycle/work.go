@@ -13,10 +13,20 @@ func (b *Base) plan(in Facts, age Age, conflict string) plan.Output {
 	b.ledger.recall(in.Failures)
 	return plan.Modules(plan.Input{
 		Now: in.Now, BaseID: b.id, IP: b.about.heartbeat.IP,
-		Live:     b.talk.reachable && age.NotReady != plan.ReasonBaseSilent,
+		Bound: b.about.heartbeat.Sender.Bound, Readable: dialed(b.about.heartbeat),
+		Live:     b.live(in, age),
 		Conflict: conflict, Since: b.since, LinkSince: in.Links[b.about.heartbeat.Tunnel].Since,
 		Seen: b.seen.Seen, Pods: in.Pods, Memory: b.ledger.Memory, Config: b.cfg.Plan,
 	})
+}
+
+// live says that commands reach the base, and nobody else.
+func (b *Base) live(in Facts, age Age) bool {
+	switch {
+	case !b.talk.reachable, in.Mail.Contest.ambiguous(in.Now, b.cfg.StaleAfter):
+		return false
+	}
+	return age.NotReady != plan.ReasonBaseSilent
 }
 
 // idle says that a plan sends nothing and changes no pod.
@@ -54,9 +64,10 @@ func (b *Base) affordable(in Facts, out plan.Output) []plan.Planned {
 	return out.Commands[:min(room, len(out.Commands))]
 }
 
-// write gives what differs at the API server. Events on a Node that this process has not
-// written have nobody to read them.
-func (b *Base) write(in Facts, age Age, out plan.Output) Write {
+// write gives what differs at the API server, with what is told of the Node beside what
+// the plan tells. Events on a Node that this process has not written have nobody to read
+// them, nor has what is told of one that is not there.
+func (b *Base) write(in Facts, age Age, out plan.Output, told []plan.Event) Write {
 	was, node := b.wantNode(in, age)
 	w := Write{Was: was, Node: node, Show: true, Events: out.Events}
 	for _, s := range out.Statuses {
@@ -69,6 +80,9 @@ func (b *Base) write(in Facts, age Age, out plan.Output) Write {
 	}
 	if b.node.written == nil && node == nil {
 		w.Events = slices.DeleteFunc(slices.Clone(out.Events), func(e plan.Event) bool { return e.Pod == "" })
+	}
+	if was != nil || node != nil {
+		w.Events = slices.Concat(told, w.Events)
 	}
 	return w
 }

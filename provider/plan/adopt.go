@@ -50,15 +50,12 @@ func Adopt(node *corev1.Node) (tunnel.Heartbeat, map[tunnel.ModuleKey]bool, erro
 		return node.Labels[key]
 	}
 	beat := tunnel.Heartbeat{Base: id, Tunnel: exact(LabelTunnel), Name: exact(labelName),
-		Version: exact(labelVersion), Cluster: exact(labelCluster)}
+		Version: exact(labelVersion), Cluster: exact(labelCluster), Hostname: exact(labelHostName),
+		Sender: senderOf(node.Annotations[AnnotationBoundTo])}
 	beat.Port, _ = strconv.Atoi(node.Labels[LabelPort]) // absent over MQTT: 0
 	for _, a := range node.Status.Addresses {
-		switch a.Type {
-		case corev1.NodeInternalIP:
+		if a.Type == corev1.NodeInternalIP {
 			beat.IP = a.Address
-		case corev1.NodeHostName:
-			beat.Hostname = a.Address
-		default: // not ours
 		}
 	}
 	return beat, installedKeys(node.Annotations[annotationInst]), nil

@@ -17,6 +17,15 @@ const (
 	PolicyUninstall Policy = "uninstall"
 )
 
+// SecretsPolicy says whether Secrets may leave in a way that others can read.
+type SecretsPolicy string
+
+// The policies.
+const (
+	SecretsAllow  SecretsPolicy = "allow"
+	SecretsForbid SecretsPolicy = "forbid"
+)
+
 // Config are the planner's settings; the zero value of each means its default.
 type Config struct {
 	Policy Policy // default PolicyReport
@@ -30,6 +39,9 @@ type Config struct {
 	BackOffBase, BackOffMax time.Duration
 	// MaxContainers refuses pods with more. Default 64.
 	MaxContainers int
+	// SecretsOverHTTP says whether pods that refer to Secrets are installed on bases over
+	// HTTP, where whoever can read the pod network can read them. Default SecretsAllow.
+	SecretsOverHTTP SecretsPolicy
 }
 
 // Complete gives a copy with the defaults filled in.
@@ -40,6 +52,7 @@ func (c Config) Complete() Config {
 	c.BackOffBase = cmp.Or(c.BackOffBase, 10*time.Second)
 	c.BackOffMax = cmp.Or(c.BackOffMax, 5*time.Minute)
 	c.MaxContainers = cmp.Or(c.MaxContainers, 64)
+	c.SecretsOverHTTP = cmp.Or(c.SecretsOverHTTP, SecretsAllow)
 	return c
 }
 
@@ -59,6 +72,11 @@ func (c Config) Validate() error {
 	if 0 < c.BackOffMax && c.BackOffMax < c.BackOffBase {
 		f.add("BACKOFF_MAX (%s) must be no shorter than BACKOFF_BASE (%s)", c.BackOffMax, c.BackOffBase)
 	}
+	switch c.SecretsOverHTTP {
+	case SecretsAllow, SecretsForbid:
+	default:
+		f.add("SECRETS_OVER_HTTP must be %s or %s, is %q", SecretsAllow, SecretsForbid, c.SecretsOverHTTP)
+	}
 	return errors.Join(f...)
 }
 
@@ -73,6 +91,9 @@ type NodeConfig struct {
 	// CPUs is the cpu capacity of a Node whose base does not tell its processors.
 	// Default 8.
 	CPUs int64
+	// MaxMemory, in bytes, and MaxCPUs bound what a base is believed to have. Defaults
+	// 64 GiB, 256.
+	MaxMemory, MaxCPUs int64
 	// Version is shown as the Node's kubelet version. Default "dev".
 	Version string
 }
@@ -82,6 +103,8 @@ func (c NodeConfig) Complete() NodeConfig {
 	c.DefaultMetaspace = cmp.Or(c.DefaultMetaspace, 1<<30)
 	c.Pods = cmp.Or(c.Pods, 110)
 	c.CPUs = cmp.Or(c.CPUs, 8)
+	c.MaxMemory = cmp.Or(c.MaxMemory, 64<<30)
+	c.MaxCPUs = cmp.Or(c.MaxCPUs, 256)
 	c.Version = cmp.Or(c.Version, "dev")
 	return c
 }
@@ -92,6 +115,14 @@ func (c NodeConfig) Validate() error {
 	f.positive("DEFAULT_METASPACE", c.DefaultMetaspace)
 	f.positive("PODS_PER_NODE", c.Pods)
 	f.positive("CPUS_PER_NODE", c.CPUs)
+	f.positive("NODE_MAX_MEMORY", c.MaxMemory)
+	f.positive("NODE_MAX_CPUS", c.MaxCPUs)
+	if c.DefaultMetaspace > c.MaxMemory {
+		f.add("DEFAULT_METASPACE must be at most NODE_MAX_MEMORY (%d), is %d", c.MaxMemory, c.DefaultMetaspace)
+	}
+	if c.CPUs > c.MaxCPUs {
+		f.add("CPUS_PER_NODE must be at most NODE_MAX_CPUS (%d), is %d", c.MaxCPUs, c.CPUs)
+	}
 	if c.Version == "" {
 		f.add("Version must not be empty")
 	}

@@ -11,14 +11,14 @@ import (
 func TestConfigComplete(t *testing.T) {
 	want := Config{
 		Policy: PolicyReport, UnmanagedGrace: 10 * time.Second, CommandTimeout: time.Minute,
-		BackOffBase: 10 * time.Second, BackOffMax: 5 * time.Minute, MaxContainers: 64,
+		BackOffBase: 10 * time.Second, BackOffMax: 5 * time.Minute, MaxContainers: 64, SecretsOverHTTP: SecretsAllow,
 	}
 	if d := cmp.Diff(want, Config{}.Complete()); d != "" {
 		t.Errorf("defaults (-want +got):\n%s", d)
 	}
 	set := Config{
 		Policy: PolicyUninstall, UnmanagedGrace: time.Second, CommandTimeout: 2 * time.Second,
-		BackOffBase: 3 * time.Second, BackOffMax: 4 * time.Second, MaxContainers: 5,
+		BackOffBase: 3 * time.Second, BackOffMax: 4 * time.Second, MaxContainers: 5, SecretsOverHTTP: SecretsForbid,
 	}
 	if d := cmp.Diff(set, set.Complete()); d != "" {
 		t.Errorf("what was set is changed (-want +got):\n%s", d)
@@ -26,11 +26,11 @@ func TestConfigComplete(t *testing.T) {
 }
 
 func TestNodeConfigComplete(t *testing.T) {
-	want := NodeConfig{DefaultMetaspace: 1 << 30, Pods: 110, CPUs: 8, Version: "dev"}
+	want := NodeConfig{DefaultMetaspace: 1 << 30, Pods: 110, CPUs: 8, MaxMemory: 64 << 30, MaxCPUs: 256, Version: "dev"}
 	if d := cmp.Diff(want, NodeConfig{}.Complete()); d != "" {
 		t.Errorf("defaults (-want +got):\n%s", d)
 	}
-	set := NodeConfig{DefaultMetaspace: 1, Pods: 2, CPUs: 3, Version: "v4"}
+	set := NodeConfig{DefaultMetaspace: 1, Pods: 2, CPUs: 3, MaxMemory: 5, MaxCPUs: 6, Version: "v4"}
 	if d := cmp.Diff(set, set.Complete()); d != "" {
 		t.Errorf("what was set is changed (-want +got):\n%s", d)
 	}
@@ -45,9 +45,11 @@ func TestConfigsValidate(t *testing.T) {
 	}{
 		{"defaults", Config{}.Complete(), nil},
 		{"defaults of a Node", NodeConfig{}.Complete(), nil},
-		{"not completed", Config{}, []string{"UNMANAGED_MODULES", "UNMANAGED_GRACE", "COMMAND_TIMEOUT", "BACKOFF_BASE", "BACKOFF_MAX", "MAX_CONTAINERS"}},
-		{"a Node's, not completed", NodeConfig{}, []string{"DEFAULT_METASPACE", "PODS_PER_NODE", "CPUS_PER_NODE", "Version"}},
+		{"not completed", Config{}, []string{"UNMANAGED_MODULES", "UNMANAGED_GRACE", "COMMAND_TIMEOUT", "BACKOFF_BASE", "BACKOFF_MAX", "MAX_CONTAINERS", "SECRETS_OVER_HTTP"}},
+		{"a Node's, not completed", NodeConfig{}, []string{"DEFAULT_METASPACE", "PODS_PER_NODE", "CPUS_PER_NODE", "NODE_MAX_MEMORY", "NODE_MAX_CPUS", "Version"}},
 		{"a policy nobody knows", Config{Policy: "burn"}.Complete(), []string{"burn"}},
+		{"Secrets, sometimes", Config{SecretsOverHTTP: "sometimes"}.Complete(), []string{"sometimes"}},
+		{"defaults beyond what is believed", NodeConfig{MaxMemory: 1, MaxCPUs: 1}.Complete(), []string{"DEFAULT_METASPACE", "CPUS_PER_NODE"}},
 		{"negative", Config{BackOffMax: -1, MaxContainers: -64}.Complete(), []string{"BACKOFF_MAX", "-64"}},
 		{"shorter as it grows", Config{BackOffBase: 2, BackOffMax: 1}.Complete(), []string{"no shorter than BACKOFF_BASE (2ns)"}},
 	} {

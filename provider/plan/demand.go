@@ -62,17 +62,17 @@ const (
 // raise notes work; one that is further stays.
 func (n *name) raise(w work) { n.work = max(n.work, w) }
 
-// newDemand reads the pods. Of pods with more than maxContainers nothing is installed.
-func newDemand(pods []Pod, maxContainers int) *demand {
+// newDemand reads the pods.
+func newDemand(in Input) *demand {
 	d := &demand{
-		pods: slices.Clone(pods), names: map[string]*name{}, interests: map[tunnel.ModuleKey]interest{},
+		pods: slices.Clone(in.Pods), names: map[string]*name{}, interests: map[tunnel.ModuleKey]interest{},
 		releasedBy: map[tunnel.ModuleKey]types.UID{}, sources: map[tunnel.ModuleKey]string{}, unfit: map[types.UID]waiting{},
 	}
 	slices.SortStableFunc(d.pods, func(a, b Pod) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
 	})
 	for _, pod := range d.pods {
-		d.read(pod, maxContainers)
+		d.read(pod, in)
 	}
 	for _, n := range d.names {
 		n.choose()
@@ -95,7 +95,7 @@ func (d *demand) sorted() []*name {
 	return slices.SortedFunc(maps.Values(d.names), func(a, b *name) int { return cmp.Compare(a.name, b.name) })
 }
 
-func (d *demand) read(pod Pod, maxContainers int) {
+func (d *demand) read(pod Pod, in Input) {
 	for _, key := range Wanted(pod.Pod) {
 		if from := installedFrom(pod.Pod, key.Name); from != "" {
 			d.sources[key] = from
@@ -110,7 +110,7 @@ func (d *demand) read(pod Pod, maxContainers int) {
 		}
 	case terminal(pod): // its modules are somebody else's, or nobody's
 	default:
-		d.readLive(pod, maxContainers)
+		d.readLive(pod, in)
 	}
 }
 
@@ -118,7 +118,7 @@ func terminal(pod Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-func (d *demand) readLive(pod Pod, maxContainers int) {
+func (d *demand) readLive(pod Pod, in Input) {
 	for _, key := range Wanted(pod.Pod) {
 		d.interests[key] = requested // even where it is not installed for this pod: it may run already
 	}
@@ -128,7 +128,7 @@ func (d *demand) readLive(pod Pod, maxContainers int) {
 		}
 		return
 	}
-	if why := unfit(pod, maxContainers); why != (waiting{}) {
+	if why := unfit(pod, in); why != (waiting{}) {
 		d.unfit[pod.UID] = why
 		return
 	}
@@ -139,12 +139,12 @@ func (d *demand) readLive(pod Pod, maxContainers int) {
 }
 
 // unfit says why a pod's modules cannot be installed; zero where they can.
-func unfit(pod Pod, maxContainers int) waiting {
+func unfit(pod Pod, in Input) waiting {
 	if pod.Unresolved != "" {
 		return waiting{ReasonConfigError, clip(pod.Unresolved)}
 	}
-	if why := check(pod.Pod, maxContainers); why != "" {
+	if why := check(pod.Pod, in.Config.MaxContainers); why != "" {
 		return waiting{ReasonInvalid, clip(why)}
 	}
-	return waiting{}
+	return in.withholds(pod)
 }

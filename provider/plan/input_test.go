@@ -38,6 +38,12 @@ func onBase(words ...string) Input {
 	}
 }
 
+// completed is an input whose settings are the defaults where it has none.
+func (in Input) completed() Input {
+	in.Config = in.Config.Complete()
+	return in
+}
+
 func (in Input) with(pods ...Pod) Input {
 	in.Pods = append(in.Pods, pods...)
 	return in

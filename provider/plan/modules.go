@@ -46,7 +46,7 @@ type planner struct {
 func newPlanner(in Input) *planner {
 	in.Config = in.Config.Complete()
 	p := &planner{
-		in: in, standing: standingOf(in), list: newList(in.Seen), demand: newDemand(in.Pods, in.Config.MaxContainers),
+		in: in, standing: standingOf(in), list: newList(in.Seen), demand: newDemand(in),
 		installed: map[tunnel.ModuleKey]string{}, out: &draft{now: in.Now, Output: Output{Memory: in.Memory.clone()}},
 	}
 	p.failures = p.out.Memory.Failures

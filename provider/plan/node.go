@@ -1,13 +1,14 @@
 package plan
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/tunnel"
@@ -30,6 +31,10 @@ const (
 	taintVNode     = "schedule.koupleless.io/virtual-node"
 	taintEnv       = "schedule.koupleless.io/node-env"
 	annotationInst = "virtual-kubelet.koupleless.io/installed-modules"
+	// AnnotationBoundTo names on a Node the workload that its base's identity was proved
+	// to be; boundByTunnel where what was proved names none.
+	AnnotationBoundTo = "base.koupleless.io/bound-to"
+	boundByTunnel     = "tunnel"
 )
 
 // Reasons of a Node's Ready condition. They are stable: users match on them.
@@ -38,6 +43,13 @@ const (
 	ReasonBaseSilent       = "BaseSilent"           // nothing was heard for too long
 	ReasonBaseNotAnswering = "BaseNotAnswering"     // it is heard, but answers no command
 	ReasonIdentityConflict = "BaseIdentityConflict" // two live bases have this identity
+)
+
+// Reasons of Events on a Node. They are stable: users match on them.
+const (
+	ReasonBaseContested   = "BaseContested"       // somebody else says that it is this base
+	ReasonBaseMoved       = "BaseMoved"           // the base is followed at another place
+	ReasonCapacityClipped = "BaseCapacityClipped" // it claims more than it is believed to have
 )
 
 // NodeInput is all that is known of one base's Node.
@@ -55,8 +67,11 @@ type NodeInput struct {
 	Running   int64
 	Installed map[tunnel.ModuleKey]bool
 	// Touch asks for new heartbeat times although nothing differs.
-	Touch  bool
-	Config NodeConfig
+	Touch bool
+	// Undescribed leaves on the Node what the base says of itself; what is installed and
+	// the conditions follow all the same.
+	Undescribed bool
+	Config      NodeConfig
 }
 
 // Node gives the Node as it should be. Current is the Node as it is, nil where
@@ -69,14 +84,20 @@ func Node(in NodeInput, current *corev1.Node) *corev1.Node {
 	if current != nil {
 		node = current.DeepCopy()
 	}
-	describe(in, node)
+	if !in.Undescribed {
+		describe(in, node)
+		setResources(in, node)
+		setAddresses(in.Heartbeat, node)
+	}
+	if node.Annotations == nil {
+		node.Annotations = map[string]string{}
+	}
+	setOrDelete(node.Annotations, annotationInst, installedText(in.Installed))
 	setTaints(in.Heartbeat.Base.Env, node)
 	node.Spec.ProviderID = "koupleless://" + in.Heartbeat.Base.Env + "/" + url.PathEscape(in.Heartbeat.Base.Identity)
 	if current != nil && current.Spec.ProviderID != "" {
 		node.Spec.ProviderID = current.Spec.ProviderID // it cannot be changed
 	}
-	setResources(in, node)
-	setAddresses(in.Heartbeat, node)
 	node.Status.NodeInfo.KubeletVersion = in.Config.Version
 	node.Status.NodeInfo.OperatingSystem = "linux"
 	node.Status.NodeInfo.Architecture = "jvm"
@@ -113,7 +134,20 @@ func describe(in NodeInput, node *corev1.Node) {
 		}
 		setOrDelete(node.Annotations, key, exact)
 	}
-	setOrDelete(node.Annotations, annotationInst, installedText(in.Installed))
+	setOrDelete(node.Annotations, AnnotationBoundTo, boundTo(beat.Sender))
+}
+
+// SameDescription says whether two states of a Node differ in nothing that a base says of
+// itself.
+func SameDescription(a, b *corev1.Node) bool {
+	of := func(n *corev1.Node) *corev1.Node {
+		d := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: n.Labels, Annotations: maps.Clone(n.Annotations)}, Status: corev1.NodeStatus{
+			Capacity: n.Status.Capacity, Allocatable: n.Status.Allocatable, Addresses: n.Status.Addresses,
+		}}
+		delete(d.Annotations, annotationInst)
+		return d
+	}
+	return equality.Semantic.DeepEqual(of(a), of(b))
 }
 
 // LeaseLabels are the labels by which a base's Lease is found: the tunnel and the
@@ -148,64 +182,6 @@ func setTaints(env string, node *corev1.Node) {
 			node.Spec.Taints[i].Value = want.Value
 		}
 	}
-}
-
-// setResources makes the metaspace the Node's memory. Allocatable is what the base
-// itself leaves of it: the scheduler takes the requests of pods off, so what their
-// modules use already is added back. A change under 1/64 of the capacity is not
-// worth a write. A Node that shows what its base told before keeps it until the base
-// tells it anew.
-func setResources(in NodeInput, node *corev1.Node) {
-	if _, told := node.Status.Capacity[corev1.ResourceMemory]; told && in.Health == nil {
-		return
-	}
-	capacity, used, cpus := in.Config.DefaultMetaspace, int64(0), in.Config.CPUs
-	if h := in.Health; h != nil {
-		if h.MaxMetaspace > 0 {
-			capacity = h.MaxMetaspace
-		}
-		used = max(h.UsedMetaspace, 0)
-		if h.CPUs > 0 {
-			cpus = int64(h.CPUs)
-		}
-	}
-	own := max(used-in.Running, 0)
-	const mib = 1 << 20
-	free := max(capacity-own, 0) / mib * mib
-	if was, ok := node.Status.Allocatable[corev1.ResourceMemory]; ok {
-		before := was.Value()
-		if before <= capacity && max(before-free, free-before) < capacity/64 {
-			free = before
-		}
-	}
-	setQuantities(&node.Status.Capacity, capacity, cpus, in.Config.Pods)
-	setQuantities(&node.Status.Allocatable, free, cpus, in.Config.Pods)
-}
-
-func setQuantities(list *corev1.ResourceList, memory, cpus, pods int64) {
-	if *list == nil {
-		*list = corev1.ResourceList{}
-	}
-	for name, q := range map[corev1.ResourceName]*resource.Quantity{
-		corev1.ResourceMemory: resource.NewQuantity(memory, resource.BinarySI),
-		corev1.ResourceCPU:    resource.NewQuantity(cpus, resource.DecimalSI),
-		corev1.ResourcePods:   resource.NewQuantity(pods, resource.DecimalSI),
-	} {
-		if was, ok := (*list)[name]; !ok || was.Cmp(*q) != 0 {
-			(*list)[name] = *q
-		}
-	}
-}
-
-func setAddresses(beat tunnel.Heartbeat, node *corev1.Node) {
-	var addresses []corev1.NodeAddress
-	if beat.IP != "" {
-		addresses = append(addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: beat.IP})
-	}
-	if beat.Hostname != "" {
-		addresses = append(addresses, corev1.NodeAddress{Type: corev1.NodeHostName, Address: beat.Hostname})
-	}
-	node.Status.Addresses = addresses
 }
 
 func setConditions(in NodeInput, node *corev1.Node) {

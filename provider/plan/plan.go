@@ -50,6 +50,8 @@ const (
 	ReasonInvalid         = "InvalidModule"              // the pod spec does not name a module
 	ReasonConfigError     = "CreateContainerConfigError" // the environment cannot be resolved
 	ReasonBaseConflict    = "BaseIdentityConflict"       // two live bases have this identity
+	ReasonNotBound        = "BaseNotBound"               // it refers to Secrets, and who the base is was not proved
+	ReasonNeedsEncryption = "SecretsNeedEncryption"      // it refers to Secrets, and the policy forbids them on this base
 )
 
 // Pod is a module pod bound to the base, as the planner sees it.
@@ -66,6 +68,9 @@ type Pod struct {
 	// Unsynced: the pod is not yet synced, so what it wants is not known whole. Until
 	// then nothing is done about modules of its names, and no status is written.
 	Unsynced bool
+	// Secrets says that the pod's environment refers to Secrets, as it was written: in
+	// the one that is resolved nothing tells.
+	Secrets bool
 }
 
 // Terminating says that the pod's modules are to be uninstalled.
@@ -149,6 +154,10 @@ type Input struct {
 	BaseID tunnel.BaseID
 	// IP is the base's address, for podIP and hostIP.
 	IP string
+
+	// Bound: who the base is was proved. Readable: what is sent to it can be read on the
+	// network by others. Both decide whether Secrets are sent.
+	Bound, Readable bool
 
 	// Live: the base was heard lately and our own link is up. Otherwise no
 	// command is planned, and statuses stay.

@@ -75,9 +75,10 @@ func (r reporter) running(is observation) observation {
 }
 
 // observeUnfit keeps a module running that ran before its pod could no longer be
-// installed: a Secret that was deleted since changes nothing on the base.
+// installed: a Secret that was deleted since changes nothing on the base, nor does a new
+// owner that has not yet proved who the base is.
 func (r reporter) observeUnfit(is observation, why waiting) observation {
-	kept := r.standing == ready && why.reason == ReasonConfigError
+	kept := r.standing == ready && why.reason != ReasonInvalid
 	if kept && r.list.of(is.key) == serving {
 		return r.running(is)
 	}

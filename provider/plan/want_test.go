@@ -61,7 +61,7 @@ func TestChoose(t *testing.T) {
 		{"the same revision", []Pod{podFor("a", "orders:1", old, revision("x")), podFor("b", "orders:1", revision("x"))}, []role{chosen, duplicate}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			n := newDemand(c.pods, 64).name("orders")
+			n := newDemand(Input{Pods: c.pods}.completed()).name("orders")
 			roles := map[string]role{}
 			for _, w := range n.wants {
 				roles[w.pod.Name] = w.role
@@ -84,7 +84,7 @@ func TestChoose(t *testing.T) {
 }
 
 func TestOldest(t *testing.T) {
-	n := newDemand([]Pod{podFor("b", "orders:1"), podFor("a", "orders:1", age(time.Hour))}, 64).name("orders")
+	n := newDemand(Input{Pods: []Pod{podFor("b", "orders:1"), podFor("a", "orders:1", age(time.Hour))}}.completed()).name("orders")
 	if w := n.oldest(module("orders:1")); w == nil || w.pod.Name != "a" {
 		t.Errorf("the oldest is %+v, want a", w)
 	}

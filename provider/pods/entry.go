@@ -36,7 +36,9 @@ func (s *store) on(name string) (pods []plan.Pod) {
 	there := map[types.UID]bool{}
 	for _, pod := range current {
 		there[pod.UID] = true
-		pods = append(pods, node.planned(pod))
+		planned := node.planned(pod)
+		planned.Secrets = plan.RefersToSecrets(pod) // in the pod as handed over they are resolved
+		pods = append(pods, planned)
 	}
 	if node == nil {
 		return pods
