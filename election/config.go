@@ -87,23 +87,23 @@ func (c Config) Validate() error {
 		add("a namespace, an environment and functions that name Leases are needed")
 	}
 	if min(c.Renew, c.MemberRenew, c.MemberTimeout) <= 0 || c.Drain < 0 || min(c.Duration, c.MemberDuration) < time.Second || min(c.Workers, c.Bases) < 1 {
-		add("durations and counts must be positive, lease durations a second at least: renew %s, duration %s, member renew %s, member duration %s, drain %s, workers %d",
+		add("durations and counts must be positive, those of Leases a second at least: LEASE_RENEW_INTERVAL %s, LEASE_DURATION %s, MEMBER_RENEW_INTERVAL %s, MEMBER_LEASE_DURATION %s, DRAIN_TIMEOUT %s, LEASE_WORKERS %d",
 			c.Renew, c.Duration, c.MemberRenew, c.MemberDuration, c.Drain, c.Workers)
 	}
 	if c.Renew >= c.Duration {
-		add("lease renew interval (%s) must be shorter than the lease duration (%s)", c.Renew, c.Duration)
+		add("LEASE_RENEW_INTERVAL (%s) must be shorter than LEASE_DURATION (%s)", c.Renew, c.Duration)
 	}
 	if c.MemberRenew >= c.RenewDeadline {
-		add("member renew interval (%s) must be shorter than the renew deadline (%s)", c.MemberRenew, c.RenewDeadline)
+		add("MEMBER_RENEW_INTERVAL (%s) must be shorter than RENEW_DEADLINE (%s)", c.MemberRenew, c.RenewDeadline)
 	}
 	if c.MemberRenew >= c.SuspicionTimeout {
-		add("member renew interval (%s) must be shorter than the suspicion timeout (%s)", c.MemberRenew, c.SuspicionTimeout)
+		add("MEMBER_RENEW_INTERVAL (%s) must be shorter than the suspicion timeout (%s)", c.MemberRenew, c.SuspicionTimeout)
 	}
 	if c.FailureTimeout <= c.MemberDuration {
-		add("failure timeout (%s) must be longer than the member lease duration (%s)", c.FailureTimeout, c.MemberDuration)
+		add("the failure timeout (%s) must be longer than MEMBER_LEASE_DURATION (%s)", c.FailureTimeout, c.MemberDuration)
 	}
 	if left := c.Slack(c.Grace, c.Bases, claimRate); left < 0 {
-		add("nodes would turn NotReady in a failover: renew (%s) + failure timeout (%s) + claiming %d bases + 5s is %s more than the node grace (%s)",
+		add("nodes would turn NotReady in a failover: LEASE_RENEW_INTERVAL (%s) + a second more than MEMBER_LEASE_DURATION (%s) + claiming %d bases (BASES_PER_REPLICA) + 5s is %s more than NODE_MONITOR_GRACE (%s)",
 			c.Renew, c.FailureTimeout, c.Bases, -left, c.Grace)
 	}
 	return errors.Join(errs...)

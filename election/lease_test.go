@@ -180,8 +180,8 @@ func TestEveryFaultOfAConfigurationIsNamed(t *testing.T) {
 		t.Fatal("nothing is wrong with it")
 	}
 	for _, want := range []string{
-		`incarnation "mc-0" is not`, "a namespace", "must be positive", "lease renew interval (40s) must be shorter",
-		"member renew interval (4s)", "failure timeout (10s) must be longer", "nodes would turn NotReady in a failover",
+		`incarnation "mc-0" is not`, "a namespace", "must be positive", "LEASE_RENEW_INTERVAL (40s) must be shorter",
+		"MEMBER_RENEW_INTERVAL (4s)", "failure timeout (10s) must be longer", "nodes would turn NotReady in a failover",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not named in:\n%v", want, err)

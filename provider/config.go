@@ -32,10 +32,10 @@ func (c Config) Complete() Config {
 func (c Config) Validate() error {
 	errs := []error{c.Config.Validate()}
 	if c.Workers <= 0 {
-		errs = append(errs, fmt.Errorf("the number of Workers must be positive, is %d", c.Workers))
+		errs = append(errs, fmt.Errorf("VNODE_WORKER_NUM must be positive, is %d", c.Workers))
 	}
 	if c.HistoryLimit <= 0 {
-		errs = append(errs, fmt.Errorf("HistoryLimit must be positive, is %d", c.HistoryLimit))
+		errs = append(errs, fmt.Errorf("HISTORY_LIMIT must be positive, is %d", c.HistoryLimit))
 	}
 	return errors.Join(errs...)
 }

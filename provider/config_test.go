@@ -26,7 +26,7 @@ func TestConfigIsValidated(t *testing.T) {
 	if err == nil {
 		t.Fatal("it is accepted")
 	}
-	for _, part := range []string{"Workers must be positive, is -1", "HistoryLimit must be positive, is -2", "CommandsPerBase must be positive, is -3"} {
+	for _, part := range []string{"VNODE_WORKER_NUM must be positive, is -1", "HISTORY_LIMIT must be positive, is -2", "COMMANDS_PER_BASE must be positive, is -3"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("it does not say %q: %v", part, err)
 		}

@@ -205,7 +205,7 @@ func TestNewChecksWhatItIsGiven(t *testing.T) {
 		change func(*Deps)
 		wants  []string
 	}{
-		"its settings": {Config{Workers: -1, HistoryLimit: -1}, func(*Deps) {}, []string{"Workers", "HistoryLimit"}},
+		"its settings": {Config{Workers: -1, HistoryLimit: -1}, func(*Deps) {}, []string{"VNODE_WORKER_NUM", "HISTORY_LIMIT"}},
 		"no client":    {Config{}, func(d *Deps) { d.Client = nil }, []string{"client"}},
 		"no owner":     {Config{}, func(d *Deps) { d.Owner = nil }, []string{"owner"}},
 		"no recorder":  {Config{}, func(d *Deps) { d.Recorder = nil }, []string{"recorder"}},

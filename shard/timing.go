@@ -64,7 +64,7 @@ func (t Timing) Validate() error {
 		}
 	}
 	if t.FailureTimeout <= t.RenewDeadline {
-		errs = append(errs, fmt.Errorf("failure timeout (%s) must be longer than the renew deadline (%s)", t.FailureTimeout, t.RenewDeadline))
+		errs = append(errs, fmt.Errorf("the failure timeout (%s), a second more than MEMBER_LEASE_DURATION, must be longer than RENEW_DEADLINE (%s)", t.FailureTimeout, t.RenewDeadline))
 	}
 	return errors.Join(errs...)
 }

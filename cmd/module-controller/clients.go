@@ -28,9 +28,15 @@ type clients struct {
 	work kubernetes.Interface
 	// member writes the membership, on a connection of its own.
 	member kubernetes.Interface
+	// review asks about the tokens of others, and reads what is read once: what they
+	// cost delays neither of the above.
+	review kubernetes.Interface
 }
 
 const dialTimeout = 10 * time.Second
+
+// reviewQPS is how many reviews a second are asked for at most.
+const reviewQPS = 50
 
 // memberKeepAlive has a connection that leads nowhere noticed in 11 s: until then a
 // watch on it shows members as silent who are not.
@@ -66,7 +72,7 @@ func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) 
 	base.ContentType = runtime.ContentTypeProtobuf
 	base.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	base.Wrap(func(rt http.RoundTripper) http.RoundTripper { return patientWatches{rt, log} })
-	work, member := rest.CopyConfig(base), rest.CopyConfig(base)
+	work, member, review := rest.CopyConfig(base), rest.CopyConfig(base), rest.CopyConfig(base)
 	work.QPS, work.Burst = float32(cfg.qps), cfg.burst
 	work.Wrap(func(rt http.RoundTripper) http.RoundTripper { return gatedWrites{rt, gate} })
 	member.QPS = -1
@@ -75,7 +81,12 @@ func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) 
 	member.NextProtos = []string{"http/1.1"}
 	// A dialer of its own makes it a connection of its own: transports are shared.
 	member.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAliveConfig: memberKeepAlive}).DialContext
+	review.QPS, review.Burst = reviewQPS, reviewQPS
+	review.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAliveConfig: memberKeepAlive}).DialContext
 	c := &clients{}
+	if c.review, err = kubernetes.NewForConfig(review); err != nil {
+		return nil, fmt.Errorf("create client: %w", err)
+	}
 	if c.work, err = kubernetes.NewForConfig(work); err != nil {
 		return nil, fmt.Errorf("create client: %w", err)
 	}

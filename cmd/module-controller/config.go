@@ -1,34 +1,47 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"module-controller/election"
 	"module-controller/provider"
 	"module-controller/provider/plan"
+	"module-controller/provider/workloads"
 	httptunnel "module-controller/tunnel/http"
 	mqtttunnel "module-controller/tunnel/mqtt"
 )
 
 // config is the whole configuration, ready to be handed to its parts.
 type config struct {
-	envs                         []string
-	podName, podNamespace        string
-	podUID, podIP                string
-	kubeconfig                   string
+	envs                  []string
+	podName, podNamespace string
+	podUID, podIP         string
+	kubeconfig            string
+	// apiHost is where Kubernetes says that the API server is; empty outside a cluster.
+	apiHost string
+	// services are the networks of Services, once they were asked for.
+	services                     []netip.Prefix
 	qps                          float64
 	burst                        int
 	logLevel, logFormat          string
 	metricsAddress, probeAddress string
+	// metricsAuth is who may read metrics: metricsAuthNone, metricsAuthKubernetes.
+	metricsAuth string
+	metricsTLS  pair
 
 	useMQTT, useHTTP bool
 	mqttPrefix       string
 	mqtt             mqtttunnel.Config
 	http             httptunnel.Config
+	workloads        workloads.Config
 	provider         provider.Config
 	election         election.Config
 
@@ -50,7 +63,8 @@ func newConfig() *config {
 
 // complete fills in the defaults of the packages.
 func (c *config) complete() {
-	c.mqtt, c.http, c.election, c.provider = c.mqtt.Complete(), c.http.Complete(), c.election.Complete(), c.provider.Complete()
+	c.mqtt, c.http, c.workloads = c.mqtt.Complete(), c.http.Complete(), c.workloads.Complete()
+	c.election, c.provider = c.election.Complete(), c.provider.Complete()
 }
 
 // finish completes the configuration, derives what several settings decide together,
@@ -65,6 +79,10 @@ func (c *config) finish() []error {
 		}
 		c.podName = strings.ToLower(host)
 	}
+	errs = append(errs, c.checkNames()...)
+	errs = append(errs, c.checkListeners()...)
+	errs = append(errs, c.metricsTLS.check("METRICS_CERT_PATH", "METRICS_KEY_PATH"))
+	c.metricsAuth = cmp.Or(c.metricsAuth, metricsAuthFor(c.metricsAddress))
 	c.election.Name, c.election.Base = plan.NodeName, plan.BaseOf
 	c.election.Namespace, c.election.PodUID = c.podNamespace, c.podUID
 	c.election.Envs, c.election.Version = c.envs, version
@@ -80,6 +98,73 @@ func (c *config) finish() []error {
 	return append(errs, c.finishTunnels()...)
 }
 
+// metricsAuthFor is who may read metrics where nothing says so: who is on this host
+// already may, others must be permitted to.
+func metricsAuthFor(address string) string {
+	if loopback(address) {
+		return metricsAuthNone
+	}
+	return metricsAuthKubernetes
+}
+
+// checkNames gives the faults of what the API server knows.
+func (c *config) checkNames() (errs []error) {
+	if faults := validation.IsDNS1123Subdomain(c.podName); len(faults) > 0 {
+		errs = append(errs, fmt.Errorf("POD_NAME %q is no Pod's name: %s", c.podName, strings.Join(faults, "; ")))
+		c.podName = "wrong" // which is told once
+	}
+	if faults := validation.IsDNS1123Label(c.podNamespace); len(faults) > 0 {
+		errs = append(errs, fmt.Errorf("POD_NAMESPACE %q is no namespace: %s", c.podNamespace, strings.Join(faults, "; ")))
+	}
+	if c.kubeconfig != "" {
+		if _, err := restConfig(c); err != nil {
+			errs = append(errs, fmt.Errorf("KUBECONFIG %s is of no use: %s", c.kubeconfig, strings.ReplaceAll(err.Error(), "\n", "; ")))
+		}
+	}
+	return errs
+}
+
+// listener is an address that is listened on, and the setting that says so.
+type listener struct{ setting, address string }
+
+func (c *config) listeners() []listener {
+	all := []listener{{"METRICS_BIND_ADDRESS", c.metricsAddress}, {"HEALTH_PROBE_BIND_ADDRESS", c.probeAddress}}
+	if c.useHTTP {
+		all = append(all, listener{"HTTP_TUNNEL_LISTEN_PORT", c.http.Listen}, listener{"PEER_LISTEN_PORT", c.http.ListenPeers})
+	}
+	return all
+}
+
+// checkListeners gives a fault for each two that cannot listen both.
+func (c *config) checkListeners() (errs []error) {
+	all := c.listeners()
+	for i, one := range all {
+		for _, other := range all[i+1:] {
+			if clash(one.address, other.address) {
+				errs = append(errs, fmt.Errorf("%s (%s) and %s (%s) have the same port: change one", one.setting, one.address, other.setting, other.address))
+			}
+		}
+	}
+	return errs
+}
+
+// clash says whether two addresses share a port on some interface. Port 0 is any that is
+// free.
+func clash(one, other string) bool {
+	host1, port1, err1 := net.SplitHostPort(one)
+	host2, port2, err2 := net.SplitHostPort(other)
+	if errors.Join(err1, err2) != nil || port1 != port2 || port1 == "0" {
+		return false
+	}
+	return host1 == host2 || everywhere(host1) || everywhere(host2)
+}
+
+// everywhere says whether a host is all interfaces.
+func everywhere(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "" || err == nil && addr.IsUnspecified()
+}
+
 func (c *config) finishTunnels() []error {
 	var errs []error
 	if !c.useMQTT && !c.useHTTP {
@@ -93,7 +178,7 @@ func (c *config) finishTunnels() []error {
 	}
 	if c.useHTTP {
 		c.http.Env = c.envs[0]
-		errs = append(errs, c.http.Validate())
+		errs = append(errs, c.http.Validate(), c.workloads.Validate())
 	}
 	return errs
 }

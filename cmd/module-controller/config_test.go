@@ -10,15 +10,11 @@ import (
 	"module-controller/provider/plan"
 )
 
-func from(env map[string]string) func(string) (string, bool) {
-	return func(k string) (string, bool) { v, ok := env[k]; return v, ok }
-}
-
 func TestConfigFromEnvironmentAndFlags(t *testing.T) {
-	cfg, err := readConfig([]string{"--stale-after=50s", "--env", "Dev,prod"}, from(map[string]string{
+	cfg, err := readConfig([]string{"--stale-after=50s", "--env", "Dev,prod"}, map[string]string{
 		"ENABLE_MQTT_TUNNEL": "true", "MQTT_BROKER": "broker", "POD_NAME": "mc-0", "STALE_AFTER": "70s", "ENV": "default",
 		"DEFAULT_METASPACE": "512Mi", "UNMANAGED_MODULES": "uninstall", "IS_CLUSTER": "true", "KUBELET_PROXY_ENABLED": "false",
-	}))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,17 +38,17 @@ func TestConfigFromEnvironmentAndFlags(t *testing.T) {
 
 // All errors of a configuration are reported together, and no secret.
 func TestConfigReportsAllErrors(t *testing.T) {
-	_, err := readConfig([]string{"--vnode-worker-num=-3", "stray"}, from(map[string]string{
+	_, err := readConfig([]string{"--vnode-worker-num=-3", "stray"}, map[string]string{
 		"ENABLE_MQTT_TUNNEL": "maybe", "STALE_AFTER": "-5s", "GONE_AFTER": "soon", "ENV": "a,,b", "MQTT_PORT": "x",
 		"DEFAULT_METASPACE": "much", "LOG_LEVEL": "loud", "LOG_FORMAT": "xml", "HTTP_TUNNEL_ALLOWED_CIDRS": "10.0.0.0",
 		"UNMANAGED_MODULES": "burn", "LEASE_RENEW_INTERVAL": "60s", "MQTT_PASSWORD": "hidden", "KUBE_API_QPS": "0",
-	}))
+	})
 	if err == nil {
 		t.Fatal("it was accepted")
 	}
 	for _, want := range []string{"stray", "--vnode-worker-num=-3", "ENABLE_MQTT_TUNNEL=maybe", "STALE_AFTER=-5s", "GONE_AFTER=soon", "ENV=a,,b",
 		"MQTT_PORT=x", "DEFAULT_METASPACE=much", "LOG_LEVEL=loud", "LOG_FORMAT=xml", "HTTP_TUNNEL_ALLOWED_CIDRS=10.0.0.0", "UNMANAGED_MODULES=burn",
-		"renew", "KUBE_API_QPS=0", "no tunnel is enabled"} {
+		"LEASE_RENEW_INTERVAL (1m0s) must be shorter", "KUBE_API_QPS=0"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not named in:\n%v", want, err)
 		}
@@ -60,10 +56,10 @@ func TestConfigReportsAllErrors(t *testing.T) {
 	if strings.Contains(err.Error(), "hidden") {
 		t.Error("the password is shown")
 	}
-	if _, err := readConfig([]string{"--no-such-flag"}, from(nil)); err == nil || !strings.Contains(err.Error(), "no-such-flag") {
+	if _, err := readConfig([]string{"--no-such-flag"}, nil); err == nil || !strings.Contains(err.Error(), "no-such-flag") {
 		t.Errorf("unknown flag: %v", err)
 	}
-	if _, err := readConfig(nil, from(map[string]string{"ENABLE_MQTT_TUNNEL": "true", "MQTT_CA_PATH": "/no/such/file", "MQTT_BROKER": "b"})); err == nil || !strings.Contains(err.Error(), "/no/such/file") {
+	if _, err := readConfig(nil, map[string]string{"ENABLE_MQTT_TUNNEL": "true", "MQTT_CA_PATH": "/no/such/file", "MQTT_BROKER": "b"}); err == nil || !strings.Contains(err.Error(), "/no/such/file") {
 		t.Errorf("missing file: %v", err)
 	}
 }
@@ -75,7 +71,7 @@ func TestHealth(t *testing.T) {
 			return http.ErrServerClosed
 		}
 		return nil
-	}}})
+	}}}, []string{"insecure X: y"})
 	get := func(path string) (int, string) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
@@ -88,7 +84,7 @@ func TestHealth(t *testing.T) {
 		t.Errorf("livez while a tunnel fails: %d", code)
 	}
 	failing = false
-	if code, body := get("/readyz?verbose"); code != http.StatusOK || !strings.Contains(body, "[+]caches-synced ok") || !strings.Contains(body, "[+]tunnel ok") {
+	if code, body := get("/readyz?verbose"); code != http.StatusOK || !strings.Contains(body, "[i]insecure X: y\n[+]caches-synced ok") || !strings.Contains(body, "[+]tunnel ok") {
 		t.Errorf("readyz: %d %s", code, body)
 	}
 }

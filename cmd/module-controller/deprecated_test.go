@@ -95,7 +95,7 @@ func TestBothNamesAtOnceAreRefused(t *testing.T) {
 			old + " and " + newFlag + " are both set: " + old + " is the deprecated name of " + d.new + ", remove it": {
 				env: with(needed(), old, d.value), args: []string{newFlag, d.value}},
 		} {
-			if _, err := readConfig(c.args, from(c.env)); err == nil || !strings.Contains(err.Error(), want) {
+			if _, err := readConfig(c.args, c.env); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%v\nwant %s", err, want)
 			}
 		}

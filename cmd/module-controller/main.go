@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -17,18 +18,35 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := start(ctx, os.Args[1:], os.LookupEnv)
+	err := start(ctx, os.Args[1:], environment(os.Environ()))
 	stop()
 	switch {
 	case errors.Is(err, flag.ErrHelp):
+	case errors.As(err, &logged{}):
+		os.Exit(1)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
+// logged is an error that the log tells of already.
+type logged struct{ error }
+
+func (l logged) Unwrap() error { return l.error }
+
+// environment gives variables by name, of "name=value".
+func environment(all []string) map[string]string {
+	env := make(map[string]string, len(all))
+	for _, variable := range all {
+		name, value, _ := strings.Cut(variable, "=")
+		env[name] = value
+	}
+	return env
+}
+
 // start reads the configuration and runs until ctx ends.
-func start(ctx context.Context, args []string, env func(string) (string, bool)) error {
+func start(ctx context.Context, args []string, env map[string]string) error {
 	for _, arg := range args {
 		switch arg {
 		case "--version":

@@ -30,6 +30,9 @@ type metrics struct {
 	conflicts    prometheus.Counter
 	moves        *prometheus.CounterVec
 	expired      prometheus.Counter
+	// insecure has each open door of the configuration, see risks.
+	insecure       *prometheus.GaugeVec
+	scrapesRefused *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -40,21 +43,23 @@ func newMetrics() *metrics {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: prefix + name, Help: help, Buckets: buckets}, labels)
 	}
 	m := &metrics{
-		registry:  prometheus.NewRegistry(),
-		dropped:   counter("messages_dropped_total", "Messages from bases that were dropped, by tunnel and reason; peer_unauthorized: a connection to the peers' port whose key is no member's.", "tunnel", "reason"),
-		commands:  histogram("command_duration_seconds", "Time until a command was sent (MQTT) or answered (HTTP), by tunnel, verb and outcome.", prometheus.ExponentialBuckets(0.001, 4, 8), "tunnel", "verb", "outcome"),
-		writes:    counter("api_writes_total", "Writes of Nodes, pod statuses and Leases to the API server, by object and result; Events and the expiring of members are not counted.", "object", "result"),
-		syncs:     histogram("sync_duration_seconds", "Duration of one reconcile of a base, by result.", prometheus.ExponentialBuckets(0.0001, 4, 8), "result"),
-		links:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "tunnel_up", Help: "1 while this replica's link of the tunnel is up, else 0."}, []string{"tunnel"}),
-		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "identity_conflicts_total", Help: "Bases found to share their identity with another live base."}),
-		moves:     counter("ownership_changes_total", "Ownership changes of this replica's bases, by how: claimed, transferred, released, lost.", "how"),
-		expired:   prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "members_expired_total", Help: "Silent members that this replica expired by emptying their Lease."}),
+		registry:       prometheus.NewRegistry(),
+		dropped:        counter("messages_dropped_total", "Messages from bases that were dropped, by tunnel and reason; peer_unauthorized: a connection to the peers' port whose key is no member's.", "tunnel", "reason"),
+		commands:       histogram("command_duration_seconds", "Time until a command was sent (MQTT) or answered (HTTP), by tunnel, verb and outcome.", prometheus.ExponentialBuckets(0.001, 4, 8), "tunnel", "verb", "outcome"),
+		writes:         counter("api_writes_total", "Writes of Nodes, pod statuses and Leases to the API server, by object and result; Events and the expiring of members are not counted.", "object", "result"),
+		syncs:          histogram("sync_duration_seconds", "Duration of one reconcile of a base, by result.", prometheus.ExponentialBuckets(0.0001, 4, 8), "result"),
+		links:          prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "tunnel_up", Help: "1 while this replica's link of the tunnel is up, else 0."}, []string{"tunnel"}),
+		conflicts:      prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "identity_conflicts_total", Help: "Bases found to share their identity with another live base."}),
+		moves:          counter("ownership_changes_total", "Ownership changes of this replica's bases, by how: claimed, transferred, released, lost.", "how"),
+		expired:        prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "members_expired_total", Help: "Silent members that this replica expired by emptying their Lease."}),
+		insecure:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "insecure", Help: "1 for each setting that leaves something open; the log and /readyz?verbose say what."}, []string{"setting"}),
+		scrapesRefused: counter("scrapes_refused_total", "Requests for metrics that were refused, by reason: no_token, unauthorized, forbidden, unreviewed.", "reason"),
 		boundToReady: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: prefix + "bound_to_ready_seconds", Help: "Time from a pod's binding to its readiness; the API records both in whole seconds.",
 			Buckets: []float64{1, 2, 5, 10, 30, 60, 120, 300},
 		}),
 	}
-	m.registry.MustRegister(m.dropped, m.commands, m.writes, m.syncs, m.links, m.conflicts, m.boundToReady, m.moves, m.expired,
+	m.registry.MustRegister(m.dropped, m.commands, m.writes, m.syncs, m.links, m.conflicts, m.boundToReady, m.moves, m.expired, m.insecure, m.scrapesRefused,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -80,10 +85,20 @@ func (m *metrics) watch(census func() provider.Census, owned func() shard.Census
 	gauge("queue_depth", "Bases that wait for a worker.", nil, func(c provider.Census) int { return c.Queued })
 }
 
+// maxScrapes bounds the requests for metrics that are answered at a time: each gathers all.
+const maxScrapes = 4
+
 func (m *metrics) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}))
 	return mux
+}
+
+// warnOf shows the open doors of the configuration.
+func (m *metrics) warnOf(risks []risk) {
+	for _, r := range risks {
+		m.insecure.WithLabelValues(r.setting).Set(1)
+	}
 }
 
 func result(failed bool) string {

@@ -33,6 +33,8 @@ func counted() *metrics {
 	m.Conflict()
 	m.Moved("transferred")
 	m.Expired()
+	m.warnOf([]risk{{setting: "METRICS_AUTH"}})
+	m.scrapesRefused.WithLabelValues("no_token").Inc()
 	return m
 }
 
@@ -53,7 +55,7 @@ func TestMetricsCount(t *testing.T) {
 		`module_controller_sync_duration_seconds_count{result="ok"} 1`, "module_controller_bound_to_ready_seconds_count 1",
 		`module_controller_api_writes_total{object="node",result="error"} 1`, `module_controller_api_writes_total{object="node",result="ok"} 1`,
 		"module_controller_identity_conflicts_total 1", `module_controller_ownership_changes_total{how="transferred"} 1`,
-		"module_controller_members_expired_total 1", "go_goroutines",
+		"module_controller_members_expired_total 1", `module_controller_insecure{setting="METRICS_AUTH"} 1`, `module_controller_scrapes_refused_total{reason="no_token"} 1`, "go_goroutines",
 	} {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("%q is not served", want)

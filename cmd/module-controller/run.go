@@ -19,7 +19,7 @@ func newIncarnation(pod string) string {
 	return pod + "_" + hex.EncodeToString(id)
 }
 
-// run runs sessions until ctx ends.
+// run runs sessions until ctx ends. The log tells of all errors after the logger was made.
 func run(ctx context.Context, cfg *config) error {
 	log, err := newLog(cfg.logLevel, cfg.logFormat)
 	if err != nil {
@@ -27,7 +27,13 @@ func run(ctx context.Context, cfg *config) error {
 	}
 	defer func() { _ = log.Sync() }() // standard error cannot be synced everywhere
 	warn(log, cfg)
-	return runSessions(ctx, cfg, log, runSession)
+	warnOfRisks(log, cfg)
+	denyServices(ctx, cfg, log)
+	if err := runSessions(ctx, cfg, log, runSession); err != nil {
+		log.Error("ending because of a fault", zap.Error(err))
+		return logged{err}
+	}
+	return nil
 }
 
 // runSessions runs one session after the other. One that the other members expired is
@@ -38,10 +44,11 @@ func runSessions(ctx context.Context, cfg *config, log *zap.Logger, runOne func(
 		this.election.Incarnation = newIncarnation(cfg.podName)
 		log.Info("session starting", zap.String("version", version), zap.String("incarnation", this.election.Incarnation), zap.Strings("environments", cfg.envs))
 		err := runOne(ctx, &this, log)
-		log.Info("session ended", zap.Error(err))
 		if !errors.Is(err, election.ErrReplaced) || ctx.Err() != nil {
+			log.Info("session ended")
 			return err
 		}
+		log.Info("session ended", zap.Error(err))
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -18,17 +19,20 @@ type check struct {
 }
 
 // healthHandler serves /livez and /readyz as Kubernetes' own programs do: with
-// ?verbose each check is named. A live process answers; nothing outside of it can
+// ?verbose each check is named, and each note is shown, which fails nothing. A live process answers; nothing outside of it can
 // make it fail.
-func healthHandler(checks []check) http.Handler {
+func healthHandler(checks []check, notes []string) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { report(w, r, "livez", nil) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { report(w, r, "readyz", checks) })
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { report(w, r, "livez", nil, nil) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { report(w, r, "readyz", checks, notes) })
 	return mux
 }
 
-func report(w http.ResponseWriter, r *http.Request, name string, checks []check) {
+func report(w http.ResponseWriter, r *http.Request, name string, checks []check, notes []string) {
 	var text strings.Builder
+	for _, note := range notes {
+		fmt.Fprintf(&text, "[i]%s\n", note)
+	}
 	failed := false
 	for _, c := range checks {
 		if err := c.ok(); err != nil {
@@ -56,15 +60,19 @@ const (
 	closeTimeout = 500 * time.Millisecond
 )
 
-// serve serves a handler until ctx ends. The address "0" or "" serves nowhere.
-func serve(ctx context.Context, address string, h http.Handler) error {
-	if address == "0" || address == "" {
+// serve serves a handler until ctx ends, with TLS unless that is nil. The address "0" or
+// "" serves nowhere.
+func serve(ctx context.Context, address string, secured *tls.Config, h http.Handler) error {
+	if address == nowhere || address == "" {
 		<-ctx.Done()
 		return nil
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", address, err)
+	}
+	if secured != nil {
+		l = tls.NewListener(l, secured)
 	}
 	return serveOn(ctx, l, h)
 }

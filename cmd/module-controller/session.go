@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
+	"slices"
 
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
@@ -12,6 +14,7 @@ import (
 
 	"module-controller/election"
 	"module-controller/provider"
+	"module-controller/provider/workloads"
 	"module-controller/tunnel"
 	httptunnel "module-controller/tunnel/http"
 	mqtttunnel "module-controller/tunnel/mqtt"
@@ -20,15 +23,17 @@ import (
 // session has the parts of one session of this replica: from joining the members until
 // it has left them or was expired by them. It is what the owner tells of the others.
 type session struct {
-	cfg      *config
-	log      *zap.Logger
-	metrics  *metrics
-	owner    *election.Replica
-	api      *clients
-	key      *httptunnel.Key // what it proves itself with to members
-	tunnels  []tunnel.Tunnel
-	mqtt     *mqtttunnel.Tunnel // one of tunnels; nil without MQTT
-	provider *provider.Provider
+	cfg     *config
+	log     *zap.Logger
+	metrics *metrics
+	owner   *election.Replica
+	api     *clients
+	key     *httptunnel.Key // what it proves itself with to members
+	tunnels []tunnel.Tunnel
+	mqtt    *mqtttunnel.Tunnel // one of tunnels; nil without MQTT
+	// workloads are the Pods in which bases may run; nil where no heartbeat needs one.
+	workloads *workloads.Pods
+	provider  *provider.Provider
 }
 
 // runSession runs a session until ctx ends and all bases were handed over, or one part
@@ -63,14 +68,18 @@ func newSession(cfg *config, log *zap.Logger, recorder record.EventRecorder) (*s
 	if err = s.makeTunnels(); err != nil {
 		return nil, err
 	}
-	s.provider, err = provider.New(cfg.provider, provider.Deps{
+	deps := provider.Deps{
 		Client: s.api.work, Owner: s.owner, Tunnels: s.tunnels, Meter: s.metrics, Log: log.Named("provider"), Envs: cfg.envs,
 		Recorder: recorder, Retired: s.owner.Retire,
-	})
-	if err != nil {
+	}
+	if s.workloads != nil {
+		deps.Workloads = s.workloads
+	}
+	if s.provider, err = provider.New(cfg.provider, deps); err != nil {
 		return nil, err
 	}
 	s.metrics.watch(s.provider.Census, s.owner.Census)
+	s.metrics.warnOf(cfg.risks())
 	return s, nil
 }
 
@@ -84,12 +93,25 @@ func (s *session) makeTunnels() error {
 		s.tunnels, errs = append(s.tunnels, s.mqtt), append(errs, err)
 	}
 	if s.cfg.useHTTP {
-		c := s.cfg.http
-		c.Gate, c.Peers, c.Key = s.owner, peers{s.owner}, s.key
-		t, err := httptunnel.New(c, s.log.Named("http"), s.metrics)
+		t, err := s.makeHTTP()
 		s.tunnels, errs = append(s.tunnels, t), append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+func (s *session) makeHTTP() (tunnel.Tunnel, error) {
+	c := s.cfg.http
+	c.Gate, c.Peers, c.Key = s.owner, peers{s.owner}, s.key
+	c.Denied = slices.Concat(c.Denied, s.cfg.ownAndAPIServer(), s.cfg.services)
+	if c.Auth == httptunnel.AuthPod || c.Auth == httptunnel.AuthToken {
+		var err error
+		s.workloads, err = workloads.New(s.cfg.workloads, s.api.work, s.api.review.AuthenticationV1().TokenReviews(), s.log.Named("workloads"))
+		if err != nil {
+			return nil, err
+		}
+		c.Workloads = s.workloads
+	}
+	return httptunnel.New(c, s.log.Named("http"), s.metrics)
 }
 
 // run runs the parts. The owner leads: the others serve until it has handed over all
@@ -100,15 +122,28 @@ func (s *session) run(ctx context.Context) error {
 		s.provider.Run,
 		func(ctx context.Context) error { return links.run(ctx, s.provider.Ready()) },
 		func(ctx context.Context) error {
-			return serve(ctx, s.cfg.probeAddress, healthHandler(readiness(s.provider, s.tunnels, links, s.owner.Announced)))
+			return serve(ctx, s.cfg.probeAddress, nil, healthHandler(readiness(s.provider, s.tunnels, links, s.owner.Announced), s.cfg.notes()))
 		},
-		func(ctx context.Context) error { return serve(ctx, s.cfg.metricsAddress, s.metrics.handler()) },
+		func(ctx context.Context) error {
+			return serve(ctx, s.cfg.metricsAddress, s.cfg.metricsTLS.tls(), s.metricsHandler())
+		},
+	}
+	if s.workloads != nil {
+		parts = append(parts, s.workloads.Run)
 	}
 	for _, t := range s.tunnels {
 		parts = append(parts, func(ctx context.Context) error { return t.Run(ctx, links) })
 	}
 	deps := election.Deps{Members: s.api.member.CoordinationV1(), Bases: s.api.work.CoordinationV1(), Nodes: s.provider, Hooks: s}
 	return together(ctx, func(ctx context.Context) error { return s.owner.Run(ctx, deps) }, parts)
+}
+
+// metricsHandler serves metrics to those who may read them.
+func (s *session) metricsHandler() http.Handler {
+	if s.cfg.metricsAuth == metricsAuthNone {
+		return s.metrics.handler()
+	}
+	return newScrapers(s.api.review, s.metrics, s.log.Named("metrics")).only(s.metrics.handler())
 }
 
 // Changed implements election.Hooks.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"module-controller/provider/plan"
+	httptunnel "module-controller/tunnel/http"
 )
 
 // setting is one thing that can be configured, by environment or by flag.
@@ -40,14 +41,17 @@ func general(c *config) []setting {
 		{env: "POD_NAME", help: "name of this replica; default: the host name", value: text(&c.podName)},
 		{env: "POD_NAMESPACE", help: "namespace of this replica", value: text(&c.podNamespace)},
 		{env: "POD_UID", help: "UID of this pod; lets a restarted container take over its previous session without waiting", value: text(&c.podUID)},
-		{env: "POD_IP", help: "IP address of this pod, to which members forward HTTP heartbeats at PEER_LISTEN_PORT; without it none are forwarded to this replica", value: text(&c.podIP)},
+		{env: "POD_IP", help: "IP address of this pod, to which members forward HTTP heartbeats at PEER_LISTEN_PORT; without it none are forwarded to this replica", value: address(&c.podIP)},
 		{env: "KUBECONFIG", help: "path of a kubeconfig file; default: the pod's service account", value: text(&c.kubeconfig)},
 		{env: "KUBE_API_QPS", help: "requests per second to the API server", value: number(&c.qps)},
 		{env: "KUBE_API_BURST", help: "burst of requests to the API server above that rate", value: count(&c.burst)},
 		{env: "LOG_LEVEL", help: "debug, info, warn or error", value: level(&c.logLevel)},
 		{env: "LOG_FORMAT", help: "json or console", value: oneOf(&c.logFormat, "json", "console")},
-		{env: "METRICS_BIND_ADDRESS", help: "address on which /metrics is served; 0 to disable", value: text(&c.metricsAddress)},
-		{env: "HEALTH_PROBE_BIND_ADDRESS", help: "address on which /livez and /readyz are served; 0 to disable", value: text(&c.probeAddress)},
+		{env: "METRICS_BIND_ADDRESS", help: "address on which /metrics is served; 0 to disable", value: listenAddress(&c.metricsAddress)},
+		{env: "METRICS_AUTH", help: "who may read metrics: kubernetes, whose bearer token the API server knows and who may get the URL /metrics by its rules; or none, anybody; default: none where METRICS_BIND_ADDRESS is loopback, else kubernetes", value: oneOf(&c.metricsAuth, metricsAuthNone, metricsAuthKubernetes)},
+		{env: "METRICS_CERT_PATH", help: "file with a certificate, with which metrics are served over TLS; read at each connect", value: text(&c.metricsTLS.cert)},
+		{env: "METRICS_KEY_PATH", help: "file with the key of METRICS_CERT_PATH, read at each connect", value: text(&c.metricsTLS.key)},
+		{env: "HEALTH_PROBE_BIND_ADDRESS", help: "address on which /livez and /readyz are served; 0 to disable", value: listenAddress(&c.probeAddress)},
 	}
 }
 
@@ -56,7 +60,7 @@ func mqttSettings(c *config) []setting {
 	return []setting{
 		{env: "ENABLE_MQTT_TUNNEL", help: "reach bases through an MQTT broker", value: boolean(&c.useMQTT)},
 		{env: "MQTT_BROKER", help: "broker host", value: text(&m.Broker)},
-		{env: "MQTT_PORT", help: "broker port; the default with TLS is 8883", value: count(&m.Port)},
+		{env: "MQTT_PORT", help: "broker port; the default with TLS is 8883", value: portNumber(&m.Port)},
 		{env: "MQTT_USERNAME", help: "broker username", value: text(&m.Username)},
 		{env: "MQTT_PASSWORD", help: "broker password", secret: true, value: text(&m.Password)},
 		{env: "MQTT_PASSWORD_FILE", help: "file with the broker password, read on each connect", value: text(&m.PasswordFile)},
@@ -79,8 +83,17 @@ func httpSettings(c *config) []setting {
 		{env: "ENABLE_HTTP_TUNNEL", help: "receive heartbeats and send commands over HTTP; such bases belong to the first environment", value: boolean(&c.useHTTP)},
 		{env: "HTTP_TUNNEL_LISTEN_PORT", help: "port on which heartbeats are received", value: port(&h.Listen)},
 		{env: "PEER_LISTEN_PORT", help: "port on which members forward HTTP heartbeats to each other over TLS", value: port(&h.ListenPeers)},
-		{env: "HTTP_TUNNEL_ALLOWED_CIDRS", help: "networks, separated by commas, in which bases are accepted even with a loopback, link-local or own address", value: prefixes(&h.Allowed)},
-		{env: "HTTP_TUNNEL_TOKEN_FILE", help: "file with a bearer token that heartbeats must carry", value: text(&h.TokenFile)},
+		{env: "HTTP_TUNNEL_ALLOWED_CIDRS", help: "the only networks, separated by commas, that bases may be in, loopback, link-local and own addresses included where they are in one; default: anywhere but there", value: prefixes(&h.Allowed)},
+		{env: "HTTP_TUNNEL_DENIED_CIDRS", help: "networks, separated by commas, that bases are never in, whatever HTTP_TUNNEL_ALLOWED_CIDRS says; those of Services, the API server's address and POD_IP are denied without it", value: prefixes(&h.Denied)},
+		{env: "HTTP_TUNNEL_AUTH", help: "what a heartbeat must prove of its sender: pod, that it comes from the Pod whose address it claims; token, by a service account's token for the audience module-controller; certificate, by a client certificate of the base's identity; address, that it comes from the address it claims, in HTTP_TUNNEL_ALLOWED_CIDRS, for bases outside the cluster; insecure-anyone, nothing: whoever reaches the port may be any base", value: oneOf(&h.Auth, httptunnel.Auths()...)},
+		{env: "BASE_POD_SELECTOR", help: "label selector of the Pods that may be bases, with HTTP_TUNNEL_AUTH=pod or token", value: text(&c.workloads.Selector)},
+		{env: "BASE_NAMESPACES", help: "namespaces, separated by commas, of the Pods that may be bases; default: all", value: list(&c.workloads.Namespaces)},
+		{env: "HTTP_TUNNEL_CERT_PATH", help: "file with the certificate with which heartbeats are received over TLS, read again when it changes", value: text(&h.CertFile)},
+		{env: "HTTP_TUNNEL_KEY_PATH", help: "file with the key of HTTP_TUNNEL_CERT_PATH, read again when it changes", value: text(&h.KeyFile)},
+		{env: "HTTP_TUNNEL_CLIENT_CA_PATH", help: "file with the CA certificates for the client certificates of bases, read again when it changes", value: text(&h.ClientCAFile)},
+		{env: "HTTP_TUNNEL_MAX_CONNECTIONS", help: "connections to HTTP_TUNNEL_LISTEN_PORT at a time", value: count(&h.MaxConnections)},
+		{env: "HTTP_TUNNEL_MAX_IDENTITIES", help: "bases for which one Pod speaks at a time, or one address where no Pod is known; with HTTP_TUNNEL_AUTH=insecure-anyone the default is 4096", value: count(&h.MaxIdentities)},
+		{env: "HTTP_TUNNEL_TOKEN_FILE", help: "file with a bearer token that heartbeats must carry too, whatever HTTP_TUNNEL_AUTH is", value: text(&h.TokenFile)},
 		{env: "HTTP_TUNNEL_TIMEOUT", help: "timeout of one request to a base", value: duration(&h.Timeout)},
 		{env: "HTTP_TUNNEL_INSTALL_TIMEOUT", help: "how long an install may take before it is no longer polled", value: duration(&h.InstallTimeout)},
 	}
@@ -118,6 +131,9 @@ func behaviour(c *config) []setting {
 		{env: "DEFAULT_METASPACE", help: "memory capacity of a Node whose base has no metaspace limit", value: quantity(&p.Node.DefaultMetaspace)},
 		{env: "PODS_PER_NODE", help: "pod capacity of a Node", value: count(&p.Node.Pods)},
 		{env: "CPUS_PER_NODE", help: "CPU capacity of a Node whose base does not report its processors", value: count(&p.Node.CPUs)},
+		{env: "NODE_MAX_MEMORY", help: "memory capacity that a base is believed to have at most", value: quantity(&p.Node.MaxMemory)},
+		{env: "NODE_MAX_CPUS", help: "CPU capacity that a base is believed to have at most", value: count(&p.Node.MaxCPUs)},
+		{env: "SECRETS_OVER_HTTP", help: "whether modules whose environment refers to Secrets are installed on bases over HTTP, where whoever reads the pod network reads them: allow or forbid", value: oneOf(&p.Plan.SecretsOverHTTP, plan.SecretsAllow, plan.SecretsForbid)},
 		{env: "UNMANAGED_MODULES", was: "UNWANTED_MODULES", help: "what to do with modules that no pod requests and this controller did not install: report or uninstall", value: oneOf(&p.Plan.Policy, plan.PolicyReport, plan.PolicyUninstall)},
 		{env: "UNMANAGED_GRACE", was: "UNWANTED_GRACE", help: "how long a module stays installed after it lost its pod without a graceful deletion", value: duration(&p.Plan.UnmanagedGrace)},
 		{env: "COMMAND_TIMEOUT", was: "ANSWER_TIMEOUT", help: "how long an unanswered command is assumed to be in progress", value: duration(&p.Plan.CommandTimeout)},

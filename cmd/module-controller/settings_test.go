@@ -15,7 +15,7 @@ func needed() map[string]string {
 
 func read(t *testing.T, env map[string]string, args ...string) *config {
 	t.Helper()
-	cfg, err := readConfig(args, from(env))
+	cfg, err := readConfig(args, env)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestDefaultsFollowOtherSettings(t *testing.T) {
 	}
 	want := map[string]any{
 		"port with TLS": 8883, "server name": "broker", "bases": 500,
-		"failure timeout": 13 * time.Second, "missing": 25 * time.Second, "address": "10.1.2.3:7777",
+		"failure timeout": 13 * time.Second, "missing": 25 * time.Second, "address": "10.1.2.3:7778",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -97,8 +97,8 @@ func TestWrongValues(t *testing.T) {
 	for _, c := range []struct{ env, set, want string }{
 		{"ENV", "", "must be distinct names separated by commas"}, {"ENV", "a,A", "must be distinct names separated by commas"},
 		{"MQTT_TLS", "yes", "must be true or false"},
-		{"MQTT_PORT", "0", "must be a whole number above 0"}, {"PODS_PER_NODE", "-1", "must be a whole number above 0"}, {"MAX_CONTAINERS", "4294967297", "must be a whole number above 0"},
-		{"HTTP_TUNNEL_LISTEN_PORT", "http", "must be a whole number above 0"},
+		{"MQTT_PORT", "0", "must be a port, from 1 to 65535"}, {"PODS_PER_NODE", "-1", "must be a whole number above 0"}, {"MAX_CONTAINERS", "4294967297", "must be a whole number above 0"},
+		{"HTTP_TUNNEL_LISTEN_PORT", "http", "must be a port, from 1 to 65535"},
 		{"KUBE_API_QPS", "0", "must be a number above 0"}, {"KUBE_API_QPS", "many", "must be a number above 0"},
 		{"STALE_AFTER", "40", "must be a duration above 0, such as 40s or 5m"}, {"STALE_AFTER", "0s", "must be a duration above 0, such as 40s or 5m"},
 		{"DEFAULT_METASPACE", "0", "must be a size, such as 512Mi"},
@@ -123,7 +123,7 @@ func TestASettingChangesOnlyItsField(t *testing.T) {
 		cfg := newConfig()
 		want := texts(cfg)
 		changed := settings(cfg)[i].value
-		for _, v := range []string{"7", "17s", "true", "warn", "console", "uninstall", "10.0.0.0/8"} { // some kind takes each
+		for _, v := range []string{"7", "17s", "true", "warn", "console", "uninstall", "10.0.0.0/8", ":17", "10.1.2.3", "kubernetes", "token", "forbid"} { // some kind takes each
 			if err := changed.Set(v); err == nil {
 				want[s.env] = v
 				break

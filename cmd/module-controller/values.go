@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -10,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap/zapcore"
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
@@ -86,7 +86,7 @@ func count[T int | int64](to *T) value {
 func number(to *float64) value {
 	return field[float64]{to, func(v string) (float64, error) {
 		x, err := strconv.ParseFloat(v, 64)
-		if err != nil || x <= 0 {
+		if err != nil || math.IsNaN(x) || math.IsInf(x, 0) || x <= 0 {
 			return 0, errors.New("must be a number above 0")
 		}
 		return x, nil
@@ -123,15 +123,66 @@ func quantity(to *int64) value {
 	}, func(n int64) string { return resource.NewQuantity(n, resource.BinarySI).String() }}
 }
 
-// port takes the port of an address that names no host.
+// port takes the port of an address that names no host; empty means the default.
 func port(to *string) value {
 	return field[string]{to, func(v string) (string, error) {
 		var n int
-		if err := count(&n).Set(v); err != nil || n == 0 {
+		if err := portNumber(&n).Set(v); err != nil || n == 0 {
 			return "", err
 		}
 		return net.JoinHostPort("", strconv.Itoa(n)), nil
 	}, portOf}
+}
+
+var errPort = errors.New("must be a port, from 1 to 65535")
+
+// portNumber takes a port; empty is 0, which means the default.
+func portNumber(to *int) value {
+	return field[int]{to, func(v string) (int, error) {
+		if v == "" {
+			return 0, nil
+		}
+		n, err := strconv.ParseUint(v, 10, 16)
+		if err != nil || n == 0 {
+			return 0, errPort
+		}
+		return int(n), nil
+	}, strconv.Itoa}
+}
+
+// nowhere is the address of what is not served.
+const nowhere = "0"
+
+// listenAddress takes an address to listen on, "host:port", or nowhere.
+func listenAddress(to *string) value {
+	return field[string]{to, func(v string) (string, error) {
+		wrong := errors.New("must be host:port with an IP address or no host, such as :8080 or 127.0.0.1:8080; 0 disables it")
+		if v == nowhere {
+			return v, nil
+		}
+		host, port, err := net.SplitHostPort(v)
+		if err != nil {
+			return "", wrong
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return "", wrong
+		}
+		if _, err := netip.ParseAddr(host); err != nil && host != "" && host != "localhost" {
+			return "", wrong
+		}
+		return v, nil
+	}, same}
+}
+
+// address takes an IP address.
+func address(to *string) value {
+	return field[string]{to, func(v string) (string, error) {
+		a, err := netip.ParseAddr(v)
+		if err != nil || a.Zone() != "" {
+			return "", errors.New("must be an IP address")
+		}
+		return a.Unmap().String(), nil
+	}, same}
 }
 
 // portOf gives the port of an address, empty where it has none.
@@ -173,7 +224,7 @@ func oneOf[T ~string](to *T, words ...T) value {
 
 func level(to *string) value {
 	return field[string]{to, func(v string) (string, error) {
-		if _, err := zapcore.ParseLevel(v); err != nil {
+		if !slices.Contains([]string{"debug", "info", "warn", "error"}, v) {
 			return "", errors.New("must be debug, info, warn or error")
 		}
 		return v, nil

@@ -81,6 +81,7 @@ func podSettings(w *world.World) func(*corev1.Pod) map[string]string {
 			"ENV": w.Env, "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": strconv.Itoa(w.BrokerPort),
 			"MQTT_CA_PATH": "", "MQTT_USERNAME": "", "MQTT_PASSWORD_FILE": "", "ENABLE_HTTP_TUNNEL": "true",
 			"HTTP_TUNNEL_LISTEN_PORT": strconv.Itoa(port), "HTTP_TUNNEL_ALLOWED_CIDRS": "127.0.0.0/8",
+			"HTTP_TUNNEL_AUTH": "address", "HTTP_TUNNEL_MAX_IDENTITIES": "4096",
 			"SETTLE_TIME": "3s", "LIST_INTERVAL": "2s", "LOG_LEVEL": "debug",
 		}
 	}

@@ -57,21 +57,21 @@ func (c Config) Validate() error {
 		name string
 		d    time.Duration
 	}{
-		{"UnresponsiveAfter", c.UnresponsiveAfter}, {"ListEvery", c.ListEvery}, {"HealthEvery", c.HealthEvery},
-		{"NodeEvery", c.NodeEvery}, {"LinkGrace", c.LinkGrace},
+		{"UNRESPONSIVE_AFTER", c.UnresponsiveAfter}, {"LIST_INTERVAL", c.ListEvery}, {"HEALTH_INTERVAL", c.HealthEvery},
+		{"NODE_STATUS_INTERVAL", c.NodeEvery}, {"LINK_GRACE", c.LinkGrace},
 	} {
 		if f.d <= 0 {
 			errs = append(errs, fmt.Errorf("%s must be positive, is %s", f.name, f.d))
 		}
 	}
 	if c.CommandsPerBase <= 0 {
-		errs = append(errs, fmt.Errorf("CommandsPerBase must be positive, is %d", c.CommandsPerBase))
+		errs = append(errs, fmt.Errorf("COMMANDS_PER_BASE must be positive, is %d", c.CommandsPerBase))
 	}
 	if c.StaleAfter <= c.ListEvery {
-		errs = append(errs, fmt.Errorf("StaleAfter (%s) must be longer than ListEvery (%s): a silent base is polled before it is stale", c.StaleAfter, c.ListEvery))
+		errs = append(errs, fmt.Errorf("STALE_AFTER (%s) must be longer than LIST_INTERVAL (%s): a silent base is polled before it is stale", c.StaleAfter, c.ListEvery))
 	}
 	if c.GoneAfter <= c.StaleAfter {
-		errs = append(errs, fmt.Errorf("GoneAfter (%s) must be longer than StaleAfter (%s): a Node turns NotReady before it is deleted", c.GoneAfter, c.StaleAfter))
+		errs = append(errs, fmt.Errorf("GONE_AFTER (%s) must be longer than STALE_AFTER (%s): a Node turns NotReady before it is deleted", c.GoneAfter, c.StaleAfter))
 	}
 	return errors.Join(errs...)
 }

@@ -48,8 +48,8 @@ func TestAllFaultsAreNamed(t *testing.T) {
 		t.Fatal("it is accepted")
 	}
 	for _, want := range []string{
-		"UnresponsiveAfter must", "LinkGrace must", "HealthEvery must", "NodeEvery must", "CommandsPerBase must",
-		"StaleAfter (1s) must be longer than ListEvery (1s)", "GoneAfter (1s) must be longer than StaleAfter (1s)", "Pods must", "Policy must",
+		"UNRESPONSIVE_AFTER must", "LINK_GRACE must", "HEALTH_INTERVAL must", "NODE_STATUS_INTERVAL must", "COMMANDS_PER_BASE must",
+		"STALE_AFTER (1s) must be longer than LIST_INTERVAL (1s)", "GONE_AFTER (1s) must be longer than STALE_AFTER (1s)", "PODS_PER_NODE must", "UNMANAGED_MODULES must",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not among the faults:\n%v", want, err)
@@ -60,14 +60,14 @@ func TestAllFaultsAreNamed(t *testing.T) {
 // Each fault alone is enough.
 func TestOneFaultIsEnough(t *testing.T) {
 	for name, change := range map[string]func(*Config){
-		"ListEvery must be positive":         func(c *Config) { c.ListEvery = 0 },
-		"UnresponsiveAfter must be positive": func(c *Config) { c.UnresponsiveAfter = 0 },
-		"HealthEvery must be positive":       func(c *Config) { c.HealthEvery = -1 },
-		"NodeEvery must be positive":         func(c *Config) { c.NodeEvery = 0 },
-		"LinkGrace must be positive":         func(c *Config) { c.LinkGrace = 0 },
-		"CommandsPerBase must be positive":   func(c *Config) { c.CommandsPerBase = 0 },
-		"longer than ListEvery":              func(c *Config) { c.ListEvery = c.StaleAfter },
-		"longer than StaleAfter":             func(c *Config) { c.GoneAfter = c.StaleAfter },
+		"LIST_INTERVAL must be positive":        func(c *Config) { c.ListEvery = 0 },
+		"UNRESPONSIVE_AFTER must be positive":   func(c *Config) { c.UnresponsiveAfter = 0 },
+		"HEALTH_INTERVAL must be positive":      func(c *Config) { c.HealthEvery = -1 },
+		"NODE_STATUS_INTERVAL must be positive": func(c *Config) { c.NodeEvery = 0 },
+		"LINK_GRACE must be positive":           func(c *Config) { c.LinkGrace = 0 },
+		"COMMANDS_PER_BASE must be positive":    func(c *Config) { c.CommandsPerBase = 0 },
+		"longer than LIST_INTERVAL":             func(c *Config) { c.ListEvery = c.StaleAfter },
+		"longer than STALE_AFTER":               func(c *Config) { c.GoneAfter = c.StaleAfter },
 	} {
 		c := Config{}.Complete()
 		change(&c)

@@ -62,17 +62,20 @@ func (c Config) Validate() error {
 	switch c.Policy {
 	case PolicyReport, PolicyUninstall:
 	default:
-		f.add("Policy must be %s or %s, is %q", PolicyReport, PolicyUninstall, c.Policy)
+		f.add("UNMANAGED_MODULES must be %s or %s, is %q", PolicyReport, PolicyUninstall, c.Policy)
 	}
-	f.positive("UnmanagedGrace", int64(c.UnmanagedGrace))
-	f.positive("CommandTimeout", int64(c.CommandTimeout))
-	f.positive("BackOffBase", int64(c.BackOffBase))
-	f.positive("BackOffMax", int64(c.BackOffMax))
-	f.positive("MaxContainers", int64(c.MaxContainers))
+	f.positive("UNMANAGED_GRACE", int64(c.UnmanagedGrace))
+	f.positive("COMMAND_TIMEOUT", int64(c.CommandTimeout))
+	f.positive("BACKOFF_BASE", int64(c.BackOffBase))
+	f.positive("BACKOFF_MAX", int64(c.BackOffMax))
+	f.positive("MAX_CONTAINERS", int64(c.MaxContainers))
+	if 0 < c.BackOffMax && c.BackOffMax < c.BackOffBase {
+		f.add("BACKOFF_MAX (%s) must be no shorter than BACKOFF_BASE (%s)", c.BackOffMax, c.BackOffBase)
+	}
 	switch c.SecretsOverHTTP {
 	case SecretsAllow, SecretsForbid:
 	default:
-		f.add("SecretsOverHTTP must be %s or %s, is %q", SecretsAllow, SecretsForbid, c.SecretsOverHTTP)
+		f.add("SECRETS_OVER_HTTP must be %s or %s, is %q", SecretsAllow, SecretsForbid, c.SecretsOverHTTP)
 	}
 	return errors.Join(f...)
 }
@@ -109,16 +112,16 @@ func (c NodeConfig) Complete() NodeConfig {
 // Validate reports every fault of a completed configuration at once.
 func (c NodeConfig) Validate() error {
 	var f faults
-	f.positive("DefaultMetaspace", c.DefaultMetaspace)
-	f.positive("Pods", c.Pods)
-	f.positive("CPUs", c.CPUs)
-	f.positive("MaxMemory", c.MaxMemory)
-	f.positive("MaxCPUs", c.MaxCPUs)
+	f.positive("DEFAULT_METASPACE", c.DefaultMetaspace)
+	f.positive("PODS_PER_NODE", c.Pods)
+	f.positive("CPUS_PER_NODE", c.CPUs)
+	f.positive("NODE_MAX_MEMORY", c.MaxMemory)
+	f.positive("NODE_MAX_CPUS", c.MaxCPUs)
 	if c.DefaultMetaspace > c.MaxMemory {
-		f.add("DefaultMetaspace must be at most MaxMemory (%d), is %d", c.MaxMemory, c.DefaultMetaspace)
+		f.add("DEFAULT_METASPACE must be at most NODE_MAX_MEMORY (%d), is %d", c.MaxMemory, c.DefaultMetaspace)
 	}
 	if c.CPUs > c.MaxCPUs {
-		f.add("CPUs must be at most MaxCPUs (%d), is %d", c.MaxCPUs, c.CPUs)
+		f.add("CPUS_PER_NODE must be at most NODE_MAX_CPUS (%d), is %d", c.MaxCPUs, c.CPUs)
 	}
 	if c.Version == "" {
 		f.add("Version must not be empty")

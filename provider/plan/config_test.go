@@ -45,12 +45,13 @@ func TestConfigsValidate(t *testing.T) {
 	}{
 		{"defaults", Config{}.Complete(), nil},
 		{"defaults of a Node", NodeConfig{}.Complete(), nil},
-		{"not completed", Config{}, []string{"Policy", "UnmanagedGrace", "CommandTimeout", "BackOffBase", "BackOffMax", "MaxContainers", "SecretsOverHTTP"}},
-		{"a Node's, not completed", NodeConfig{}, []string{"DefaultMetaspace", "Pods", "CPUs", "MaxMemory", "MaxCPUs", "Version"}},
+		{"not completed", Config{}, []string{"UNMANAGED_MODULES", "UNMANAGED_GRACE", "COMMAND_TIMEOUT", "BACKOFF_BASE", "BACKOFF_MAX", "MAX_CONTAINERS", "SECRETS_OVER_HTTP"}},
+		{"a Node's, not completed", NodeConfig{}, []string{"DEFAULT_METASPACE", "PODS_PER_NODE", "CPUS_PER_NODE", "NODE_MAX_MEMORY", "NODE_MAX_CPUS", "Version"}},
 		{"a policy nobody knows", Config{Policy: "burn"}.Complete(), []string{"burn"}},
 		{"Secrets, sometimes", Config{SecretsOverHTTP: "sometimes"}.Complete(), []string{"sometimes"}},
-		{"defaults beyond what is believed", NodeConfig{MaxMemory: 1, MaxCPUs: 1}.Complete(), []string{"DefaultMetaspace", "CPUs"}},
-		{"negative", Config{BackOffMax: -1, MaxContainers: -64}.Complete(), []string{"BackOffMax", "-64"}},
+		{"defaults beyond what is believed", NodeConfig{MaxMemory: 1, MaxCPUs: 1}.Complete(), []string{"DEFAULT_METASPACE", "CPUS_PER_NODE"}},
+		{"negative", Config{BackOffMax: -1, MaxContainers: -64}.Complete(), []string{"BACKOFF_MAX", "-64"}},
+		{"shorter as it grows", Config{BackOffBase: 2, BackOffMax: 1}.Complete(), []string{"no shorter than BACKOFF_BASE (2ns)"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			faults := faultsOf(c.cfg.Validate())

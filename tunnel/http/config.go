@@ -109,16 +109,16 @@ func (c Config) Validate() error {
 	fault(c.Peers != nil && c.Key == nil, "peers need a key")
 	fault(c.Env == "", "the HTTP tunnel needs an environment: set ENV")
 	fault(c.Timeout <= 0 || c.InstallTimeout < c.Timeout,
-		"HTTP timeout (%s) must be positive and the install timeout (%s) no shorter", c.Timeout, c.InstallTimeout)
+		"HTTP_TUNNEL_TIMEOUT (%s) must be positive and HTTP_TUNNEL_INSTALL_TIMEOUT (%s) no shorter", c.Timeout, c.InstallTimeout)
 	fault(c.PerBase < 1 || c.Total < c.PerBase,
 		"HTTP requests in flight for a base (%d) must be positive and their total (%d) no less", c.PerBase, c.Total)
 	fault(!slices.Contains(Auths(), c.Auth), "HTTP_TUNNEL_AUTH=%s must be one of %q", c.Auth, Auths())
 	fault(c.Auth == AuthAddress && len(c.Allowed) == 0,
 		"HTTP_TUNNEL_AUTH=address needs HTTP_TUNNEL_ALLOWED_CIDRS: the networks that bases are in")
 	fault(c.MaxIdentities < 1 || c.NewIdentities < 1,
-		"the identities of one sender (%d) and the new ones in a second (%d) must be positive", c.MaxIdentities, c.NewIdentities)
+		"HTTP_TUNNEL_MAX_IDENTITIES (%d) and the new ones in a second (%d) must be positive", c.MaxIdentities, c.NewIdentities)
 	fault(c.ConnectionsEach < 1 || c.MaxConnections < c.ConnectionsEach,
-		"the connections from one address (%d) must be positive and those in all (%d) no fewer", c.ConnectionsEach, c.MaxConnections)
+		"the connections from one address (%d) must be positive and HTTP_TUNNEL_MAX_CONNECTIONS (%d) no fewer", c.ConnectionsEach, c.MaxConnections)
 	errs = append(errs, c.checkCertificates())
 	if _, err := c.token(); err != nil {
 		errs = append(errs, err)

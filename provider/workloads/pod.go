@@ -1,0 +1,103 @@
+package workloads
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	httptunnel "module-controller/tunnel/http"
+)
+
+// AnnotationIdentity on a Pod says which identity the base in it has: it may have no other.
+const AnnotationIdentity = "base.koupleless.io/identity"
+
+// pod is what is kept of a Pod. Of its metadata there is the name, the namespace, the UID
+// and the resource version.
+type pod struct {
+	metav1.ObjectMeta
+	addresses []netip.Addr
+	identity  string
+	// ended says that its containers have ended and do not start again.
+	ended bool
+	// shared says that its addresses are its machine's.
+	shared bool
+}
+
+// shrink keeps of a Pod what is used: the cache has a fleet's Pods.
+func shrink(obj any) (any, error) {
+	full, ok := obj.(*corev1.Pod)
+	if !ok {
+		return obj, nil // it was shrunk, or stands for one that was deleted unseen
+	}
+	// Copies let go of the text that the Pod was decoded from.
+	p := &pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: strings.Clone(full.Name), Namespace: strings.Clone(full.Namespace),
+			UID: types.UID(strings.Clone(string(full.UID))), ResourceVersion: strings.Clone(full.ResourceVersion),
+		},
+		identity: strings.Clone(full.Annotations[AnnotationIdentity]),
+		ended:    full.Status.Phase == corev1.PodSucceeded || full.Status.Phase == corev1.PodFailed,
+		shared:   full.Spec.HostNetwork,
+	}
+	ips := full.Status.PodIPs
+	if len(ips) == 0 {
+		ips = []corev1.PodIP{{IP: full.Status.PodIP}}
+	}
+	for _, ip := range ips {
+		if a, err := netip.ParseAddr(ip.IP); err == nil {
+			p.addresses = append(p.addresses, a.Unmap())
+		}
+	}
+	return p, nil
+}
+
+// workload is the Pod in the tunnel's words.
+func (p *pod) workload() httptunnel.Workload {
+	return httptunnel.Workload{
+		Name:      p.Namespace + "/" + p.Name + "/" + string(p.UID),
+		Addresses: p.addresses, Identity: p.identity,
+	}
+}
+
+// split takes a workload's name apart; ok is false for what is no Pod's.
+func split(workload string) (namespace string, uid types.UID, ok bool) {
+	parts := strings.Split(workload, "/")
+	if len(parts) != 3 || parts[0] == "" || parts[1] == "" || parts[2] == "" {
+		return "", "", false
+	}
+	return parts[0], types.UID(parts[2]), true
+}
+
+// The indexes of the cache.
+const (
+	byAddress = "address"
+	byUID     = "uid"
+)
+
+var errNoPod = errors.New("the cache has something that is no Pod")
+
+var indexers = cache.Indexers{
+	byAddress: func(obj any) ([]string, error) {
+		p, ok := obj.(*pod)
+		if !ok {
+			return nil, errNoPod
+		}
+		keys := make([]string, 0, len(p.addresses))
+		for _, a := range p.addresses {
+			keys = append(keys, a.String())
+		}
+		return keys, nil
+	},
+	byUID: func(obj any) ([]string, error) {
+		p, ok := obj.(*pod)
+		if !ok {
+			return nil, errNoPod
+		}
+		return []string{string(p.UID)}, nil
+	},
+}
