@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-
 	"module-controller/e2e/harness"
 	"module-controller/e2e/world"
 )

@@ -93,7 +93,8 @@ func (w *World) tunnelSettings(brokerPort string) (env []string, err error) {
 			return nil, err
 		}
 	}
-	return append(env, "ENABLE_HTTP_TUNNEL=true", "HTTP_TUNNEL_LISTEN_PORT="+strconv.Itoa(port), "HTTP_TUNNEL_ALLOWED_CIDRS=127.0.0.0/8"), nil
+	return append(env, "ENABLE_HTTP_TUNNEL=true", "HTTP_TUNNEL_LISTEN_PORT="+strconv.Itoa(port), "HTTP_TUNNEL_ALLOWED_CIDRS=127.0.0.0/8",
+		"BASE_NAMESPACES="+w.Env), nil
 }
 
 // Stop has a replica end in order.
