@@ -33,25 +33,26 @@ func CreateBasePods(ctx context.Context, client kubernetes.Interface, namespace 
 	work, ctx := errgroup.WithContext(ctx)
 	work.SetLimit(16)
 	for _, ip := range addresses {
-		work.Go(func() error { return createBasePod(ctx, client, namespace, ip) })
+		work.Go(func() error { return CreatePodAt(ctx, client, namespace, ip, map[string]string{BasePodSelector: "java"}) })
 	}
 	return work.Wait()
 }
 
-func createBasePod(ctx context.Context, client kubernetes.Interface, namespace, ip string) error {
+// CreatePodAt creates a Pod that has an address.
+func CreatePodAt(ctx context.Context, client kubernetes.Interface, namespace, ip string, labels map[string]string) error {
 	pod, err := client.CoreV1().Pods(namespace).Create(ctx, &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: BasePodName(ip), Labels: map[string]string{BasePodSelector: "java"}},
+		ObjectMeta: metav1.ObjectMeta{Name: BasePodName(ip), Labels: labels},
 		Spec: corev1.PodSpec{
 			SchedulerName: "nobody", // there is no Node for it
 			Containers:    []corev1.Container{{Name: "base", Image: "base"}},
 		},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		return fmt.Errorf("create pod of base at %s: %w", ip, err)
+		return fmt.Errorf("create pod at %s: %w", ip, err)
 	}
 	pod.Status.Phase, pod.Status.PodIP, pod.Status.PodIPs = corev1.PodRunning, ip, []corev1.PodIP{{IP: ip}}
 	if _, err := client.CoreV1().Pods(namespace).UpdateStatus(ctx, pod, metav1.UpdateOptions{}); err != nil {
-		return fmt.Errorf("write address of pod of base at %s: %w", ip, err)
+		return fmt.Errorf("write address of pod at %s: %w", ip, err)
 	}
 	return nil
 }

@@ -97,6 +97,12 @@ func (w *World) CreateBasePods(addresses ...string) {
 	w.Must(harness.CreateBasePods(w.Context(), w.cluster.Client, w.Env, addresses))
 }
 
+// CreateStrangerPod creates a Pod with an address that may be no base.
+func (w *World) CreateStrangerPod(address string) {
+	w.Helper()
+	w.Must(harness.CreatePodAt(w.Context(), w.cluster.Client, w.Env, address, nil))
+}
+
 // StartFleet starts simulated bases, base-0001 first, with arguments of basesim.
 func (w *World) StartFleet(bases int, args ...string) *World {
 	w.Helper()
