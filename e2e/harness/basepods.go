@@ -33,7 +33,9 @@ func CreateBasePods(ctx context.Context, client kubernetes.Interface, namespace 
 	work, ctx := errgroup.WithContext(ctx)
 	work.SetLimit(16)
 	for _, ip := range addresses {
-		work.Go(func() error { return CreatePodAt(ctx, client, namespace, ip, map[string]string{BasePodSelector: "java"}) })
+		work.Go(func() error {
+			return CreatePodAt(ctx, client, namespace, ip, map[string]string{BasePodSelector: "java"})
+		})
 	}
 	return work.Wait()
 }

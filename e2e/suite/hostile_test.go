@@ -18,9 +18,9 @@ import (
 // The addresses of senders that are not the bases they speak for: a Pod that may be a
 // base itself, a Pod that may not, and nobody's.
 const (
-	insider  = "127.66.0.1"
-	outsider = "127.66.0.2"
-	nobody   = "127.66.0.3"
+	insiderIP  = "127.66.0.1"
+	outsiderIP = "127.66.0.2"
+	nobodyIP   = "127.66.0.3"
 )
 
 // siege is a World under attack: a base over HTTP and one over MQTT, each with a pod
@@ -46,7 +46,7 @@ func besiege(t *testing.T) *siege {
 	w.Cleanup(func() { w.Must(overHTTP.Kill()) })
 	w.WithFleet(1, "--identity", "queue")
 	w.AwaitNodesReady(2)
-	w.AllowEnvironment()
+	w.WithEnvironmentAccess()
 	_, err := cluster.Client.CoreV1().Secrets(w.Env).Create(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "db"}, StringData: map[string]string{"password": password},
 	}, metav1.CreateOptions{})
@@ -62,12 +62,12 @@ func besiege(t *testing.T) *siege {
 	}
 	w.AwaitReady("web")
 	w.AwaitReady("queue")
-	w.CreateBasePods(insider)
-	w.CreateStrangerPod(outsider)
-	s.impostor, err = attacker.StartImpostor(insider)
+	w.CreateBasePods(insiderIP)
+	w.CreateStrangerPod(outsiderIP)
+	s.impostor, err = attacker.StartImpostor(insiderIP)
 	w.Must(err)
 	w.Cleanup(s.impostor.Close)
-	for _, ip := range []string{insider, outsider, nobody} {
+	for _, ip := range []string{insiderIP, outsiderIP, nobodyIP} {
 		s.senders[ip] = attacker.NewSender(ip, w.Endpoint())
 		w.Cleanup(s.senders[ip].Close)
 	}
@@ -106,7 +106,7 @@ func (s *siege) unharmed() {
 	for name, uid := range s.pods {
 		p, err := s.GetPod(name)
 		s.Must(err)
-		if string(p.UID) != uid || p.DeletionTimestamp != nil || !world.PodReady(*p) || p.Status.PodIP == insider {
+		if string(p.UID) != uid || p.DeletionTimestamp != nil || !world.PodReady(*p) || p.Status.PodIP == insiderIP {
 			s.Errorf("pod %s was harmed: %s %+v", name, p.UID, p.Status)
 		}
 	}
@@ -123,7 +123,7 @@ func TestForgedHeartbeats(t *testing.T) {
 	s := besiege(t)
 	port := s.impostor.Port()
 	of := func(identity string, change ...func(*attacker.Heart)) string {
-		h := attacker.Heart{Identity: identity, IP: insider, Port: port}
+		h := attacker.Heart{Identity: identity, IP: insiderIP, Port: port}
 		for _, c := range change {
 			c(&h)
 		}
@@ -147,42 +147,42 @@ func TestForgedHeartbeats(t *testing.T) {
 		want       int
 		header     []string
 	}{
-		"a Pod that is no base":                {from: outsider, body: of(s.http, at(outsider)), want: refused},
-		"no Pod":                               {from: nobody, body: of(s.http, at(nobody)), want: refused},
-		"a Pod that is no base, its own":       {from: outsider, body: of("mine", at(outsider)), want: refused},
-		"the victim's address":                 {from: insider, body: of(s.http, at(victim)), want: refused},
-		"the victim's address, from outside":   {from: nobody, body: of(s.http, at(victim)), want: refused},
-		"the victim's identity":                {from: insider, body: of(s.http), want: contender},
-		"another name":                         {from: insider, body: of(s.http, named("bank")), want: contender},
-		"another cluster":                      {from: insider, body: of(s.http, in("elsewhere")), want: contender},
-		"another host name":                    {from: insider, body: of(s.http, host("kubernetes.default.svc")), want: contender},
-		"the identity of the base over MQTT":   {from: insider, body: of(s.mqtt), want: contender},
-		"its identity and another name":        {from: insider, body: of(s.mqtt, named("bank")), want: contender},
-		"its identity and another cluster":     {from: insider, body: of(s.mqtt, in("elsewhere")), want: contender},
-		"an identity that is another's IP":     {from: insider, body: of(victim), want: refused},
-		"metadata of a cloud":                  {from: insider, body: of(s.http, at("169.254.169.254")), want: refused},
-		"metadata of Alibaba Cloud":            {from: insider, body: of(s.http, at("100.100.100.200")), want: refused},
-		"metadata of AWS over IPv6":            {from: insider, body: of(s.http, at("fd00:ec2::254")), want: refused},
-		"metadata through NAT64":               {from: insider, body: of(s.http, at("64:ff9b::a9fe:a9fe")), want: refused},
-		"metadata as IPv4 in IPv6":             {from: insider, body: of(s.http, at("::ffff:169.254.169.254")), want: refused},
-		"metadata through 6to4":                {from: insider, body: of(s.http, at("2002:a9fe:a9fe::1")), want: refused},
-		"this network":                         {from: insider, body: of(s.http, at("0.0.0.1")), want: refused},
-		"reserved":                             {from: insider, body: of(s.http, at("240.0.0.1")), want: refused},
-		"broadcast":                            {from: insider, body: of(s.http, at("255.255.255.255")), want: refused},
+		"a Pod that is no base":                {from: outsiderIP, body: of(s.http, at(outsiderIP)), want: refused},
+		"no Pod":                               {from: nobodyIP, body: of(s.http, at(nobodyIP)), want: refused},
+		"a Pod that is no base, its own":       {from: outsiderIP, body: of("mine", at(outsiderIP)), want: refused},
+		"the victim's address":                 {from: insiderIP, body: of(s.http, at(victim)), want: refused},
+		"the victim's address, from outside":   {from: nobodyIP, body: of(s.http, at(victim)), want: refused},
+		"the victim's identity":                {from: insiderIP, body: of(s.http), want: contender},
+		"another name":                         {from: insiderIP, body: of(s.http, named("bank")), want: contender},
+		"another cluster":                      {from: insiderIP, body: of(s.http, in("elsewhere")), want: contender},
+		"another host name":                    {from: insiderIP, body: of(s.http, host("kubernetes.default.svc")), want: contender},
+		"the identity of the base over MQTT":   {from: insiderIP, body: of(s.mqtt), want: contender},
+		"its identity and another name":        {from: insiderIP, body: of(s.mqtt, named("bank")), want: contender},
+		"its identity and another cluster":     {from: insiderIP, body: of(s.mqtt, in("elsewhere")), want: contender},
+		"an identity that is another's IP":     {from: insiderIP, body: of(victim), want: refused},
+		"metadata of a cloud":                  {from: insiderIP, body: of(s.http, at("169.254.169.254")), want: refused},
+		"metadata of Alibaba Cloud":            {from: insiderIP, body: of(s.http, at("100.100.100.200")), want: refused},
+		"metadata of AWS over IPv6":            {from: insiderIP, body: of(s.http, at("fd00:ec2::254")), want: refused},
+		"metadata through NAT64":               {from: insiderIP, body: of(s.http, at("64:ff9b::a9fe:a9fe")), want: refused},
+		"metadata as IPv4 in IPv6":             {from: insiderIP, body: of(s.http, at("::ffff:169.254.169.254")), want: refused},
+		"metadata through 6to4":                {from: insiderIP, body: of(s.http, at("2002:a9fe:a9fe::1")), want: refused},
+		"this network":                         {from: insiderIP, body: of(s.http, at("0.0.0.1")), want: refused},
+		"reserved":                             {from: insiderIP, body: of(s.http, at("240.0.0.1")), want: refused},
+		"broadcast":                            {from: insiderIP, body: of(s.http, at("255.255.255.255")), want: refused},
 		"a network that was denied":            {from: "127.77.0.1", body: of("denied", at("127.77.0.1")), want: refused},
-		"no address":                           {from: insider, body: of(s.http, at("")), want: refused},
-		"a name for an address":                {from: insider, body: of(s.http, at("kubernetes.default")), want: refused},
-		"no port":                              {from: insider, body: of(s.http, on(0)), want: bad},
-		"no possible port":                     {from: insider, body: of(s.http, on(70_000)), want: bad},
-		"an identity with bidi overrides":      {from: insider, body: of("web\u202e-0001"), want: bad},
-		"an identity with a control character": {from: insider, body: of("web\u009b-0001"), want: bad},
-		"an identity with no width":            {from: insider, body: of("web\u200b-0001"), want: bad},
-		"an identity with a slash":             {from: insider, body: of("web/0001"), want: bad},
-		"an identity of a wildcard":            {from: insider, body: of("+"), want: bad},
-		"a long identity":                      {from: insider, body: of(strings.Repeat("x", 300)), want: bad},
-		"nested":                               {from: insider, body: strings.Repeat("[", 10_000), want: bad},
-		"huge":                                 {from: insider, body: strings.Repeat(" ", 1<<20), want: http.StatusRequestEntityTooLarge},
-		"a token that is none":                 {from: insider, body: of("mine"), want: http.StatusUnauthorized, header: []string{"Authorization", "Bearer junk"}},
+		"no address":                           {from: insiderIP, body: of(s.http, at("")), want: refused},
+		"a name for an address":                {from: insiderIP, body: of(s.http, at("kubernetes.default")), want: refused},
+		"no port":                              {from: insiderIP, body: of(s.http, on(0)), want: bad},
+		"no possible port":                     {from: insiderIP, body: of(s.http, on(70_000)), want: bad},
+		"an identity with bidi overrides":      {from: insiderIP, body: of("web\u202e-0001"), want: bad},
+		"an identity with a control character": {from: insiderIP, body: of("web\u009b-0001"), want: bad},
+		"an identity with no width":            {from: insiderIP, body: of("web\u200b-0001"), want: bad},
+		"an identity with a slash":             {from: insiderIP, body: of("web/0001"), want: bad},
+		"an identity of a wildcard":            {from: insiderIP, body: of("+"), want: bad},
+		"a long identity":                      {from: insiderIP, body: of(strings.Repeat("x", 300)), want: bad},
+		"nested":                               {from: insiderIP, body: strings.Repeat("[", 10_000), want: bad},
+		"huge":                                 {from: insiderIP, body: strings.Repeat(" ", 1<<20), want: http.StatusRequestEntityTooLarge},
+		"a token that is none":                 {from: insiderIP, body: of("mine"), want: http.StatusUnauthorized, header: []string{"Authorization", "Bearer junk"}},
 	} {
 		from := s.senders[c.from]
 		if from == nil {
@@ -194,7 +194,7 @@ func TestForgedHeartbeats(t *testing.T) {
 		}
 	}
 	for n := range 300 { // liars in number hide nothing
-		_, _, err := s.senders[insider].Post(t.Context(), "/heartbeat", of(s.http, host(fmt.Sprintf("host-%d", n))))
+		_, _, err := s.senders[insiderIP].Post(t.Context(), "/heartbeat", of(s.http, host(fmt.Sprintf("host-%d", n))))
 		s.Must(err)
 	}
 	s.AwaitNodeEvent(s.http, "BaseContested")
@@ -214,10 +214,12 @@ func TestForgedMessages(t *testing.T) {
 	s := besiege(t)
 	root := func(identity string) string { return "koupleless_" + s.Env + "/" + identity + "/base/" }
 	heart := func(identity string, h attacker.Heart) string {
-		h.Identity, h.IP = identity, insider
+		h.Identity, h.IP = identity, insiderIP
 		return h.Published(time.Now())
 	}
-	wrapped := func(data string) string { return fmt.Sprintf(`{"publishTimestamp":%d,"data":%s}`, time.Now().UnixMilli(), data) }
+	wrapped := func(data string) string {
+		return fmt.Sprintf(`{"publishTimestamp":%d,"data":%s}`, time.Now().UnixMilli(), data)
+	}
 	for _, m := range []struct {
 		topic, body string
 		retained    bool
