@@ -96,7 +96,7 @@ func checkReplicaLog(w *world.World, log string) {
 	}
 	text, err := os.ReadFile(log)
 	w.Must(err)
-	if strings.Contains(string(text), `"msg":"refused a connection to the peers`) {
+	if strings.Contains(string(text), `"msg":"peer refused"`) {
 		w.Errorf("a peer was refused: see %s", log)
 	}
 }

@@ -1,12 +1,9 @@
 package httptunnel
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,19 +14,23 @@ import (
 
 // command sends a command and reports the answer. A request that is cut off gives none:
 // the base's next list shows what came of it.
-func (t *Tunnel) command(r *remote, b tunnel.BaseID, c tunnel.Command) {
+func (t *Tunnel) command(u *turn, b tunnel.BaseID, c tunnel.Command) {
 	began := time.Now()
 	var outcome string
-	async, err := t.discover(r, b)
+	async, err := t.discover(u.r, b)
 	switch {
 	case err != nil:
 	case async && c.Verb == tunnel.InstallModule && c.RequestID != "":
-		outcome, err = t.install(r, b, c)
+		outcome, err = t.install(u, b, c)
 	default:
-		outcome, err = t.direct(r, b, c)
+		outcome, err = t.direct(u.r, b, c)
 	}
 	if err != nil {
 		outcome = "error"
+		if errors.Is(err, errAddress) {
+			t.meter.Dropped(Name, "address_refused")
+			t.teller.tell("base not commanded", b.String(), "address_refused", err)
+		}
 		t.log.Debug("request failed", zap.Stringer("base", b), zap.String("verb", string(c.Verb)), zap.Error(err))
 	}
 	t.meter.Command(Name, c.Verb, outcome, time.Since(began))
@@ -53,13 +54,12 @@ func (t *Tunnel) help(r *remote, b tunnel.BaseID) error {
 	if discovered {
 		return nil
 	}
-	answer, err := t.post(r, arklet.PathHelp, []byte("{}"))
-	if err != nil {
+	var commands []string
+	err := t.ask(r, question(arklet.PathHelp, []byte("{}")), func(answer []byte) (err error) {
+		commands, err = arklet.DecodeHelp(b, answer)
 		return err
-	}
-	commands, err := arklet.DecodeHelp(b, answer)
+	})
 	if err != nil {
-		t.meter.Dropped(Name, arklet.ReasonOf(err))
 		return err
 	}
 	t.mu.Lock()
@@ -75,14 +75,12 @@ func (t *Tunnel) direct(r *remote, b tunnel.BaseID, c tunnel.Command) (string, e
 	if err != nil {
 		return "", err
 	}
-	asked := time.Now()
-	answer, err := t.post(r, arklet.Path(c.Verb), body)
+	report := tunnel.Report{Base: b, Asked: time.Now()}
+	asks := c.Verb == tunnel.ListModules || c.Verb == tunnel.ReadHealth
+	err = t.ask(r, request{arklet.Path(c.Verb), body, asks}, func(answer []byte) error {
+		return arklet.DecodeResponse(c, answer, &report)
+	})
 	if err != nil {
-		return "", err
-	}
-	report := tunnel.Report{Base: b, Asked: asked}
-	if err := arklet.DecodeResponse(c, answer, &report); err != nil {
-		t.meter.Dropped(Name, arklet.ReasonOf(err))
 		return "", err
 	}
 	t.report(r, report)
@@ -100,68 +98,43 @@ const (
 )
 
 // install sends an asynchronous install and polls it until it has ended.
-func (t *Tunnel) install(r *remote, b tunnel.BaseID, c tunnel.Command) (string, error) {
+func (t *Tunnel) install(u *turn, b tunnel.BaseID, c tunnel.Command) (string, error) {
 	body, err := arklet.EncodeCommand(c, true)
 	if err != nil {
 		return "", err
 	}
-	question, err := arklet.EncodeOps(c.RequestID)
+	poll, err := arklet.EncodeOps(c.RequestID)
 	if err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, t.cfg.InstallTimeout)
+	ctx, cancel := context.WithTimeout(u.r.ctx, t.cfg.InstallTimeout)
 	defer cancel()
-	path := arklet.Path(c.Verb)
+	accepted := false
+	next := request{arklet.Path(c.Verb), body, false}
 	for pause := pollBase; ; pause = min(pause*3/2, pollMax) {
-		answer, err := t.post(r, path, body)
+		var progress arklet.Progress
+		var done *tunnel.Answer
+		err := t.ask(u.r, next, func(answer []byte) (err error) {
+			progress, done, err = arklet.DecodeAsync(b, c, answer)
+			return err
+		})
 		switch {
-		case err != nil && path != arklet.PathOps:
-			return "", err // it may have arrived: the next list shows it
 		case err == nil:
-			progress, done, err := arklet.DecodeAsync(b, c, answer)
-			if err != nil {
-				t.meter.Dropped(Name, arklet.ReasonOf(err))
-				return "", err
-			}
-			t.report(r, tunnel.Report{Base: b, Answer: done})
+			t.report(u.r, tunnel.Report{Base: b, Answer: done})
 			if progress != arklet.Accepted {
 				return string(done.Outcome), nil
 			}
-			path, body = arklet.PathOps, question
+			accepted, next = true, question(arklet.PathOps, poll)
+		case !accepted, isDecoding(err): // it may have arrived: the next list shows it
+			return "", err
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return "", fmt.Errorf("poll install of %s: %w", c.Module, context.Cause(ctx))
+		if err := u.wait(ctx, pause); err != nil {
+			return "", fmt.Errorf("poll install of %s: %w", c.Module, err)
 		}
 	}
 }
 
-var errTooLarge = errors.New("answer is too long")
-
-// post sends a request to a base and reads the answer, at most arklet.MaxMessage bytes.
-func (t *Tunnel) post(r *remote, path string, body []byte) ([]byte, error) {
-	url := "http://" + r.at.String() + "/" + path
-	req, err := http.NewRequestWithContext(r.ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("post %s: %w", path, err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := t.client.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("post %s: %w", path, err)
-	}
-	defer func() { _ = resp.Body.Close() }() // it was read
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("post %s: status %s", path, resp.Status)
-	}
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, arklet.MaxMessage+1))
-	if err != nil {
-		return nil, fmt.Errorf("post %s: %w", path, err)
-	}
-	if len(answer) > arklet.MaxMessage {
-		t.meter.Dropped(Name, string(arklet.TooLarge))
-		return nil, fmt.Errorf("post %s: %w", path, errTooLarge)
-	}
-	return answer, nil
+func isDecoding(err error) bool {
+	var e *arklet.Error
+	return errors.As(err, &e)
 }

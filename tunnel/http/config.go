@@ -7,8 +7,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
+
+	"go.uber.org/zap"
 
 	"module-controller/tunnel"
 )
@@ -20,14 +23,37 @@ type Config struct {
 	Listen string
 	// Env is the environment of all bases over HTTP: heartbeats carry none.
 	Env string
-	// Allowed are ranges of addresses that bases may have although they are refused by
-	// default: loopback, link-local and this host's own.
+	// Auth is what a heartbeat must prove of its sender. Default AuthPod.
+	Auth Auth
+	// Workloads are the places in which bases run, for AuthPod and AuthToken. Default
+	// none, so that nobody may speak.
+	Workloads Workloads
+	// MaxIdentities is how many bases one sender speaks for at a time: a workload, or an
+	// address where that is all that is known. Default 8, and 4096 for AuthAnyone, since
+	// many may share an address. It does not bound AuthCertificate.
+	MaxIdentities int
+	// NewIdentities is how many bases that it has not spoken for one sender may add each
+	// second; 16 seconds' worth at once. Default 1. It does not bound AuthCertificate.
+	NewIdentities int
+	// Allowed are the only networks that bases may be in, loopback, link-local and this
+	// host's own addresses included where they are in one. Empty: anywhere but there.
 	Allowed []netip.Prefix
-	// Denied are addresses that bases never have, such as the API server's.
-	Denied []netip.Addr
-	// TokenFile holds a bearer token that heartbeats must carry. It is read on each
-	// heartbeat. Empty: no token is required.
+	// Denied are networks that bases are never in, such as the API server's address and
+	// those of Services. It wins over Allowed, as does what no base ever has: addresses
+	// of no host, and clouds' metadata services.
+	Denied []netip.Prefix
+	// TokenFile holds a bearer token that heartbeats must carry, whatever Auth is. It is
+	// read on each heartbeat. Empty: no token is required.
 	TokenFile string
+	// CertFile and KeyFile have heartbeats received over TLS, and ClientCAFile holds the
+	// authorities whose client certificates are believed; PEM, read again when they
+	// change. All are needed for AuthCertificate. NB: a base that is told an http://
+	// endpoint cannot reach the listener then.
+	CertFile, KeyFile, ClientCAFile string
+	// MaxConnections and ConnectionsEach limit the connections to the listener, in all
+	// and from one address; bases behind one NAT share theirs. Defaults 4096, and 64 for
+	// AuthPod and AuthAddress, where each base has an address of its own, else 1024.
+	MaxConnections, ConnectionsEach int
 	// Timeout limits a request; InstallTimeout is how long an asynchronous install is
 	// polled. Defaults 10 s, 10 min.
 	Timeout, InstallTimeout time.Duration
@@ -48,6 +74,18 @@ func (c Config) Complete() Config {
 	c.ListenPeers = cmp.Or(c.ListenPeers, ":7778")
 	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
 	c.InstallTimeout = cmp.Or(c.InstallTimeout, 10*time.Minute)
+	c.Auth = cmp.Or(c.Auth, AuthPod)
+	c.MaxIdentities = cmp.Or(c.MaxIdentities, map[Auth]int{AuthAnyone: 4096}[c.Auth], 8)
+	c.NewIdentities = cmp.Or(c.NewIdentities, 1)
+	if c.Workloads == nil {
+		c.Workloads = nobody{}
+	}
+	c.MaxConnections = cmp.Or(c.MaxConnections, 4096)
+	each := 1024
+	if c.Auth == AuthPod || c.Auth == AuthAddress {
+		each = 64
+	}
+	c.ConnectionsEach = cmp.Or(c.ConnectionsEach, min(each, c.MaxConnections))
 	c.PerBase = cmp.Or(c.PerBase, 8)
 	c.Total = cmp.Or(c.Total, 512)
 	if c.Gate == nil {
@@ -74,10 +112,37 @@ func (c Config) Validate() error {
 		"HTTP timeout (%s) must be positive and the install timeout (%s) no shorter", c.Timeout, c.InstallTimeout)
 	fault(c.PerBase < 1 || c.Total < c.PerBase,
 		"HTTP requests in flight for a base (%d) must be positive and their total (%d) no less", c.PerBase, c.Total)
+	fault(!slices.Contains(Auths(), c.Auth), "HTTP_TUNNEL_AUTH=%s must be one of %q", c.Auth, Auths())
+	fault(c.Auth == AuthAddress && len(c.Allowed) == 0,
+		"HTTP_TUNNEL_AUTH=address needs HTTP_TUNNEL_ALLOWED_CIDRS: the networks that bases are in")
+	fault(c.MaxIdentities < 1 || c.NewIdentities < 1,
+		"the identities of one sender (%d) and the new ones in a second (%d) must be positive", c.MaxIdentities, c.NewIdentities)
+	fault(c.ConnectionsEach < 1 || c.MaxConnections < c.ConnectionsEach,
+		"the connections from one address (%d) must be positive and those in all (%d) no fewer", c.ConnectionsEach, c.MaxConnections)
+	errs = append(errs, c.checkCertificates())
 	if _, err := c.token(); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+func (c Config) checkCertificates() error {
+	switch {
+	case (c.CertFile == "") != (c.KeyFile == ""):
+		return errors.New("HTTP_TUNNEL_CERT_PATH and HTTP_TUNNEL_KEY_PATH belong together: set both or none")
+	case c.CertFile == "" && c.ClientCAFile != "":
+		return errors.New("HTTP_TUNNEL_CLIENT_CA_PATH needs HTTP_TUNNEL_CERT_PATH and HTTP_TUNNEL_KEY_PATH: client certificates are shown over TLS only")
+	case c.ClientCAFile == "" && c.Auth == AuthCertificate:
+		return errors.New("HTTP_TUNNEL_AUTH=certificate needs HTTP_TUNNEL_CERT_PATH, HTTP_TUNNEL_KEY_PATH and HTTP_TUNNEL_CLIENT_CA_PATH")
+	case c.CertFile == "":
+		return nil
+	}
+	_, err := c.certificates(zap.NewNop()).current()
+	return err
+}
+
+func (c Config) certificates(log *zap.Logger) *certificates {
+	return &certificates{cert: c.CertFile, key: c.KeyFile, ca: c.ClientCAFile, log: log}
 }
 
 func (c Config) token() (string, error) {
@@ -93,44 +158,4 @@ func (c Config) token() (string, error) {
 		return "", fmt.Errorf("read heartbeat token: %s is empty", c.TokenFile)
 	}
 	return token, nil
-}
-
-// permits gives nil if a base may have an address, else why not.
-func (c Config) permits(ip string, own func(netip.Addr) bool) error {
-	addr, err := netip.ParseAddr(ip)
-	if err != nil {
-		return errors.New("it has no IP address")
-	}
-	addr = addr.Unmap()
-	for _, d := range c.Denied {
-		if d.Unmap() == addr {
-			return fmt.Errorf("address %s is denied", addr)
-		}
-	}
-	for _, p := range c.Allowed {
-		if p.Contains(addr) {
-			return nil
-		}
-	}
-	switch {
-	case addr.IsUnspecified(), addr.IsMulticast(), addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return fmt.Errorf("address %s is no host's", addr)
-	case addr.IsLoopback(), addr.IsLinkLocalUnicast(), own(addr):
-		return fmt.Errorf("address %s is loopback, link-local or this host's own; allow it in HTTP_TUNNEL_ALLOWED_CIDRS if it is meant", addr)
-	}
-	return nil
-}
-
-// ownAddress reports whether an address is one of this host's.
-func ownAddress(addr netip.Addr) bool {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return false
-	}
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Unmap() == addr {
-			return true
-		}
-	}
-	return false
 }

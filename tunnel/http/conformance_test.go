@@ -17,7 +17,7 @@ func TestConformance(t *testing.T) {
 	tunneltest.RunConformance(t, func(t *testing.T, gate tunnel.Gate) tunneltest.Kit {
 		address := freeAddress(t)
 		tun, err := New(Config{
-			Listen: address, Env: "default", Gate: gate, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+			Listen: address, Env: "default", Auth: AuthAnyone, Gate: gate, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		}, zaptest.NewLogger(t), tunnel.NoMeter)
 		if err != nil {
 			t.Fatal(err)

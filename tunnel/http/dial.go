@@ -7,9 +7,10 @@ import (
 	"module-controller/tunnel"
 )
 
-// dial connects to a base; writes to the connection fail while the gate is shut.
+// dial connects to a base, where it may be; writes to the connection fail while the gate
+// is shut.
 func (c Config) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := (&net.Dialer{Timeout: c.Timeout}).DialContext(ctx, network, address)
+	conn, err := (&net.Dialer{Timeout: c.Timeout, Control: newPolicy(c).control}).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}

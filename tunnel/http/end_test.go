@@ -30,11 +30,11 @@ func TestRunEndsSoon(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				sink, l := &tunneltest.RecordingSink{}, make(tunneltest.Pipes)
-				tun, err := New(Config{Env: "dev", Peers: &team{}, Key: newKey(t), Timeout: time.Minute}, zaptest.NewLogger(t), tunnel.NoMeter)
+				tun, err := New(Config{Env: "dev", Auth: AuthAnyone, Peers: &team{}, Key: newKey(t), Timeout: time.Minute}, zaptest.NewLogger(t), tunnel.NoMeter)
 				if err != nil {
 					t.Fatal(err)
 				}
-				at := front{l, tun.handler(sink)}
+				at := tun.baseFront(l, sink)
 				if c.peer {
 					at = tun.peerFront(l, sink)
 				}

@@ -1,14 +1,15 @@
 package httptunnel
 
 import (
+	"cmp"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
-
-	"go.uber.org/zap"
 
 	"module-controller/tunnel"
 	"module-controller/tunnel/internal/arklet"
@@ -39,58 +40,92 @@ func (t *Tunnel) handler(sink tunnel.Sink) http.Handler {
 
 // heartbeat accepts a heartbeat of a base, or gives the status and reason of a refusal.
 func (t *Tunnel) heartbeat(r *http.Request, sink tunnel.Sink) (int, error) {
-	if err := t.authorize(r); err != nil {
-		t.meter.Dropped(Name, "unauthorized")
-		return http.StatusUnauthorized, err
-	}
-	h, body, status, err := t.read(r)
-	if err != nil {
-		return status, err
+	h, body, no := t.admit(r)
+	if no != nil {
+		return t.refused(sourceOf(r), no)
 	}
 	sink.Heartbeat(*h)
-	t.enqueue(h.Base, body)
+	t.enqueue(h, body)
 	return http.StatusOK, nil
 }
 
-// read reads and checks a heartbeat, or gives the status and reason of a refusal.
-func (t *Tunnel) read(r *http.Request) (h *tunnel.Heartbeat, body []byte, status int, err error) {
-	body, err = io.ReadAll(http.MaxBytesReader(nil, r.Body, maxHeartbeat))
+// admit reads a heartbeat that reaches this replica first, and finds out who sent it. What
+// costs least is looked at first; what concerns the sender's number of identities last, so
+// that nobody uses up another's.
+func (t *Tunnel) admit(r *http.Request) (*tunnel.Heartbeat, []byte, *refusal) {
+	token, no := t.authorize(r)
+	if no != nil {
+		return nil, nil, no
+	}
+	h, body, no := t.read(r)
+	if no != nil {
+		return nil, nil, no
+	}
+	e := evidenceOf(r, token)
+	if h.Sender, no = t.admission.prove(r.Context(), e, addressOf(h), h.Base.Identity); no != nil {
+		return nil, nil, no
+	}
+	if no := t.place(h); no != nil {
+		return nil, nil, no
+	}
+	if t.cfg.Auth == AuthCertificate { // whose authority counts its bases
+		return h, body, nil
+	}
+	return h, body, t.guests.admit(cmp.Or(h.Sender.Workload, e.source.String()), h.Base.Identity, time.Now())
+}
+
+// addressOf gives the address that a heartbeat claims, the zero one where there is none.
+func addressOf(h *tunnel.Heartbeat) netip.Addr {
+	addr, _ := netip.ParseAddr(h.IP)
+	return addr.Unmap()
+}
+
+// read reads and checks a heartbeat.
+func (t *Tunnel) read(r *http.Request) (*tunnel.Heartbeat, []byte, *refusal) {
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxHeartbeat))
 	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLong):
-		t.meter.Dropped(Name, string(arklet.TooLarge))
-		return nil, nil, http.StatusRequestEntityTooLarge, err
+		return nil, nil, refuse(http.StatusRequestEntityTooLarge, string(arklet.TooLarge), err)
 	case err != nil:
-		t.meter.Dropped(Name, "cut_off")
-		return nil, nil, http.StatusBadRequest, err
+		return nil, nil, refuse(http.StatusBadRequest, "cut_off", err)
 	}
-	h, err = arklet.DecodeHeartbeat(t.cfg.Env, body)
-	if err != nil {
-		t.meter.Dropped(Name, arklet.ReasonOf(err))
-		return nil, nil, http.StatusBadRequest, err
-	}
-	if err := t.cfg.permits(h.IP, ownAddress); err != nil {
-		t.meter.Dropped(Name, "address_refused")
-		t.log.Debug("heartbeat refused", zap.Stringer("base", h.Base), zap.Error(err))
-		return nil, nil, http.StatusForbidden, err
-	}
-	if h.Port == 0 {
-		t.meter.Dropped(Name, "no_port")
-		return nil, nil, http.StatusBadRequest, errors.New("the heartbeat tells no port")
+	h, err := arklet.DecodeHeartbeat(t.cfg.Env, body)
+	switch {
+	case err != nil:
+		return nil, nil, refuse(http.StatusBadRequest, arklet.ReasonOf(err), err)
+	case h.Port == 0:
+		return nil, nil, refuse(http.StatusBadRequest, "no_port", errors.New("the heartbeat tells no port"))
 	}
 	h.Tunnel, h.Received = Name, time.Now()
-	return h, body, http.StatusOK, nil
+	return h, body, nil
 }
 
-func (t *Tunnel) authorize(r *http.Request) error {
-	want, err := t.cfg.token()
-	if err != nil {
-		t.log.Warn("heartbeat refused", zap.Error(err))
-		return errors.New("the token cannot be checked now")
-	}
-	got, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if want != "" && subtle.ConstantTimeCompare([]byte(got), []byte(want)) != 1 {
-		return errors.New("a bearer token is needed")
+// place refuses a heartbeat of a base where none may be.
+func (t *Tunnel) place(h *tunnel.Heartbeat) *refusal {
+	if err := t.policy.permits(addressOf(h)); err != nil {
+		return forbid("address_refused", err)
 	}
 	return nil
 }
+
+// sharedHeader carries the shared token of a base whose Authorization header carries a
+// token of its own.
+const sharedHeader = "Module-Controller-Token"
+
+// authorize checks the shared token, where one is needed, and gives the base's own.
+func (t *Tunnel) authorize(r *http.Request) (own string, no *refusal) {
+	own, _ = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	want, err := t.cfg.token()
+	switch {
+	case err != nil:
+		return "", refuse(http.StatusServiceUnavailable, "unreviewed", fmt.Errorf("the token cannot be checked now: %w", err))
+	case want == "", same(r.Header.Get(sharedHeader), want):
+		return own, nil
+	case same(own, want):
+		return "", nil
+	}
+	return "", refuse(http.StatusUnauthorized, "unauthorized", errors.New("a bearer token is needed, that of HTTP_TUNNEL_TOKEN_FILE"))
+}
+
+func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

@@ -25,11 +25,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func start(t *testing.T, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink, string) {
 	t.Helper()
+	return startCounting(t, &counts{}, change)
+}
+
+func startCounting(t *testing.T, counted *counts, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink, string) {
+	t.Helper()
 	cfg := testConfig(t)
 	if change != nil {
 		change(&cfg)
 	}
-	tun, err := New(cfg, zaptest.NewLogger(t), tunnel.NoMeter)
+	tun, err := New(cfg, zaptest.NewLogger(t), counted)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +47,7 @@ func start(t *testing.T, change func(*Config)) (*Tunnel, *tunneltest.RecordingSi
 func testConfig(t *testing.T) Config {
 	t.Helper()
 	return Config{
-		Listen: freeAddress(t), Env: "dev", Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Listen: freeAddress(t), Env: "dev", Auth: AuthAnyone, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		Timeout: time.Second, InstallTimeout: 5 * time.Second,
 	}
 }
@@ -68,7 +73,7 @@ func TestHeartbeatsAreTakenOrRefused(t *testing.T) {
 	}
 	_, s, url := start(t, func(c *Config) {
 		c.TokenFile = token
-		c.Denied = []netip.Addr{netip.MustParseAddr("127.0.0.9")}
+		c.Denied = []netip.Prefix{netip.MustParsePrefix("127.0.0.9/32")}
 	})
 	for name, c := range map[string]struct {
 		token, body string

@@ -53,6 +53,7 @@ const (
 // forward is a heartbeat to be forwarded.
 type forward struct {
 	base     tunnel.BaseID
+	sender   tunnel.Sender // as it was proved here
 	body     []byte
 	received time.Time
 }
@@ -67,11 +68,11 @@ type outbox struct {
 
 // enqueue queues a heartbeat to be forwarded if its base is another replica's. It does
 // not block.
-func (t *Tunnel) enqueue(b tunnel.BaseID, body []byte) {
+func (t *Tunnel) enqueue(h *tunnel.Heartbeat, body []byte) {
 	if t.cfg.Peers == nil {
 		return
 	}
-	to := t.cfg.Peers.Owner(b)
+	to := t.cfg.Peers.Owner(h.Base)
 	if to == (Peer{}) {
 		return
 	}
@@ -83,7 +84,7 @@ func (t *Tunnel) enqueue(b tunnel.BaseID, body []byte) {
 		return
 	}
 	select {
-	case box.queue <- forward{b, body, time.Now()}:
+	case box.queue <- forward{h.Base, h.Sender, body, h.Received}:
 	default:
 		t.meter.Dropped(Name, "peer_busy")
 	}
@@ -158,6 +159,9 @@ func (b *outbox) send(ctx context.Context, f forward) error {
 	if err != nil {
 		return fmt.Errorf("forward heartbeat: %w", err)
 	}
+	if err := setProof(r.Header, f.sender); err != nil {
+		return err
+	}
 	answer, err := b.client.Do(r)
 	if err != nil {
 		return fmt.Errorf("forward heartbeat: %w", err)
@@ -175,9 +179,7 @@ func (t *Tunnel) admitPeer(fingerprint string) bool {
 		return true
 	}
 	t.meter.Dropped(Name, "peer_unauthorized")
-	t.refusedPeer.Do(func() {
-		t.log.Warn("refused a connection to the peers' port: its key is no member's", zap.String("fingerprint", fingerprint))
-	})
+	t.teller.tell("peer refused", fingerprint, "peer_unauthorized", errNotAPeer)
 	return false
 }
 
@@ -195,10 +197,28 @@ func (t *Tunnel) peerHandler(sink tunnel.Sink) http.Handler {
 // fromPeer accepts a heartbeat that another replica forwarded, or gives the status and
 // reason of a refusal. It is not forwarded again, whoever owns the base.
 func (t *Tunnel) fromPeer(r *http.Request, sink tunnel.Sink) (int, error) {
-	h, _, status, err := t.read(r)
-	if err != nil {
-		return status, err
+	h, no := t.passedOn(r)
+	if no != nil {
+		return t.refused(sourceOf(r), no)
 	}
 	sink.Heartbeat(*h)
 	return http.StatusOK, nil
+}
+
+// passedOn reads a heartbeat that a peer passes on. Who sent it is taken over from the
+// peer: the connection is not the sender's. Where nothing was proved, it comes from a peer
+// that asks for less than this one.
+func (t *Tunnel) passedOn(r *http.Request) (*tunnel.Heartbeat, *refusal) {
+	h, _, no := t.read(r)
+	if no != nil {
+		return nil, no
+	}
+	var err error
+	if h.Sender, err = proofOf(r.Header); err != nil {
+		return nil, refuse(http.StatusBadRequest, "bad_proof", err)
+	}
+	if !h.Sender.Bound && t.cfg.Auth != AuthAnyone {
+		return nil, forbid("unproved", errors.New("the peer proved nothing of the sender: let all replicas have one HTTP_TUNNEL_AUTH"))
+	}
+	return h, t.place(h)
 }

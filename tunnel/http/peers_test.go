@@ -2,17 +2,14 @@ package httptunnel
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"go.uber.org/zap/zaptest"
 
@@ -43,23 +40,27 @@ func newKey(t testing.TB) *Key {
 // replica is a tunnel that has peers.
 type replica struct {
 	*team
+	tun   *Tunnel
 	key   *Key
 	sink  *tunneltest.RecordingSink
 	url   string // where bases send their heartbeats
 	peers string // where peers do, host:port
-	*counter
+	*counts
 }
 
-func startReplica(t *testing.T) *replica {
+func startReplica(t *testing.T, change ...func(*Config)) *replica {
 	t.Helper()
-	r := &replica{team: &team{}, key: newKey(t), peers: freeAddress(t), counter: &counter{n: map[string]int{}}}
+	r := &replica{team: &team{}, key: newKey(t), peers: freeAddress(t), counts: &counts{}}
 	cfg := testConfig(t)
 	cfg.Peers, cfg.Key, cfg.ListenPeers = r.team, r.key, r.peers
-	tun, err := New(cfg, zaptest.NewLogger(t), r.counter)
+	for _, c := range change {
+		c(&cfg)
+	}
+	tun, err := New(cfg, zaptest.NewLogger(t), r.counts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.sink, r.url = &tunneltest.RecordingSink{}, "http://"+cfg.Listen
+	r.tun, r.sink, r.url = tun, &tunneltest.RecordingSink{}, "http://"+cfg.Listen
 	run(t, tun, r.sink)
 	return r
 }
@@ -76,26 +77,6 @@ func (r *replica) beat(t *testing.T, identity string) {
 	if got := post(t, r.url+"/heartbeat", beat(identity, "127.0.0.1", 1)); got != http.StatusOK {
 		t.Fatalf("heartbeat of %s: status %d", identity, got)
 	}
-}
-
-// counter counts what was dropped, by reason.
-type counter struct {
-	mu sync.Mutex
-	n  map[string]int
-}
-
-func (c *counter) Dropped(_, reason string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.n[reason]++
-}
-
-func (c *counter) Command(string, tunnel.Verb, string, time.Duration) {}
-
-func (c *counter) dropped(reason string) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.n[reason]
 }
 
 func post(t *testing.T, url, body string) int {
@@ -134,8 +115,8 @@ func TestOnlyMembersMayPassOn(t *testing.T) {
 	owner.members = []string{newKey(t).Fingerprint}
 	stranger.owner = owner.peer()
 	stranger.beat(t, "b1")
-	tunneltest.Await(t, "the refusal to be counted", func() bool { return owner.dropped("peer_unauthorized") > 0 })
-	tunneltest.Await(t, "the sender to notice", func() bool { return stranger.dropped("peer_unreachable") > 0 })
+	tunneltest.Await(t, "the refusal to be counted", func() bool { return owner.of("peer_unauthorized") > 0 })
+	tunneltest.Await(t, "the sender to notice", func() bool { return stranger.of("peer_unreachable") > 0 })
 	if heard := owner.heard(); heard != 0 {
 		t.Errorf("%d heartbeats of strangers were heard", heard)
 	}
@@ -161,7 +142,7 @@ func TestAnImpostorAtAPeersAddressLearnsNothing(t *testing.T) {
 	impostor.members = []string{sender.key.Fingerprint}
 	sender.owner = Peer{Address: impostor.peers, Fingerprint: newKey(t).Fingerprint}
 	sender.beat(t, "b1")
-	tunneltest.Await(t, "the sender to give up", func() bool { return sender.dropped("peer_unreachable") == 1 })
+	tunneltest.Await(t, "the sender to give up", func() bool { return sender.of("peer_unreachable") == 1 })
 	if heard := impostor.heard(); heard != 0 {
 		t.Errorf("the impostor heard %d heartbeats", heard)
 	}
@@ -184,15 +165,14 @@ func TestASilentPeerDelaysNoOther(t *testing.T) {
 	sender, owner := startReplica(t), startReplica(t)
 	owner.members = []string{sender.key.Fingerprint}
 	silent := Peer{Address: deaf.Addr().String(), Fingerprint: newKey(t).Fingerprint}
-	for i := range 2 * maxQueue {
-		sender.owner = silent
-		if i == maxQueue {
-			sender.owner = owner.peer()
-		}
-		sender.beat(t, fmt.Sprintf("b%d", i))
+	sender.owner = silent
+	for range maxQueue + 2 {
+		sender.tun.enqueue(&tunnel.Heartbeat{Base: tunnel.BaseID{Env: "dev", Identity: "unlucky"}}, nil)
 	}
+	sender.owner = owner.peer()
+	sender.beat(t, "sound")
 	tunneltest.Await(t, "the owner to hear the one that is its own", func() bool { return owner.heard() == 1 })
-	if n := sender.dropped("peer_busy"); n == 0 {
+	if n := sender.of("peer_busy"); n == 0 {
 		t.Error("all that the silent peer did not take is kept")
 	}
 }

@@ -2,7 +2,6 @@ package httptunnel
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,8 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
-	"golang.org/x/time/rate"
 
 	"module-controller/tunnel"
 )
@@ -26,15 +25,20 @@ type Tunnel struct {
 	cfg    Config
 	log    *zap.Logger
 	meter  tunnel.Meter
-	client *http.Client  // for bases
-	slots  chan struct{} // one for each request in flight
-	work   sync.WaitGroup
+	policy policy
+	// Who may send heartbeats, and how many.
+	admission admission
+	guests    *guests
+	teller    *teller
 
-	refusedPeer rate.Sometimes // to log it
+	client  *http.Client        // for bases
+	answers *semaphore.Weighted // bytes of long answers that are being read
+	work    sync.WaitGroup
 
 	mu sync.Mutex
 	// mu guards what follows
 	sink       tunnel.Sink // nil while Run does not run
+	shares     shares
 	bases      map[tunnel.BaseID]*remote
 	outboxes   map[Peer]*outbox
 	forwarding context.Context //nolint:containedctx // of the outboxes' goroutines; ends before Run does
@@ -45,7 +49,8 @@ type remote struct {
 	at     tunnel.Endpoint
 	ctx    context.Context //nolint:containedctx // ends when the base is unfollowed or moves
 	cancel context.CancelFunc
-	busy   int // requests in flight; at most Config.PerBase
+	busy   int // commands being done; at most Config.PerBase
+	record record
 
 	discovered bool               // its features are known and have been reported
 	async      bool               // installs may be asynchronous; false until discovered
@@ -65,9 +70,10 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 		ResponseHeaderTimeout: cfg.Timeout, MaxResponseHeaderBytes: maxHeader,
 	}
 	return &Tunnel{
-		cfg: cfg, log: log, meter: meter, slots: make(chan struct{}, cfg.Total), bases: map[tunnel.BaseID]*remote{}, outboxes: map[Peer]*outbox{},
-		refusedPeer: rate.Sometimes{Interval: time.Minute},
-		client:      &http.Client{Transport: transport, Timeout: cfg.Timeout, CheckRedirect: noRedirect},
+		cfg: cfg, log: log, meter: meter, policy: newPolicy(cfg),
+		admission: admission{cfg.Auth, cfg.Workloads, newBudget()}, guests: newGuests(cfg.NewIdentities, cfg.MaxIdentities), teller: newTeller(log),
+		answers: semaphore.NewWeighted(maxAnswers), shares: shares{total: cfg.Total}, bases: map[tunnel.BaseID]*remote{}, outboxes: map[Peer]*outbox{},
+		client: &http.Client{Transport: transport, Timeout: cfg.Timeout, CheckRedirect: noRedirect},
 	}, nil
 }
 
@@ -78,34 +84,15 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 func (t *Tunnel) Name() string { return Name }
 
 // maxHeader is the maximum length of a header that is read, in bytes.
-const maxHeader = 16 << 10
+const maxHeader = 8 << 10
 
 // Run implements tunnel.Tunnel. It returns an error if it cannot listen.
 func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", t.cfg.Listen)
+	fronts, err := t.listen(ctx, sink)
 	if err != nil {
-		return fmt.Errorf("listen for heartbeats: %w", err)
+		return err
 	}
-	front := []front{{l, t.handler(sink)}}
-	if t.cfg.Peers != nil {
-		p, err := (&net.ListenConfig{}).Listen(ctx, "tcp", t.cfg.ListenPeers)
-		if err != nil {
-			return errors.Join(fmt.Errorf("listen for peers: %w", err), l.Close())
-		}
-		front = append(front, t.peerFront(p, sink))
-	}
-	return t.serve(ctx, front, sink)
-}
-
-// front is a listener and what is served on it.
-type front struct {
-	net.Listener
-	handler http.Handler
-}
-
-// peerFront serves peers, who prove that they are members before a request is read.
-func (t *Tunnel) peerFront(l net.Listener, sink tunnel.Sink) front {
-	return front{tls.NewListener(l, t.cfg.Key.tls(t.admitPeer)), t.peerHandler(sink)}
+	return t.serve(ctx, fronts, sink)
 }
 
 // serve receives heartbeats until ctx ends.
@@ -163,7 +150,7 @@ func (t *Tunnel) server(ctx context.Context, conns *sync.WaitGroup, handler http
 	return &http.Server{
 		Handler: handler, MaxHeaderBytes: maxHeader,
 		ReadTimeout: t.cfg.Timeout, ReadHeaderTimeout: t.cfg.Timeout / 2,
-		WriteTimeout: t.cfg.Timeout, IdleTimeout: 2 * time.Minute, // bases send every 12 s
+		WriteTimeout: t.cfg.Timeout, IdleTimeout: 30 * time.Second, // bases send every 12 s
 		ErrorLog:    zap.NewStdLog(t.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ConnState: func(_ net.Conn, s http.ConnState) {
@@ -216,11 +203,13 @@ func (t *Tunnel) Follow(h tunnel.Heartbeat) {
 	if r != nil && r.at == h.Endpoint() && !h.Restarted {
 		return
 	}
+	strikes := 0 // of the base, wherever it is
 	if r != nil {
 		r.cancel()
+		strikes = r.record.strikes
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	t.bases[h.Base] = &remote{at: h.Endpoint(), ctx: ctx, cancel: cancel}
+	t.bases[h.Base] = &remote{at: h.Endpoint(), ctx: ctx, cancel: cancel, record: record{strikes: strikes}}
 }
 
 // Unfollow implements tunnel.Tunnel.
@@ -248,32 +237,10 @@ func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) error 
 	case !r.at.Dialable():
 		return fmt.Errorf("command base %s: %w: it reported no address", b, tunnel.ErrUnsupported)
 	}
-	if !t.start(r, func() { t.command(r, b, c) }) { //nolint:contextcheck // a command outlives the call that hands it over
-
+	if !t.start(r, func(u *turn) { t.command(u, b, c) }) { //nolint:contextcheck // a command outlives the call that hands it over
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrBusy)
 	}
 	return nil
-}
-
-// start runs work for a base, unless too much is in flight. The caller holds mu.
-func (t *Tunnel) start(r *remote, work func()) bool {
-	if r.busy >= t.cfg.PerBase {
-		return false
-	}
-	select {
-	case t.slots <- struct{}{}:
-	default:
-		return false
-	}
-	r.busy++
-	t.work.Go(func() {
-		work()
-		<-t.slots
-		t.mu.Lock()
-		r.busy--
-		t.mu.Unlock()
-	})
-	return true
 }
 
 // report delivers an answer, unless Run has ended or the base is no longer followed at

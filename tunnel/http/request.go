@@ -1,0 +1,105 @@
+package httptunnel
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"module-controller/tunnel/internal/arklet"
+)
+
+// request is one request to a base.
+type request struct {
+	path     string
+	body     []byte
+	question bool // it changes nothing: a base answers at once
+}
+
+func question(path string, body []byte) request { return request{path, body, true} }
+
+// errAnswer: the base answered, but not as it should. It is returned wrapped.
+var errAnswer = errors.New("unusable answer")
+
+// ask sends a request to a base and has use read the answer, which it must not keep. How
+// it ended decides which share the base's next requests are from.
+func (t *Tunnel) ask(r *remote, q request, use func(answer []byte) error) error {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(r.ctx, t.patience(r))
+	defer cancel()
+	err := t.exchange(ctx, r, q, use)
+	if r.ctx.Err() == nil { // else it was cut off by us
+		now := time.Now()
+		t.mu.Lock()
+		r.record.judge(verdictOn(err, now.Sub(began), q.question), began, now)
+		t.mu.Unlock()
+	}
+	return err
+}
+
+// patience is how long a request to a base may take.
+func (t *Tunnel) patience(r *remote) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r.record.standing() == untried {
+		return min(firstAnswer, t.cfg.Timeout)
+	}
+	return t.cfg.Timeout
+}
+
+func (t *Tunnel) exchange(ctx context.Context, r *remote, q request, use func([]byte) error) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+r.at.String()+"/"+q.path, bytes.NewReader(q.body))
+	if err != nil {
+		return fmt.Errorf("post %s: %w", q.path, err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := t.client.Do(req)
+	if err != nil {
+		return fmt.Errorf("post %s: %w", q.path, err)
+	}
+	defer func() { _ = resp.Body.Close() }() // it was read
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("post %s: %w: status %s", q.path, errAnswer, resp.Status)
+	}
+	return t.digest(ctx, resp.Body, func(answer []byte, err error) error {
+		switch {
+		case err != nil:
+			return fmt.Errorf("post %s: %w", q.path, err)
+		case len(answer) > arklet.MaxMessage:
+			t.meter.Dropped(Name, string(arklet.TooLarge))
+			return fmt.Errorf("post %s: %w: more than %d bytes", q.path, errAnswer, arklet.MaxMessage)
+		}
+		if err := use(answer); err != nil {
+			t.meter.Dropped(Name, arklet.ReasonOf(err))
+			return fmt.Errorf("post %s: %w: %w", q.path, errAnswer, err)
+		}
+		return nil
+	})
+}
+
+const (
+	// smallAnswer is what is read of any answer, in bytes: a list of 100 modules has
+	// 20 KB.
+	smallAnswer = 64 << 10
+	// maxAnswers bounds the longer answers that are read and decoded at a time, in bytes.
+	maxAnswers = 64 << 20
+)
+
+// digest reads at most one byte more than arklet.MaxMessage and has use take it, or the
+// error. A long answer waits until there is room for the longest one, from its first
+// bytes until it was used: as long as it is kept, decoding included.
+func (t *Tunnel) digest(ctx context.Context, body io.Reader, use func([]byte, error) error) error {
+	answer, err := io.ReadAll(io.LimitReader(body, smallAnswer))
+	if err != nil || len(answer) < smallAnswer {
+		return use(answer, err)
+	}
+	if err := t.answers.Acquire(ctx, arklet.MaxMessage); err != nil {
+		return use(nil, fmt.Errorf("wait for room for a long answer: %w", err))
+	}
+	defer t.answers.Release(arklet.MaxMessage)
+	rest, err := io.ReadAll(io.LimitReader(body, arklet.MaxMessage+1-smallAnswer))
+	return use(append(answer, rest...), err)
+}
