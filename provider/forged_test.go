@@ -69,11 +69,13 @@ func (p *testProvider) shows() shown {
 // that lives, is sent nothing, and is counted and told.
 func TestAForgedHeartbeatChangesNothing(t *testing.T) {
 	forged := map[string]func(*tunnel.Heartbeat){
-		"another port":       func(h *tunnel.Heartbeat) { h.Port = 9 },
-		"another address":    func(h *tunnel.Heartbeat) { h.IP = "192.0.2.66" },
-		"another name":       func(h *tunnel.Heartbeat) { h.Name = "evil" },
-		"another cluster":    func(h *tunnel.Heartbeat) { h.Cluster = "evil" },
-		"all of it":          func(h *tunnel.Heartbeat) { h.Name, h.Cluster, h.IP, h.Port, h.Hostname = "evil", "evil", "192.0.2.66", 9, "evil" },
+		"another port":    func(h *tunnel.Heartbeat) { h.Port = 9 },
+		"another address": func(h *tunnel.Heartbeat) { h.IP = "192.0.2.66" },
+		"another name":    func(h *tunnel.Heartbeat) { h.Name = "evil" },
+		"another cluster": func(h *tunnel.Heartbeat) { h.Cluster = "evil" },
+		"all of it": func(h *tunnel.Heartbeat) {
+			h.Name, h.Cluster, h.IP, h.Port, h.Hostname = "evil", "evil", "192.0.2.66", 9, "evil"
+		},
 		"that it restarted":  func(h *tunnel.Heartbeat) { h.IP, h.Restarted = "192.0.2.66", true },
 		"another tunnel":     func(h *tunnel.Heartbeat) { h.Tunnel, h.IP, h.Port = "other", "192.0.2.66", 9 },
 		"there, and renamed": func(h *tunnel.Heartbeat) { h.Tunnel, h.Name, h.Port = "other", "evil", 9 },

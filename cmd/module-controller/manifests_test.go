@@ -47,7 +47,7 @@ func statefulSet(t *testing.T) *appsv1.StatefulSet {
 
 // environment gives what the manifest sets, with what the downward API and the kubelet
 // add. GOMEMLIMIT is the Go runtime's.
-func environment(t *testing.T, pod corev1.PodSpec) map[string]string {
+func environmentOf(t *testing.T, pod corev1.PodSpec) map[string]string {
 	t.Helper()
 	files := mountSecret(t)
 	env := map[string]string{}
@@ -83,7 +83,7 @@ func TestTheManifestIsAConfiguration(t *testing.T) {
 	for _, s := range settings(newConfig()) {
 		known[s.env] = true
 	}
-	env := environment(t, pod)
+	env := environmentOf(t, pod)
 	for name := range env {
 		if !known[name] {
 			t.Errorf("%s is no setting", name)
@@ -102,7 +102,7 @@ func TestTheManifestIsAConfiguration(t *testing.T) {
 // our password, and by nothing else.
 func TestTheManifestTrustsTheBrokerOnly(t *testing.T) {
 	pod := statefulSet(t).Spec.Template.Spec
-	cfg := read(t, environment(t, pod))
+	cfg := read(t, environmentOf(t, pod))
 	if cfg.useHTTP || !cfg.useMQTT || !cfg.mqtt.TLS || cfg.mqtt.PasswordFile == "" {
 		t.Errorf("http %v, mqtt %v: %+v", cfg.useHTTP, cfg.useMQTT, cfg.mqtt)
 	}

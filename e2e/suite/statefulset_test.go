@@ -165,7 +165,7 @@ func peerAddress(w *world.World, replica int) string {
 func TestTheStatefulSet(t *testing.T) {
 	const bases = 30
 	w := cluster.New(t).WithBroker().WithService()
-	w.WithFleet(bases, "--heartbeat-endpoint", w.Endpoint())
+	w.WithFleet(bases, w.OverHTTP(bases)...)
 	a := withStatefulSet(w)
 	awaitRollout(w)
 	if first, second := peerAddress(w, 0), peerAddress(w, 1); first == second {

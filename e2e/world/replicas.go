@@ -101,9 +101,8 @@ func (w *World) tunnelSettings(brokerPort string) (env []string, err error) {
 			return nil, err
 		}
 	}
-	// The bases are no Pods, and all have one address.
-	return append(env, "ENABLE_HTTP_TUNNEL=true", "HTTP_TUNNEL_LISTEN_PORT="+strconv.Itoa(port),
-		"HTTP_TUNNEL_AUTH=address", "HTTP_TUNNEL_ALLOWED_CIDRS=127.0.0.0/8", "HTTP_TUNNEL_MAX_IDENTITIES=4096"), nil
+	return append(env, "ENABLE_HTTP_TUNNEL=true", "HTTP_TUNNEL_LISTEN_PORT="+strconv.Itoa(port), "HTTP_TUNNEL_ALLOWED_CIDRS=127.0.0.0/8",
+		"BASE_NAMESPACES="+w.Env), nil
 }
 
 // Stop has a replica end in order.

@@ -34,14 +34,12 @@ func (f *HTTPFleet) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	clients := clients{}
-	defer clients.close()
 	for _, b := range f.Bases {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(b.options.IP, "0"))
 		if err != nil {
 			return fmt.Errorf("listen for base %s: %w", b.Identity(), err)
 		}
-		s := &server{Base: b, client: clients.from(b.options.IP), endpoint: strings.TrimSuffix(f.Endpoint, "/"), wake: make(chan struct{}, 1)}
+		s := &server{Base: b, client: clientAt(b.options.IP), endpoint: strings.TrimSuffix(f.Endpoint, "/"), wake: make(chan struct{}, 1)}
 		s.port = l.Addr().(*net.TCPAddr).Port
 		b.listens(s.port)
 		context.AfterFunc(ctx, func() { _ = l.Close() })
@@ -54,22 +52,11 @@ func (f *HTTPFleet) Run(ctx context.Context) error {
 	return nil
 }
 
-// clients are HTTP clients by the address that they connect from: a base sends from its
-// own.
-type clients map[string]*http.Client
-
-func (c clients) from(ip string) *http.Client {
-	if c[ip] == nil {
-		dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
-		c[ip] = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: dialer.DialContext, IdleConnTimeout: 90 * time.Second}}
-	}
-	return c[ip]
-}
-
-func (c clients) close() {
-	for _, one := range c {
-		one.CloseIdleConnections()
-	}
+// clientAt makes a client whose connections come from an address of this host, as those
+// of a base come from its own.
+func clientAt(ip string) *http.Client {
+	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: from.DialContext, DisableKeepAlives: true}}
 }
 
 func (b *Base) listens(port int) {
