@@ -130,6 +130,7 @@ const (
 	noteVersion       = prefix + "version"
 	noteState         = prefix + "state" // serving, draining, released, killed
 	noteLinks         = prefix + "tunnels"
+	noteWill          = prefix + "will-hash" // of what the broker publishes when it loses the member
 	noteOwned         = prefix + "bases-owned"
 	noteAssigned      = prefix + "bases-wanted"
 	noteLast          = prefix + "last-holder"
@@ -149,6 +150,7 @@ func parseMember(l *coordinationv1.Lease) shard.Member {
 		Name: l.Name, Holder: ptr.Deref(l.Spec.HolderIdentity, ""), Revision: revision(l.ResourceVersion),
 		Address: l.Annotations[noteAddress], PeerKey: l.Annotations[notePeerKey], Last: l.Annotations[noteLast], Released: l.Annotations[noteState] == memberReleased,
 		Draining: l.Annotations[noteState] == memberDraining, Linked: l.Annotations[noteLinks] == linksUp,
+		Will: l.Annotations[noteWill],
 	}
 	if l.Spec.RenewTime != nil {
 		m.Renewed = l.Spec.RenewTime.Time
@@ -163,6 +165,7 @@ func parseMember(l *coordinationv1.Lease) shard.Member {
 type announcement struct {
 	state           string // empty for memberServing
 	linked          bool
+	will            string // shard.Member.Will
 	owned, assigned int
 }
 
@@ -182,7 +185,7 @@ func joined(lease *coordinationv1.Lease, cfg Config, a announcement, now time.Ti
 	}
 	put(&next.Labels, labelComponent, componentMember)
 	put(&next.Annotations, noteState, cmp.Or(a.state, memberServing), noteLinks, links, notePodUID, cfg.PodUID, noteRenewDeadline, cfg.RenewDeadline.String(),
-		noteAddress, cfg.Address, notePeerKey, cfg.PeerKey, noteVersion, cfg.Version,
+		noteAddress, cfg.Address, notePeerKey, cfg.PeerKey, noteVersion, cfg.Version, noteWill, a.will,
 		noteOwned, strconv.Itoa(a.owned), noteAssigned, strconv.Itoa(a.assigned))
 	return next
 }

@@ -97,6 +97,27 @@ func (r *Replica) Announced() bool {
 	return r.announced
 }
 
+// Will has the members told by which hash they know what the broker publishes when it
+// loses this replica's connection. It returns at once.
+func (r *Replica) Will(hash string) {
+	r.mu.Lock()
+	r.self.will = hash
+	r.mu.Unlock()
+	r.writeNow()
+}
+
+// Disconnected takes in that the broker lost the connection of the member that told
+// this hash, which makes it suspect. False: no living member told it, and nothing follows.
+func (r *Replica) Disconnected(hash string) bool {
+	r.mu.Lock()
+	incarnation, ok := r.state.OfWill(hash)
+	r.mu.Unlock()
+	if ok {
+		r.Suspect(incarnation)
+	}
+	return ok
+}
+
 // Suspect takes in a report that an incarnation is gone: its member counts as failed
 // sooner, unless it renews. It returns at once.
 func (r *Replica) Suspect(incarnation string) {

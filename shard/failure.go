@@ -65,6 +65,19 @@ func (s *Membership) Suspect(incarnation string, now time.Time) (name string, fi
 	return m.Name, true
 }
 
+// OfWill gives the incarnation whose connection the broker lost, by the hash of what the
+// broker published then. Ok is false where it is nobody's who lives.
+func (s *Membership) OfWill(hash string) (incarnation string, ok bool) {
+	for _, m := range s.members {
+		switch {
+		case m.Holder == "", m.Will == "", m.Will != hash:
+		default:
+			return m.Holder, true
+		}
+	}
+	return "", false
+}
+
 // Fenced takes in that a member was fenced, or that it could not be.
 func (s *Membership) Fenced(name string) {
 	if m := s.members[name]; m != nil {

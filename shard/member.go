@@ -28,6 +28,9 @@ type Member struct {
 	// Renewed is renewTime, by the clock of who wrote it: compared, never subtracted
 	// from our own.
 	Renewed time.Time
+	// Will is the hash of what the broker publishes when it loses the member's
+	// connection; empty where it has none.
+	Will string
 	// Draining says that it hands its bases over, Linked that its tunnels are up.
 	Draining, Linked bool
 }

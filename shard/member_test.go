@@ -56,3 +56,26 @@ func TestTheKeysOfMembers(t *testing.T) {
 		}
 	}
 }
+
+// What the broker says of a lost connection is of who told its hash, and of nobody else:
+// not of who tells none, nor of who left.
+func TestALostConnectionIsOfWhoToldItsHash(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	s := NewState("mc-0_00000000", Timing{})
+	for n, m := range []Member{
+		{Name: "mc-0", Holder: s.Self, Will: "a"}, {Name: "mc-1", Holder: "mc-1_11111111", Will: "b"},
+		{Name: "mc-2", Holder: "mc-2_22222222"}, {Name: "mc-3", Last: "mc-3_33333333", Will: "c"},
+	} {
+		m.Revision, m.Renewed = uint64(n+1), now
+		s.SeeMember(m, now)
+	}
+	for hash, want := range map[string]string{"a": s.Self, "b": "mc-1_11111111", "c": "", "d": "", "": ""} {
+		if got, ok := s.OfWill(hash); got != want || ok != (want != "") {
+			t.Errorf("%q is %q's (%t), want %q", hash, got, ok, want)
+		}
+	}
+	s.SeeMember(Member{Name: "mc-1", Holder: "mc-1_11111111", Will: "e", Revision: 9, Renewed: now.Add(time.Second)}, now.Add(time.Second))
+	if got, ok := s.OfWill("b"); ok {
+		t.Errorf("of a connection before this one %s is believed gone", got)
+	}
+}

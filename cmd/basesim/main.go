@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
@@ -29,6 +30,7 @@ type options struct {
 	reconnect                  time.Duration
 	perConnection              int
 	seed                       uint64
+	network                    netip.Prefix
 	base                       basetest.Options
 }
 
@@ -52,7 +54,8 @@ func parse(args []string, out io.Writer) (*options, error) {
 	f.IntVar(&o.bases, "bases", 10, "how many bases")
 	f.StringVar(&o.prefix, "identity", "base", "what identities begin with: base-0001, base-0002, …")
 	f.StringVar(&o.mqtt, "mqtt", "", "broker that the bases speak to, host:port; default the one that --broker starts")
-	f.StringVar(&o.endpoint, "heartbeat-endpoint", "", "where the bases post HTTP heartbeats, such as http://127.0.0.1:7777; they listen on 127.0.0.1; beside --mqtt, every second base does")
+	f.StringVar(&o.endpoint, "heartbeat-endpoint", "", "where the bases post HTTP heartbeats, such as http://127.0.0.1:7777; they listen on 127.0.0.1, or in --network; beside --mqtt, every second base does")
+	f.TextVar(&o.network, "network", netip.Prefix{}, "network in which each base has an address of its own, such as 127.1.0.0/16: it listens there, and its heartbeats come from there; base-0001 has the first address after the network's")
 	f.StringVar(&o.broker, "broker", "", "also be a broker, on host:port")
 	f.StringVar(&o.control, "control", "", "where the control endpoint listens, host:port; port 0 takes a free one, which is printed; empty for nowhere")
 	f.DurationVar(&o.reconnect, "reconnect", 2*time.Second, "how long the pause before a lost broker is tried again grows; a real base's grows to 128s")
@@ -159,9 +162,14 @@ func (o *options) split(bases []*basetest.Base) (overMQTT, overHTTP []*basetest.
 func (o *options) fleet() (*fleet, error) {
 	o.base.Jars = &basetest.Jars{}
 	f := newFleet(o.base.Jars)
+	address := o.network.Addr() // the one before the first base's
 	for n := range o.bases {
 		one := o.base
 		one.Identity = fmt.Sprintf("%s-%04d", o.prefix, n+1)
+		if address.IsValid() {
+			address = address.Next()
+			one.IP = address.String()
+		}
 		if o.seed != 0 {
 			spread := rand.New(rand.NewPCG(o.seed, uint64(n))).Float64()
 			one.Start = time.Duration(float64(one.Start) * (0.8 + 0.4*spread))

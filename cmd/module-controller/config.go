@@ -190,8 +190,3 @@ func (c *config) clientID(incarnation string) string {
 	}
 	return strings.Trim(c.mqttPrefix+"-"+incarnation, "-")
 }
-
-// incarnationOf is the reverse of clientID.
-func (c *config) incarnationOf(clientID string) (string, bool) {
-	return strings.CutPrefix(clientID, strings.TrimSuffix(c.clientID("x"), "x"))
-}

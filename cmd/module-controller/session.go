@@ -87,7 +87,7 @@ func (s *session) makeTunnels() error {
 	var errs []error
 	if s.cfg.useMQTT {
 		c := s.cfg.mqtt
-		c.Gate, c.Gone, c.ClientID = s.owner, s.disconnected, s.cfg.clientID(s.cfg.election.Incarnation)
+		c.Gate, c.Will, c.Gone, c.ClientID = s.owner, s.owner.Will, s.owner.Disconnected, s.cfg.clientID(s.cfg.election.Incarnation)
 		var err error
 		s.mqtt, err = mqtttunnel.New(c, s.log.Named("mqtt"), s.metrics)
 		s.tunnels, errs = append(s.tunnels, s.mqtt), append(errs, err)
@@ -158,12 +158,4 @@ func (s *session) Evict(ctx context.Context, incarnation string) error {
 		return errors.New("client IDs of other replicas are not known when CLIENT_ID is set")
 	}
 	return s.mqtt.Evict(ctx, s.cfg.clientID(incarnation))
-}
-
-// disconnected is told of a client that the broker lost: if it is another replica's,
-// that one may be gone.
-func (s *session) disconnected(clientID string) {
-	if incarnation, ok := s.cfg.incarnationOf(clientID); ok {
-		s.owner.Suspect(incarnation)
-	}
 }

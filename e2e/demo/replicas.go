@@ -40,7 +40,7 @@ func (s *show) startReplicas(ctx context.Context) error {
 				Env: []string{
 					"ENV=" + env, "ENABLE_MQTT_TUNNEL=true", "MQTT_BROKER=127.0.0.1", "MQTT_PORT=" + strconv.Itoa(s.brokerPort),
 					"ENABLE_HTTP_TUNNEL=true", "HTTP_TUNNEL_LISTEN_PORT=" + strconv.Itoa(port), "HTTP_TUNNEL_ALLOWED_CIDRS=127.0.0.0/8",
-					"HTTP_TUNNEL_AUTH=address", "HTTP_TUNNEL_MAX_IDENTITIES=4096", // the bases are no Pods, and all have one address
+					"BASE_NAMESPACES=" + metav1.NamespaceDefault,
 				},
 			})
 		})

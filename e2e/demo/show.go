@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"module-controller/e2e/controlplane"
@@ -89,6 +90,9 @@ func (s *show) startRealBase(ctx context.Context) (err error) {
 	if err := javabase.Available(ctx); err != nil {
 		s.say("no real base: %v", err)
 		return nil
+	}
+	if err := harness.CreateBasePods(ctx, s.client, metav1.NamespaceDefault, []string{"127.0.0.1"}); err != nil { // where the JVM will be
+		return err
 	}
 	s.say("building and starting a real base (a JVM; the first time about 2 minutes)")
 	if s.artifacts, err = javabase.Build(ctx, javabase.Boot3, os.Stdout); err != nil {

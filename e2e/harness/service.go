@@ -4,11 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"math/rand/v2"
 	"net"
-	"net/http"
-	"net/http/httputil"
 	"slices"
 	"strconv"
 	"sync"
@@ -16,15 +13,18 @@ import (
 	"module-controller/e2e/process"
 )
 
-// Service passes each HTTP request on to one of its backends, whichever: what a
-// Kubernetes Service does, where a control plane without Nodes has none.
+// Service passes each connection on to one of its backends, whichever, and the backend
+// sees where it comes from: what a Kubernetes Service does for Pods, where a control
+// plane without Nodes has none.
 type Service struct {
-	server *http.Server
-	served chan error
+	listener net.Listener
+	work     sync.WaitGroup
 
 	mu sync.Mutex
 	// mu guards what follows
-	ports []int
+	ports  []int
+	conns  map[net.Conn]int // to the port of a backend
+	closed bool
 }
 
 // StartService listens on a loopback port. Who gets a Service must close it.
@@ -33,12 +33,8 @@ func StartService(port int) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start service: %w", err)
 	}
-	s := &Service{served: make(chan error, 1)}
-	s.server = &http.Server{Handler: &httputil.ReverseProxy{
-		Rewrite: s.direct, ErrorLog: log.New(io.Discard, "", 0),
-		Transport: &http.Transport{DisableKeepAlives: true}, // a backend that ends need not wait for what comes next
-	}}
-	go func() { s.served <- s.server.Serve(l) }()
+	s := &Service{listener: l, conns: map[net.Conn]int{}}
+	s.work.Go(s.accept)
 	return s, nil
 }
 
@@ -62,28 +58,80 @@ func (s *Service) Instead(old int) (int, error) {
 	return s.Backend()
 }
 
-// Only has all requests go to the backend at a port from now on.
+// Only has all connections go to the backend at a port from now on. Those to others are
+// closed.
 func (s *Service) Only(port int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ports = []int{port}
+	for conn, to := range s.conns {
+		if to != port {
+			_ = conn.Close()
+		}
+	}
 }
 
-func (s *Service) direct(r *httputil.ProxyRequest) {
+func (s *Service) accept() {
+	for {
+		conn, err := s.listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		s.work.Go(func() { s.serve(conn) })
+	}
+}
+
+// serve passes a connection on until one end closes it.
+func (s *Service) serve(conn net.Conn) {
+	defer func() { _ = conn.Close() }()
+	port, ok := s.choose(conn)
+	defer s.forget(conn)
+	if !ok {
+		return
+	}
+	from := &net.TCPAddr{IP: conn.RemoteAddr().(*net.TCPAddr).IP}
+	backend, err := (&net.Dialer{LocalAddr: from}).Dial("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	if err != nil {
+		return // nobody listens there
+	}
+	defer func() { _ = backend.Close() }()
+	s.work.Go(func() {
+		_, _ = io.Copy(backend, conn)
+		_ = backend.(*net.TCPConn).CloseWrite()
+	})
+	_, _ = io.Copy(conn, backend)
+}
+
+// choose picks a connection's backend. There is none where nobody is behind the Service.
+func (s *Service) choose(conn net.Conn) (port int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	port := 0 // nobody listens there
-	if len(s.ports) > 0 {
-		port = s.ports[rand.IntN(len(s.ports))]
+	if s.closed || len(s.ports) == 0 {
+		return 0, false
 	}
-	r.Out.URL.Scheme, r.Out.URL.Host = "http", "127.0.0.1:"+strconv.Itoa(port)
+	port = s.ports[rand.IntN(len(s.ports))]
+	s.conns[conn] = port
+	return port, true
 }
 
-// Close ends it.
+func (s *Service) forget(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, conn)
+}
+
+// Close ends it, and every connection through it.
 func (s *Service) Close() error {
-	err := s.server.Close()
-	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
+	err := s.listener.Close()
+	if errors.Is(err, net.ErrClosed) {
+		err = nil
 	}
+	s.mu.Lock()
+	s.closed = true
+	for conn := range s.conns {
+		_ = conn.Close()
+	}
+	s.mu.Unlock()
+	s.work.Wait()
 	return err
 }

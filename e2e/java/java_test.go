@@ -50,6 +50,7 @@ func TestJava(t *testing.T) {
 // no module is started again.
 func TestJavaAmongReplicas(t *testing.T) {
 	w := cluster.New(t).WithService().WithReplicas(3, "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
+	w.CreateBasePods("127.0.0.1") // where all JVMs of this machine are
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	runtimes := []javabase.Runtime{javabase.Boot3, javabase.Boot2}
@@ -124,6 +125,7 @@ func newJVM(t *testing.T, r javabase.Runtime) *jvm {
 	w.jars, err = javabase.Build(ctx, r, os.Stderr)
 	w.Must(err)
 	w.WithController()
+	w.CreateBasePods("127.0.0.1") // where the JVM will be
 	w.base, err = javabase.Start(ctx, javabase.Options{
 		Artifacts: w.jars, Identity: "jvm", HeartbeatEndpoint: w.Endpoint(), HeartbeatPeriod: time.Second, MetaspaceLimit: 256 << 20,
 	})

@@ -81,7 +81,7 @@ func TestADeploymentFromNodesToDeletion(t *testing.T) {
 }
 
 func TestFailuresShowTheirReason(t *testing.T) {
-	w := cluster.New(t).WithBroker().WithFleet(1).WithController()
+	w := cluster.New(t).WithEnvironmentAccess().WithBroker().WithFleet(1).WithController()
 	w.AwaitNodesReady(1)
 	w.CreatePod("none", "base-0001", "none", "1.0.0", "file:///opt/modules/missing.jar")
 	w.CreatePod("wrong", "base-0001", "orders", "9.9.9", world.Jar("orders", "1.0.0"))

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -19,31 +20,35 @@ import (
 	"module-controller/e2e/world"
 )
 
-// Two live bases with one identity: neither gets a command, and the conflict is reported.
-func TestTwoBasesWithOneIdentity(t *testing.T) {
+// Somebody else over HTTP with the identity of a base that lives: it gets nothing, the
+// base is served on, and that is told.
+func TestAnotherBaseWithTheIdentityOfALiveOne(t *testing.T) {
 	w := cluster.New(t).WithHTTP().WithController("LIST_INTERVAL=1s").WithHTTPFleet(1)
 	w.AwaitNodesReady(1)
-	first := w.Fleet
+	first, before := w.Fleet, w.Nodes()[0]
 	w.WithHTTPFleet(1) // the same identity at another port
 	defer func() { w.Must(first.Kill()) }()
-	w.AwaitNodeReason("base-0001", "BaseIdentityConflict")
+	w.AwaitNodeEvent("base-0001", "BaseContested")
 	w.CreatePod("stock", "base-0001", "stock", "1.0.0", world.Jar("stock", "1.0.0"))
-	w.AwaitWaiting("stock", "BaseIdentityConflict")
-	w.AwaitNodeEvent("base-0001", "BaseIdentityConflict")
-	if n, err := w.Replicas[0].Metric("module_controller_identity_conflicts_total"); err != nil || n == 0 {
-		t.Errorf("conflicts counted: %v, %v", n, err)
-	}
-	for _, fleet := range []*harness.Sim{first, w.Fleet} {
-		if c, err := fleet.Counts(); err != nil || c.Installs != 0 {
-			t.Errorf("%d installs, %v", c.Installs, err)
+	w.AwaitReady("stock")
+	for fleet, want := range map[*harness.Sim]int{first: 1, w.Fleet: 0} {
+		if c, err := fleet.Counts(); err != nil || c.Installs != want {
+			t.Errorf("%d installs, want %d, %v", c.Installs, want, err)
 		}
+	}
+	after := w.Nodes()
+	if len(after) != 1 || after[0].UID != before.UID || !world.NodeReady(after[0]) || !maps.Equal(after[0].Labels, before.Labels) {
+		t.Errorf("nodes %+v", after)
+	}
+	if n, err := w.Replicas[0].Metric("module_controller_messages_dropped_total", `reason="contender"`); err != nil || n == 0 {
+		t.Errorf("not believed were %v heartbeats: %v", n, err)
 	}
 }
 
 // An address that another application reuses: the old VNode retires with its pods, and
 // the new application gets none of their modules.
 func TestAnAddressReusedByAnotherApplication(t *testing.T) {
-	w := cluster.New(t).WithHTTP().WithController("LIST_INTERVAL=1s").WithHTTPFleet(1, "--name", "shop")
+	w := cluster.New(t).WithHTTP().WithController("LIST_INTERVAL=1s", "STALE_AFTER=4s").WithHTTPFleet(1, "--name", "shop")
 	w.AwaitNodesReady(1)
 	old := w.Nodes()[0]
 	w.CreatePod("stock", "base-0001", "stock", "1.0.0", world.Jar("stock", "1.0.0"))

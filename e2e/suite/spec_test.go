@@ -18,7 +18,7 @@ import (
 // What a pod's spec says of a module's environment and arguments reaches the base,
 // over the tunnel that carries it.
 func TestEnvironmentAndArgumentsReachTheBase(t *testing.T) {
-	w := cluster.New(t).WithHTTP().WithController().WithHTTPFleet(1)
+	w := cluster.New(t).WithEnvironmentAccess().WithHTTP().WithController().WithHTTPFleet(1)
 	w.AwaitNodesReady(1)
 	_, err := cluster.Client.CoreV1().ConfigMaps(w.Env).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "limits"}, Data: map[string]string{"most": "7"}}, metav1.CreateOptions{})
 	w.Must(err)

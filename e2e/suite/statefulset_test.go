@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,11 +44,11 @@ func withStatefulSet(w *world.World) *agent.Agent {
 		}
 		w.Must(cluster.Client.CoreV1().Nodes().Delete(context.Background(), "machine", metav1.DeleteOptions{}))
 	})
-	w.Kubectl("apply", "-k", filepath.Join(harness.Root(), "manifests"))
+	w.Kubectl("apply", "-k", harness.Manifest(""))
 	w.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), world.Timeout)
 		defer cancel()
-		for _, what := range []string{set, "service/module-controller"} {
+		for _, what := range []string{set, "service/module-controller", "service/module-controller-metrics"} {
 			if out, err := cluster.Plane.Kubectl(ctx, "-n", harness.Namespace, "delete", what); err != nil {
 				w.Errorf("delete %s: %v: %s", what, err, out)
 			}
@@ -80,6 +79,7 @@ func podSettings(w *world.World) func(*corev1.Pod) map[string]string {
 		ports[pod.Name] = port
 		return map[string]string{
 			"ENV": w.Env, "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": strconv.Itoa(w.BrokerPort),
+			"MQTT_CA_PATH": "", "MQTT_USERNAME": "", "MQTT_PASSWORD_FILE": "", "ENABLE_HTTP_TUNNEL": "true",
 			"HTTP_TUNNEL_LISTEN_PORT": strconv.Itoa(port), "HTTP_TUNNEL_ALLOWED_CIDRS": "127.0.0.0/8",
 			"HTTP_TUNNEL_AUTH": "address", "HTTP_TUNNEL_MAX_IDENTITIES": "4096",
 			"SETTLE_TIME": "3s", "LIST_INTERVAL": "2s", "LOG_LEVEL": "debug",
@@ -165,7 +165,7 @@ func peerAddress(w *world.World, replica int) string {
 func TestTheStatefulSet(t *testing.T) {
 	const bases = 30
 	w := cluster.New(t).WithBroker().WithService()
-	w.WithFleet(bases, "--heartbeat-endpoint", w.Endpoint())
+	w.WithFleet(bases, w.OverHTTP(bases)...)
 	a := withStatefulSet(w)
 	awaitRollout(w)
 	if first, second := peerAddress(w, 0), peerAddress(w, 1); first == second {

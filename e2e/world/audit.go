@@ -10,29 +10,60 @@ import (
 	"strings"
 	"time"
 
+	"module-controller/e2e/harness"
 	"module-controller/e2e/history"
 )
 
-// auditPolicy has the API server note who changes Nodes and pods.
-const auditPolicy = `apiVersion: audit.k8s.io/v1
+// The policies have the API server note who changes Nodes and pods, and where rights are
+// judged all that replicas ask for.
+const (
+	policyHead = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
-- level: Metadata
+`
+	policyReplicas = `- level: Metadata
+  users: ["` + replicaUser + `"]
+`
+	policyWrites = `- level: Metadata
   verbs: [create, update, patch, delete]
   resources:
   - group: ""
     resources: [nodes, nodes/status, pods, pods/status]
 - level: None
 `
+)
+
+// replicaUser is who replicas are at the API server.
+const replicaUser = "system:serviceaccount:" + harness.Namespace + ":" + harness.ServiceAccount
 
 // audit is what the API server notes.
 type audit struct{ policy, log string }
 
-func newAudit(dir string) (audit, error) {
+func newAudit(dir string, all bool) (audit, error) {
 	a := audit{policy: dir + "/audit-policy.yaml", log: dir + "/audit.log"}
-	return a, os.WriteFile(a.policy, []byte(auditPolicy), 0o600)
+	policy := policyHead + policyWrites
+	if all {
+		policy = policyHead + policyReplicas + policyWrites
+	}
+	return a, os.WriteFile(a.policy, []byte(policy), 0o600)
 }
+
+// entry is one line of the log.
+type entry struct {
+	Verb, UserAgent, RequestURI string
+	User                        struct{ Username string }
+	ObjectRef                   struct{ APIGroup, Resource, Subresource, Namespace, Name string }
+	ResponseStatus              struct {
+		Code    int
+		Message string
+	}
+	Received    time.Time `json:"requestReceivedTimestamp"`
+	Annotations map[string]string
+}
+
+// byReplica says whether a replica asked, and not somebody else with its credentials.
+func (e entry) byReplica() bool { return strings.HasPrefix(e.UserAgent, "module-controller/") }
 
 // args are flags of the API server. The log is not to be rotated.
 func (a audit) args() []string {
@@ -54,52 +85,57 @@ func (a audit) size() (int64, error) {
 // writes gives what replicas changed since the log had a size in bytes: of Nodes, and of
 // pods in a namespace. base gives the identity of the base that an object is about; where
 // it gives none, the write does not count.
-func (a audit) writes(from int64, namespace string, base func(resource, name string) string) ([]history.Write, error) {
+func (a audit) writes(from int64, namespace string, base func(resource, name string) string) (writes []history.Write, err error) {
+	err = a.read(from, []byte(namespace), func(e entry) {
+		if w, ok := writeOf(e, namespace, base); ok {
+			writes = append(writes, w)
+		}
+	})
+	return writes, err
+}
+
+// read has see called for each entry since the log had a size in bytes whose line has a
+// text.
+func (a audit) read(from int64, text []byte, see func(entry)) error {
 	f, err := os.Open(a.log)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = f.Close() }()
 	if _, err := f.Seek(from, io.SeekStart); err != nil {
-		return nil, err
+		return err
 	}
-	var writes []history.Write
 	for lines := bufio.NewReader(f); ; {
 		line, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			return writes, nil // what comes after the last line is not whole yet
+			return nil // what comes after the last line is not whole yet
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if !bytes.Contains(line, []byte(namespace)) {
+		if !bytes.Contains(line, text) {
 			continue
 		}
-		w, ok, err := parseAudit(line, namespace, base)
-		if err != nil {
-			return nil, err
+		var e entry
+		if err := json.Unmarshal(line, &e); err != nil {
+			return err
 		}
-		if ok {
-			writes = append(writes, w)
-		}
+		see(e)
 	}
 }
 
-func parseAudit(line []byte, namespace string, base func(resource, name string) string) (w history.Write, ok bool, err error) {
-	var e struct {
-		Verb, UserAgent string
-		ObjectRef       struct{ Resource, Subresource, Namespace, Name string }
-		ResponseStatus  struct{ Code int }
-		Received        time.Time `json:"requestReceivedTimestamp"`
-	}
-	if err := json.Unmarshal(line, &e); err != nil {
-		return w, false, err
-	}
+// writeOf gives the write that an entry is, of a Node, or of a pod in a namespace.
+func writeOf(e entry, namespace string, base func(resource, name string) string) (w history.Write, ok bool) {
 	o := e.ObjectRef
-	program, writer, _ := strings.Cut(strings.TrimSuffix(e.UserAgent, ")"), " (")
-	if !strings.HasPrefix(program, "module-controller/") || e.ResponseStatus.Code >= 300 || o.Namespace != "" && o.Namespace != namespace {
-		return w, false, nil
+	_, writer, _ := strings.Cut(strings.TrimSuffix(e.UserAgent, ")"), " (")
+	switch {
+	case !e.byReplica(), e.ResponseStatus.Code >= 300:
+		return w, false
+	case o.Resource != "nodes" && o.Resource != "pods", e.Verb == "get", e.Verb == "list", e.Verb == "watch":
+		return w, false
+	case o.Namespace != "" && o.Namespace != namespace:
+		return w, false
 	}
 	w = history.Write{At: e.Received, Base: base(o.Resource, o.Name), Writer: writer, What: strings.Join([]string{e.Verb, o.Resource, o.Subresource, o.Name}, " ")}
-	return w, w.Base != "", nil
+	return w, w.Base != ""
 }

@@ -29,8 +29,16 @@ type Cluster struct {
 	// Dir holds the binaries, the audit log and a folder for each World. It is removed
 	// when all tests have passed.
 	Dir string
+	// JudgesRights has Main check, when all tests have run, that replicas were denied
+	// nothing and used each right that the manifests give them, except Unused. What was
+	// used is looked at only where no test was left out.
+	JudgesRights bool
+	// Unused are rights that no test of the package uses, each as "verb resource.group" or
+	// "verb resource.group in namespace".
+	Unused []string
 
-	audit audit
+	audit  audit
+	denied denials
 }
 
 // Main starts the Cluster, runs the tests of a package, stops it and exits with their
@@ -57,7 +65,12 @@ func (c *Cluster) run(m *testing.M) (code int, err error) {
 	if err := harness.ApplyManifests(ctx, c.Plane.Kubectl); err != nil {
 		return 1, err
 	}
-	if code = m.Run(); code == 0 {
+	code = m.Run()
+	if err := c.judgeRights(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	if code == 0 {
 		return 0, os.RemoveAll(c.Dir)
 	}
 	fmt.Fprintln(os.Stderr, "logs are in", filepath.Clean(c.Dir))
@@ -72,7 +85,7 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 	if c.Bin, err = harness.Build(ctx, c.Dir, os.Stderr); err != nil {
 		return err
 	}
-	if c.audit, err = newAudit(c.Dir); err != nil {
+	if c.audit, err = newAudit(c.Dir, c.JudgesRights); err != nil {
 		return err
 	}
 	args := map[controlplane.Component][]string{controlplane.APIServer: c.audit.args()}

@@ -3,6 +3,7 @@ package world
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -73,10 +74,33 @@ func (w *World) WithFleet(bases int, args ...string) *World {
 	return w.StartFleet(bases, append([]string{"--mqtt", w.BrokerAddress()}, args...)...)
 }
 
-// WithHTTPFleet starts simulated bases that speak HTTP.
+// WithHTTPFleet starts simulated bases that speak HTTP, each at an address of its own,
+// which a Pod has.
 func (w *World) WithHTTPFleet(bases int, args ...string) *World {
 	w.Helper()
-	return w.StartFleet(bases, append([]string{"--heartbeat-endpoint", w.Endpoint()}, args...)...)
+	return w.StartFleet(bases, append(w.OverHTTP(bases), args...)...)
+}
+
+// OverHTTP gives the arguments with which a fleet's bases, or every second one of a
+// fleet that speaks MQTT too, speak HTTP, and creates their Pods.
+func (w *World) OverHTTP(bases int) []string {
+	w.Helper()
+	w.networks++
+	network := netip.PrefixFrom(netip.AddrFrom4([4]byte{127, byte(w.networks), 0, 0}), 16)
+	w.CreateBasePods(harness.BaseAddresses(network, bases)...)
+	return []string{"--heartbeat-endpoint", w.Endpoint(), "--network", network.String()}
+}
+
+// CreateBasePods creates Pods with these addresses, in which bases run.
+func (w *World) CreateBasePods(addresses ...string) {
+	w.Helper()
+	w.Must(harness.CreateBasePods(w.Context(), w.cluster.Client, w.Env, addresses))
+}
+
+// CreateStrangerPod creates a Pod with an address that may be no base.
+func (w *World) CreateStrangerPod(address string) {
+	w.Helper()
+	w.Must(harness.CreatePodAt(w.Context(), w.cluster.Client, w.Env, address, nil))
 }
 
 // StartFleet starts simulated bases, base-0001 first, with arguments of basesim.

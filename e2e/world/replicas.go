@@ -26,6 +26,14 @@ func (w *World) WithController(env ...string) *World {
 	return w.WithReplicas(1, env...)
 }
 
+// WithEnvironmentAccess lets replicas read the ConfigMaps and Secrets of the World's
+// namespace, by the manifest that an operator applies for each such namespace.
+func (w *World) WithEnvironmentAccess() *World {
+	w.Helper()
+	w.Kubectl("apply", "-n", w.Env, "-f", harness.Manifest("namespace-access/rolebinding.yaml"))
+	return w
+}
+
 // WithReplicas starts n more replicas of the product, all at once. env is more
 // environment, "NAME=value".
 func (w *World) WithReplicas(n int, env ...string) *World {
@@ -93,9 +101,8 @@ func (w *World) tunnelSettings(brokerPort string) (env []string, err error) {
 			return nil, err
 		}
 	}
-	// The bases are no Pods, and all have one address.
-	return append(env, "ENABLE_HTTP_TUNNEL=true", "HTTP_TUNNEL_LISTEN_PORT="+strconv.Itoa(port),
-		"HTTP_TUNNEL_AUTH=address", "HTTP_TUNNEL_ALLOWED_CIDRS=127.0.0.0/8", "HTTP_TUNNEL_MAX_IDENTITIES=4096"), nil
+	return append(env, "ENABLE_HTTP_TUNNEL=true", "HTTP_TUNNEL_LISTEN_PORT="+strconv.Itoa(port), "HTTP_TUNNEL_ALLOWED_CIDRS=127.0.0.0/8",
+		"BASE_NAMESPACES="+w.Env), nil
 }
 
 // Stop has a replica end in order.

@@ -54,6 +54,7 @@ type World struct {
 
 	brokerKind string
 	httpPort   int
+	networks   int            // of fleets over HTTP, that there were
 	proxies    []*proxy.Proxy // of Links and of StartProxy
 	loadPods   atomic.Int64   // that were created, for their names
 }

@@ -7,16 +7,15 @@ import "module-controller/tunnel"
 // and host name are no part of it, but for a host name on shared topics: it is what tells
 // two hosts apart there.
 type Incumbent struct {
-	Tunnel string // empty: nothing is known, and whoever speaks is the incumbent
-	// Workload is what the tunnel proved of the sender; empty while nothing is.
-	Workload      string
+	Tunnel        string          // empty: nothing is known, and whoever speaks is the incumbent
+	Sender        tunnel.Sender   // what was proved of it; zero while nothing is
 	Endpoint      tunnel.Endpoint // its IP is empty while it is not known
 	Hostname      string          // on shared topics; empty while it is not known
 	Name, Cluster string
 }
 
 func incumbentOf(h tunnel.Heartbeat) Incumbent {
-	i := Incumbent{Tunnel: h.Tunnel, Workload: h.Sender.Workload, Endpoint: h.Endpoint(), Name: h.Name, Cluster: h.Cluster}
+	i := Incumbent{Tunnel: h.Tunnel, Sender: h.Sender, Endpoint: h.Endpoint(), Name: h.Name, Cluster: h.Cluster}
 	if !dialed(h) {
 		i.Hostname = h.Hostname
 	}
@@ -34,8 +33,8 @@ func (i Incumbent) Is(h tunnel.Heartbeat) bool {
 		return true
 	}
 	other := incumbentOf(h)
-	if i.Workload == "" {
-		other.Workload = ""
+	if i.Sender == (tunnel.Sender{}) {
+		other.Sender = i.Sender
 	}
 	if i.Hostname == "" {
 		other.Hostname = ""

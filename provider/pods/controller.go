@@ -84,10 +84,16 @@ func (r podRecorder) Event(obj runtime.Object, kind, reason, message string) {
 	if strings.HasPrefix(reason, "Provider") {
 		return // one an update of a pod: the Events of package plan say what happened
 	}
-	if pod, ok := obj.(*corev1.Pod); ok && kind == corev1.EventTypeWarning && !strings.Contains(reason, "Optional") {
+	// What was there and could not be read is told whole by retryHandover: why, too.
+	if pod, ok := obj.(*corev1.Pod); ok && kind == corev1.EventTypeWarning && !saysLess(reason) {
 		r.store.cannotResolve(pod, message)
 	}
 	r.EventRecorder.Event(obj, kind, reason, message)
+}
+
+// saysLess says whether an Event of a reason does not say why a pod waits.
+func saysLess(reason string) bool {
+	return strings.Contains(reason, "Optional") || strings.HasPrefix(reason, "FailedToRead")
 }
 
 func (r podRecorder) Eventf(obj runtime.Object, kind, reason, format string, args ...any) {

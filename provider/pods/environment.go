@@ -2,9 +2,11 @@ package pods
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	corev1informers "k8s.io/client-go/informers/core/v1"
@@ -18,6 +20,17 @@ import (
 
 // readTimeout bounds one such read.
 const readTimeout = 10 * time.Second
+
+// unbound says of a read that was forbidden what is missing: the manifests give the
+// right to read to each namespace apart, by binding this ClusterRole.
+func unbound(namespace string, err error) error {
+	if !apierrors.IsForbidden(err) {
+		return err
+	}
+	const role = "module-controller-environment"
+	return fmt.Errorf("namespace %s has no RoleBinding of ClusterRole %s: kubectl create rolebinding %s -n %s --clusterrole=%s --serviceaccount=module-controller:module-controller (%w)",
+		namespace, role, role, namespace, role, err)
+}
 
 type configMaps struct {
 	corev1informers.ConfigMapInformer // Informer is not called
@@ -44,7 +57,8 @@ type configMapReader struct {
 func (r configMapReader) Get(name string) (*corev1.ConfigMap, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
-	return r.client.CoreV1().ConfigMaps(r.namespace).Get(ctx, name, metav1.GetOptions{})
+	c, err := r.client.CoreV1().ConfigMaps(r.namespace).Get(ctx, name, metav1.GetOptions{})
+	return c, unbound(r.namespace, err)
 }
 
 type secrets struct {
@@ -72,7 +86,8 @@ type secretReader struct {
 func (r secretReader) Get(name string) (*corev1.Secret, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
-	return r.client.CoreV1().Secrets(r.namespace).Get(ctx, name, metav1.GetOptions{})
+	s, err := r.client.CoreV1().Secrets(r.namespace).Get(ctx, name, metav1.GetOptions{})
+	return s, unbound(r.namespace, err)
 }
 
 // withAddress resolves what environments refer to of the pod's addresses: they are

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
@@ -29,6 +30,7 @@ type room struct {
 	client   *fake.Clientset
 	events   chan string
 	refuses  atomic.Bool // the claim is not held now
+	wakes    atomic.Int64
 	apiFails atomic.Bool // the API server refuses to write pods
 }
 
@@ -48,7 +50,7 @@ func running(t *testing.T, objects ...runtime.Object) *room {
 		return writes && r.apiFails.Load(), nil, errors.New("no")
 	})
 	r.Pods = New(Deps{Client: r.client, Recorder: recorder, Log: zap.NewNop(), Workers: 2}, Hooks{
-		Wake:     func(string) {},
+		Wake:     func(string) { r.wakes.Add(1) },
 		MayWrite: func(string) bool { return !r.refuses.Load() },
 		Address:  func(string) string { return "192.0.2.9" },
 	})
@@ -162,6 +164,42 @@ func TestAPodWaitsForItsSecret(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A pod of a namespace in which nothing may be read says all the time how to permit it,
+// and is handed over once it is permitted.
+func TestAPodSaysWhichRoleBindingIsMissing(t *testing.T) {
+	for resource, object := range map[string]string{"secrets": "s", "configmaps": "c"} {
+		t.Run(resource, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				secret, config := sources()
+				r := running(t, secret, config)
+				var bound atomic.Bool
+				r.client.PrependReactor("get", resource, func(clienttesting.Action) (bool, runtime.Object, error) {
+					return !bound.Load(), nil, apierrors.NewForbidden(corev1.Resource(resource), object, errors.New("no"))
+				})
+				pod := withEnv()
+				pod.ResourceVersion = "5"
+				must(t, r.client.Tracker().Add(pod))
+				r.passes(handoverRetryMax)
+				told := r.wakes.Load()
+				for range 3 {
+					r.passes(handoverRetryMax)
+					if now := r.wakes.Load(); now != told {
+						t.Errorf("the base was woken %d times for nothing new", now-told)
+					}
+					if why := r.planned().Unresolved; !strings.Contains(why, "kubectl create rolebinding module-controller-environment -n default ") {
+						t.Errorf("it does not say what to do: %q", why)
+					}
+				}
+				bound.Store(true)
+				r.passes(2 * handoverRetryMax)
+				if p := r.planned(); p.Unresolved != "" || p.Unsynced {
+					t.Errorf("it is permitted, and the pod is not handed over: %q", p.Unresolved)
+				}
+			})
+		})
+	}
 }
 
 // A status that may not be written now is not lost: it is tried again, and the pod shows

@@ -25,6 +25,7 @@ type Broker struct {
 	admit    func(user, password string) bool
 	secure   *tls.Config
 	deny     func(topic string) bool
+	limits   Limits
 	observe  func(Published)
 	greet    func(client string)
 	deaf     bool
@@ -205,7 +206,11 @@ type hook struct {
 }
 
 func (h *hook) Provides(b byte) bool {
-	return h.AllowHook.Provides(b) || b == mochi.OnPublish || b == mochi.OnPacketRead || b == mochi.OnSessionEstablish
+	switch b {
+	case mochi.OnPublish, mochi.OnPacketRead, mochi.OnSessionEstablish, mochi.OnSubscribe:
+		return true
+	}
+	return h.AllowHook.Provides(b)
 }
 
 func (h *hook) OnConnectAuthenticate(_ *mochi.Client, pk packets.Packet) bool {

@@ -34,14 +34,12 @@ func (f *HTTPFleet) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	client := &http.Client{Timeout: 5 * time.Second}
-	defer client.CloseIdleConnections()
 	for _, b := range f.Bases {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(b.options.IP, "0"))
 		if err != nil {
 			return fmt.Errorf("listen for base %s: %w", b.Identity(), err)
 		}
-		s := &server{Base: b, client: client, endpoint: strings.TrimSuffix(f.Endpoint, "/"), wake: make(chan struct{}, 1)}
+		s := &server{Base: b, client: clientAt(b.options.IP), endpoint: strings.TrimSuffix(f.Endpoint, "/"), wake: make(chan struct{}, 1)}
 		s.port = l.Addr().(*net.TCPAddr).Port
 		b.listens(s.port)
 		context.AfterFunc(ctx, func() { _ = l.Close() })
@@ -52,6 +50,13 @@ func (f *HTTPFleet) Run(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// clientAt makes a client whose connections come from an address of this host, as those
+// of a base come from its own.
+func clientAt(ip string) *http.Client {
+	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: from.DialContext, DisableKeepAlives: true}}
 }
 
 func (b *Base) listens(port int) {

@@ -27,21 +27,31 @@ func Brokers(dir string) (map[string]TestBroker, error) {
 		return nil, err
 	}
 	all := map[string]TestBroker{"embedded": embedded}
-	path, err := exec.LookPath("mosquitto")
-	if err != nil { // not everybody's PATH leads there
-		path, err = exec.LookPath("/usr/sbin/mosquitto")
+	m, ok := NewMosquitto(dir)
+	if !ok {
+		return all, nil
 	}
-	if err != nil {
-		return all, nil //nolint:nilerr // then there is one broker
-	}
-	m := &Mosquitto{path: path, dir: dir}
 	all["mosquitto"] = m
 	return all, m.Start()
 }
 
+// NewMosquitto makes one that is not started, where it is installed. dir is for its
+// files.
+func NewMosquitto(dir string) (m *Mosquitto, installed bool) {
+	path, err := exec.LookPath("mosquitto")
+	if err != nil { // not everybody's PATH leads there
+		path, err = exec.LookPath("/usr/sbin/mosquitto")
+	}
+	return &Mosquitto{path: path, dir: dir}, err == nil
+}
+
+// Configure has it start with a configuration, in which it listens at an address.
+func (m *Mosquitto) Configure(address, text string) { m.address, m.text = address, text }
+
 // Mosquitto is a broker in a process of its own.
 type Mosquitto struct {
 	path, dir, address string
+	text               string // its configuration; empty: it admits everybody
 	cmd                *exec.Cmd
 }
 
@@ -61,7 +71,10 @@ func (m *Mosquitto) Start() error {
 	}
 	_, port, _ := net.SplitHostPort(m.address)
 	config := filepath.Join(m.dir, "mosquitto.conf")
-	text := "listener " + port + " 127.0.0.1\nallow_anonymous true\npersistence false\nmax_inflight_messages 0\nmax_queued_messages 0\n"
+	text := m.text
+	if text == "" {
+		text = "listener " + port + " 127.0.0.1\nallow_anonymous true\npersistence false\nmax_inflight_messages 0\nmax_queued_messages 0\n"
+	}
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("configure mosquitto: %w", err)
 	}

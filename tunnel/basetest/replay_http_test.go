@@ -93,7 +93,7 @@ func TestAnswersOverHTTPAsRecorded(t *testing.T) {
 	} {
 		t.Run(story.file, func(t *testing.T) {
 			b := mustNew(t, Options{
-				Identity: "192.0.2.2", Runtime: story.runtime, MaxMetaspace: story.limit, Start: 50 * time.Millisecond,
+				Identity: "192.0.2.2", Runtime: story.runtime, MaxMetaspace: story.limit, Start: 250 * time.Millisecond,
 				Jars: recordedJars(story.main, Jar{Port: 8080}),
 			})
 			url := serveHTTP(t, b)

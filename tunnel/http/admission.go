@@ -105,11 +105,13 @@ func first(all ...*refusal) *refusal {
 }
 
 func (a admission) byPod(ctx context.Context, e evidence, claimed netip.Addr, identity string) (tunnel.Sender, *refusal) {
-	if no := fromClaimed(e, claimed); no != nil {
-		return tunnel.Sender{}, no
-	}
 	w, err := a.workloads.At(e.source)
-	if err != nil {
+	switch no := fromClaimed(e, claimed); {
+	case err != nil && !errors.Is(err, ErrNoWorkload):
+		return tunnel.Sender{}, noWorkload(err)
+	case no != nil && !slices.Contains(w.Addresses, claimed): // a workload may have one of each family
+		return tunnel.Sender{}, no
+	case err != nil:
 		return tunnel.Sender{}, noWorkload(err)
 	}
 	if e.token != "" {

@@ -68,6 +68,8 @@ func TestWhoMaySpeak(t *testing.T) {
 		"pod: over IPv6":                      {AuthPod, evidence{source: addr("fd00::11")}, "fd00::11", "b", one, "", 0},
 		"pod: identity is its address":        {AuthPod, evidence{source: addr("127.0.0.11")}, "127.0.0.11", "127.0.0.11", one, "", 0},
 		"pod: identity is its other address":  {AuthPod, evidence{source: addr("127.0.0.11")}, "127.0.0.11", "fd00::11", one, "", 0},
+		"pod: from its other address":         {AuthPod, evidence{source: addr("fd00::11")}, "127.0.0.11", "b", one, "", 0},
+		"pod: of the wrong address, later":    {AuthPod, evidence{source: addr("127.0.0.99")}, "127.0.0.11", "b", one, "unreviewed", 503},
 		"pod: its own token":                  {AuthPod, evidence{source: addr("127.0.0.11"), token: "token-one"}, "127.0.0.11", "b", one, "", 0},
 		"pod: as declared":                    {AuthPod, evidence{source: addr("127.0.0.13")}, "127.0.0.13", "orders", tunnel.Sender{Bound: true, Workload: "ns/named/3"}, "", 0},
 		"pod: another's address":              {AuthPod, evidence{source: addr("127.0.0.12")}, "127.0.0.11", "b", one, "sender_mismatch", 403},

@@ -2,6 +2,7 @@ package httptunnel
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"sync"
@@ -15,60 +16,90 @@ import (
 	"module-controller/tunnel/tunneltest"
 )
 
-// BenchmarkDeadBases compares how long a command to one of 50 bases takes, from Do
-// to the report, while 0, 1 and 5 more accept requests and never answer. Those get
-// as many as the tunnel starts. The turns alternate; each ratio is to be about 1.
-func BenchmarkDeadBases(b *testing.B) {
-	const bases = 50
+// BenchmarkOthers compares how long a command to one of 20 living bases takes, from Do to
+// the report: alone; beside 600 bases that accept requests and never answer, which get as
+// many as the tunnel starts; and while 600 other bases have an install under way, which is
+// polled all the time. The turns alternate; each ratio is to be about 1, but that the polls
+// are requests too. A command that is refused fails it.
+func BenchmarkOthers(b *testing.B) {
+	const living, others = 20, 600
 	heard := &stopwatch{reports: map[tunnel.BaseID]chan time.Time{}}
-	var good, dead []tunnel.Heartbeat
-	for range bases {
-		h := server(b, atOnce)
-		heard.reports[h.Base] = make(chan time.Time, 1)
-		good = append(good, h)
-	}
-	var held atomic.Int32 // requests that the dead ones have
-	for range 5 {
-		dead = append(dead, server(b, func(w http.ResponseWriter, r *http.Request) {
-			held.Add(1)
-			defer held.Add(-1)
-			never(w, r)
-		}))
-	}
 	tun, err := New(Config{Listen: freeAddress(b), Env: "dev", Auth: AuthAnyone, Allowed: prefixes("127.0.0.0/8")}, zap.NewNop(), tunnel.NoMeter)
 	if err != nil {
 		b.Fatal(err)
 	}
 	run(b, tun, heard)
-	for _, h := range good {
+	var good []tunnel.Heartbeat
+	for range living {
+		h := server(b, atOnce)
+		heard.reports[h.Base] = make(chan time.Time, 1)
+		good = append(good, h)
 		tun.Follow(h)
 	}
-	took := map[int][]time.Duration{}
-	turn := func(ill int) {
-		for _, h := range dead[:ill] {
-			tun.Follow(h)
-			defer tun.Unfollow(h.Base)
+	port := hole(b)
+	var begun atomic.Int32
+	busy := server(b, func(w http.ResponseWriter, r *http.Request) {
+		alwaysInstalling(w, r)
+		if r.URL.Path == "/installBiz" {
+			begun.Add(1)
 		}
-		for _, h := range dead[:ill] {
-			for tun.Do(b.Context(), h.Base, list) == nil {
-			}
-		}
-		tunneltest.Await(b, "the dead to hold all", func() bool { return int(held.Load()) == ill*tun.cfg.PerBase })
-		took[ill] = append(took[ill], heard.roundTrips(b, tun, good)...)
+	})
+	ills := []ill{
+		{"alone", func() []tunnel.BaseID { return nil }},
+		{"600-dead", func() []tunnel.BaseID { return dead(b, tun, others, port) }},
+		{"600-installs", func() []tunnel.BaseID {
+			begun.Store(0)
+			bases := installing(b, tun, others, busy)
+			tunneltest.Await(b, "all installs to have begun", func() bool { return begun.Load() == others })
+			return bases
+		}},
 	}
-	turn(0) // the first command to a base asks for help, too
-	clear(took)
+	heard.roundTrips(b, tun, good) // the first command to a base asks for help, too
+	took := map[string][]time.Duration{}
 	for b.Loop() {
-		for _, ill := range []int{0, 1, 5} {
-			turn(ill)
-			tunneltest.Await(b, "the end of all requests", func() bool { return tun.idle() && held.Load() == 0 })
+		for _, one := range ills {
+			bases := one.begin()
+			for range 10 {
+				took[one.name] = append(took[one.name], heard.roundTrips(b, tun, good)...)
+			}
+			for _, id := range bases {
+				tun.Unfollow(id)
+			}
+			tunneltest.Await(b, "the end of all requests", tun.idle)
 		}
 	}
-	without := p99(took[0])
-	for _, ill := range []int{0, 1, 5} {
-		b.ReportMetric(float64(p99(took[ill]).Microseconds()), fmt.Sprintf("p99-µs/%d-dead", ill))
-		b.ReportMetric(float64(p99(took[ill]))/float64(without), fmt.Sprintf("ratio/%d-dead", ill))
+	for _, one := range ills {
+		b.ReportMetric(float64(p99(took[one.name]).Microseconds()), "p99-µs/"+one.name)
+		b.ReportMetric(float64(p99(took[one.name]))/float64(p99(took["alone"])), "ratio/"+one.name)
 	}
+}
+
+// ill is what goes on beside the living; begin gives the bases that are to end.
+type ill struct {
+	name  string
+	begin func() []tunnel.BaseID
+}
+
+// alwaysInstalling is a base whose installs never end.
+func alwaysInstalling(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/help" {
+		_, _ = io.WriteString(w, `{"code":"SUCCESS","data":[{"id":"queryBizOps"}]}`)
+		return
+	}
+	_, _ = io.WriteString(w, `{"code":"SUCCESS","data":{"status":"EXECUTING"}}`)
+}
+
+// installing has bases at one place install for ever.
+func installing(b *testing.B, tun *Tunnel, n int, h tunnel.Heartbeat) (bases []tunnel.BaseID) {
+	b.Helper()
+	for i := range n {
+		h.Base.Identity = fmt.Sprint("installing-", i)
+		tun.Follow(h)
+		bases = append(bases, h.Base)
+		install := tunnel.Command{Verb: tunnel.InstallModule, Module: tunnel.ModuleKey{Name: "m", Version: "1"}, URL: "http://x/m.jar", RequestID: fmt.Sprint(i)}
+		tunneltest.Await(b, "room for the install", func() bool { return tun.Do(b.Context(), h.Base, install) == nil })
+	}
+	return bases
 }
 
 func p99(d []time.Duration) time.Duration {

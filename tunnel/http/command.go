@@ -95,6 +95,9 @@ const (
 	// each time, up to pollMax.
 	pollBase = 20 * time.Millisecond
 	pollMax  = 2 * time.Second
+	// All installs together are polled pollsEach times a second, so that a rollout to a
+	// fleet keeps nobody else waiting; those that this delays are polled a pause later.
+	pollsEach, pollsBurst = 256, 8
 )
 
 // install sends an asynchronous install and polls it until it has ended.

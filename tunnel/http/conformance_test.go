@@ -3,7 +3,6 @@ package httptunnel
 import (
 	"context"
 	"net"
-	"net/netip"
 	"testing"
 
 	"go.uber.org/zap/zaptest"
@@ -17,7 +16,8 @@ func TestConformance(t *testing.T) {
 	tunneltest.RunConformance(t, func(t *testing.T, gate tunnel.Gate) tunneltest.Kit {
 		address := freeAddress(t)
 		tun, err := New(Config{
-			Listen: address, Env: "default", Auth: AuthAnyone, Gate: gate, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+			Listen: address, Env: "default", Gate: gate, Allowed: prefixes("127.0.0.0/8"),
+			Workloads: places{"127.0.0.1": {Name: "ns/all/1", Addresses: addresses("127.0.0.1", "10.1.2.3")}}, MaxIdentities: 1000, NewIdentities: 1000, // which all have
 		}, zaptest.NewLogger(t), tunnel.NoMeter)
 		if err != nil {
 			t.Fatal(err)

@@ -14,11 +14,12 @@ import (
 // Each base's first request is worth more than another's second, and a base that answers
 // is worth more than one that does not: further requests of bases share a quarter of all,
 // bases that have not answered yet three eighths, bases that kept us waiting an eighth.
-// What is left, a quarter at least, is for the first requests of bases that answer.
+// What is left, a quarter at least, is for the first requests of bases that answer. Polls
+// count as further requests: they can wait.
 type shares struct {
 	total int
 	// used are all in flight, by standing; further are those of bases that had one
-	// already. None exceeds its limit.
+	// already, and polls. None exceeds its limit.
 	used    [suspect + 1]int
 	further int
 }
@@ -44,10 +45,10 @@ func (s *shares) limit(of standing) int {
 }
 
 // take gives a base one more request, unless its kind has too many.
-func (s *shares) take(r *record) (seat, bool) {
-	one := seat{r.standing(), r.inFlight > 0}
+func (s *shares) take(r *record, poll bool) (seat, bool) {
+	one := seat{r.standing(), r.inFlight > 0 || poll}
 	switch {
-	case s.used[sound]+s.used[untried]+s.used[suspect] >= s.total:
+	case s.inFlight() >= s.total:
 		return seat{}, false
 	case s.used[one.standing] >= s.limit(one.standing):
 		return seat{}, false

@@ -51,5 +51,5 @@ func (t *Tunnel) peerFront(l net.Listener, sink tunnel.Sink) front {
 }
 
 func (t *Tunnel) tooMany(from netip.Addr, err error) {
-	_, _ = t.refused(from, refuse(0, "too_many_connections", err)) // there is nobody to answer
+	t.note(from, refuse(0, "too_many_connections", err))
 }

@@ -22,11 +22,16 @@ func refuse(status int, reason string, err error) *refusal { return &refusal{sta
 
 func forbid(reason string, err error) *refusal { return refuse(http.StatusForbidden, reason, err) }
 
-// refused counts and tells a refusal, and gives what is answered.
+// refused notes a refusal, and gives what is answered.
 func (t *Tunnel) refused(source netip.Addr, no *refusal) (int, error) {
+	t.note(source, no)
+	return no.status, no.err
+}
+
+// note counts and tells a refusal.
+func (t *Tunnel) note(source netip.Addr, no *refusal) {
 	t.meter.Dropped(Name, no.reason)
 	t.teller.tell("heartbeat refused", source.String(), no.reason, no.err)
-	return no.status, no.err
 }
 
 const (

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 
 	"module-controller/tunnel"
 )
@@ -32,6 +33,7 @@ type Tunnel struct {
 	teller    *teller
 
 	client  *http.Client        // for bases
+	polls   *rate.Limiter       // of all installs together
 	answers *semaphore.Weighted // bytes of long answers that are being read
 	work    sync.WaitGroup
 
@@ -72,7 +74,8 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 	return &Tunnel{
 		cfg: cfg, log: log, meter: meter, policy: newPolicy(cfg),
 		admission: admission{cfg.Auth, cfg.Workloads, newBudget()}, guests: newGuests(cfg.NewIdentities, cfg.MaxIdentities), teller: newTeller(log),
-		answers: semaphore.NewWeighted(maxAnswers), shares: shares{total: cfg.Total}, bases: map[tunnel.BaseID]*remote{}, outboxes: map[Peer]*outbox{},
+		answers: semaphore.NewWeighted(maxAnswers), shares: shares{total: cfg.Total}, polls: rate.NewLimiter(pollsEach, pollsBurst),
+		bases: map[tunnel.BaseID]*remote{}, outboxes: map[Peer]*outbox{},
 		client: &http.Client{Transport: transport, Timeout: cfg.Timeout, CheckRedirect: noRedirect},
 	}, nil
 }

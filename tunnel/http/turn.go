@@ -19,7 +19,7 @@ func (t *Tunnel) start(r *remote, work func(*turn)) bool {
 		return false
 	}
 	u := &turn{t: t, r: r}
-	if !u.sit() {
+	if !u.sit(false) {
 		return false
 	}
 	r.busy++
@@ -34,8 +34,8 @@ func (t *Tunnel) start(r *remote, work func(*turn)) bool {
 }
 
 // sit takes a seat if there is one. The caller holds Tunnel.mu.
-func (u *turn) sit() bool {
-	u.seat, u.held = u.t.shares.take(&u.r.record)
+func (u *turn) sit(poll bool) bool {
+	u.seat, u.held = u.t.shares.take(&u.r.record, poll)
 	return u.held
 }
 
@@ -59,11 +59,22 @@ func (u *turn) wait(ctx context.Context, pause time.Duration) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		u.t.mu.Lock()
-		ok := u.sit()
-		u.t.mu.Unlock()
-		if ok {
+		if u.resume() {
 			return nil
 		}
 	}
+}
+
+// resume takes a seat for a poll, if there is one and polls are not too many by now.
+func (u *turn) resume() bool {
+	u.t.mu.Lock()
+	defer u.t.mu.Unlock()
+	if !u.sit(true) {
+		return false
+	}
+	if u.t.polls.Allow() {
+		return true
+	}
+	u.rise()
+	return false
 }

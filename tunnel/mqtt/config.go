@@ -42,6 +42,9 @@ type Config struct {
 	ProbeEvery time.Duration
 	// Timeout limits a connect, a write and an acknowledgement. Default 5 s.
 	Timeout time.Duration
+	// MaxPacket is the size in bytes of the largest message that is read, with its topic;
+	// a larger one is dropped before room is made for it. Default 320 KiB.
+	MaxPacket int
 	// Wildcards subscribes six filters for each environment instead of one for each base,
 	// for brokers that allow few.
 	Wildcards bool
@@ -50,9 +53,13 @@ type Config struct {
 	// Gate tells whether commands may be sent, and delays the next connection until the
 	// permission was renewed after the loss of the last one. Default tunnel.Open.
 	Gate tunnel.Gate
-	// Gone is called with a client id whose connection the broker lost: a reason to
-	// suspect that client, never a proof. It returns at once. Default: no call.
-	Gone func(clientID string)
+	// Will is called before each connection with the hash of what the broker publishes
+	// when it loses that connection; tell it to the other replicas. Gone is called with
+	// the hash of what the broker published of somebody else's, and says whether a replica
+	// told it: a reason to suspect that one, never a proof. Both return at once. Default:
+	// nobody is told, and nobody is believed.
+	Will func(hash string)
+	Gone func(hash string) bool
 }
 
 // Complete fills in the defaults.
@@ -69,11 +76,15 @@ func (c Config) Complete() Config {
 	c.PingTimeout = cmp.Or(c.PingTimeout, 5*time.Second)
 	c.ProbeEvery = cmp.Or(c.ProbeEvery, 5*time.Second)
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
+	c.MaxPacket = cmp.Or(c.MaxPacket, 320<<10)
 	if c.Gate == nil {
 		c.Gate = tunnel.Open
 	}
 	if c.Gone == nil {
-		c.Gone = func(string) {}
+		c.Gone = func(string) bool { return false }
+	}
+	if c.Will == nil {
+		c.Will = func(string) {}
 	}
 	return c
 }
@@ -102,6 +113,7 @@ func (c Config) Validate() error {
 	fault(c.KeepAlive < time.Second || c.PingTimeout <= 0 || c.ProbeEvery <= 0 || c.Timeout <= 0,
 		"MQTT keep-alive (%s, at least 1s), ping timeout (%s), probe interval (%s) and timeout (%s) must be positive",
 		c.KeepAlive, c.PingTimeout, c.ProbeEvery, c.Timeout)
+	fault(c.MaxPacket != min(max(c.MaxPacket, minPacket), maxPacket), "the largest MQTT message (%d bytes) must have %d to %d bytes", c.MaxPacket, minPacket, maxPacket)
 	if _, err := c.tls(); err != nil {
 		errs = append(errs, err)
 	}
@@ -110,6 +122,11 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+const (
+	minPacket = 64 << 10 // bytes; a list of 100 modules with their history has 20 KiB
+	maxPacket = 256<<20 - 1
+)
 
 // maxClientID is what brokers in the field accept; MQTT 3.1.1 requires 23.
 const maxClientID = 255

@@ -74,6 +74,11 @@ func kitOn(t *testing.T, kind string, wildcards bool, gate tunnel.Gate) tunnelte
 
 func newTunnel(t *testing.T, broker string, change func(*Config)) *Tunnel {
 	t.Helper()
+	return meteredTunnel(t, broker, tunnel.NoMeter, change)
+}
+
+func meteredTunnel(t *testing.T, broker string, meter tunnel.Meter, change func(*Config)) *Tunnel {
+	t.Helper()
 	host, port, err := net.SplitHostPort(broker)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +89,7 @@ func newTunnel(t *testing.T, broker string, change func(*Config)) *Tunnel {
 	}
 	c := Config{Broker: host, Port: n, ClientID: "test", Environments: []string{"default"}}
 	change(&c)
-	tun, err := New(c, zaptest.NewLogger(t), tunnel.NoMeter)
+	tun, err := New(c, zaptest.NewLogger(t), meter)
 	if err != nil {
 		t.Fatal(err)
 	}

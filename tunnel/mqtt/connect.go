@@ -8,9 +8,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
-	"strings"
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
@@ -23,19 +23,20 @@ import (
 func (t *Tunnel) dial(ctx context.Context, sink tunnel.Sink) (*session, error) {
 	s := &session{
 		Tunnel: t, sink: sink, lost: make(chan error, 1), subscribed: map[tunnel.BaseID]bool{},
-		probeTopic: probeTopic(t.cfg.ClientID),
+		control: newControl(), wildcards: t.cfg.Wildcards,
 	}
 	// The connection outlives ctx by the moment in which it is closed properly.
 	open, hangUp := context.WithCancelCause(context.WithoutCancel(ctx))
 	s.hangUp = hangUp
-	o, err := t.options(open, t.cfg.ClientID)
+	o, err := t.options(open, t.cfg.ClientID, s.control.probe)
 	if err != nil {
 		hangUp(nil)
 		return nil, err
 	}
 	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { s.receive(m) }).
 		SetConnectionLostHandler(func(_ paho.Client, err error) { s.lost <- err }).
-		SetBinaryWill(goneTopic(t.cfg.ClientID), []byte("gone"), qos, false) // some brokers refuse an empty one
+		SetBinaryWill(s.control.gone, []byte(s.control.secret), qos, false)
+	t.cfg.Will(hashOf([]byte(s.control.secret)))
 	s.client = paho.NewClient(o)
 	keep := context.AfterFunc(ctx, func() { hangUp(nil) })
 	err = s.wait(ctx, s.client.Connect(), "connect to broker")
@@ -53,7 +54,7 @@ func (t *Tunnel) dial(ctx context.Context, sink tunnel.Sink) (*session, error) {
 func (t *Tunnel) Evict(ctx context.Context, clientID string) error {
 	open, hangUp := context.WithCancelCause(ctx)
 	defer hangUp(nil)
-	o, err := t.options(open, clientID)
+	o, err := t.options(open, clientID, newControl().probe)
 	if err != nil {
 		return err
 	}
@@ -68,8 +69,8 @@ func (t *Tunnel) Evict(ctx context.Context, clientID string) error {
 
 // options are those of a client for one connection, which ends with open: it never
 // reconnects, stores nothing and repeats nothing. The files that the configuration
-// names are read now.
-func (t *Tunnel) options(open context.Context, clientID string) (*paho.ClientOptions, error) {
+// names are read now. Probe is the topic of its messages to itself.
+func (t *Tunnel) options(open context.Context, clientID, probe string) (*paho.ClientOptions, error) {
 	password, err := t.cfg.password()
 	if err != nil {
 		return nil, err
@@ -85,15 +86,16 @@ func (t *Tunnel) options(open context.Context, clientID string) (*paho.ClientOpt
 		SetKeepAlive(t.cfg.KeepAlive).SetPingTimeout(t.cfg.PingTimeout).
 		SetConnectTimeout(t.cfg.Timeout).SetWriteTimeout(t.cfg.Timeout).
 		SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) {
-			return t.open(open, secure, clientID)
+			return t.open(open, secure, probe)
 		}), nil
 }
 
 // errLost is the cause of an end that drops what was written and not yet sent.
 var errLost = errors.New("connection given up")
 
-// open opens a connection that is closed when ctx ends.
-func (t *Tunnel) open(ctx context.Context, secure *tls.Config, clientID string) (net.Conn, error) {
+// open opens a connection that is closed when ctx ends. Messages on the topic probe need
+// no permission.
+func (t *Tunnel) open(ctx context.Context, secure *tls.Config, probe string) (net.Conn, error) {
 	limited, cancel := context.WithTimeout(ctx, t.cfg.Timeout)
 	defer cancel()
 	dial := (&net.Dialer{}).DialContext
@@ -110,9 +112,9 @@ func (t *Tunnel) open(ctx context.Context, secure *tls.Config, clientID string) 
 		}
 		_ = conn.Close()
 	})
+	in := &bounded{in: bufio.NewReaderSize(conn, wireBuffer), max: t.cfg.MaxPacket, cut: t.cut}
 	return &wire{
-		Conn: conn, in: bufio.NewReaderSize(conn, wireBuffer), timeout: t.cfg.Timeout,
-		gate: t.cfg.Gate, free: []byte(probeTopic(clientID)), log: t.log,
+		Conn: conn, in: in, timeout: t.cfg.Timeout, gate: t.cfg.Gate, free: []byte(probe), log: t.log,
 	}, nil
 }
 
@@ -133,7 +135,7 @@ const wireBuffer = 64 << 10 // bytes
 // of its writes and reads a byte at a time.
 type wire struct {
 	net.Conn
-	in      *bufio.Reader
+	in      io.Reader     // bounded
 	timeout time.Duration // of one write
 	gate    tunnel.Gate
 	free    []byte // the topic that needs no permission: messages to ourselves
@@ -170,22 +172,6 @@ func published(packet []byte) (topic []byte, ok bool) {
 		}
 	}
 	return nil, true
-}
-
-const ownTopics = "module-controller/"
-
-func probeTopic(clientID string) string { return ownTopics + clientID + "/probe" }
-
-// goneTopic is where the broker publishes the last will of a client whose connection it
-// lost.
-func goneTopic(clientID string) string { return ownTopics + clientID + "/gone" }
-
-func goneClient(topic string) (clientID string, ok bool) {
-	rest, ok := strings.CutPrefix(topic, ownTopics)
-	if !ok {
-		return "", false
-	}
-	return strings.CutSuffix(rest, "/gone")
 }
 
 // wait waits for the broker's acknowledgement, at most twice Config.Timeout.

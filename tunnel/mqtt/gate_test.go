@@ -124,26 +124,3 @@ func TestAnEvictedClientWaitsForProof(t *testing.T) {
 		t.Error("it came back without proof")
 	}
 }
-
-// A connection that is lost is told to the others by the broker.
-func TestALostConnectionIsAHint(t *testing.T) {
-	broker := newBroker(t)
-	gone := make(chan string, 10)
-	_, watching := startOn(t, broker.Address(), func(c *Config) { c.ClientID, c.Gone = "watcher", func(id string) { gone <- id } })
-	tunneltest.Await(t, "link up", func() bool { return watching.Recorded().Up() })
-	dies := newTunnel(t, broker.Address(), func(c *Config) { c.ClientID, c.Environments = "dies", []string{"dev"} })
-	s, err := dies.dial(t.Context(), &tunneltest.RecordingSink{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.giveUp() // without a goodbye
-	select {
-	case id := <-gone:
-		if id != "dies" {
-			t.Errorf("%q is said to be gone", id)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("nobody was told")
-	}
-	s.close()
-}

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
 	"module-controller/tunnel"
@@ -22,7 +20,20 @@ import (
 
 func startOn(t *testing.T, address string, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink) {
 	t.Helper()
-	tun := newTunnel(t, address, func(c *Config) {
+	return startMetered(t, address, tunnel.NoMeter, change)
+}
+
+// countedOn counts what is dropped.
+func countedOn(t *testing.T, broker *basetest.Broker, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink, *counts) {
+	t.Helper()
+	c := newCounts()
+	tun, s := startMetered(t, broker.Address(), c, change)
+	return tun, s, c
+}
+
+func startMetered(t *testing.T, address string, meter tunnel.Meter, change func(*Config)) (*Tunnel, *tunneltest.RecordingSink) {
+	t.Helper()
+	tun := meteredTunnel(t, address, meter, func(c *Config) {
 		c.ClientID, c.Environments = "test-"+t.Name(), []string{"dev"}
 		c.ProbeEvery, c.Timeout = 200*time.Millisecond, 2*time.Second
 		if change != nil {
@@ -81,6 +92,9 @@ func TestALateBeginningIsNone(t *testing.T) {
 	for n, first := range []bool{true, false, false, false, true} {
 		if got := s.Recorded().Beats[n].Restarted; got != first {
 			t.Errorf("heartbeat %d begins the base: %t, want %t", n+1, got, first)
+		}
+		if got, want := s.Recorded().Beats[n].Sender, (tunnel.Sender{Bound: true}); got != want {
+			t.Errorf("heartbeat %d is of %+v, want %+v", n+1, got, want)
 		}
 	}
 }
@@ -246,49 +260,10 @@ func TestNothingIsRetainedAndLeftoversAreCleared(t *testing.T) {
 }
 
 func TestConfigNamesEveryFault(t *testing.T) {
-	_, err := New(Config{Broker: "tcp://host/x", Port: 70000, Password: "p", CertFile: "c", KeepAlive: -1, Environments: []string{"a/b"}}, zaptest.NewLogger(t), tunnel.NoMeter)
-	for _, want := range []string{"tcp://host/x", "70000", "client id", "a/b", "MQTT_USERNAME", "key", "TLS", "keep-alive"} {
+	_, err := New(Config{Broker: "tcp://host/x", Port: 70000, Password: "p", CertFile: "c", KeepAlive: -1, MaxPacket: 1000, Environments: []string{"a/b"}}, zaptest.NewLogger(t), tunnel.NoMeter)
+	for _, want := range []string{"tcp://host/x", "70000", "client id", "a/b", "MQTT_USERNAME", "key", "TLS", "keep-alive", "largest MQTT message (1000 bytes)"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not named in %v", want, err)
 		}
 	}
 }
-
-// BenchmarkInbound compares what one message costs with 1 and with 10,000 bases
-// followed: the ratio is to be about 1.
-func BenchmarkInbound(b *testing.B) {
-	for _, bases := range []int{1, 10_000} {
-		b.Run(strconv.Itoa(bases), func(b *testing.B) {
-			tun := &Tunnel{cfg: Config{}.Complete(), log: zap.NewNop(), meter: tunnel.NoMeter,
-				envs: map[string]bool{"dev": true}, followed: map[tunnel.BaseID]struct{}{}}
-			for n := range bases {
-				tun.followed[id(n)] = struct{}{}
-			}
-			s := &session{Tunnel: tun, sink: nobody{}}
-			m := message{"koupleless_dev/b0/base/simpleBiz", []byte(`{"publishTimestamp":1,"data":[{"name":"orders","version":"1.0.0","state":"activated","latestStateRecord":{"changeTime":1,"state":"ACTIVATED","reason":"STARTED","message":""}}]}`)}
-			for b.Loop() {
-				s.receive(m)
-			}
-		})
-	}
-}
-
-// nobody listens.
-type nobody struct{}
-
-func (nobody) Heartbeat(tunnel.Heartbeat) {}
-func (nobody) Report(tunnel.Report)       {}
-func (nobody) Link(tunnel.Link)           {}
-
-type message struct {
-	topic   string
-	payload []byte
-}
-
-func (m message) Duplicate() bool   { return false }
-func (m message) Qos() byte         { return 1 }
-func (m message) Retained() bool    { return false }
-func (m message) Topic() string     { return m.topic }
-func (m message) MessageID() uint16 { return 1 }
-func (m message) Payload() []byte   { return m.payload }
-func (m message) Ack()              {}

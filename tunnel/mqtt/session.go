@@ -23,11 +23,15 @@ type session struct {
 	lost   chan error // receives why the connection was lost, once
 
 	lastReceived atomic.Int64 // when, in ns since 1970
-	probeTopic   string       // of messages to ourselves
-	probes       bool         // the broker lets us subscribe it; only Run's goroutine uses it
+	control      control
 
-	// Tunnel.mu guards what follows; only serve's goroutine writes it.
+	// Only Run's goroutine uses what follows.
+	probes           bool // the broker lets us subscribe them
+	wildcardsRefused bool // the broker accepts no filters for all bases
+
+	// Tunnel.mu guards what follows; only Run's goroutine writes it.
 	subscribed map[tunnel.BaseID]bool
+	wildcards  bool // the reports of all bases are subscribed
 }
 
 // qos is at least once, as bases publish and subscribe.
@@ -41,12 +45,12 @@ func (s *session) discover(ctx context.Context) error {
 	var filters []string
 	for _, env := range s.cfg.Environments {
 		filters = append(filters, arklet.Discovery(env)...)
-		if s.cfg.Wildcards {
-			filters = append(filters, arklet.Wildcards(env)...)
-		}
 		if s.cfg.ClearRetained {
 			filters = append(filters, arklet.Retained(env)...)
 		}
+	}
+	if s.wildcards {
+		filters = append(filters, s.everyReport()...)
 	}
 	refused, err := s.subscribe(ctx, filters)
 	if err != nil {
@@ -55,14 +59,14 @@ func (s *session) discover(ctx context.Context) error {
 	if len(refused) > 0 {
 		return fmt.Errorf("subscribe: the broker refused %q; grant this user read access", refused)
 	}
-	if refused, err = s.subscribe(ctx, []string{s.probeTopic}); err != nil {
+	if refused, err = s.subscribe(ctx, []string{s.control.probe}); err != nil {
 		return err
 	}
-	if _, err = s.subscribe(ctx, []string{goneTopic("+")}); err != nil { // a refusal costs a suspicion
+	if _, err = s.subscribe(ctx, []string{goneFilter}); err != nil { // a refusal costs a suspicion
 		return err
 	}
 	if s.probes = len(refused) == 0; !s.probes {
-		s.log.Warn("broker refused the probe topic: if it stops delivering, that goes undetected", zap.String("topic", s.probeTopic))
+		s.log.Warn("broker refused the probe topic: if it stops delivering, that goes undetected", zap.String("topic", ownTopics+"+"+probeEnd))
 	}
 	return nil
 }
@@ -104,7 +108,7 @@ func (s *session) probe() error {
 	if silent > deafAfter*s.cfg.ProbeEvery {
 		return errDeaf
 	}
-	return s.publish(s.probeTopic, nil)
+	return s.publish(s.control.probe, nil)
 }
 
 // publish hands a message to the connection. It is never retained.
@@ -122,14 +126,13 @@ func (s *session) publish(topic string, body []byte) error {
 func (s *session) receive(m paho.Message) {
 	now := time.Now()
 	s.lastReceived.Store(now.UnixNano())
-	if m.Topic() == s.probeTopic {
+	switch {
+	case m.Topic() == s.control.probe, m.Topic() == leftOut:
 		return
-	}
-	if client, ok := goneClient(m.Topic()); ok {
-		s.cfg.Gone(client)
+	case isGone(m.Topic()):
+		s.receiveGone(m)
 		return
-	}
-	if m.Retained() {
+	case m.Retained():
 		s.receiveRetained(m)
 		return
 	}
@@ -138,51 +141,32 @@ func (s *session) receive(m paho.Message) {
 		s.drop(m.Topic(), arklet.ReasonOf(err))
 		return
 	}
-	announces := kind == arklet.KindHeart || kind == arklet.KindBaseline
-	switch {
-	case !s.envs[b.Env]:
-		s.drop(m.Topic(), "unknown_env")
-		return
-	case !announces && !s.follows(b):
-		s.drop(m.Topic(), "not_followed")
+	msg := received{base: b, kind: kind, topic: m.Topic(), payload: m.Payload(), at: now, sink: s.sink}
+	followed := s.follows(b)
+	if reason := s.refuse(msg, followed); reason != "" {
+		s.drop(m.Topic(), reason)
 		return
 	}
-	msg, err := arklet.DecodeMQTT(b, kind, m.Payload())
-	if err != nil {
-		s.drop(m.Topic(), arklet.ReasonOf(err))
-		return
-	}
-	s.deliver(b, kind, msg, now)
+	s.enqueue(msg, followed)
 }
 
-func (s *session) deliver(b tunnel.BaseID, kind arklet.Kind, msg arklet.Message, now time.Time) {
+// refuse gives why a message is not worth decoding, empty if it is.
+func (t *Tunnel) refuse(m received, followed bool) string {
 	switch {
-	case msg.Heartbeat != nil:
-		h := *msg.Heartbeat
-		h.Tunnel, h.Received = Name, now
-		if restart, ok := s.restarts.Peek(b); ok && !h.Stamp.Before(restart) {
-			s.restarts.Remove(b)
-			h.Restarted = h.Stamp.Sub(restart) < restartWindow
-		}
-		s.sink.Heartbeat(h)
-	case kind == arklet.KindBaseline:
-		s.restarts.Add(b, msg.Report.Stamp)
-	default:
-		r := *msg.Report
-		r.Tunnel, r.Received = Name, now
-		s.sink.Report(r)
+	case !t.envs[m.base.Env]:
+		return "unknown_env"
+	case !m.announces() && !followed:
+		return "not_followed"
+	case m.announces() && len(m.payload) > maxAnnouncement:
+		return "too_large"
 	}
+	return ""
 }
 
 // restartWindow is the longest time between a base's queryBaseline and its first
 // heartbeat, by its own clock; it takes 0.1 s. A queryBaseline that is further away was
 // delivered late, or twice.
 const restartWindow = 5 * time.Second
-
-func (s *session) drop(topic, reason string) {
-	s.meter.Dropped(Name, reason)
-	s.log.Debug("message dropped", zap.String("topic", topic), zap.String("reason", reason))
-}
 
 // receiveRetained clears a command that another controller left retained, if that is
 // configured. A retained message of a base proves nothing: it may be years old.
@@ -194,6 +178,6 @@ func (s *session) receiveRetained(m paho.Message) {
 	if len(m.Payload()) == 0 {
 		return
 	}
-	s.log.Info("cleared retained command", zap.String("topic", m.Topic()))
+	s.log.Info("cleared retained command", zap.String("topic", shownTopic(m.Topic())))
 	s.client.Publish(m.Topic(), qos, true, []byte{}) // an empty retained message deletes the retained one
 }

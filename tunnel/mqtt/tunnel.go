@@ -28,6 +28,9 @@ type Tunnel struct {
 	// restarts holds when a base sent queryBaseline, by its own clock, until its next
 	// heartbeat.
 	restarts *lru.Cache[tunnel.BaseID, time.Time]
+	told     told
+	decoders *decoders
+	batch    batch
 
 	mu sync.RWMutex
 	// mu guards what follows
@@ -53,6 +56,8 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 		cfg: cfg, log: log, meter: meter, envs: map[string]bool{}, restarts: restarts,
 		wake: make(chan struct{}, 1), followed: map[tunnel.BaseID]struct{}{},
 	}
+	t.decoders = newDecoders(t.decode)
+	t.batch.size.Store(maxBatch)
 	for _, env := range cfg.Environments {
 		t.envs[env] = true
 	}
@@ -62,24 +67,16 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 // Name implements tunnel.Tunnel.
 func (t *Tunnel) Name() string { return Name }
 
-const (
-	// After a connection is lost, the next one is tried after a random time up to
-	// backOffBase, doubled with each failure up to backOffMax.
-	backOffBase = 500 * time.Millisecond
-	backOffMax  = 15 * time.Second
-	// A connection that lasts this long resets the back-off.
-	goodSession = 30 * time.Second
-	// After so many shorter ones, another client may be using our client id.
-	suspicious = 3
-)
-
 // Run implements tunnel.Tunnel.
 func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
+	var decoding sync.WaitGroup
+	decoding.Go(func() { t.decoders.run(ctx) })
+	defer decoding.Wait()
 	again := retry{ceiling: backOffBase}
 	var cut time.Time
 	for ctx.Err() == nil {
 		if err := t.cfg.Gate.Fresh(ctx, cut); err != nil {
-			return nil //nolint:nilerr // ctx ended
+			return nil // ctx ended
 		}
 		pause := t.once(ctx, sink, &again)
 		cut = time.Now()
@@ -91,12 +88,6 @@ func (t *Tunnel) Run(ctx context.Context, sink tunnel.Sink) error {
 	return nil
 }
 
-// retry is the back-off between connections.
-type retry struct {
-	ceiling time.Duration // of the next pause
-	short   int           // how many in a row were shorter than goodSession
-}
-
 // once makes and serves one connection, and gives the pause before the next.
 func (t *Tunnel) once(ctx context.Context, sink tunnel.Sink, again *retry) time.Duration {
 	began := time.Now()
@@ -104,16 +95,17 @@ func (t *Tunnel) once(ctx context.Context, sink tunnel.Sink, again *retry) time.
 	if ctx.Err() != nil {
 		return 0
 	}
-	again.short++
-	if connected && time.Since(began) >= goodSession {
+	tooMany := errors.Is(err, errBatch) // the broker has nothing against the connection
+	if tooMany {
 		*again = retry{ceiling: backOffBase}
 	}
-	pause := rand.N(again.ceiling)
-	again.ceiling = min(2*again.ceiling, backOffMax)
+	most, taken := again.ended(connected && !tooMany, time.Since(began), time.Now())
+	pause := rand.N(most)
 	t.log.Warn("broker connection ended", zap.String("broker", t.cfg.address()), zap.Bool("wasConnected", connected),
 		zap.Error(err), zap.Duration("retryIn", pause))
-	if connected && again.short >= suspicious {
-		t.log.Warn("connections are short-lived: another client may be using the same client id", zap.String("clientID", t.cfg.ClientID))
+	if taken {
+		t.log.Error("connections end again and again: another client seems to use our client id; have the broker permit it to this user alone, and give each installation an MQTT_CLIENT_PREFIX of its own",
+			zap.String("clientID", t.cfg.ClientID))
 	}
 	return pause
 }
@@ -191,7 +183,7 @@ func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) (err e
 	t.mu.RLock()
 	s := t.current
 	_, followed := t.followed[b]
-	subscribed := s != nil && (t.cfg.Wildcards || s.subscribed[b])
+	subscribed := s != nil && (s.wildcards || s.subscribed[b])
 	t.mu.RUnlock()
 	switch {
 	case !t.cfg.Gate.Valid():

@@ -30,7 +30,7 @@ func stalled(t *testing.T, ctx context.Context) (ours, broker net.Conn, written 
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours, err = tun.open(ctx, nil, c.ClientID)
+	ours, err = tun.open(ctx, nil, "probe")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,283 @@
+package mqtttunnel
+
+import (
+	"context"
+	"crypto/sha512"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+
+	"module-controller/tunnel"
+	"module-controller/tunnel/basetest"
+	"module-controller/tunnel/tunneltest"
+)
+
+const samples = "../../manifests/broker"
+
+// sampled is a Mosquitto with our sample configuration, and what its clients hear.
+type sampled struct {
+	*testing.T
+	bases, controller string // the addresses of its listeners
+
+	mu    sync.Mutex
+	heard map[string][]string // topics, by client
+}
+
+// startSampled starts one for the bases b1 and b2; nil where there is no Mosquitto.
+func startSampled(t *testing.T) *sampled {
+	t.Helper()
+	dir := t.TempDir()
+	m, installed := basetest.NewMosquitto(dir)
+	if !installed {
+		return nil
+	}
+	s := &sampled{T: t, bases: freeAddress(t), controller: freeAddress(t), heard: map[string][]string{}}
+	text := s.read("mosquitto.conf")
+	for old, address := range map[string]string{"listener 1883\n": s.bases, "listener 1884\n": s.controller} {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(text, old) {
+			t.Fatalf("the sample has no %q", old)
+		}
+		text = strings.Replace(text, old, "listener "+port+" 127.0.0.1\n", 1)
+	}
+	text = strings.ReplaceAll(text, "/mosquitto/config", dir) + "user root\n" // who else may not read dir
+	put(t, filepath.Join(dir, "mosquitto.acl"), []byte(s.read("mosquitto.acl")))
+	put(t, filepath.Join(dir, "bases.passwords"), []byte(hashed("b1", "of b1")+hashed("b2", "of b2")))
+	put(t, filepath.Join(dir, "controller.passwords"), []byte(hashed("module-controller", "ours")))
+	m.Configure(s.bases, text)
+	if err := m.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func (s *sampled) read(name string) string {
+	s.Helper()
+	text, err := os.ReadFile(filepath.Join(samples, name))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return string(text)
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// hashed is a line of Mosquitto's file of passwords.
+func hashed(user, password string) string {
+	salt := []byte("twelve bytes")
+	sum := sha512.Sum512(append([]byte(password), salt...))
+	return fmt.Sprintf("%s:$6$%s$%s\n", user, base64.StdEncoding.EncodeToString(salt), base64.StdEncoding.EncodeToString(sum[:]))
+}
+
+func within10s(t paho.Token) error {
+	if !t.WaitTimeout(10 * time.Second) {
+		return fmt.Errorf("no answer in 10 s")
+	}
+	return t.Error()
+}
+
+// connect connects a base's client; err says that the broker refuses.
+func (s *sampled) connect(address, clientID, user, password string) (paho.Client, error) {
+	c := paho.NewClient(paho.NewClientOptions().AddBroker("tcp://" + address).SetClientID(clientID).SetUsername(user).SetPassword(password).
+		SetAutoReconnect(false).SetConnectRetry(false).
+		SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.heard[clientID] = append(s.heard[clientID], m.Topic())
+		}))
+	return c, within10s(c.Connect())
+}
+
+// base connects a base as a real one does, hearing whatever it is given of some filters.
+func (s *sampled) base(identity string, filters ...string) paho.Client {
+	s.Helper()
+	c, err := s.connect(s.bases, "sim@@@"+identity, identity, "of "+identity)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() { c.Disconnect(0) })
+	want := map[string]byte{}
+	for _, f := range filters {
+		want[f] = qos
+	}
+	if err := within10s(c.SubscribeMultiple(want, nil)); err != nil {
+		s.Fatal(err)
+	}
+	return c
+}
+
+func (s *sampled) say(c paho.Client, topic, payload string) {
+	s.Helper()
+	if err := within10s(c.Publish(topic, qos, false, payload)); err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *sampled) hears(clientID string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.heard[clientID])
+}
+
+func (s *sampled) tunnel(clientID string, w *wills, meter tunnel.Meter) *Tunnel {
+	s.Helper()
+	return meteredTunnel(s.T, s.controller, meter, func(c *Config) {
+		c.ClientID, c.Username, c.Password = clientID, "module-controller", "ours"
+		c.ProbeEvery, c.Will, c.Gone = 200*time.Millisecond, w.of(clientID), w.Gone
+	})
+}
+
+func heartOf(identity, name string) string {
+	return fmt.Sprintf(`{"publishTimestamp":1,"data":{"baseMetadata":{"identity":%q,"name":%q},"localIP":"10.0.0.1","localHostName":"h","port":0}}`, identity, name)
+}
+
+// runOn runs a tunnel until the test ends.
+func runOn(t *testing.T, tun *Tunnel, sink *tunneltest.RecordingSink) {
+	t.Helper()
+	tunneltest.During(t, func(ctx context.Context) error { return tun.Run(ctx, sink) })
+	tunneltest.Await(t, "link up", func() bool { return sink.Recorded().Up() })
+}
+
+const list = `{"publishTimestamp":1,"data":[]}`
+
+var ask = tunnel.Command{Verb: tunnel.ListModules}
+
+// With the sample configuration a base is heard and commanded, and a replica may all that
+// it needs: commands, probes, its last will, and to evict another.
+func TestTheSampleACLsPermitWhatIsNeeded(t *testing.T) {
+	s := startSampled(t)
+	if s == nil {
+		return // no Mosquitto here
+	}
+	w, dropped, sink := newWills(), newCounts(), &tunneltest.RecordingSink{}
+	tun := s.tunnel("module-controller-a", w, dropped)
+	runOn(t, tun, sink)
+	b1 := s.base("b1", "koupleless_default/b1/+", "koupleless_default/b1/base/baseline")
+	base := tunnel.BaseID{Env: "default", Identity: "b1"}
+	tun.Follow(tunnel.Heartbeat{Base: base})
+	tunneltest.Await(t, "followed", tun.hears(1))
+	s.say(b1, "koupleless_default/b1/base/heart", heartOf("b1", "shop"))
+	s.say(b1, "koupleless_default/b1/base/simpleBiz", list)
+	tunneltest.Await(t, "heartbeat and list", func() bool { return sink.Recorded().Lists(base) == 1 && len(sink.Recorded().Beats) == 1 })
+	for _, c := range []tunnel.Command{ask, {Verb: tunnel.ReadHealth},
+		{Verb: tunnel.InstallModule, Module: tunnel.ModuleKey{Name: "m", Version: "1"}, URL: "http://repo/m.jar"},
+		{Verb: tunnel.UninstallModule, Module: tunnel.ModuleKey{Name: "m", Version: "1"}}} {
+		if err := tun.Do(t.Context(), base, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tunneltest.Await(t, "four commands", func() bool { return len(s.hears("sim@@@b1")) == 4 })
+
+	other, otherSink := s.tunnel("module-controller-b", w, tunnel.NoMeter), &tunneltest.RecordingSink{}
+	runOn(t, other, otherSink)
+	if err := tun.Evict(t.Context(), "module-controller-b"); err != nil {
+		t.Fatal(err)
+	}
+	tunneltest.Await(t, "the broker tells of it", func() bool { return slices.Contains(w.hints(), "module-controller-b") })
+	checkProbe(t, tun)
+	if r := sink.Recorded(); r.Ups() != 1 || dropped.of("subscription_refused") > 0 {
+		t.Errorf("the connection came up %d times, %d filters were refused", r.Ups(), dropped.of("subscription_refused"))
+	}
+}
+
+// checkProbe checks that the broker delivers our messages to ourselves; nobody else may
+// speak.
+func checkProbe(t *testing.T, tun *Tunnel) {
+	t.Helper()
+	tun.mu.RLock()
+	s := tun.current
+	tun.mu.RUnlock()
+	before := s.lastReceived.Load()
+	if err := s.publish(s.control.probe, nil); err != nil {
+		t.Fatal(err)
+	}
+	tunneltest.Await(t, "the probe", func() bool { return s.lastReceived.Load() > before })
+}
+
+// With the sample configuration nobody speaks as another base or a replica, hears what is
+// not his, or takes a connection away; what is too large does not arrive.
+func TestTheSampleACLsStopTheRest(t *testing.T) {
+	s := startSampled(t)
+	if s == nil {
+		return // no Mosquitto here
+	}
+	w, dropped, sink := newWills(), newCounts(), &tunneltest.RecordingSink{}
+	tun := s.tunnel("module-controller-a", w, dropped)
+	runOn(t, tun, sink)
+	b1, b2 := tunnel.BaseID{Env: "default", Identity: "b1"}, tunnel.BaseID{Env: "default", Identity: "b2"}
+	tun.Follow(tunnel.Heartbeat{Base: b1})
+	tun.Follow(tunnel.Heartbeat{Base: b2})
+	tunneltest.Await(t, "followed", tun.hears(2))
+	for name, c := range map[string]struct{ address, user, password string }{
+		"nobody":                             {s.bases, "", ""},
+		"a wrong password":                   {s.bases, "b1", "of b2"},
+		"the controller among bases":         {s.bases, "module-controller", "ours"},
+		"a base at the controller's":         {s.controller, "b1", "of b1"},
+		"a stranger at the controller's too": {s.controller, "", ""},
+	} {
+		if _, err := s.connect(c.address, "module-controller-a", c.user, c.password); err == nil {
+			t.Errorf("%s was let in", name)
+		}
+	}
+	victim := s.base("b1", "koupleless_default/b1/+")
+	renamed, err := s.connect(s.bases, "module-controller-a", "b2", "of b2") // it becomes b2
+	if err != nil {
+		t.Fatal(err)
+	}
+	renamed.Disconnect(0)
+	thief := s.base("b2", "#", "koupleless_default/+/+", "koupleless_default/b1/+", "koupleless_default/b1/base/+", "module-controller/+/gone", "module-controller/+/probe")
+	for topic, payload := range map[string]string{
+		"koupleless_default/b1/base/heart":      heartOf("b1", "forged"),
+		"koupleless_default/b1/base/simpleBiz":  list,
+		"koupleless_default/b1/installBiz":      `{"bizName":"m"}`,
+		"koupleless_default/b2/installBiz":      `{"bizName":"m"}`, // not even its own
+		"module-controller/x/gone":              "forged",
+		"koupleless_default/b2/base/simpleBiz":  strings.Repeat("x", 400<<10),
+		"koupleless_default/b2/base/queryBases": "",
+	} {
+		s.say(thief, topic, payload)
+	}
+	s.say(thief, "koupleless_default/b2/base/heart", heartOf("b2", "sound"))
+	tunneltest.Await(t, "a sound heartbeat behind all that", func() bool { return len(sink.Recorded().Beats) > 0 })
+	if r := sink.Recorded(); len(r.Beats) != 1 || r.Beats[0].Base != b2 || r.Lists(b1) > 0 {
+		t.Errorf("believed %+v, %d lists", r.Beats, r.Lists(b1))
+	}
+	for _, b := range []tunnel.BaseID{b1, b2} {
+		if err := tun.Do(t.Context(), b, ask); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tunneltest.Await(t, "the victim's command", func() bool { return slices.Equal(s.hears("sim@@@b1"), []string{"koupleless_default/b1/queryAllBiz"}) })
+	tunneltest.Await(t, "the thief's own", func() bool { return slices.Equal(s.hears("sim@@@b2"), []string{"koupleless_default/b2/queryAllBiz"}) })
+	if n := dropped.of("gone_unproved") + dropped.of("too_large"); n > 0 || len(w.hints()) > 0 || sink.Recorded().Ups() != 1 {
+		t.Errorf("%d messages came that are the broker's to stop, hints %q, %d connections", n, w.hints(), sink.Recorded().Ups())
+	}
+	if !victim.IsConnected() {
+		t.Error("the victim's connection was taken away")
+	}
+}
