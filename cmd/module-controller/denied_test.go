@@ -112,10 +112,10 @@ func TestNetworksOfServices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := fake.NewClientset(&networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.96.0.0/12", "fd00:10::/112"}}})
 		away, tries := errors.New("the API server is away"), 0
-		var answer error = away
+		answer := away
 		api.PrependReactor("list", "servicecidrs", func(k8stesting.Action) (bool, runtime.Object, error) {
 			tries++
-			if tries == 5 && answer == away {
+			if tries == 5 {
 				return false, nil, nil
 			}
 			return true, nil, answer

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -247,13 +248,8 @@ func TestRisks(t *testing.T) {
 		{map[string]string{"ENABLE_HTTP_TUNNEL": "true", "HTTP_TUNNEL_AUTH": "token"}, "HTTP_TUNNEL_CERT_PATH"},
 		{map[string]string{"HTTP_TUNNEL_AUTH": "insecure-anyone"}, ""}, // the tunnel is off
 	} {
-		env := map[string]string{}
-		for k, v := range secure {
-			env[k] = v
-		}
-		for k, v := range c.env {
-			env[k] = v
-		}
+		env := maps.Clone(secure)
+		maps.Copy(env, c.env)
 		cfg := read(t, env)
 		core, logs := observer.New(zap.WarnLevel)
 		warnOfRisks(zap.New(core), cfg)

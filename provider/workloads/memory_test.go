@@ -3,6 +3,7 @@ package workloads
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,7 +16,7 @@ func typical(i int) *corev1.Pod {
 	p := aPod(fmt.Sprintf("base-7d9c5b6f4d-%05d", i), fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255))
 	p.Annotations = map[string]string{"cni.projectcalico.org/containerID": fmt.Sprintf("%064d", i), "cni.projectcalico.org/podIP": p.Status.PodIP}
 	p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "base-7d9c5b6f4d", UID: p.UID}}
-	p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: &metav1.FieldsV1{Raw: make([]byte, 1500)}}}
+	p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: metav1.NewFieldsV1(strings.Repeat("x", 1500))}}
 	for n := range 2 {
 		c := corev1.Container{Name: fmt.Sprint("c", n), Image: fmt.Sprint("registry/base:", n), Env: make([]corev1.EnvVar, 15), VolumeMounts: make([]corev1.VolumeMount, 3)}
 		for e := range c.Env {
