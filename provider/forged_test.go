@@ -34,7 +34,10 @@ type contended struct {
 	n  map[string]int // by tunnel
 }
 
-func (c *contended) Contended(tunnel string) {
+func (c *contended) Dropped(tunnel, reason string) {
+	if reason != "contender" {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n[tunnel]++
@@ -236,7 +239,10 @@ func TestABaseThatNeverAnsweredIsNoNode(t *testing.T) {
 			t.Fatalf("its Node is %v", p.node())
 		}
 		p.base.set(func(b *base) { b.silent = false })
-		p.passes(10 * time.Second)
+		for range 2 * readmitAfter / (10 * time.Second) { // it may be kept out for that long
+			p.beats(overHTTP)
+			p.passes(10 * time.Second)
+		}
 		if p.node() == nil || p.notReady() != "" {
 			t.Errorf("it answered, and its Node is %v", p.node())
 		}

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -29,18 +30,27 @@ func (p *Provider) retire(ctx context.Context, r *entry, why lifecycle.Retiremen
 	}
 	p.bases.remove(r)
 	p.deps.Retired(r.id)
-	p.succeed(why)
+	p.succeed(r, why)
 	return nil
+}
+
+// letGo ends a base here that never answered and so has no Node: its claim is given up, and
+// its heartbeats change nothing for a while.
+func (p *Provider) letGo(r *entry, now time.Time) {
+	p.tunnels.unfollow(r.base.Retired(), r.id)
+	p.pods.Forget(r.node)
+	p.bases.expel(r, now)
+	p.deps.Retired(r.id)
 }
 
 // succeed makes the application that has the identity now a base of its own. The cache may
 // still have the Node that was deleted, which is not of this one.
-func (p *Provider) succeed(why lifecycle.Retirement) {
+func (p *Provider) succeed(r *entry, why lifecycle.Retirement) {
 	if why.Successor == nil {
 		return
 	}
-	next := p.bases.discover(*why.Successor)
-	if next != nil && why.Node != nil {
+	next := p.bases.enter(r.node, *why.Successor)
+	if why.Node != nil {
 		next.inbox.nodeDeleted(why.Node.UID)
 	}
 	p.Heartbeat(*why.Successor)

@@ -8,6 +8,10 @@ import (
 
 var _ tunnel.Sink = (*Provider)(nil)
 
+// reasonContender is why a heartbeat was not believed: somebody else is followed as that
+// base, and lives.
+const reasonContender = "contender"
+
 // Heartbeat implements tunnel.Sink.
 func (p *Provider) Heartbeat(h tunnel.Heartbeat) {
 	r := p.bases.get(h.Base)
@@ -15,10 +19,11 @@ func (p *Provider) Heartbeat(h tunnel.Heartbeat) {
 		if r = p.bases.discover(h); r == nil {
 			return
 		}
+		p.queue.AddAfter(h.Base, p.cfg.StaleAfter) // it may be silent, and must have answered then
 	}
 	wake, contends := r.inbox.heartbeat(h)
 	if contends {
-		p.meter.Contended(h.Tunnel)
+		p.meter.Dropped(h.Tunnel, reasonContender)
 	}
 	if wake {
 		p.queue.Add(h.Base)
@@ -27,7 +32,12 @@ func (p *Provider) Heartbeat(h tunnel.Heartbeat) {
 
 // Report implements tunnel.Sink.
 func (p *Provider) Report(m tunnel.Report) {
-	if r := p.bases.get(m.Base); r != nil && r.inbox.report(m) {
+	r := p.bases.get(m.Base)
+	if r == nil {
+		return
+	}
+	p.bases.proved(r)
+	if r.inbox.report(m) {
 		p.queue.Add(m.Base)
 	}
 }

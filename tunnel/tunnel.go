@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -24,7 +25,7 @@ import (
 type BaseID struct {
 	// Env is the environment, lower case, as the base builds its topics with it.
 	Env string
-	// Identity is the base's own name. The tunnel checks it: not empty, at most MaxIdentity bytes, without control characters, '/', '+' or '#'.
+	// Identity is the base's own name. The tunnel checks it with CheckIdentity.
 	Identity string
 }
 
@@ -61,7 +62,7 @@ type Module struct {
 	// Since is when the module entered its state, by the base's clock; zero if not
 	// reported (runtimes before 2.1.8 over HTTP).
 	Since time.Time
-	// Message is the base's explanation of the state, cleaned and cut to MaxText.
+	// Message is the base's explanation of the state, redacted, cleaned and cut to MaxText.
 	Message string
 }
 
@@ -75,7 +76,7 @@ type Heartbeat struct {
 	Tunnel string
 	// Sender is what the tunnel proved of who sent it.
 	Sender Sender
-	// Name, Version and Cluster are the base's metadata, cleaned and cut to 253 bytes.
+	// Name, Version and Cluster are the base's metadata, redacted, cleaned and cut to 253 bytes.
 	Name, Version, Cluster string
 	// IP and Hostname are the base's network; IP is a valid address or empty.
 	IP, Hostname string
@@ -159,8 +160,8 @@ type Answer struct {
 	Verb    Verb
 	Module  ModuleKey // as in the command
 	Outcome Outcome
-	// Message is the base's explanation, root cause first, cleaned and cut to
-	// MaxText; empty for Done.
+	// Message is the base's explanation, root cause first, redacted, cleaned and cut
+	// to MaxText; empty for Done.
 	Message string
 	// Installed is the jar's own name and version (Done), or the module that was
 	// installed already (Repeated); zero if not reported.
@@ -247,17 +248,22 @@ var (
 	ErrBusy = errors.New("too many commands in flight")
 )
 
-// CheckIdentity gives nil if id is acceptable as a base's identity, else why not.
+// CheckIdentity gives nil if id is acceptable as a base's identity, else why not: 1 to
+// MaxIdentity printable ASCII characters without '/', '+' and '#', and no space at either
+// end. Letters beyond ASCII are refused because two identities that differ must not look
+// alike, and a terminal must not obey one.
 func CheckIdentity(id string) error {
 	switch {
 	case id == "":
 		return errors.New("identity is empty")
 	case len(id) > MaxIdentity:
 		return fmt.Errorf("identity has %d bytes, at most %d are accepted", len(id), MaxIdentity)
+	case strings.TrimSpace(id) != id:
+		return fmt.Errorf("identity %q begins or ends with a space", id)
 	}
 	for i, r := range id {
-		if r == '/' || r == '+' || r == '#' || r < ' ' || r == 0x7f || r == 0xfffd {
-			return fmt.Errorf("identity has a character that is not accepted at byte %d: %q", i, r)
+		if r < ' ' || r > '~' || strings.ContainsRune("/+#", r) {
+			return fmt.Errorf("identity has %+q at byte %d: use printable ASCII without '/', '+' and '#'", r, i)
 		}
 	}
 	return nil

@@ -134,9 +134,6 @@ func (m *metrics) Link(tunnel string, up bool) {
 
 func (m *metrics) Conflict() { m.conflicts.Inc() }
 
-// Contended counts what was not believed with what tunnels drop.
-func (m *metrics) Contended(tunnel string) { m.Dropped(tunnel, "contender") }
-
 func (m *metrics) Moved(how string) { m.moves.WithLabelValues(how).Inc() }
 func (m *metrics) Expired()         { m.expired.Inc() }
 

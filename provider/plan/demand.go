@@ -25,8 +25,8 @@ const (
 type demand struct {
 	// pods are all of them, the oldest first.
 	pods []Pod
-	// names has every module name that a pod asks for, and those that the planner
-	// asks about.
+	// names has every module name that a pod asks for, those with a command that was
+	// sent, and those that the planner asks for. A base may list many more.
 	names     map[string]*name
 	interests map[tunnel.ModuleKey]interest
 	// releasedBy is the youngest terminating pod that asked for a module.
@@ -89,6 +89,14 @@ func (d *demand) name(n string) *name {
 		d.names[n] = &name{name: n}
 	}
 	return d.names[n]
+}
+
+// workOn is what is done about a name, idle for one that nothing is known of.
+func (d *demand) workOn(n string) work {
+	if known := d.names[n]; known != nil {
+		return known.work
+	}
+	return idle
 }
 
 func (d *demand) sorted() []*name {

@@ -12,6 +12,8 @@ import (
 type draft struct {
 	Output
 	now time.Time
+	// planned has Commands by their modules.
+	planned map[tunnel.ModuleKey]tunnel.Command
 }
 
 // wake asks to plan again at a time, if nothing earlier is due.
@@ -38,6 +40,10 @@ func (d *draft) event(pod types.UID, warning bool, reason, message string) {
 func (d *draft) command(n *name, pod types.UID, c tunnel.Command) {
 	n.raise(commanded)
 	d.Commands = append(d.Commands, Planned{Command: c, Pod: pod})
+	if d.planned == nil {
+		d.planned = map[tunnel.ModuleKey]tunnel.Command{}
+	}
+	d.planned[c.Module] = c
 }
 
 // doing gives the command for a module that is in flight or planned; the zero Command
@@ -46,10 +52,5 @@ func (d *draft) doing(key tunnel.ModuleKey) tunnel.Command {
 	if a := d.Memory.Attempts[key.Name]; a.Module == key {
 		return a.Command
 	}
-	for _, c := range d.Commands {
-		if c.Module == key {
-			return c.Command
-		}
-	}
-	return tunnel.Command{}
+	return d.planned[key]
 }

@@ -181,3 +181,33 @@ func TestForgetGone(t *testing.T) {
 		}
 	}
 }
+
+// However many modules nobody asked for, they are told in one event with the first names.
+func TestUnmanagedModulesAreToldTogether(t *testing.T) {
+	for n, want := range map[int]string{
+		1:    "UnmanagedModule: m0000:1 is installed but not requested by any pod",
+		2:    "UnmanagedModule: m0000:1, m0001:1 are installed but not requested by any pod",
+		4096: "UnmanagedModule: m0000:1, m0001:1, m0002:1, m0003:1, m0004:1 and 4091 more are installed but not requested by any pod",
+	} {
+		in := crowded(n)
+		out := Modules(in)
+		if got := events(out); got != want || len(out.Unmanaged) != n {
+			t.Errorf("of %d, %d unmanaged: %s", n, len(out.Unmanaged), got)
+		}
+		in.Memory = out.Memory
+		if again := events(Modules(in)); again != "" {
+			t.Errorf("of %d told again: %s", n, again)
+		}
+	}
+}
+
+// What a listed module costs does not grow with the list.
+func TestPlanningIsLinear(t *testing.T) {
+	cost := func(modules int) float64 {
+		in := crowded(modules)
+		return testing.AllocsPerRun(3, func() { Modules(in) }) / float64(modules)
+	}
+	if few, many := cost(64), cost(4096); many > 2*few {
+		t.Errorf("%.1f allocations for each of 64 modules, %.1f for each of 4096", few, many)
+	}
+}

@@ -57,7 +57,8 @@ type list struct {
 }
 
 func newList(seen Seen) *list {
-	l := &list{seen: seen, byKey: map[tunnel.ModuleKey]tunnel.Module{}, byName: map[string][]tunnel.ModuleKey{}}
+	n := len(seen.Modules)
+	l := &list{seen: seen, byKey: make(map[tunnel.ModuleKey]tunnel.Module, n), byName: make(map[string][]tunnel.ModuleKey, n)}
 	for _, m := range seen.Modules {
 		l.byKey[m.ModuleKey] = m
 		l.byName[m.Name] = append(l.byName[m.Name], m.ModuleKey)

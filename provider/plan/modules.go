@@ -20,7 +20,7 @@ func Modules(in Input) Output {
 		p.adopt()
 		resolver{p}.resolveAll()
 		installer{p}.installAll()
-		collector{p}.collect()
+		(&collector{planner: p}).collect()
 		p.out.Inherited = p.inherited()
 	case unread:
 		p.out.Ask = true
@@ -41,6 +41,7 @@ type planner struct {
 	// installed has the URLs of installs found in this run to have succeeded.
 	installed map[tunnel.ModuleKey]string
 	out       *draft
+	secrets   []string // see quote; nil until they are looked for
 }
 
 func newPlanner(in Input) *planner {
@@ -51,9 +52,6 @@ func newPlanner(in Input) *planner {
 	}
 	p.failures = p.out.Memory.Failures
 	for n := range in.Memory.Attempts {
-		p.demand.name(n)
-	}
-	for n := range p.list.byName {
 		p.demand.name(n)
 	}
 	return p

@@ -31,7 +31,7 @@ func TestNodeNameRefuses(t *testing.T) {
 		{Env: "dev", Identity: ""}, {Env: "dev", Identity: strings.Repeat("a", 300)},
 		{Env: "dev", Identity: "a/b"}, {Env: "dev", Identity: "a+b"}, {Env: "dev", Identity: "a#"},
 		{Env: "", Identity: "a"}, {Env: "a.b", Identity: "a"}, {Env: "Dev", Identity: "a"},
-		{Env: "dev", Identity: strings.Repeat("Ü", 60)},
+		{Env: "dev", Identity: strings.Repeat("_", 90)}, {Env: "dev", Identity: "Ü"},
 	} {
 		if name, err := NodeName(id); err == nil {
 			t.Errorf("NodeName(%q) = %q, want an error", id, name)
@@ -44,7 +44,7 @@ func TestNodeNameIsReversible(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		id := tunnel.BaseID{
 			Env:      rapid.StringMatching(`[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?`).Draw(t, "env"),
-			Identity: rapid.OneOf(rapid.StringN(1, 20, 60), rapid.StringMatching(`(x--)?[a-zA-Z0-9._:-]{1,30}`)).Draw(t, "identity"),
+			Identity: rapid.OneOf(rapid.StringMatching(`[ -~]{1,20}`), rapid.StringMatching(`(x--)?[a-zA-Z0-9._:-]{1,30}`)).Draw(t, "identity"),
 		}
 		name, err := NodeName(id)
 		if err != nil {

@@ -59,6 +59,9 @@ type Pod struct {
 	// Pod has its environment resolved; its Status is the newest known in the
 	// API. It is never changed by the planner.
 	*corev1.Pod
+	// Declared is the spec as the API has it, its references not resolved: it tells which
+	// values are from Secrets. Nil where it is not known.
+	Declared *corev1.PodSpec
 	// Gone says that the API has the pod no more (deleted by force, or before its
 	// module started): its modules are uninstalled and nothing is written.
 	Gone bool

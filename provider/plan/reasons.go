@@ -65,7 +65,7 @@ func (is observation) wait(reason, format string, args ...any) observation {
 
 // waitAgain tells a cause and, whatever its length, when it is tried again.
 func (is observation) waitAgain(reason, cause, again string) observation {
-	is.waiting = waiting{reason, clipTo(cause, tunnel.MaxText-len(again)) + again}
+	is.waiting = waiting{reason, tunnel.Clean(cause, tunnel.MaxText-len(again)) + again}
 	return is
 }
 
@@ -138,7 +138,7 @@ func (r reporter) backingOff(is observation, w *want) observation {
 	if f := r.failures[w.key]; f.Count > 0 { // of another URL, or of another command
 		return is.wait(ReasonDeactivated, "%s is %s: %s", w.key, m.State, f.Message)
 	}
-	return is.wait(ReasonDeactivated, "%s is installed, but %s. %s", w.key, m.State, m.Message)
+	return is.wait(ReasonDeactivated, "%s is installed, but %s. %s", w.key, m.State, r.quote(m.Message))
 }
 
 // failed explains a failed install.

@@ -124,7 +124,7 @@ func (r resolver) complaint(a Attempt) string {
 	case a.Answer.Outcome == tunnel.Done:
 		return fmt.Sprintf("the base answered success, but its list does not show it: %s", a.Module)
 	}
-	return a.Answer.Message
+	return r.quote(a.Answer.Message)
 }
 
 func (r resolver) succeed(a Attempt) {
@@ -172,7 +172,7 @@ func (r resolver) failAstray(a Attempt) {
 	f := r.failures.again(a, r.in.Now)
 	f.Wrong, f.Mismatch = true, is
 	f.NotBefore = r.in.Now.Add(r.in.Config.BackOffMax)
-	f.Message = clip(fmt.Sprintf("asked for %s, but the jar at %s is %s: correct %s or the image", a.Module, redact(a.URL), is, EnvVersion))
+	f.Message = clip(fmt.Sprintf("asked for %s, but the jar at %s is %s: correct %s or the image", a.Module, redact(a.URL), r.quote(is.String()), EnvVersion))
 	r.failures[a.Module] = f
 	r.out.event(a.Pod, true, ReasonVersionMismatch, f.Message)
 	if a.Answer.Outcome == tunnel.Done {
@@ -187,9 +187,13 @@ func (r resolver) turnedOut(a Attempt) tunnel.ModuleKey {
 	if a.Answer.Installed != (tunnel.ModuleKey{}) {
 		return a.Answer.Installed
 	}
+	before := make(map[tunnel.ModuleKey]bool, len(a.Before))
+	for _, key := range a.Before {
+		before[key] = true
+	}
 	var found []tunnel.ModuleKey
 	for _, m := range r.in.Seen.Modules {
-		if r.unexplained(m.ModuleKey, a.Before) {
+		if r.unexplained(m.ModuleKey, before) {
 			found = append(found, m.ModuleKey)
 		}
 	}
@@ -203,8 +207,7 @@ func (r resolver) turnedOut(a Attempt) tunnel.ModuleKey {
 }
 
 // unexplained says of a listed module that nothing but a wrong jar accounts for it.
-func (r resolver) unexplained(key tunnel.ModuleKey, before []tunnel.ModuleKey) bool {
+func (r resolver) unexplained(key tunnel.ModuleKey, before map[tunnel.ModuleKey]bool) bool {
 	ours := r.in.Memory.Installed[key]
-	old := slices.Contains(before, key)
-	return r.demand.of(key) == unrequested && !ours && !old
+	return r.demand.of(key) == unrequested && !ours && !before[key]
 }

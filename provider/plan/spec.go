@@ -44,14 +44,14 @@ func checkContainer(c corev1.Container) string {
 	switch {
 	case version == "":
 		return "environment variable " + EnvVersion + " is missing: set it to the module's version as in its pom"
-	case len(version) > maxVersion, strings.ContainsAny(version, ":/, "), hasControl(version):
+	case len(version) > maxVersion, strings.ContainsAny(version, ":/, "), unprintable(version):
 		return EnvVersion + " is no version: at most 128 letters, digits, '.', '-', '_' and '+'"
 	case c.Image == "":
 		return "image is missing: set it to the URL of the module's jar"
 	case len(c.Image) > maxURL:
 		return fmt.Sprintf("image has %d bytes, at most %d make a URL", len(c.Image), maxURL)
-	case hasControl(c.Image):
-		return "image has control characters: set it to the URL of the module's jar"
+	case unprintable(c.Image):
+		return "image has characters that cannot be printed: set it to the URL of the module's jar"
 	}
 	if !slices.Contains([]string{"file", "http", "https"}, schemeOf(c.Image)) {
 		return fmt.Sprintf("image %q is no URL of a jar: it must begin with file://, http:// or https://", redact(c.Image))

@@ -17,9 +17,9 @@ func TestInvalidPodsSayWhatToDo(t *testing.T) {
 	}{
 		"no version":     {func(p *corev1.Pod) { p.Spec.Containers[0].Env = nil }, EnvVersion},
 		"scheme":         {func(p *corev1.Pod) { p.Spec.Containers[0].Image = "ftp://host/x.jar" }, "https://"},
-		"secret":         {func(p *corev1.Pod) { p.Spec.Containers[0].Image = "ftp://u:hidden@host/x.jar" }, "xxxxx"},
+		"secret":         {func(p *corev1.Pod) { p.Spec.Containers[0].Image = "ftp://u:hidden@host/x.jar" }, "ftp://host/x.jar"},
 		"long":           {func(p *corev1.Pod) { p.Spec.Containers[0].Image = "http://h/" + strings.Repeat("a", 4096) }, "2048"},
-		"control":        {func(p *corev1.Pod) { p.Spec.Containers[0].Image = "http://h/\r\nX: y" }, "control"},
+		"control":        {func(p *corev1.Pod) { p.Spec.Containers[0].Image = "http://h/\r\nX: y" }, "printed"},
 		"too many":       {func(p *corev1.Pod) { p.Spec.Containers = make([]corev1.Container, 1000) }, "64"},
 		"init container": {func(p *corev1.Pod) { p.Spec.InitContainers = make([]corev1.Container, 1) }, "init"},
 		"twice":          {func(p *corev1.Pod) { p.Spec.Containers = append(p.Spec.Containers, p.Spec.Containers[0]) }, "twice"},
@@ -59,7 +59,7 @@ func TestCheckContainer(t *testing.T) {
 		{"a version with a line break", with("1\n2", "file:///x.jar"), "is no version"},
 		{"no image", with("1", ""), "image is missing"},
 		{"a long image", with("1", "http://"+strings.Repeat("h", maxURL)), "2055 bytes"},
-		{"an image with a tab", with("1", "file:///x\t.jar"), "control characters"},
+		{"an image with a tab", with("1", "file:///x\t.jar"), "cannot be printed"},
 		{"an image of a registry", with("1", "nginx:1.27"), "is no URL"},
 		{"no URL at all", with("1", "%zz"), "is no URL"},
 	} {

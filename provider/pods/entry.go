@@ -13,8 +13,10 @@ import (
 
 // entry is a pod that was handed over, or one that is being deleted.
 type entry struct {
-	pod     *corev1.Pod // as handed over
-	deleted bool        // DeletePod was called, or another pod took the name
+	pod *corev1.Pod // as handed over
+	// declared is the spec as the API server had it last; nil until it was seen there.
+	declared *corev1.PodSpec
+	deleted  bool // DeletePod was called, or another pod took the name
 	// last is the status that this process wrote last: until the cache has caught up
 	// with it, it is the pod's status. Nil once the cache has.
 	last *write
@@ -46,7 +48,7 @@ func (s *store) on(name string) (pods []plan.Pod) {
 	maps.DeleteFunc(node.unresolved, func(uid types.UID, _ string) bool { return !there[uid] })
 	for uid, e := range node.entries {
 		if e.deleted && !there[uid] {
-			pods = append(pods, plan.Pod{Pod: e.pod, Gone: true})
+			pods = append(pods, plan.Pod{Pod: e.pod, Declared: e.declared, Gone: true})
 		}
 	}
 	return pods
@@ -61,17 +63,23 @@ func (n *servedNode) planned(pod *corev1.Pod) plan.Pod {
 		return plan.Pod{Pod: pod, Unsynced: true}
 	}
 	if e := n.entries[pod.UID]; e != nil {
-		return plan.Pod{Pod: e.merged(pod)}
+		return e.planned(pod)
 	}
 	if pod.DeletionTimestamp != nil {
 		// Its deletion began before it was handed over, perhaps to another owner.
 		n.entries[pod.UID] = &entry{pod: pod, deleted: true}
-		return plan.Pod{Pod: n.entries[pod.UID].merged(pod)}
+		return n.entries[pod.UID].planned(pod)
 	}
 	if why, ok := n.unresolved[pod.UID]; ok {
 		return plan.Pod{Pod: pod, Unresolved: why}
 	}
 	return plan.Pod{Pod: pod, Unsynced: true}
+}
+
+// planned is the pod for the planner, as the API server has it now.
+func (e *entry) planned(now *corev1.Pod) plan.Pod {
+	e.declared = &now.Spec
+	return plan.Pod{Pod: e.merged(now), Declared: e.declared}
 }
 
 // merged is the pod as handed over with what the API server says of it now.

@@ -34,6 +34,9 @@ const (
 // installed matches the message of an answer REPEAT_BIZ. It names the module by the jar.
 var installed = regexp.MustCompile(`Biz: ([^\s:]{1,128}):([^\s:]{1,128}) has been installed`)
 
+// maxInstalled is how much of a message is searched for it, in bytes: each byte costs.
+const maxInstalled = 4 << 10
+
 // answerOf converts a response. It may mislead: only the list shows what is there.
 func answerOf(v tunnel.Verb, asked tunnel.ModuleKey, r response) *tunnel.Answer {
 	a := &tunnel.Answer{Verb: v, Module: asked}
@@ -46,7 +49,7 @@ func answerOf(v tunnel.Verb, asked tunnel.ModuleKey, r response) *tunnel.Answer 
 		a.Outcome, a.Message = tunnel.Unsupported, "the base has no such command"
 	case op.Code == codeRepeat:
 		a.Outcome, a.Message = tunnel.Repeated, rootCause(op.Message)
-		if m := installed.FindStringSubmatch(op.Message); m != nil {
+		if m := installed.FindStringSubmatch(op.Message[:min(len(op.Message), maxInstalled)]); m != nil {
 			a.Installed = tunnel.ModuleKey{Name: m[1], Version: m[2]}
 		}
 	case op.Code == codeNotFound:

@@ -1,6 +1,10 @@
 package arklet
 
-import "fmt"
+import (
+	"fmt"
+
+	"module-controller/tunnel"
+)
 
 // Reason is why a message was refused, in a word.
 type Reason string
@@ -26,7 +30,7 @@ type Error struct {
 func (e *Error) Error() string { return string(e.Reason) + ": " + e.Detail }
 
 func refuse(r Reason, format string, args ...any) error {
-	return &Error{Reason: r, Detail: clean(fmt.Sprintf(format, args...), maxDetail)}
+	return &Error{Reason: r, Detail: tunnel.Say(fmt.Sprintf(format, args...), maxDetail)}
 }
 
 // maxDetail is the length in bytes of an error's detail: it may quote a message.

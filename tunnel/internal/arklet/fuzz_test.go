@@ -15,7 +15,7 @@ func sane(t *testing.T, texts ...string) {
 	t.Helper()
 	for _, s := range texts {
 		if len(s) > tunnel.MaxText || !utf8.ValidString(s) || strings.ContainsAny(s, "\x00\r\n") {
-			t.Errorf("text of %d bytes is not clean: %q", len(s), clean(s, 100))
+			t.Errorf("text of %d bytes is not clean: %q", len(s), tunnel.Clean(s, 100))
 		}
 	}
 }

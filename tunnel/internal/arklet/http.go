@@ -13,7 +13,7 @@ import (
 // env is that of all bases over HTTP.
 func DecodeHeartbeat(env string, body []byte) (*tunnel.Heartbeat, error) {
 	var h heart
-	if err := decode(body, &h); err != nil {
+	if err := decode(body, maxOther, &h); err != nil {
 		return nil, err
 	}
 	if h.Metadata == nil {
@@ -28,7 +28,7 @@ func DecodeHeartbeat(env string, body []byte) (*tunnel.Heartbeat, error) {
 // DecodeResponse reads the answer to a command into r. An answer that names another
 // base than r.Base is refused. The caller sets Asked, Received and Tunnel.
 func DecodeResponse(c tunnel.Command, body []byte, r *tunnel.Report) error {
-	resp, err := responseOf(r.Base, body)
+	resp, err := responseOf(r.Base, body, Limit(Path(c.Verb)))
 	if err != nil {
 		return err
 	}
@@ -51,9 +51,9 @@ func DecodeResponse(c tunnel.Command, body []byte, r *tunnel.Report) error {
 	return err
 }
 
-func responseOf(b tunnel.BaseID, body []byte) (response, error) {
+func responseOf(b tunnel.BaseID, body []byte, limit int) (response, error) {
 	var resp response
-	if err := decode(body, &resp); err != nil {
+	if err := decode(body, limit, &resp); err != nil {
 		return resp, err
 	}
 	if resp.Identity != "" {
@@ -75,7 +75,7 @@ const (
 // DecodeAsync reads the answer to an asynchronous command or to a poll of it. The
 // answer is set once the command has ended.
 func DecodeAsync(b tunnel.BaseID, c tunnel.Command, body []byte) (Progress, *tunnel.Answer, error) {
-	resp, err := responseOf(b, body)
+	resp, err := responseOf(b, body, maxAnswer)
 	if err != nil {
 		return "", nil, err
 	}
@@ -142,25 +142,29 @@ func (t *throwable) trace() string {
 		if t.Message != "" {
 			text += ": " + t.Message
 		}
-		b.WriteString("\nCaused by: " + clean(text, tunnel.MaxText))
+		b.WriteString("\nCaused by: " + tunnel.Say(text, tunnel.MaxText))
 	}
 	return b.String()
 }
 
 // DecodeHelp reads the commands that a base supports.
 func DecodeHelp(b tunnel.BaseID, body []byte) (commands []string, err error) {
-	resp, err := responseOf(b, body)
+	resp, err := responseOf(b, body, maxOther)
 	if err != nil {
 		return nil, err
 	}
-	var entries []struct {
-		ID string `json:"id"`
-	}
-	if err := json.Unmarshal(resp.Data, &entries); err != nil {
-		return nil, refuse(WrongType, "help: %v", err)
-	}
-	for _, e := range entries {
+	read := func(dec *json.Decoder) error {
+		var e struct {
+			ID string `json:"id"`
+		}
+		if err := dec.Decode(&e); err != nil {
+			return refuse(WrongType, "help: %v", err)
+		}
 		commands = append(commands, e.ID)
+		return nil
+	}
+	if _, err := each(resp.Data, maxHelp, read); err != nil {
+		return nil, err
 	}
 	slices.Sort(commands)
 	return commands, nil

@@ -12,14 +12,14 @@ import (
 // entry is a module in a list or an answer: with short names over MQTT, with long ones
 // over HTTP.
 type entry struct {
-	Name       string   `json:"name"`
-	Version    string   `json:"version"`
-	State      string   `json:"state"`
-	Latest     *record  `json:"latestStateRecord"`
-	BizName    string   `json:"bizName"`
-	BizVersion string   `json:"bizVersion"`
-	BizState   string   `json:"bizState"`
-	Records    []record `json:"bizStateRecords"`
+	Name       string  `json:"name"`
+	Version    string  `json:"version"`
+	State      string  `json:"state"`
+	Latest     *record `json:"latestStateRecord"`
+	BizName    string  `json:"bizName"`
+	BizVersion string  `json:"bizVersion"`
+	BizState   string  `json:"bizState"`
+	Records    latest  `json:"bizStateRecords"`
 }
 
 // record is one change of a module's state. Runtimes before 2.1.8 write empty ones
@@ -31,6 +31,17 @@ type record struct {
 	Message    string `json:"message"`
 }
 
+// latest reads a list of records and keeps the last one, nil of an empty list.
+type latest struct{ *record }
+
+func (l *latest) UnmarshalJSON(raw []byte) error {
+	l.record = nil
+	if last := lastElement(raw); last != nil {
+		return json.Unmarshal(last, &l.record)
+	}
+	return nil
+}
+
 // module converts an entry; ok is false if its name or version is unusable.
 func (e entry) module() (m tunnel.Module, ok bool) {
 	m.Name, m.Version = cmp.Or(e.BizName, e.Name), cmp.Or(e.BizVersion, e.Version)
@@ -38,18 +49,14 @@ func (e entry) module() (m tunnel.Module, ok bool) {
 		return m, false
 	}
 	m.State = stateOf(cmp.Or(e.BizState, e.State))
-	last := e.Latest
-	if n := len(e.Records); last == nil && n > 0 {
-		last = &e.Records[n-1]
-	}
-	if last != nil {
-		m.Since, m.Message = last.ChangeTime.millis(), clean(last.Message, tunnel.MaxText)
+	if last := cmp.Or(e.Latest, e.Records.record); last != nil {
+		m.Since, m.Message = last.ChangeTime.millis(), tunnel.Say(last.Message, tunnel.MaxText)
 	}
 	return m, true
 }
 
 func goodName(s string) bool {
-	return s != "" && len(s) <= maxName && clean(s, maxName) == s
+	return s != "" && len(s) <= maxName && tunnel.Say(s, maxName) == s
 }
 
 func stateOf(word string) tunnel.State {
@@ -61,40 +68,44 @@ func stateOf(word string) tunnel.State {
 	}
 }
 
-// modulesOf reads a list. Entries that cannot be read are left out, and the list is then
-// partial: it proves presence, never absence.
+// modulesOf reads a list, at most maxModules entries of it. Entries that cannot be read are
+// left out, and the list is then partial: it proves presence, never absence.
 func modulesOf(raw json.RawMessage) (modules []tunnel.Module, partial bool, err error) {
-	var entries []json.RawMessage
-	if err := json.Unmarshal(raw, &entries); err != nil {
-		return nil, false, refuse(WrongType, "module list: %v", err)
+	l := list{at: map[tunnel.ModuleKey]int{}}
+	more, err := each(raw, maxModules, l.read)
+	if err != nil {
+		return nil, false, err
 	}
-	if entries == nil {
-		return nil, false, refuse(WrongType, "the module list is null")
+	return l.modules, l.partial || more, nil
+}
+
+// list is a module list while it is read.
+type list struct {
+	modules []tunnel.Module
+	at      map[tunnel.ModuleKey]int // where in modules
+	partial bool                     // an entry could not be read
+	entry   entry                    // the one that is read; one place for all
+}
+
+func (l *list) read(dec *json.Decoder) error {
+	l.entry = entry{}
+	m, ok := tunnel.Module{}, dec.Decode(&l.entry) == nil
+	if ok {
+		m, ok = l.entry.module()
 	}
-	if len(entries) > maxModules {
-		entries, partial = entries[:maxModules], true
+	if !ok {
+		l.partial = true
+		return nil
 	}
-	at := map[tunnel.ModuleKey]int{}
-	for _, raw := range entries {
-		var e entry
-		m, ok := tunnel.Module{}, json.Unmarshal(raw, &e) == nil
-		if ok {
-			m, ok = e.module()
-		}
-		if !ok {
-			partial = true
-			continue
-		}
-		if i, twice := at[m.ModuleKey]; twice {
-			if m.State == tunnel.Activated {
-				modules[i] = m // it serves if either entry does
-			}
-			continue
-		}
-		at[m.ModuleKey] = len(modules)
-		modules = append(modules, m)
+	i, twice := l.at[m.ModuleKey]
+	switch {
+	case !twice:
+		l.at[m.ModuleKey] = len(l.modules)
+		l.modules = append(l.modules, m)
+	case m.State == tunnel.Activated: // it serves if either entry does
+		l.modules[i] = m
 	}
-	return modules, partial, nil
+	return nil
 }
 
 // number is a JSON number, or a string that holds one.

@@ -39,7 +39,7 @@ type Message struct {
 // report without content; the caller sets Restarted on the heartbeat that follows.
 func DecodeMQTT(b tunnel.BaseID, k Kind, payload []byte) (Message, error) {
 	var env envelope
-	if err := decode(payload, &env); err != nil {
+	if err := decode(payload, LimitMQTT(k), &env); err != nil {
 		return Message{}, err
 	}
 	if len(env.Data) == 0 {
@@ -115,8 +115,8 @@ func heartOf(b tunnel.BaseID, data json.RawMessage) (*tunnel.Heartbeat, error) {
 		return nil, err
 	}
 	beat := &tunnel.Heartbeat{
-		Base: b, Name: clean(h.Metadata.Name, maxText), Version: clean(h.Metadata.Version, maxText),
-		Cluster: clean(h.Metadata.Cluster, maxText), Hostname: clean(h.Hostname, maxText),
+		Base: b, Name: tunnel.Say(h.Metadata.Name, maxText), Version: tunnel.Say(h.Metadata.Version, maxText),
+		Cluster: tunnel.Say(h.Metadata.Cluster, maxText), Hostname: tunnel.Say(h.Hostname, maxText),
 	}
 	if ip, err := netip.ParseAddr(h.IP); err == nil && ip.Zone() == "" {
 		beat.IP = ip.Unmap().String()

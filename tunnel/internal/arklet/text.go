@@ -3,63 +3,52 @@ package arklet
 import (
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"module-controller/tunnel"
 )
 
-// clean makes one line of printable text of at most limit bytes.
-func clean(text string, limit int) string {
-	if len(text) > 4*limit {
-		text = text[:4*limit] // a rune has at most 4 bytes: the rest is cut anyway
-	}
-	var b strings.Builder
-	for _, r := range text {
-		if r == utf8.RuneError {
-			r = '?'
-		}
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' {
-			r = ' '
-		}
-		if b.Len()+utf8.RuneLen(r) > limit {
-			break
-		}
-		b.WriteRune(r)
-	}
-	return strings.TrimSpace(b.String())
-}
-
-// maxTrace is how much of a stack trace is read, in bytes.
-const maxTrace = 256 << 10
+// maxTrace is how much of a stack trace is read, in bytes; maxCauses how many of its
+// exceptions are kept: the outermost and the last ones, for the last is the root.
+const (
+	maxTrace  = 256 << 10
+	maxCauses = 32
+)
 
 // rootCause makes an explanation of a stack trace: the innermost cause first, then those
 // around it. The outermost exception of a module whose main failed is a mere
 // "InvocationTargetException".
 func rootCause(text string) string {
-	if len(text) > maxTrace {
-		text = text[:maxTrace]
-	}
-	var causes []string
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\r\n")
-		switch {
-		case len(causes) == 0 && strings.TrimSpace(line) != "":
-			causes = append(causes, line)
-		case strings.HasPrefix(strings.TrimSpace(line), "Caused by: "):
-			causes = append(causes, strings.TrimPrefix(strings.TrimSpace(line), "Caused by: "))
-		}
-	}
-	slices.Reverse(causes)
 	var parts []string
-	for _, cause := range causes {
-		part := shorten(clean(cause, tunnel.MaxText))
+	for _, cause := range slices.Backward(causes(text)) {
+		part := shorten(tunnel.Say(cause, tunnel.MaxText))
 		if part == "" || slices.ContainsFunc(parts, func(p string) bool { return strings.HasSuffix(part, p) }) {
 			continue // a wrapper that repeats its cause
 		}
 		parts = append(parts, part)
 	}
-	return clean(strings.Join(parts, "; in "), tunnel.MaxText)
+	return tunnel.Clean(strings.Join(parts, "; in "), tunnel.MaxText)
+}
+
+// causes gives the exceptions that a stack trace names, the outermost first.
+func causes(text string) (causes []string) {
+	if len(text) > maxTrace {
+		text = text[:strings.LastIndexByte(text[:maxTrace], '\n')+1]
+	}
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		cause, is := strings.CutPrefix(line, "Caused by: ")
+		switch {
+		case line == "":
+		case len(causes) == 0:
+			causes = append(causes, line)
+		case is && len(causes) < maxCauses:
+			causes = append(causes, cause)
+		case is: // the second is the least telling: the root is at the end, the caller's view at the start
+			copy(causes[1:], causes[2:])
+			causes[maxCauses-1] = cause
+		}
+	}
+	return causes
 }
 
 // shorten removes the packages of the exception names that a line begins with, and gives
