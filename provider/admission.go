@@ -34,11 +34,14 @@ func (a Admission) complete() Admission {
 func (a Admission) validate() error {
 	var errs []error
 	if !(a.Rate > 0) { // NaN is not
-		errs = append(errs, fmt.Errorf("Admission.Rate must be positive, is %v", a.Rate))
+		errs = append(errs, fmt.Errorf("the rate of new bases must be positive, is %v", a.Rate))
 	}
-	for name, n := range map[string]int{"Burst": a.Burst, "Unproven": a.Unproven, "Total": a.Total} {
-		if n <= 0 {
-			errs = append(errs, fmt.Errorf("Admission.%s must be positive, is %d", name, n))
+	for _, f := range []struct {
+		name string
+		n    int
+	}{{"new bases at once", a.Burst}, {"unproven bases", a.Unproven}, {"all bases", a.Total}} {
+		if f.n <= 0 {
+			errs = append(errs, fmt.Errorf("the number of %s must be positive, is %d", f.name, f.n))
 		}
 	}
 	return errors.Join(errs...)

@@ -296,7 +296,7 @@ func TestAdmit(t *testing.T) {
 
 func TestAdmissionIsValidated(t *testing.T) {
 	for _, bad := range []Admission{{Rate: -1}, {Rate: math.NaN()}, {Burst: -1}, {Unproven: -1}, {Total: -1}} {
-		if err := (Config{Admission: bad}).Complete().Validate(); err == nil || !strings.Contains(err.Error(), "Admission.") {
+		if err := (Config{Admission: bad}).Complete().Validate(); err == nil || !strings.Contains(err.Error(), "must be positive") {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
