@@ -21,6 +21,8 @@ const (
 	insiderIP  = "127.66.0.1"
 	outsiderIP = "127.66.0.2"
 	nobodyIP   = "127.66.0.3"
+	// That of a Pod that may be a base, in a network that was denied.
+	deniedIP = "127.77.0.1"
 )
 
 // siege is a World under attack: a base over HTTP and one over MQTT, each with a pod
@@ -62,12 +64,12 @@ func besiege(t *testing.T) *siege {
 	}
 	w.AwaitReady("web")
 	w.AwaitReady("queue")
-	w.CreateBasePods(insiderIP)
+	w.CreateBasePods(insiderIP, deniedIP)
 	w.CreateStrangerPod(outsiderIP)
 	s.impostor, err = attacker.StartImpostor(insiderIP)
 	w.Must(err)
 	w.Cleanup(s.impostor.Close)
-	for _, ip := range []string{insiderIP, outsiderIP, nobodyIP} {
+	for _, ip := range []string{insiderIP, outsiderIP, nobodyIP, deniedIP} {
 		s.senders[ip] = attacker.NewSender(ip, w.Endpoint())
 		w.Cleanup(s.senders[ip].Close)
 	}
@@ -169,7 +171,7 @@ func TestForgedHeartbeats(t *testing.T) {
 		"this network":                         {from: insiderIP, body: of(s.http, at("0.0.0.1")), want: refused},
 		"reserved":                             {from: insiderIP, body: of(s.http, at("240.0.0.1")), want: refused},
 		"broadcast":                            {from: insiderIP, body: of(s.http, at("255.255.255.255")), want: refused},
-		"a network that was denied":            {from: "127.77.0.1", body: of("denied", at("127.77.0.1")), want: refused},
+		"a network that was denied":            {from: deniedIP, body: of("denied", at(deniedIP)), want: refused},
 		"no address":                           {from: insiderIP, body: of(s.http, at("")), want: refused},
 		"a name for an address":                {from: insiderIP, body: of(s.http, at("kubernetes.default")), want: refused},
 		"no port":                              {from: insiderIP, body: of(s.http, on(0)), want: bad},
@@ -184,12 +186,7 @@ func TestForgedHeartbeats(t *testing.T) {
 		"huge":                                 {from: insiderIP, body: strings.Repeat(" ", 1<<20), want: http.StatusRequestEntityTooLarge},
 		"a token that is none":                 {from: insiderIP, body: of("mine"), want: http.StatusUnauthorized, header: []string{"Authorization", "Bearer junk"}},
 	} {
-		from := s.senders[c.from]
-		if from == nil {
-			from = attacker.NewSender(c.from, s.Endpoint())
-			defer from.Close()
-		}
-		if status, text, err := from.Post(t.Context(), "/heartbeat", c.body, c.header...); err != nil || status != c.want {
+		if status, text, err := s.senders[c.from].Post(t.Context(), "/heartbeat", c.body, c.header...); err != nil || status != c.want {
 			t.Errorf("%s: status %d %q, %v; want %d", name, status, text, err, c.want)
 		}
 	}
@@ -250,7 +247,7 @@ func TestForgedMessages(t *testing.T) {
 	s.AwaitNodeEvent(s.http, "BaseContested")
 	s.AwaitListed()
 	s.unharmed()
-	for _, reason := range []string{"too_large", "retained", "not_followed", "identity_mismatch"} {
+	for _, reason := range []string{"too_large", "identity_mismatch", "not_json", "contender"} {
 		if n, err := s.Replicas[0].Metric("module_controller_messages_dropped_total", `reason="`+reason+`"`); err != nil || n == 0 {
 			t.Errorf("nothing was counted as %s (%v)", reason, err)
 		}

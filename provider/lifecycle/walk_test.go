@@ -56,9 +56,9 @@ func (w *walk) step() {
 		}
 		w.fact("%s claim %d %s", at, max(w.epoch, 1), []string{"", "", "draining", "forced"}[w.rand.IntN(4)])
 	case 5:
-		w.fact("%s heartbeat shop ip=192.0.2.%d restarted=%s", at, 1+w.rand.IntN(2), []string{"no", "no", "yes"}[w.rand.IntN(3)])
+		w.fact("%s heartbeat %s ip=192.0.2.%d restarted=%s", at, []string{"shop", "shop", "bank"}[w.rand.IntN(3)], 1+w.rand.IntN(2), []string{"no", "no", "yes"}[w.rand.IntN(3)])
 	case 6:
-		w.fact("%s heartbeat shop tunnel=%s", at, w.tunnel())
+		w.fact("%s heartbeat shop tunnel=%s port=%d", at, w.tunnel(), []int{0, 1238, 9}[w.rand.IntN(3)])
 	case 7:
 		w.fact("%s list", at)
 	case 8:
@@ -110,7 +110,11 @@ func (w *walk) turnAndCheck() {
 		w.restart()
 		return
 	}
+	beat := later(w.base.about.beat, in.Mail.Beat)
 	do := w.base.Turn(in)
+	if moves := do.Moved != nil || do.Retire != nil && do.Retire.Successor != nil; moves && in.Node != nil && w.now.Sub(beat) < w.base.cfg.StaleAfter {
+		w.t.Errorf("a live base is moved on a word: %+v", do.News)
+	}
 	w.binds()
 	w.done = append(w.done, fmt.Sprintf("%s turn: %s -> %s", w.now.Sub(noon), was, w.base.Phase()))
 	w.check(was, in, do)

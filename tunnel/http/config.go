@@ -33,7 +33,9 @@ type Config struct {
 	// many may share an address. It does not bound AuthCertificate.
 	MaxIdentities int
 	// NewIdentities is how many bases that it has not spoken for one sender may add each
-	// second; 16 seconds' worth at once. Default 1. It does not bound AuthCertificate.
+	// second; 16 seconds' worth at once. Default 1, and 64 for AuthAnyone: those behind
+	// one address all are new to a replica that has just started, and one that is
+	// refused for long looks silent. It does not bound AuthCertificate.
 	NewIdentities int
 	// Allowed are the only networks that bases may be in, loopback, link-local and this
 	// host's own addresses included where they are in one. Empty: anywhere but there.
@@ -76,7 +78,7 @@ func (c Config) Complete() Config {
 	c.InstallTimeout = cmp.Or(c.InstallTimeout, 10*time.Minute)
 	c.Auth = cmp.Or(c.Auth, AuthPod)
 	c.MaxIdentities = cmp.Or(c.MaxIdentities, map[Auth]int{AuthAnyone: 4096}[c.Auth], 8)
-	c.NewIdentities = cmp.Or(c.NewIdentities, 1)
+	c.NewIdentities = cmp.Or(c.NewIdentities, map[Auth]int{AuthAnyone: 64}[c.Auth], 1)
 	if c.Workloads == nil {
 		c.Workloads = nobody{}
 	}

@@ -84,3 +84,19 @@ func TestAWorkloadSpeaksForFew(t *testing.T) {
 		t.Errorf("heard %v", heard)
 	}
 }
+
+// A replica that has just started takes in all that are known elsewhere, at once: what each
+// sender may speak for by default fits into what it may begin at once, and many may be
+// behind one address in the open mode.
+func TestAReplicaThatStartsRefusesNoBase(t *testing.T) {
+	for auth, bases := range map[Auth]int{AuthPod: 8, AuthToken: 8, AuthAddress: 8, AuthAnyone: 1000} {
+		c := Config{Auth: auth}.Complete()
+		g, now := newGuests(c.NewIdentities, c.MaxIdentities), time.Now()
+		for i := range bases {
+			if no := g.admit("sender", fmt.Sprint("b", i), now); no != nil {
+				t.Errorf("%s: base %d: %v", auth, i, no.err)
+				break
+			}
+		}
+	}
+}

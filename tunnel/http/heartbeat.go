@@ -25,7 +25,7 @@ const maxHeartbeat = 16 << 10
 func (t *Tunnel) handler(sink tunnel.Sink) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /heartbeat", func(w http.ResponseWriter, r *http.Request) {
-		if status, err := t.heartbeat(r, sink); err != nil {
+		if status, err := t.heartbeat(r, sink); err != nil { //nolint:contextcheck // what is passed on outlives the request
 			http.Error(w, err.Error(), status)
 			return
 		}
