@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -163,6 +164,12 @@ func TestWhereAPodIsNeeded(t *testing.T) {
 		s := sessionOf(t, configFor(t, a, map[string]string{"HTTP_TUNNEL_AUTH": auth, "HTTP_TUNNEL_ALLOWED_CIDRS": "10.0.0.0/8"}))
 		if got := s.workloads != nil; got != want {
 			t.Errorf("HTTP_TUNNEL_AUTH=%s: Pods are watched: %v", auth, got)
+		}
+		waits := slices.ContainsFunc(s.readiness(newLinkWatch(s.provider, len(s.tunnels), s.owner.Linked)), func(c check) bool {
+			return c.name == "base-pods-synced" && c.ok() != nil
+		})
+		if waits != want {
+			t.Errorf("HTTP_TUNNEL_AUTH=%s: readiness waits for them: %v", auth, waits)
 		}
 	}
 }

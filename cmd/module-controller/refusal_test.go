@@ -74,7 +74,7 @@ func TestEachFaultIsNamedOnce(t *testing.T) {
 		{env: map[string]string{"ACT_WINDOW": "12s"}, want: []string{"the failure timeout (11s), a second more than MEMBER_LEASE_DURATION, must be longer than ACT_WINDOW (12s)"}},
 		{env: map[string]string{"ENABLE_MQTT_TUNNEL": "maybe", "ENABLE_HTTP_TUNNEL": "false"}, want: []string{"ENABLE_MQTT_TUNNEL=maybe: must be true or false"}},
 		{env: map[string]string{"ENABLE_MQTT_TUNNEL": "", "ENABLE_HTTP_TUNNEL": "no\nway"}, want: []string{`ENABLE_HTTP_TUNNEL="no\nway": must be true or false`}},
-		{env: map[string]string{"MQTT_BROKER": "tcp://b"}, want: []string{`the MQTT broker "tcp://b" must be a host, without scheme, path or user`}},
+		{env: map[string]string{"MQTT_BROKER": "tcp://b"}, want: []string{`MQTT_BROKER "tcp://b" must be a host, without scheme, path or user`}},
 	} {
 		env := maps.Clone(whole)
 		maps.Copy(env, c.env)

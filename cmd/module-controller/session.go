@@ -122,7 +122,7 @@ func (s *session) run(ctx context.Context) error {
 		s.provider.Run,
 		func(ctx context.Context) error { return links.run(ctx, s.provider.Ready()) },
 		func(ctx context.Context) error {
-			return serve(ctx, s.cfg.probeAddress, nil, healthHandler(readiness(s.provider, s.tunnels, links, s.owner.Announced), s.cfg.notes()))
+			return serve(ctx, s.cfg.probeAddress, nil, healthHandler(s.readiness(links), s.cfg.notes()))
 		},
 		func(ctx context.Context) error {
 			return serve(ctx, s.cfg.metricsAddress, s.cfg.metricsTLS.tls(), s.metricsHandler())
@@ -136,6 +136,21 @@ func (s *session) run(ctx context.Context) error {
 	}
 	deps := election.Deps{Members: s.api.member.CoordinationV1(), Bases: s.api.work.CoordinationV1(), Nodes: s.provider, Hooks: s}
 	return together(ctx, func(ctx context.Context) error { return s.owner.Run(ctx, deps) }, parts)
+}
+
+// readiness has what must be true once before this session is of use. Who does not know
+// yet which Pods may be bases refuses their heartbeats.
+func (s *session) readiness(links *linkWatch) []check {
+	checks := readiness(s.provider, s.tunnels, links, s.owner.Announced)
+	if s.workloads == nil {
+		return checks
+	}
+	return append(checks, check{"base-pods-synced", func() error {
+		if !s.workloads.Synced() {
+			return errors.New("not synced yet")
+		}
+		return nil
+	}})
 }
 
 // metricsHandler serves metrics to those who may read them.

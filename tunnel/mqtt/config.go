@@ -99,19 +99,19 @@ func (c Config) Validate() error {
 		}
 	}
 	fault(c.Broker == "", "the MQTT broker is not named: set MQTT_BROKER")
-	fault(strings.ContainsAny(c.Broker, "/@ "), "the MQTT broker %q must be a host, without scheme, path or user", c.Broker)
-	fault(c.Port < 1 || c.Port > 65535, "the MQTT port %d must be from 1 to 65535", c.Port)
-	fault(c.ClientID == "" || len(c.ClientID) > maxClientID, "the MQTT client id %q must have 1 to %d bytes", c.ClientID, maxClientID)
+	fault(strings.ContainsAny(c.Broker, "/@ "), "MQTT_BROKER %q must be a host, without scheme, path or user", c.Broker)
+	fault(c.Port < 1 || c.Port > 65535, "MQTT_PORT %d must be from 1 to 65535", c.Port)
+	fault(c.ClientID == "" || len(c.ClientID) > maxClientID, "the client ID %q, of MQTT_CLIENT_PREFIX or CLIENT_ID, must have 1 to %d bytes", c.ClientID, maxClientID)
 	fault(len(c.Environments) == 0, "no environment is named: set ENV")
 	for _, env := range c.Environments {
 		fault(env == "" || strings.ContainsAny(env, "/+#"), "environment %q is not usable in a topic", env)
 	}
-	fault(c.Password != "" && c.PasswordFile != "", "set the MQTT password or its file, not both")
+	fault(c.Password != "" && c.PasswordFile != "", "set MQTT_PASSWORD or MQTT_PASSWORD_FILE, not both")
 	fault(c.Username == "" && (c.Password != "" || c.PasswordFile != ""), "an MQTT password needs MQTT_USERNAME")
-	fault((c.CertFile == "") != (c.KeyFile == ""), "an MQTT client certificate needs its key and the key its certificate")
-	fault(c.CertFile != "" && !c.TLS, "an MQTT client certificate needs TLS: set MQTT_CA_PATH or MQTT_TLS")
+	fault((c.CertFile == "") != (c.KeyFile == ""), "MQTT_CLIENT_CRT_PATH and MQTT_CLIENT_KEY_PATH need each other: set both or none")
+	fault(c.CertFile != "" && !c.TLS, "MQTT_CLIENT_CRT_PATH needs TLS: set MQTT_CA_PATH or MQTT_TLS")
 	fault(c.KeepAlive < time.Second || c.PingTimeout <= 0 || c.ProbeEvery <= 0 || c.Timeout <= 0,
-		"MQTT keep-alive (%s, at least 1s), ping timeout (%s), probe interval (%s) and timeout (%s) must be positive",
+		"MQTT_KEEP_ALIVE (%s, at least 1s), ping timeout (%s), probe interval (%s) and timeout (%s) must be positive",
 		c.KeepAlive, c.PingTimeout, c.ProbeEvery, c.Timeout)
 	fault(c.MaxPacket != min(max(c.MaxPacket, minPacket), maxPacket), "the largest MQTT message (%d bytes) must have %d to %d bytes", c.MaxPacket, minPacket, maxPacket)
 	if _, err := c.tls(); err != nil {

@@ -261,7 +261,7 @@ func TestNothingIsRetainedAndLeftoversAreCleared(t *testing.T) {
 
 func TestConfigNamesEveryFault(t *testing.T) {
 	_, err := New(Config{Broker: "tcp://host/x", Port: 70000, Password: "p", CertFile: "c", KeepAlive: -1, MaxPacket: 1000, Environments: []string{"a/b"}}, zaptest.NewLogger(t), tunnel.NoMeter)
-	for _, want := range []string{"tcp://host/x", "70000", "client id", "a/b", "MQTT_USERNAME", "key", "TLS", "keep-alive", "largest MQTT message (1000 bytes)"} {
+	for _, want := range []string{"tcp://host/x", "70000", "client ID", "a/b", "MQTT_USERNAME", "MQTT_CLIENT_KEY_PATH", "TLS", "MQTT_KEEP_ALIVE", "largest MQTT message (1000 bytes)"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not named in %v", want, err)
 		}
