@@ -86,7 +86,7 @@ const decoded = 12 + 12 + 2
 
 // What a decoder makes of a message is bounded by its length, whatever it says.
 func TestMemoryIsBoundedByTheLength(t *testing.T) {
-	for name, message := range hostile(maxList/4) {
+	for name, message := range hostile(maxList / 4) {
 		t.Run(name, func(t *testing.T) {
 			got := allocated(func() { decodeAll(message) })
 			if limit := uint64(decoded * (6*len(message) + 64<<10)); got > limit {
