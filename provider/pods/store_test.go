@@ -269,3 +269,24 @@ func TestNothingIsKnownAtTheStart(t *testing.T) {
 		t.Error("statuses can be written")
 	}
 }
+
+// What was declared tells which values are from Secrets. It is known of a pod that was
+// handed over resolved, also when the API server has it no more.
+func TestThePlannerSeesWhatAPodDeclares(t *testing.T) {
+	s, index := newTestStore()
+	declared := podOn("one", "a", "1")
+	declared.Spec.Containers = []corev1.Container{{Name: "orders", Env: []corev1.EnvVar{{Name: "DB", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{Key: "k"}}}}}}
+	resolved := declared.DeepCopy()
+	resolved.Spec.Containers[0].Env[0] = corev1.EnvVar{Name: "DB", Value: "s3cr3t"}
+	must(t, index.Add(declared))
+	s.serve("a")
+	must(t, s.CreatePod(t.Context(), resolved))
+	for _, is := range []string{"there", "gone"} {
+		got := s.planned("a")["one"]
+		if got.Spec.Containers[0].Env[0].Value != "s3cr3t" || got.Declared == nil || got.Declared.Containers[0].Env[0].ValueFrom == nil {
+			t.Errorf("while it is %s: %+v, declared %+v", is, got.Spec, got.Declared)
+		}
+		must(t, s.DeletePod(t.Context(), resolved))
+		must(t, index.Delete(declared))
+	}
+}
