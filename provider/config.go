@@ -13,9 +13,12 @@ type Config struct {
 	// Workers is how many bases are worked on at a time. Default 16.
 	Workers int
 	// HistoryLimit bounds what is remembered of bases and modules that are no more:
-	// failures of modules that vanished, and what was installed on retired bases.
+	// failures of modules that vanished, what was installed on retired bases, and
+	// bases that stay out because they never answered.
 	// Default 4096 entries each.
 	HistoryLimit int
+	// Admission bounds which new bases come in.
+	Admission Admission
 
 	lifecycle.Config
 }
@@ -24,13 +27,14 @@ type Config struct {
 func (c Config) Complete() Config {
 	c.Workers = cmp.Or(c.Workers, 16)
 	c.HistoryLimit = cmp.Or(c.HistoryLimit, 4096)
+	c.Admission = c.Admission.complete()
 	c.Config = c.Config.Complete()
 	return c
 }
 
 // Validate reports every fault of a completed configuration at once.
 func (c Config) Validate() error {
-	errs := []error{c.Config.Validate()}
+	errs := []error{c.Config.Validate(), c.Admission.validate()}
 	if c.Workers <= 0 {
 		errs = append(errs, fmt.Errorf("the number of Workers must be positive, is %d", c.Workers))
 	}

@@ -334,6 +334,7 @@ type recorder struct {
 	mu sync.Mutex
 	// mu guards what follows
 	events map[told]string // with the type and message of the last one
+	total  int
 }
 
 func (r *recorder) Event(obj runtime.Object, kind, reason, message string) {
@@ -347,6 +348,14 @@ func (r *recorder) Event(obj runtime.Object, kind, reason, message string) {
 		e.kind, e.name = o.Kind, o.Name
 	}
 	r.events[e] = kind + " " + message
+	r.total++
+}
+
+// count is how many Events were recorded.
+func (r *recorder) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.total
 }
 
 func (r *recorder) Eventf(obj runtime.Object, kind, reason, format string, args ...any) {

@@ -17,8 +17,6 @@ type history struct {
 	failures *lru.Cache[failureKey, plan.Failure]
 	// installed is what was installed on bases that are retired.
 	installed *lru.Cache[tunnel.BaseID, map[tunnel.ModuleKey]bool]
-	// refused are bases that were logged as refused.
-	refused *lru.Cache[tunnel.BaseID, struct{}]
 	// unheard are bases that are claimed without a Node, and since when.
 	unheard *lru.Cache[tunnel.BaseID, time.Time]
 }
@@ -32,9 +30,8 @@ type failureKey struct {
 func newHistory(limit int) (*history, error) {
 	failures, err1 := lru.New[failureKey, plan.Failure](limit)
 	installed, err2 := lru.New[tunnel.BaseID, map[tunnel.ModuleKey]bool](limit)
-	refused, err3 := lru.New[tunnel.BaseID, struct{}](limit)
-	unheard, err4 := lru.New[tunnel.BaseID, time.Time](limit)
-	return &history{failures, installed, refused, unheard}, errors.Join(err1, err2, err3, err4)
+	unheard, err3 := lru.New[tunnel.BaseID, time.Time](limit)
+	return &history{failures, installed, unheard}, errors.Join(err1, err2, err3)
 }
 
 // remember keeps failures that no pod of a base waits for.

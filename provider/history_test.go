@@ -20,10 +20,9 @@ func TestHistoryIsBounded(t *testing.T) {
 	for i := range 10 {
 		h.remember(id(i), map[tunnel.ModuleKey]plan.Failure{orders: {Count: i}})
 		h.installed.Add(id(i), map[tunnel.ModuleKey]bool{orders: true})
-		h.refused.Add(id(i), struct{}{})
 		h.givesUp(id(i), time.Now(), time.Hour)
 	}
-	for kind, n := range map[string]int{"failures": h.failures.Len(), "installed": h.installed.Len(), "refused": h.refused.Len(), "unheard": h.unheard.Len()} {
+	for kind, n := range map[string]int{"failures": h.failures.Len(), "installed": h.installed.Len(), "unheard": h.unheard.Len()} {
 		if n != 3 {
 			t.Errorf("of %s it has %d", kind, n)
 		}

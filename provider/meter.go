@@ -16,6 +16,9 @@ type Meter interface {
 	Link(tunnel string, up bool)
 	// Conflict counts a base found to share its identity with another live one.
 	Conflict()
+	// Dropped counts a heartbeat of a base that was refused, and a base that was let go
+	// because it never answered. reason has few values.
+	Dropped(tunnel, reason string)
 }
 
 // NoMeter counts nothing.
@@ -28,6 +31,7 @@ func (noMeter) Wrote(string, error)        {}
 func (noMeter) BoundToReady(time.Duration) {}
 func (noMeter) Link(string, bool)          {}
 func (noMeter) Conflict()                  {}
+func (noMeter) Dropped(string, string)     {}
 
 // Census is how the bases are at one moment, for gauges.
 type Census struct {

@@ -80,9 +80,14 @@ func (n *nodes) address(name string) string {
 }
 
 // watch calls changed for a Node whose content differs, and for one that was deleted: lost
-// is its UID then, and else empty. Changed must not block.
-func (n *nodes) watch(changed func(name string, lost types.UID)) error {
+// is its UID then, and else empty. It calls added for a Node that is new. Neither may block.
+func (n *nodes) watch(added func(name string), changed func(name string, lost types.UID)) error {
 	_, err := n.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			if node, ok := obj.(*corev1.Node); ok {
+				added(node.Name)
+			}
+		},
 		UpdateFunc: func(was, is any) {
 			before, after := was.(*corev1.Node), is.(*corev1.Node)
 			if !sameDescription(before, after) || !equality.Semantic.DeepEqual(before.Status, after.Status) {

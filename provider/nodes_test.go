@@ -265,7 +265,7 @@ func TestWatch(t *testing.T) {
 		p := running(t, nodeOf(heard("wire"), ""))
 		n := newNodes(p.api, NoMeter, zap.NewNop())
 		seen := make(chan types.UID, 10)
-		must(t, n.watch(func(_ string, lost types.UID) { seen <- lost }))
+		must(t, n.watch(func(string) {}, func(_ string, lost types.UID) { seen <- lost }))
 		stop := make(chan struct{})
 		go n.informer.Run(stop)
 		defer func() { close(stop); synctest.Wait() }()

@@ -76,8 +76,9 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	if deps.Client == nil || deps.Owner == nil || deps.Recorder == nil || deps.Log == nil || len(deps.Tunnels) == 0 {
 		return nil, errors.New("make provider: a client, an owner, a recorder, a logger and at least one tunnel are needed")
 	}
-	history, err := newHistory(cfg.HistoryLimit)
-	errs := []error{err}
+	history, err1 := newHistory(cfg.HistoryLimit)
+	door, err2 := newAdmission(cfg.Admission, cfg.StaleAfter, cfg.HistoryLimit)
+	errs := []error{err1, err2}
 	envs := map[string]bool{}
 	for _, env := range deps.Envs {
 		errs = append(errs, plan.CheckEnv(env))
@@ -102,6 +103,7 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	}
 	p.bases = &roster{
 		registry: newRegistry(), cfg: cfg.Config, envs: envs, tunnels: p.tunnels, nodes: p.nodes, history: history, log: deps.Log,
+		door: door, refused: newRefusals(deps.Meter, deps.Log),
 	}
 	p.pods = pods.New(
 		pods.Deps{Client: deps.Client, Recorder: deps.Recorder, Meter: p.meter, Log: p.log, Workers: cfg.Workers},
@@ -126,7 +128,7 @@ func (p *Provider) Run(parent context.Context) error {
 	defer cancel(nil)
 	defer p.queue.ShutDown()
 
-	if err := p.nodes.watch(p.nodeChanged); err != nil {
+	if err := p.nodes.watch(p.bases.nodeAdded, p.nodeChanged); err != nil {
 		return err
 	}
 	wg.Go(func() { p.nodes.informer.RunWithContext(ctx) })

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"module-controller/provider/lifecycle"
 	"module-controller/tunnel"
@@ -15,8 +16,11 @@ type entry struct {
 	node  string           // the name of its Node and Lease
 	first tunnel.Heartbeat // what made this process know it; never changed
 	inbox inbox
+	// answered: it has answered, or has a Node, so admission need not be told.
+	answered atomic.Bool
 	// base belongs to the worker that holds the base's key in the queue.
-	base *lifecycle.Base
+	base   *lifecycle.Base
+	events budget // as base
 }
 
 // registry has the bases that this process knows, by identity and by Node name, and the
@@ -63,6 +67,12 @@ func (r *registry) onNode(name string) *entry {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.byNode[name]
+}
+
+func (r *registry) size() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.bases)
 }
 
 func (r *registry) all() []*entry {

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -33,13 +34,21 @@ func (p *Provider) retire(ctx context.Context, r *entry, why lifecycle.Retiremen
 	return nil
 }
 
+// letGo ends a base here that never answered and so has no Node: its claim is given up, and
+// its heartbeats change nothing for a while.
+func (p *Provider) letGo(r *entry, now time.Time) {
+	p.tunnels.unfollow(r.base.Retired(), r.id)
+	p.pods.Forget(r.node)
+	p.bases.expel(r, now)
+	p.deps.Retired(r.id)
+}
+
 // succeed makes the application that reuses a base's address a base of its own.
 func (p *Provider) succeed(r *entry, why lifecycle.Retirement) {
 	if why.Successor == nil {
 		return
 	}
-	if next := p.bases.discover(*why.Successor); next != nil {
-		next.inbox.inherit(r.inbox.take().Origins) // or two that alternate would never be seen to do so
-	}
+	next := p.bases.enter(r.node, *why.Successor)
+	next.inbox.inherit(r.inbox.take().Origins) // or two that alternate would never be seen to do so
 	p.Heartbeat(*why.Successor)
 }

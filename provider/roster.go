@@ -21,31 +21,70 @@ type roster struct {
 	tunnels tunnels
 	nodes   *nodes
 	history *history
+	door    *admission
+	refused *refusals
 	log     *zap.Logger
 }
 
 // discover makes a record of a base heard for the first time. It gives nil where the base
-// cannot be a Node, and before the Nodes that exist are adopted: the base speaks again
-// soon.
+// is refused, and before the Nodes that exist are adopted: the base speaks again soon.
 func (r *roster) discover(h tunnel.Heartbeat) *entry {
+	now := time.Now()
 	name, err := plan.NodeName(h.Base)
-	if err == nil {
-		err = r.served(h.Base.Env)
-	}
 	if err != nil {
-		if known, _ := r.history.refused.ContainsOrAdd(h.Base, struct{}{}); !known {
-			r.log.Warn("base refused", zap.String("env", h.Base.Env), zap.String("identity", h.Base.Identity), zap.Error(err))
-		}
+		r.refused.add(h, errNoNode, err, now)
+		return nil
+	}
+	if err := r.served(h.Base.Env); err != nil {
+		r.refused.add(h, errOtherEnv, err, now)
 		return nil
 	}
 	if !r.nodes.informer.HasSynced() {
 		return nil
 	}
+	if r.nodes.get(name) == nil { // one that has a Node has proved that it is one
+		if why := r.door.admit(h, r.size(), now); why != nil {
+			r.refused.add(h, why, nil, now)
+			return nil
+		}
+	}
+	return r.enter(name, h)
+}
+
+// enter makes a record of a base without asking for its price.
+func (r *roster) enter(name string, h tunnel.Heartbeat) *entry {
 	return r.add(h.Base, func() *entry {
 		r.log.Info("base discovered", zap.Stringer("base", h.Base), zap.String("tunnel", h.Tunnel))
 		installed, _ := r.history.installed.Get(h.Base)
 		return r.newEntry(name, h, installed)
 	})
+}
+
+// proved takes in that a base answered, or that it has a Node.
+func (r *roster) proved(e *entry) {
+	if !e.answered.Swap(true) {
+		r.door.leave(e.id)
+	}
+}
+
+// nodeAdded takes in that a Node is there: whoever made it had its base answer.
+func (r *roster) nodeAdded(name string) {
+	if e := r.onNode(name); e != nil {
+		r.proved(e)
+	}
+}
+
+// remove drops a base's record.
+func (r *roster) remove(e *entry) {
+	r.door.leave(e.id) // first: one that is heard meanwhile must not be taken for one that is in
+	r.registry.remove(e)
+}
+
+// expel drops the record of a base that never answered, and keeps the base out for a while.
+func (r *roster) expel(e *entry, now time.Time) {
+	r.door.expel(e.id, now)
+	r.remove(e)
+	r.refused.add(e.first, errNoAnswer, nil, now)
 }
 
 func (r *roster) served(env string) error {

@@ -15,6 +15,7 @@ func (p *Provider) Heartbeat(h tunnel.Heartbeat) {
 		if r = p.bases.discover(h); r == nil {
 			return
 		}
+		p.queue.AddAfter(h.Base, p.cfg.StaleAfter) // it may be silent, and must have answered then
 	}
 	if r.inbox.heartbeat(h) {
 		p.queue.Add(h.Base)
@@ -23,7 +24,12 @@ func (p *Provider) Heartbeat(h tunnel.Heartbeat) {
 
 // Report implements tunnel.Sink.
 func (p *Provider) Report(m tunnel.Report) {
-	if r := p.bases.get(m.Base); r != nil && r.inbox.report(m) {
+	r := p.bases.get(m.Base)
+	if r == nil {
+		return
+	}
+	p.bases.proved(r)
+	if r.inbox.report(m) {
 		p.queue.Add(m.Base)
 	}
 }

@@ -45,6 +45,10 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 	o := observation{entry: r}
 	in := &o.facts
 	in.Mail, in.Links, in.Node, in.Now = r.inbox.take(), p.bases.allLinks(), p.nodes.get(r.node), time.Now()
+	if p.bases.door.overdue(id, in.Links[r.first.Tunnel], in.Now) {
+		p.letGo(r, in.Now)
+		return o, false
+	}
 	if r.base.Vanished(*in) { // before the claim is asked for: asking makes a Lease
 		p.bases.remove(r)
 		return o, false

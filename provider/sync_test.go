@@ -63,19 +63,28 @@ func TestAnUnknownBaseIsNotAskedFor(t *testing.T) {
 	})
 }
 
-// A base that is another's, was heard once, and became no Node is dropped without a Lease.
+// A base that is another's, and is neither heard nor a Node any more, is dropped without a
+// Lease: one that was heard once, and one that answered here before.
 func TestABaseThatVanishedIsNotAskedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := running(t)
-		p.owner.loses(shop)
-		p.beats()
-		p.passes(time.Second)
-		p.owner.retire(shop) // whoever had it deleted its Lease
-		p.passes(time.Hour)
-		if p.owner.isRequested(shop) || p.bases.get(shop) != nil {
-			t.Errorf("a Lease was asked for: %v, known %v", p.owner.isRequested(shop), p.bases.get(shop))
-		}
-	})
+	for name, served := range map[string]bool{"heard once": false, "served before": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := running(t)
+				if served {
+					p.serves()
+					must(t, p.api.CoreV1().Nodes().Delete(t.Context(), shopNode, *deleteNow()))
+				}
+				p.owner.loses(shop)
+				p.beats()
+				p.passes(39 * time.Second)
+				p.owner.retire(shop) // whoever had it deleted its Lease
+				p.passes(time.Hour)
+				if p.owner.isRequested(shop) || p.bases.get(shop) != nil {
+					t.Errorf("a Lease was asked for: %v, known %v", p.owner.isRequested(shop), p.bases.get(shop))
+				}
+			})
+		})
+	}
 }
 
 // While we may not act for a base that is ours, what is in flight on it goes on.

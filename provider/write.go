@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -24,7 +25,7 @@ func (p *Provider) writePods(ctx context.Context, o observation, w lifecycle.Wri
 	for _, pod := range o.facts.Pods {
 		byUID[pod.UID] = pod.Pod
 	}
-	for _, e := range w.Events {
+	for _, e := range o.events.spend(w.Events, time.Now()) {
 		tell(p.deps.Recorder, o.node, byUID[e.Pod], e)
 	}
 }

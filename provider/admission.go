@@ -1,0 +1,171 @@
+package provider
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
+
+	"module-controller/tunnel"
+)
+
+// Admission bounds which bases come in that are heard for the first time. A word costs its
+// sender nothing, and us a Lease, requests and memory. Bases whose Nodes exist always come
+// in. The zero value of each field means its default.
+type Admission struct {
+	// Rate is how many new bases come in each second, for each tunnel and for bound and
+	// unbound senders apart; Burst how many at once. Defaults 500, 2000.
+	Rate  float64
+	Burst int
+	// Unproven is how many of them may have answered nothing yet. Default 1000.
+	Unproven int
+	// Total is how many bases a replica knows. Default 20,000.
+	Total int
+}
+
+func (a Admission) complete() Admission {
+	return Admission{Rate: cmp.Or(a.Rate, 500), Burst: cmp.Or(a.Burst, 2000), Unproven: cmp.Or(a.Unproven, 1000), Total: cmp.Or(a.Total, 20_000)}
+}
+
+func (a Admission) validate() error {
+	var errs []error
+	if !(a.Rate > 0) { // NaN is not
+		errs = append(errs, fmt.Errorf("the rate of new bases must be positive, is %v", a.Rate))
+	}
+	for _, f := range []struct {
+		name string
+		n    int
+	}{{"new bases at once", a.Burst}, {"unproven bases", a.Unproven}, {"all bases", a.Total}} {
+		if f.n <= 0 {
+			errs = append(errs, fmt.Errorf("the number of %s must be positive, is %d", f.name, f.n))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// readmitAfter is how long a base stays out that answered nothing. It is remembered of as
+// many as Config.HistoryLimit.
+const readmitAfter = time.Minute
+
+// Why a base does not come in. They are values of a metric.
+var (
+	errNoNode        = &refusal{"no_node_name", "it cannot be a Node"}
+	errOtherEnv      = &refusal{"environment", "its environment is not served"}
+	errNoAnswer      = &refusal{"no_answer", "it answered nothing: see whether it accepts commands at the address that it names; it may try again in a minute"}
+	errTotal         = &refusal{"too_many_bases", "as many bases are known as a replica may know: raise the limit if they are yours"}
+	errUnproven      = &refusal{"too_many_unproven", "too many new bases have not answered yet: its next heartbeat may let it in"}
+	errTooManyAtOnce = &refusal{"too_many_new", "too many new bases at once: its next heartbeat may let it in"}
+)
+
+// refusal is a kind of reason to refuse a base.
+type refusal struct{ kind, text string }
+
+func (r *refusal) Error() string { return r.text }
+
+// admission decides on bases that are heard for the first time, and knows which of those
+// that came in have not answered. It may be used from any goroutine.
+type admission struct {
+	cfg Admission
+	// patience is how long a base may answer nothing.
+	patience time.Duration
+
+	mu sync.Mutex
+	// mu guards what follows
+	crowds   map[crowd]*fill
+	unproven map[tunnel.BaseID]newcomer
+	expelled *lru.Cache[tunnel.BaseID, time.Time]
+}
+
+// crowd is what new bases share: the excess of one keeps none of another out. Who is not
+// bound can make up identities for nothing.
+type crowd struct {
+	tunnel string
+	bound  bool
+}
+
+// fill is how far a crowd used what it has.
+type fill struct {
+	rate     *rate.Limiter
+	unproven int
+}
+
+// newcomer is a base that came in and has answered nothing yet.
+type newcomer struct {
+	crowd crowd
+	since time.Time
+}
+
+func newAdmission(cfg Admission, patience time.Duration, remember int) (*admission, error) {
+	expelled, err := lru.New[tunnel.BaseID, time.Time](remember)
+	return &admission{
+		cfg: cfg, patience: patience,
+		crowds: map[crowd]*fill{}, unproven: map[tunnel.BaseID]newcomer{}, expelled: expelled,
+	}, err
+}
+
+// admit lets a base in, which is unproven from then on, or gives why not. Known is how many
+// bases are. What is cheapest to see comes first, so that who is refused uses nothing up.
+func (a *admission) admit(h tunnel.Heartbeat, known int, now time.Time) *refusal {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, is := a.unproven[h.Base]; is { // another goroutine heard it just now
+		return nil
+	}
+	c := crowd{h.Tunnel, h.Sender.Bound}
+	in := a.crowds[c]
+	if in == nil {
+		in = &fill{rate: rate.NewLimiter(rate.Limit(a.cfg.Rate), a.cfg.Burst)}
+		a.crowds[c] = in
+	}
+	out, was := a.expelled.Get(h.Base)
+	switch {
+	case was && now.Before(out.Add(readmitAfter)):
+		return errNoAnswer
+	case known >= a.cfg.Total:
+		return errTotal
+	case in.unproven >= a.cfg.Unproven:
+		return errUnproven
+	case !in.rate.AllowN(now, 1):
+		return errTooManyAtOnce
+	}
+	in.unproven++
+	a.unproven[h.Base] = newcomer{c, now}
+	return nil
+}
+
+// leave takes in that a base is not unproven any more: it answered, it has a Node, or it is
+// known no more.
+func (a *admission) leave(id tunnel.BaseID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n, is := a.unproven[id]; is {
+		a.crowds[n.crowd].unproven--
+		delete(a.unproven, id)
+	}
+}
+
+// expel keeps a base out for a while.
+func (a *admission) expel(id tunnel.BaseID, now time.Time) {
+	a.leave(id)
+	a.expelled.Add(id, now)
+}
+
+// overdue says whether a base has answered nothing for too long. While our own link was
+// down it could not.
+func (a *admission) overdue(id tunnel.BaseID, link tunnel.Link, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n, is := a.unproven[id]
+	if !is || !link.Up {
+		return false
+	}
+	from := n.since
+	if link.Since.After(from) {
+		from = link.Since
+	}
+	return now.Sub(from) >= a.patience
+}
