@@ -334,9 +334,9 @@ func TestRefusalsAreToldOnceAMinute(t *testing.T) {
 // Sound bases that are heard for the first time, many times more than may be unproven, are
 // all served soon: the limits are for those that do not answer.
 func TestAColdStartOfManyBases(t *testing.T) {
-	const n, pause = 400, 10 * time.Second
+	const n, pause = 200, 10 * time.Second
 	synctest.Test(t, func(t *testing.T) {
-		p, _ := admitting(t, Admission{Rate: 20, Burst: 80, Unproven: 40}) // a 25th of the defaults, for a 25th of 10,000
+		p, _ := admitting(t, Admission{Rate: 10, Burst: 40, Unproven: 20}) // a 50th of the defaults, for a 50th of 10,000
 		for i := range n {
 			p.wire.bases[ghost(i)] = &base{modules: map[tunnel.ModuleKey]tunnel.State{}}
 		}

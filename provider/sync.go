@@ -52,6 +52,7 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 	}
 	if r.base.Vanished(*in) { // before the claim is asked for: asking makes a Lease
 		p.bases.remove(r)
+		p.deps.Retired(id) // or the owner would keep what was asked of it for ever
 		return o, false
 	}
 	in.Right, in.Claim = right(p.deps.Owner, id)

@@ -73,6 +73,7 @@ func mqttSettings(c *config) []setting {
 		{env: "MQTT_SERVER_NAME", help: "server name in the broker's certificate; default: MQTT_BROKER", value: text(&m.ServerName)},
 		{env: "MQTT_KEEP_ALIVE", help: "keep-alive interval of an idle connection", value: duration(&m.KeepAlive)},
 		{env: "MQTT_WILDCARDS", help: "subscribe to six filters per environment instead of one per base, for brokers that limit subscriptions", value: boolean(&m.Wildcards)},
+		{env: "MQTT_MAX_PACKET", help: "size of the largest MQTT message that is read, with its topic; larger ones are dropped before memory is allocated for them", value: quantity(&m.MaxPacket)},
 		{env: "MQTT_CLEAR_RETAINED", help: "delete commands that other controllers left retained at the broker", value: boolean(&m.ClearRetained)},
 	}
 }
@@ -92,6 +93,8 @@ func httpSettings(c *config) []setting {
 		{env: "HTTP_TUNNEL_KEY_PATH", help: "file with the key of HTTP_TUNNEL_CERT_PATH, read again when it changes", value: text(&h.KeyFile)},
 		{env: "HTTP_TUNNEL_CLIENT_CA_PATH", help: "file with the CA certificates for the client certificates of bases, read again when it changes", value: text(&h.ClientCAFile)},
 		{env: "HTTP_TUNNEL_MAX_CONNECTIONS", help: "connections to HTTP_TUNNEL_LISTEN_PORT at a time", value: count(&h.MaxConnections)},
+		{env: "HTTP_TUNNEL_CONNECTIONS_PER_ADDRESS", help: "connections to HTTP_TUNNEL_LISTEN_PORT from one address at a time, fewer when there are many in all; with HTTP_TUNNEL_AUTH other than pod and address the default is 1024", value: count(&h.ConnectionsEach)},
+		{env: "HTTP_TUNNEL_NEW_IDENTITIES", help: "bases that one sender may add each second for which it did not speak before, 16 seconds' worth at once; with HTTP_TUNNEL_AUTH=insecure-anyone the default is 64", value: count(&h.NewIdentities)},
 		{env: "HTTP_TUNNEL_MAX_IDENTITIES", help: "bases for which one Pod speaks at a time, or one address where no Pod is known; with HTTP_TUNNEL_AUTH=insecure-anyone the default is 4096", value: count(&h.MaxIdentities)},
 		{env: "HTTP_TUNNEL_TOKEN_FILE", help: "file with a bearer token that heartbeats must carry too, whatever HTTP_TUNNEL_AUTH is", value: text(&h.TokenFile)},
 		{env: "HTTP_TUNNEL_TIMEOUT", help: "timeout of one request to a base", value: duration(&h.Timeout)},
@@ -126,6 +129,10 @@ func behaviour(c *config) []setting {
 		{env: "LIST_INTERVAL", help: "interval at which the module list of a base is read", value: duration(&p.ListEvery)},
 		{env: "HEALTH_INTERVAL", help: "interval at which the health of a base is read", value: duration(&p.HealthEvery)},
 		{env: "NODE_STATUS_INTERVAL", help: "interval at which an unchanged Node status is written", value: duration(&p.NodeEvery)},
+		{env: "MAX_BASES", help: "bases that this replica knows at most, its own and those of other replicas; new ones beyond it are refused", value: count(&p.Admission.Total)},
+		{env: "MAX_UNPROVEN_BASES", help: "bases at a time that were heard of and have not answered yet, for each tunnel, those of proved senders and of others apart", value: count(&p.Admission.Unproven)},
+		{env: "NEW_BASES_PER_SECOND", help: "bases a second that are admitted which were not heard of before, counted as MAX_UNPROVEN_BASES is", value: number(&p.Admission.Rate)},
+		{env: "NEW_BASES_BURST", help: "how many of them are admitted at once", value: count(&p.Admission.Burst)},
 		{env: "COMMANDS_PER_BASE", help: "maximum number of commands in progress on one base", value: count(&p.CommandsPerBase)},
 		{env: "HISTORY_LIMIT", was: "REMEMBERED", help: "number of entries kept of failed installs and of removed bases", value: count(&p.HistoryLimit)},
 		{env: "DEFAULT_METASPACE", help: "memory capacity of a Node whose base has no metaspace limit", value: quantity(&p.Node.DefaultMetaspace)},

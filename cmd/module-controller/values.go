@@ -113,14 +113,14 @@ func duration(to *time.Duration) value {
 }
 
 // quantity takes a size in bytes.
-func quantity(to *int64) value {
-	return field[int64]{to, func(v string) (int64, error) {
+func quantity[T int | int64](to *T) value {
+	return field[T]{to, func(v string) (T, error) {
 		q, err := resource.ParseQuantity(v)
 		if err != nil || q.Value() <= 0 {
 			return 0, errors.New("must be a size, such as 512Mi")
 		}
-		return q.Value(), nil
-	}, func(n int64) string { return resource.NewQuantity(n, resource.BinarySI).String() }}
+		return T(q.Value()), nil
+	}, func(n T) string { return resource.NewQuantity(int64(n), resource.BinarySI).String() }}
 }
 
 // port takes the port of an address that names no host; empty means the default.

@@ -14,10 +14,18 @@ type order struct {
 // stamp is believed again: then the base's clock was set back.
 const clockSetBack = time.Minute
 
+// farAhead is how much later than ours a stamp may be to be believed. One message from the
+// future would otherwise have all that follow it taken for late. A base whose clock is
+// further ahead has its messages taken in the order in which they come.
+const farAhead = 24 * time.Hour
+
 // late says whether a message is older than the newest, or the newest once more. A zero
 // stamp is never late: over HTTP each message arrives once and in order.
 func (o *order) late(stamp, received time.Time) bool {
 	if stamp.IsZero() {
+		return false
+	}
+	if stamp.Sub(received) > farAhead {
 		return false
 	}
 	if o.before(stamp) && received.Sub(o.received) < clockSetBack {

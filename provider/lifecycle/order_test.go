@@ -33,6 +33,9 @@ func TestOrderTellsLateMessages(t *testing.T) {
 		{"clock set forward, and back again", []message{
 			{at(time.Hour), noon, false}, {at(s), at(s), true}, {at(clockSetBack), at(clockSetBack), false}, {at(clockSetBack + s), at(clockSetBack + s), false},
 		}},
+		{"one from the far future mutes no other", []message{
+			{noon, noon, false}, {at(farAhead + time.Hour), at(s), false}, {at(2 * s), at(2 * s), false}, {noon, at(3 * s), true},
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var o order

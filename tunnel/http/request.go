@@ -64,13 +64,14 @@ func (t *Tunnel) exchange(ctx context.Context, r *remote, q request, use func([]
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("post %s: %w: status %s", q.path, errAnswer, resp.Status)
 	}
-	return t.digest(ctx, resp.Body, func(answer []byte, err error) error {
+	limit := arklet.Limit(q.path)
+	return t.digest(ctx, resp.Body, limit, func(answer []byte, err error) error {
 		switch {
 		case err != nil:
 			return fmt.Errorf("post %s: %w", q.path, err)
-		case len(answer) > arklet.MaxMessage:
+		case len(answer) > limit:
 			t.meter.Dropped(Name, string(arklet.TooLarge))
-			return fmt.Errorf("post %s: %w: more than %d bytes", q.path, errAnswer, arklet.MaxMessage)
+			return fmt.Errorf("post %s: %w: more than %d bytes", q.path, errAnswer, limit)
 		}
 		if err := use(answer); err != nil {
 			t.meter.Dropped(Name, arklet.ReasonOf(err))
@@ -88,18 +89,18 @@ const (
 	maxAnswers = 64 << 20
 )
 
-// digest reads at most one byte more than arklet.MaxMessage and has use take it, or the
-// error. A long answer waits until there is room for the longest one, from its first
-// bytes until it was used: as long as it is kept, decoding included.
-func (t *Tunnel) digest(ctx context.Context, body io.Reader, use func([]byte, error) error) error {
-	answer, err := io.ReadAll(io.LimitReader(body, smallAnswer))
+// digest reads at most one byte more than limit and has use take it, or the error. A long
+// answer waits until there is room for the longest one of its kind, from its first bytes
+// until it was used: as long as it is kept, decoding included.
+func (t *Tunnel) digest(ctx context.Context, body io.Reader, limit int, use func([]byte, error) error) error {
+	answer, err := io.ReadAll(io.LimitReader(body, int64(min(smallAnswer, limit+1))))
 	if err != nil || len(answer) < smallAnswer {
 		return use(answer, err)
 	}
-	if err := t.answers.Acquire(ctx, arklet.MaxMessage); err != nil {
+	if err := t.answers.Acquire(ctx, int64(limit)); err != nil {
 		return use(nil, fmt.Errorf("wait for room for a long answer: %w", err))
 	}
-	defer t.answers.Release(arklet.MaxMessage)
-	rest, err := io.ReadAll(io.LimitReader(body, arklet.MaxMessage+1-smallAnswer))
+	defer t.answers.Release(int64(limit))
+	rest, err := io.ReadAll(io.LimitReader(body, int64(limit+1-len(answer))))
 	return use(append(answer, rest...), err)
 }

@@ -170,7 +170,7 @@ func TestLongAnswersShareTheirRoom(t *testing.T) {
 		var readers sync.WaitGroup
 		for range many {
 			readers.Go(func() {
-				_ = tun.digest(t.Context(), strings.NewReader(strings.Repeat("x", smallAnswer)+"yz"), func(answer []byte, err error) error {
+				_ = tun.digest(t.Context(), strings.NewReader(strings.Repeat("x", smallAnswer)+"yz"), arklet.MaxMessage, func(answer []byte, err error) error {
 					mu.Lock()
 					inside++
 					total += len(answer)
@@ -185,13 +185,13 @@ func TestLongAnswersShareTheirRoom(t *testing.T) {
 			t.Errorf("%d long answers are used at a time, want %d", inside, room)
 		}
 		short := errors.New("not used")
-		_ = tun.digest(t.Context(), strings.NewReader("short"), func(answer []byte, err error) error { short = err; return nil })
+		_ = tun.digest(t.Context(), strings.NewReader("short"), arklet.MaxMessage, func(answer []byte, err error) error { short = err; return nil })
 		if short != nil {
 			t.Errorf("a short answer: %v", short)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		err := tun.digest(ctx, strings.NewReader(strings.Repeat("x", smallAnswer)), func(_ []byte, err error) error { return err })
+		err := tun.digest(ctx, strings.NewReader(strings.Repeat("x", smallAnswer)), arklet.MaxMessage, func(_ []byte, err error) error { return err })
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("who waited in vain: %v", err)
 		}

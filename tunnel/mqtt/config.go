@@ -43,7 +43,7 @@ type Config struct {
 	// Timeout limits a connect, a write and an acknowledgement. Default 5 s.
 	Timeout time.Duration
 	// MaxPacket is the size in bytes of the largest message that is read, with its topic;
-	// a larger one is dropped before room is made for it. Default 320 KiB.
+	// a larger one is dropped before room is made for it. Default 576 KiB: the longest answer, and a topic.
 	MaxPacket int
 	// Wildcards subscribes six filters for each environment instead of one for each base,
 	// for brokers that allow few.
@@ -76,7 +76,7 @@ func (c Config) Complete() Config {
 	c.PingTimeout = cmp.Or(c.PingTimeout, 5*time.Second)
 	c.ProbeEvery = cmp.Or(c.ProbeEvery, 5*time.Second)
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
-	c.MaxPacket = cmp.Or(c.MaxPacket, 320<<10)
+	c.MaxPacket = cmp.Or(c.MaxPacket, 576<<10) // the longest answer that is decoded, and a topic
 	if c.Gate == nil {
 		c.Gate = tunnel.Open
 	}
