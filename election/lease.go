@@ -21,10 +21,13 @@ const (
 	componentBase  = "vnode-lease"
 	labelEnv       = prefix + "env"
 	labelOwner     = prefix + "owner"
-	labelState     = prefix + "state"
-	stateOwned     = "owned"
-	stateHandover  = "handover" // transferred, and not acknowledged yet
-	stateOrphaned  = "orphaned" // released to nobody
+	// labelInstallation names the namespace of the membership Leases of those who own the
+	// base among them. Absent in Leases of earlier versions and of other controllers.
+	labelInstallation = prefix + "installation"
+	labelState        = prefix + "state"
+	stateOwned        = "owned"
+	stateHandover     = "handover" // transferred, and not acknowledged yet
+	stateOrphaned     = "orphaned" // released to nobody
 )
 
 // parse gives a base's Lease in shard's words.
@@ -32,7 +35,8 @@ func parse(l *coordinationv1.Lease) shard.Lease {
 	seen := shard.Lease{
 		Holder: ptr.Deref(l.Spec.HolderIdentity, ""), Epoch: ptr.Deref(l.Spec.LeaseTransitions, 0), Revision: revision(l.ResourceVersion),
 		Transferred: l.Labels[labelState] == stateHandover, Released: l.Labels[labelState] == stateOrphaned,
-		Duration: time.Duration(ptr.Deref(l.Spec.LeaseDurationSeconds, 0)) * time.Second,
+		Duration:     time.Duration(ptr.Deref(l.Spec.LeaseDurationSeconds, 0)) * time.Second,
+		Installation: l.Labels[labelInstallation],
 	}
 	if l.Spec.RenewTime != nil {
 		seen.Renewed = l.Spec.RenewTime.Time
@@ -107,7 +111,7 @@ func stepped(lease *coordinationv1.Lease, step shard.Step, labels map[string]str
 		put(&next.Labels, key, value)
 	}
 	pod, _ := shard.PodOf(holder)
-	put(&next.Labels, labelComponent, componentBase, labelOwner, pod, labelState, state)
+	put(&next.Labels, labelComponent, componentBase, labelOwner, pod, labelState, state, labelInstallation, cfg.Namespace)
 	return next
 }
 

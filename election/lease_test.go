@@ -56,7 +56,7 @@ func TestALeaseSaysWhoOwnsABase(t *testing.T) {
 			owner, _ := shard.PodOf(c.holder)
 			want := map[string]string{
 				"kept": "yes", "vnode.koupleless.io/name": "shop", labelComponent: "vnode-lease",
-				labelEnv: "dev", labelOwner: owner, labelState: c.state,
+				labelEnv: "dev", labelOwner: owner, labelState: c.state, labelInstallation: "ns",
 			}
 			if d := cmp.Diff(want, next.Labels); d != "" {
 				t.Errorf("labels (-want +got):\n%s", d)

@@ -92,10 +92,11 @@ func (c Config) ofSamePod(lease *coordinationv1.Lease) bool {
 
 // keep renews the membership until ctx ends or somebody else ended the session. As often
 // it has the bases reconciled that are assigned to another member since bases came or
-// went.
+// went, and sees whether somebody else holds bases.
 func (r *Replica) keep(ctx context.Context) error {
 	tick := time.NewTicker(r.cfg.MemberRenew)
 	defer tick.Stop()
+	tell := time.Now().Add(tellForeignAfter)
 	for {
 		select {
 		case <-ctx.Done():
@@ -107,6 +108,7 @@ func (r *Replica) keep(ctx context.Context) error {
 			return err
 		}
 		r.reconcileShifted()
+		tell = r.tellForeign(tell)
 	}
 }
 

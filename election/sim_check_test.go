@@ -73,10 +73,13 @@ func (w *world) judge(was, is *coordinationv1.Lease) {
 	if from == to || from == "" {
 		return
 	}
-	if was.Namespace == "mc" {
+	if was.Namespace == w.site.namespace {
 		if is != nil && is.Annotations[noteState] == memberExpired {
 			w.noteExpired(from)
 		}
+		return
+	}
+	if was.Namespace != "kube-node-lease" { // another installation's member
 		return
 	}
 	key := was.Namespace + "/" + was.Name
@@ -114,7 +117,7 @@ func (p *process) Evict(_ context.Context, incarnation string) error {
 	p.world.evicted[incarnation] = true
 	p.world.mu.Unlock()
 	pod, _ := shard.PodOf(incarnation)
-	key, s := "mc/"+pod, p.world.store
+	key, s := p.world.site.memberKey(pod), p.world.store
 	s.mu.Lock()
 	lease, ago := s.leases[key], time.Since(s.written[key])
 	s.mu.Unlock()

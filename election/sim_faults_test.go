@@ -139,7 +139,7 @@ func unlink(w *world, p *process, long time.Duration) {
 func blind(w *world, p *process, long time.Duration) {
 	l, key := p.work, w.anyBase()
 	if w.rng.IntN(2) == 0 {
-		l, key = p.member, "mc/"+w.processes[w.rng.IntN(simReplicas)].pod
+		l, key = p.member, w.site.memberKey(w.processes[w.rng.IntN(simReplicas)].pod)
 	}
 	w.tell("%s does not see the changes of %s for %s", p.incarnation, key, long)
 	l.set(func(l *link) { l.hidden = key })
@@ -154,7 +154,7 @@ func deleteBase(w *world, _ *process, _ time.Duration) {
 
 func deleteMember(w *world, p *process, _ time.Duration) {
 	w.tell("the membership Lease of %s is deleted", p.pod)
-	w.store.remove("mc/" + p.pod)
+	w.store.remove(w.site.memberKey(p.pod))
 }
 
 func (w *world) anyBase() string { return leaseKey(baseName(w.rng.IntN(simBases))) }

@@ -1,6 +1,7 @@
 package election
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -45,6 +46,8 @@ const (
 type world struct {
 	store     *store
 	rng       *rand.Rand
+	site      site
+	log       *zap.Logger // of the replicas; nil for one that -verbose prints
 	processes [simReplicas]*process
 
 	mu sync.Mutex
@@ -53,14 +56,32 @@ type world struct {
 	story []string // the faults
 }
 
+// site is where an installation runs: the namespace of its membership Leases, and what
+// its pods' names begin with.
+type site struct{ namespace, pods string }
+
+func (s site) pod(index int) string        { return fmt.Sprintf("%s-%d", s.pods, index) }
+func (s site) memberKey(pod string) string { return s.namespace + "/" + pod }
+
 func newWorld(seed uint64) *world {
-	w := &world{store: newStore(), rng: rand.New(rand.NewPCG(seed, seed))}
-	w.store.judge = w.judge
+	w := newSite(newStore(), site{"mc", "mc"}, seed)
+	w.begin()
+	return w
+}
+
+// newSite is an installation of which nothing runs yet.
+func newSite(s *store, at site, seed uint64) *world {
+	w := &world{store: s, site: at, rng: rand.New(rand.NewPCG(seed, seed))}
+	s.judges = append(s.judges, w.judge)
+	return w
+}
+
+// begin starts all replicas.
+func (w *world) begin() {
 	for i := range w.processes {
 		w.start(i, fmt.Sprintf("uid-%d", i))
 		w.wait(time.Duration(w.rng.Int64N(int64(time.Second)))) // so that they do not renew in step
 	}
-	return w
 }
 
 // wait has time pass.
@@ -89,13 +110,13 @@ type process struct {
 
 // start begins a session of one of the replicas, in a pod.
 func (w *world) start(index int, uid string) *process {
-	pod := fmt.Sprintf("mc-%d", index)
+	pod := w.site.pod(index)
 	p := &process{world: w, index: index, pod: pod, uid: uid, incarnation: fmt.Sprintf("%s_%08x", pod, w.rng.Uint32()), ended: make(chan error, 1)}
 	p.member = newLink(w.store, &p.stopped, w.rng.Uint64(), 1)
 	p.work = newLink(w.store, &p.stopped, w.rng.Uint64(), 2)
 	p.work.valid = func() bool { return p.crashed.Err() == nil && p.replica.Valid() }
 	var err error
-	p.replica, err = New(p.config(), NoMeter, simLog(p.incarnation))
+	p.replica, err = New(p.config(), NoMeter, cmp.Or(w.log, simLog(p.incarnation)))
 	if err != nil {
 		panic(err)
 	}
@@ -116,7 +137,7 @@ func (w *world) start(index int, uid string) *process {
 
 func (p *process) config() Config {
 	return Config{
-		Incarnation: p.incarnation, PodUID: p.uid, Namespace: "mc", Envs: []string{"dev"}, Workers: 4,
+		Incarnation: p.incarnation, PodUID: p.uid, Namespace: p.world.site.namespace, Envs: []string{"dev"}, Workers: 4,
 		Name: func(b tunnel.BaseID) (string, error) { return b.Identity, nil },
 		Base: func(name string) (tunnel.BaseID, bool) { return tunnel.BaseID{Env: "dev", Identity: name}, true },
 		Wall: func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) },

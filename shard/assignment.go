@@ -82,6 +82,9 @@ type Census struct {
 	// Owned are the bases whose Lease is ours, Assigned those that should be,
 	// Misplaced those that are and should not be.
 	Owned, Assigned, Misplaced int
+	// Foreign are the bases that another controller or installation holds. They are not
+	// assigned to anybody here.
+	Foreign int
 	// Members are the replicas that live.
 	Members int
 }
@@ -89,6 +92,10 @@ type Census struct {
 // Count counts.
 func (s *State) Count(now time.Time) (c Census) {
 	for key, b := range s.bases {
+		if b.foreign(s) {
+			c.Foreign++
+			continue
+		}
 		assigned, owned := s.assignee(key, now) == s.Name, b.phase > Unowned
 		if assigned {
 			c.Assigned++

@@ -23,6 +23,9 @@ type Lease struct {
 	Renewed time.Time
 	// Duration is what the holder promises to renew within.
 	Duration time.Duration
+	// Installation is that of who wrote it last; empty where a version wrote it that did
+	// not say so, or somebody else.
+	Installation string
 }
 
 // emptied says whether a person took the holder out: who releases a base says so.

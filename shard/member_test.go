@@ -15,7 +15,7 @@ func TestTheDeadlineOfAMemberIsReadFromItsLease(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-			s := NewState("mc-0_00000000", Timing{})
+			s := NewState(Identity{Incarnation: "mc-0_00000000"}, Timing{})
 			lives := Member{Name: "mc-1", Holder: "mc-1_11111111", Revision: 1, RenewDeadline: c.tells, Linked: true, Renewed: now}
 			s.SeeMember(Member{Name: "mc-0", Holder: s.Self, Revision: 2, Linked: true}, now)
 			s.SeeMember(lives, now)

@@ -12,6 +12,8 @@ import (
 // concurrent use. Bases are named by their Lease's name.
 type State struct {
 	Membership
+	// installation is ours. Only its members' sessions are known here.
+	installation string
 	// draining: every base is handed over and none is claimed.
 	draining bool
 
@@ -24,16 +26,26 @@ type State struct {
 // pastBases is how many bases that are gone are remembered by their epoch.
 const pastBases = 10_000
 
+// Identity is who a State is of.
+type Identity struct {
+	// Incarnation is the session.
+	Incarnation string
+	// Installation is the same for all members that know of each other, and another for
+	// everybody else.
+	Installation string
+}
+
 // NewState makes the state of a replica that is not a member yet.
-func NewState(self string, t Timing) *State {
-	name, _ := PodOf(self)
+func NewState(is Identity, t Timing) *State {
+	name, _ := PodOf(is.Incarnation)
 	epochs, err := simplelru.NewLRU[string, int32](pastBases, nil)
 	if err != nil {
 		panic(err) // pastBases is positive
 	}
 	return &State{
-		Membership: Membership{Timing: t.Complete(), Self: self, Name: name, members: members{}, ended: endedSessions{}},
-		bases:      map[string]*base{}, epochs: epochs,
+		Membership:   Membership{Timing: t.Complete(), Self: is.Incarnation, Name: name, members: members{}, ended: endedSessions{}},
+		installation: is.Installation,
+		bases:        map[string]*base{}, epochs: epochs,
 	}
 }
 

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -24,7 +25,7 @@ type story struct {
 func TestStories(t *testing.T) {
 	transcript.Run(t, func(*testing.T) func([]string) ([]string, error) {
 		start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-		s := &story{State: NewState("mc-0_00000000", Timing{}), start: start, now: start, rev: 100}
+		s := &story{State: NewState(Identity{Incarnation: "mc-0_00000000", Installation: "ours"}, Timing{}), start: start, now: start, rev: 100}
 		s.team.since = start
 		return func(words []string) ([]string, error) {
 			result, err := s.do(words)
@@ -129,7 +130,10 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 	switch verb {
 	case "base", "read":
 		s.rev++
-		l := Lease{Holder: opts["holder"], Revision: s.rev, Transferred: opts["transferred"] == "yes", Released: opts["released"] != "no", Duration: 40 * time.Second, Renewed: s.clock(opts)}
+		l := Lease{Holder: opts["holder"], Revision: s.rev, Transferred: opts["transferred"] == "yes", Released: opts["released"] != "no", Duration: 40 * time.Second, Renewed: s.clock(opts), Installation: cmp.Or(opts["installation"], "ours")}
+		if l.Installation == "unsaid" {
+			l.Installation = ""
+		}
 		if d, err := time.ParseDuration(opts["duration"]); err == nil {
 			l.Duration = d
 		}
@@ -170,7 +174,7 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 		if opts["seen"] != "before" {
 			s.rev++
 		}
-		l := Lease{Holder: s.Self, Epoch: s.last.Epoch, Revision: s.rev, Duration: 40 * time.Second, Renewed: s.now}
+		l := Lease{Holder: s.Self, Epoch: s.last.Epoch, Revision: s.rev, Duration: 40 * time.Second, Renewed: s.now, Installation: "ours"}
 		if s.last.Kind == TransferBase || s.last.Kind == ReleaseBase {
 			l.Holder, l.Transferred, l.Released = s.last.To.Holder, s.last.Kind == TransferBase, s.last.Kind == ReleaseBase
 		}
