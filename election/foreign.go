@@ -33,6 +33,21 @@ func (r *Replica) Foreign() (bases int, by []string) {
 	return bases, slices.Sorted(maps.Keys(who))
 }
 
+// tellOrphans warns of bases that nobody can be given when this replica ends.
+func (r *Replica) tellOrphans() {
+	r.mu.Lock()
+	orphans := r.state.Orphans()
+	others := r.state.Count(time.Now()).Members > 1
+	r.mu.Unlock()
+	if !others { // the installation ends
+		return
+	}
+	for env, bases := range orphans {
+		r.log.Warn("no other member serves this environment: its bases are left alone, and their Nodes turn NotReady",
+			zap.String("environment", env), zap.Int("bases", bases))
+	}
+}
+
 // tellForeign warns of bases that somebody else holds, and gives when to look again.
 func (r *Replica) tellForeign(due time.Time) (next time.Time) {
 	now := time.Now()

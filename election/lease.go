@@ -3,6 +3,7 @@ package election
 import (
 	"cmp"
 	"strconv"
+	"strings"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -130,6 +131,7 @@ const (
 	notePodUID        = prefix + "pod-uid"
 	noteRenewDeadline = prefix + "act-window"
 	noteAddress       = prefix + "address"
+	noteServes        = prefix + "environments"
 	noteVersion       = prefix + "version"
 	noteState         = prefix + "state" // serving, draining, released, killed
 	noteLinks         = prefix + "tunnels"
@@ -155,6 +157,9 @@ func parseMember(l *coordinationv1.Lease) shard.Member {
 	}
 	if l.Spec.RenewTime != nil {
 		m.Renewed = l.Spec.RenewTime.Time
+	}
+	if envs := l.Annotations[noteServes]; envs != "" {
+		m.Serves = strings.Split(envs, ",")
 	}
 	if act, err := time.ParseDuration(l.Annotations[noteRenewDeadline]); err == nil {
 		m.RenewDeadline = act
@@ -185,7 +190,7 @@ func joined(lease *coordinationv1.Lease, cfg Config, a announcement, now time.Ti
 	}
 	put(&next.Labels, labelComponent, componentMember)
 	put(&next.Annotations, noteState, cmp.Or(a.state, memberServing), noteLinks, links, notePodUID, cfg.PodUID, noteRenewDeadline, cfg.RenewDeadline.String(),
-		noteAddress, cfg.Address, noteVersion, cfg.Version,
+		noteAddress, cfg.Address, noteVersion, cfg.Version, noteServes, strings.Join(cfg.Envs, ","),
 		noteOwned, strconv.Itoa(a.owned), noteAssigned, strconv.Itoa(a.assigned))
 	return next
 }

@@ -132,19 +132,19 @@ func TestRenewTimesOnlyGrow(t *testing.T) {
 
 func TestAMembershipLeaseTellsAll(t *testing.T) {
 	cfg := whole()
-	cfg.PodUID, cfg.Address, cfg.Version = "uid", "10.0.0.1:7777", "1.2.3"
+	cfg.PodUID, cfg.Address, cfg.Version, cfg.Envs = "uid", "10.0.0.1:7777", "1.2.3", []string{"dev", "test"}
 	lease := joined(heldBy("mc-0_00000000", noon), cfg, announcement{linked: true, owned: 3, assigned: 4}, noon.Add(time.Minute))
 	if *lease.Spec.HolderIdentity != cfg.Incarnation || *lease.Spec.LeaseTransitions != 8 || *lease.Spec.LeaseDurationSeconds != 10 {
 		t.Errorf("spec %+v", lease.Spec)
 	}
 	want := map[string]string{
 		notePodUID: "uid", noteRenewDeadline: "3.5s", noteAddress: "10.0.0.1:7777", noteVersion: "1.2.3", noteState: "serving",
-		noteLinks: "up", noteOwned: "3", noteAssigned: "4",
+		noteServes: "dev,test", noteLinks: "up", noteOwned: "3", noteAssigned: "4",
 	}
 	if d := cmp.Diff(want, lease.Annotations); d != "" {
 		t.Errorf("annotations (-want +got):\n%s", d)
 	}
-	m := shard.Member{Name: "b", Holder: cfg.Incarnation, Revision: 42, Address: "10.0.0.1:7777", Linked: true, RenewDeadline: 3500 * time.Millisecond, Renewed: lease.Spec.RenewTime.Time}
+	m := shard.Member{Name: "b", Holder: cfg.Incarnation, Revision: 42, Address: "10.0.0.1:7777", Serves: []string{"dev", "test"}, Linked: true, RenewDeadline: 3500 * time.Millisecond, Renewed: lease.Spec.RenewTime.Time}
 	if d := cmp.Diff(m, parseMember(lease)); d != "" {
 		t.Errorf("read back (-want +got):\n%s", d)
 	}

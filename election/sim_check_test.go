@@ -83,6 +83,7 @@ func (w *world) judge(was, is *coordinationv1.Lease) {
 		return
 	}
 	key := was.Namespace + "/" + was.Name
+	w.judgeSuccessor(was, to)
 	w.mu.Lock()
 	w.moves++
 	renewed, renews := w.renewals[key]
@@ -90,6 +91,15 @@ func (w *world) judge(was, is *coordinationv1.Lease) {
 	limit := time.Duration(ptr.Deref(was.Spec.LeaseDurationSeconds, 0))*time.Second + 10*time.Second
 	if silent := time.Since(renewed); from == stranger && renews && silent < limit {
 		w.blame("%s is taken by %q from a stranger who renewed it %s ago", key, to, silent)
+	}
+}
+
+// judgeSuccessor says who was given a base of an environment that he does not serve.
+func (w *world) judgeSuccessor(was *coordinationv1.Lease, to string) {
+	for _, p := range w.processes {
+		if p != nil && p.incarnation == to && !slices.Contains(p.envs, was.Labels[labelEnv]) {
+			w.blame("%s of %s is given to %s, which serves %v", was.Name, was.Labels[labelEnv], to, p.envs)
+		}
 	}
 }
 
@@ -179,15 +189,31 @@ func (w *world) checkServed() error {
 			errs = append(errs, fmt.Errorf("%s is not served", base))
 		}
 	}
-	load, most := map[string]int{}, 0
-	for _, l := range w.store.snapshot("kube-node-lease") {
-		load[holderOf(l)]++
-		most = max(most, load[holderOf(l)])
-	}
-	if most > (simBases+simReplicas-1)/simReplicas+1 {
-		errs = append(errs, fmt.Errorf("not balanced: %v", load))
+	for env, members := range w.servers() {
+		load, bases, most := map[string]int{}, 0, 0
+		for _, l := range w.store.snapshot("kube-node-lease") {
+			if l.Labels[labelEnv] == env {
+				bases++
+				load[holderOf(l)]++
+				most = max(most, load[holderOf(l)])
+			}
+		}
+		if most > (bases+members-1)/members+1 {
+			errs = append(errs, fmt.Errorf("not balanced: %v", load))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// servers gives how many processes serve each environment.
+func (w *world) servers() map[string]int {
+	n := map[string]int{}
+	for _, p := range w.processes {
+		for _, env := range p.envs {
+			n[env]++
+		}
+	}
+	return n
 }
 
 // silences gives for each base the longest time, since then and until now, in which
@@ -208,8 +234,8 @@ func (w *world) silences(since time.Time) map[string]time.Duration {
 			note(a.base, a.at)
 		}
 	}
-	for b := range simBases {
-		note(baseName(b), time.Now())
+	for _, base := range w.names {
+		note(base, time.Now())
 	}
 	return longest
 }

@@ -157,7 +157,7 @@ func deleteMember(w *world, p *process, _ time.Duration) {
 	w.store.remove(w.site.memberKey(p.pod))
 }
 
-func (w *world) anyBase() string { return leaseKey(baseName(w.rng.IntN(simBases))) }
+func (w *world) anyBase() string { return leaseKey(w.names[w.rng.IntN(len(w.names))]) }
 
 // usurp has a stranger's name written into a base's Lease: by hand, the renew time
 // left as it was or not, or by another controller, which renews it for a while.

@@ -19,7 +19,7 @@ func (w *world) beside(pods string, seed uint64) *world {
 
 // together is what both installations did, as one world.
 func together(a, b *world) *world {
-	both := &world{store: a.store, site: a.site}
+	both := &world{store: a.store, site: a.site, names: a.names, processes: a.processes}
 	for _, w := range []*world{a, b} {
 		w.mu.Lock()
 		both.acts = append(both.acts, w.acts...)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,6 +50,8 @@ type world struct {
 	site      site
 	log       *zap.Logger // of the replicas; nil for one that -verbose prints
 	processes [simReplicas]*process
+	envs      [simReplicas][]string // that the next session of each serves; nil for dev
+	names     []string              // of the bases
 
 	mu sync.Mutex
 	// mu guards what follows
@@ -72,6 +75,9 @@ func newWorld(seed uint64) *world {
 // newSite is an installation of which nothing runs yet.
 func newSite(s *store, at site, seed uint64) *world {
 	w := &world{store: s, site: at, rng: rand.New(rand.NewPCG(seed, seed))}
+	for b := range simBases {
+		w.names = append(w.names, baseName(b))
+	}
 	s.judges = append(s.judges, w.judge)
 	return w
 }
@@ -98,6 +104,7 @@ type process struct {
 	world        *world
 	index        int
 	pod, uid     string
+	envs         []string
 	incarnation  string
 	work, member *link
 	replica      *Replica
@@ -111,7 +118,10 @@ type process struct {
 // start begins a session of one of the replicas, in a pod.
 func (w *world) start(index int, uid string) *process {
 	pod := w.site.pod(index)
-	p := &process{world: w, index: index, pod: pod, uid: uid, incarnation: fmt.Sprintf("%s_%08x", pod, w.rng.Uint32()), ended: make(chan error, 1)}
+	p := &process{world: w, index: index, pod: pod, uid: uid, envs: w.envs[index], incarnation: fmt.Sprintf("%s_%08x", pod, w.rng.Uint32()), ended: make(chan error, 1)}
+	if p.envs == nil {
+		p.envs = []string{"dev"}
+	}
 	p.member = newLink(w.store, &p.stopped, w.rng.Uint64(), 1)
 	p.work = newLink(w.store, &p.stopped, w.rng.Uint64(), 2)
 	p.work.valid = func() bool { return p.crashed.Err() == nil && p.replica.Valid() }
@@ -128,8 +138,10 @@ func (w *world) start(index int, uid string) *process {
 		p.ended <- p.replica.Run(ctx, Deps{Members: p.member, Bases: p.work, Nodes: p, Hooks: p})
 		p.crash()
 	}()
-	for b := range simBases {
-		go p.serve(baseName(b))
+	for _, base := range w.names {
+		if slices.Contains(p.envs, envOf(base)) {
+			go p.serve(base)
+		}
 	}
 	w.processes[index] = p
 	return p
@@ -137,9 +149,9 @@ func (w *world) start(index int, uid string) *process {
 
 func (p *process) config() Config {
 	return Config{
-		Incarnation: p.incarnation, PodUID: p.uid, Namespace: p.world.site.namespace, Envs: []string{"dev"}, Workers: 4,
+		Incarnation: p.incarnation, PodUID: p.uid, Namespace: p.world.site.namespace, Envs: p.envs, Workers: 4,
 		Name: func(b tunnel.BaseID) (string, error) { return b.Identity, nil },
-		Base: func(name string) (tunnel.BaseID, bool) { return tunnel.BaseID{Env: "dev", Identity: name}, true },
+		Base: func(name string) (tunnel.BaseID, bool) { return tunnel.BaseID{Env: envOf(name), Identity: name}, true },
 		Wall: func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) },
 	}
 }
@@ -152,13 +164,22 @@ func (p *process) LeaseLabels(tunnel.BaseID) map[string]string { return nil }
 func (p *process) Changed(tunnel.BaseID) {}
 
 func baseName(i int) string       { return fmt.Sprintf("base-%02d", i) }
+
+// envOf gives the environment of a base: what its name begins with, if that is not base.
+func envOf(base string) string {
+	if env, _, _ := strings.Cut(base, "-"); env != "base" {
+		return env
+	}
+	return "dev"
+}
+
 func leaseKey(base string) string { return "kube-node-lease/" + base }
 func (p *process) links() []*link { return []*link{p.work, p.member} }
 
 // serve acts for a base as the provider does: while the claim is held, and not for
 // long once it is to be handed over.
 func (p *process) serve(base string) {
-	id := tunnel.BaseID{Env: "dev", Identity: base}
+	id := tunnel.BaseID{Env: envOf(base), Identity: base}
 	rng := rand.New(rand.NewPCG(uint64(len(base)), uint64(base[len(base)-1])))
 	for pause(p.crashed, time.Duration(50+rng.IntN(200))*time.Millisecond) {
 		claim, held := p.replica.Claim(id)
@@ -221,6 +242,11 @@ func simulate(seed uint64) (w *world, err error) {
 	w = newWorld(seed)
 	defer w.end()
 	w.wait(5 * time.Second)
+	return w, w.schedule()
+}
+
+// schedule has faults happen, and says what was violated.
+func (w *world) schedule() error {
 	for range simFaults {
 		w.happen()
 		w.revive()
@@ -233,7 +259,7 @@ func simulate(seed uint64) (w *world, err error) {
 	for _, p := range w.processes {
 		w.tell("%s: %+v, may act: %v", p.incarnation, p.replica.Census(), p.replica.Valid())
 	}
-	return w, errors.Join(w.checkSafe(), w.checkServed())
+	return errors.Join(w.checkSafe(), w.checkServed())
 }
 
 // Whatever happens to replicas and links, no two of them act for a base at a time,

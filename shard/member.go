@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"time"
@@ -26,6 +27,9 @@ type Member struct {
 	// Renewed is renewTime, by the clock of who wrote it: compared, never subtracted
 	// from our own.
 	Renewed time.Time
+	// Serves are the environments whose bases it can own; nil means all, for a version
+	// that does not say.
+	Serves []string
 	// Draining says that it hands its bases over, Linked that its tunnels are up.
 	Draining, Linked bool
 }
@@ -64,12 +68,31 @@ func (all members) of(incarnation string) *member {
 	return nil
 }
 
-// able gives who may be given bases, in order.
-func (all members) able() []string {
+// serves says whether a member can own the bases of an environment.
+func (m *Member) serves(env string) bool { return m.Serves == nil || slices.Contains(m.Serves, env) }
+
+// anyEnv stands for every environment that no member names.
+const anyEnv = ""
+
+// able gives who may be given bases, by environment.
+func (all members) able() map[string][]string {
+	able := map[string][]string{anyEnv: all.ableFor(anyEnv)}
+	for _, m := range all {
+		for _, env := range m.Serves {
+			if _, known := able[env]; !known {
+				able[env] = all.ableFor(env)
+			}
+		}
+	}
+	return able
+}
+
+// ableFor gives who may be given bases of an environment, in order.
+func (all members) ableFor(env string) []string {
 	var able, linked []string
 	for name, m := range all {
 		switch {
-		case m.Holder == "", m.Draining:
+		case m.Holder == "", m.Draining, !m.serves(env):
 			continue
 		case m.Linked:
 			linked = append(linked, name)
@@ -81,6 +104,11 @@ func (all members) able() []string {
 	}
 	slices.Sort(able)
 	return able
+}
+
+// othersServe says whether any live member but one can own the bases of an environment.
+func (all members) othersServe(name, env string) bool {
+	return slices.ContainsFunc(all.ableFor(env), func(other string) bool { return other != name })
 }
 
 // pending says whether members other than self have not shown yet that they live.
@@ -218,15 +246,33 @@ func (s *Membership) Succeeded(incarnation string, now time.Time) { s.ended.end(
 
 // team is who may be given bases.
 type team struct {
-	names      []string  // in order
-	since      time.Time // it is the same since then
-	generation int       // grows with each change
+	able       map[string][]string // by environment, in order; never without anyEnv
+	since      time.Time           // it is the same since then
+	generation int                 // grows with each change
+}
+
+// serving gives who may be given bases of an environment, in order.
+func (t team) serving(env string) []string {
+	if names, named := t.able[env]; named {
+		return names
+	}
+	return t.able[anyEnv]
+}
+
+// beside gives, of those who may be given bases, who may be given any of a member's.
+func (t team) beside(m *Member) (names []string) {
+	for env, able := range t.able {
+		if m.serves(env) {
+			names = append(names, able...)
+		}
+	}
+	return names
 }
 
 // regroup works out who may be given bases, and says whether that changed.
 func (s *Membership) regroup(now time.Time) bool {
 	able := s.members.able()
-	if slices.Equal(able, s.team.names) {
+	if maps.EqualFunc(able, s.team.able, slices.Equal) {
 		return false
 	}
 	s.team = team{able, now, s.team.generation + 1}

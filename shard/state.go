@@ -14,6 +14,7 @@ type State struct {
 	Membership
 	// installation is ours. Only its members' sessions are known here.
 	installation string
+	envOf        func(key string) string
 	// draining: every base is handed over and none is claimed.
 	draining bool
 
@@ -33,6 +34,9 @@ type Identity struct {
 	// Installation is the same for all members that know of each other, and another for
 	// everybody else.
 	Installation string
+	// EnvOf gives a base's environment, by its key alone. It is pure. Nil: all bases are
+	// of one.
+	EnvOf func(key string) string
 }
 
 // NewState makes the state of a replica that is not a member yet.
@@ -42,10 +46,13 @@ func NewState(is Identity, t Timing) *State {
 	if err != nil {
 		panic(err) // pastBases is positive
 	}
+	if is.EnvOf == nil {
+		is.EnvOf = func(string) string { return anyEnv }
+	}
 	return &State{
 		Membership:   Membership{Timing: t.Complete(), Self: is.Incarnation, Name: name, members: members{}, ended: endedSessions{}},
-		installation: is.Installation,
-		bases:        map[string]*base{}, epochs: epochs,
+		installation: is.Installation, envOf: is.EnvOf,
+		bases: map[string]*base{}, epochs: epochs,
 	}
 }
 
@@ -70,7 +77,7 @@ func (s *State) Request(key string, exists bool, now time.Time) (first bool) {
 func (s *State) base(key string, now time.Time) *base {
 	b := s.bases[key]
 	if b == nil {
-		b = &base{observed: observed{since: now}}
+		b = &base{observed: observed{since: now}, env: s.envOf(key)}
 		b.epoch, _ = s.epochs.Get(key)
 		s.bases[key], s.assigned.stale = b, true
 	}
