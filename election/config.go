@@ -118,6 +118,11 @@ func (c Config) named() bool {
 	return true
 }
 
+// identity is who this replica is among others.
+func (c Config) identity() shard.Identity {
+	return shard.Identity{Incarnation: c.Incarnation, Installation: c.Namespace, EnvOf: c.envOf}
+}
+
 // envOf gives the environment of a base's Lease's name.
 func (c Config) envOf(key string) string {
 	id, _ := c.Base(key)

@@ -61,7 +61,7 @@ func New(cfg Config, meter Meter, log *zap.Logger) (*Replica, error) {
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 5*time.Second)),
 		poke: make(chan struct{}, 1), drained: make(chan struct{}), renewed: make(chan struct{}),
-		state: shard.NewState(shard.Identity{Incarnation: cfg.Incarnation, Installation: cfg.Namespace, EnvOf: cfg.envOf}, cfg.Timing),
+		state: shard.NewState(cfg.identity(), cfg.Timing),
 		bases: leases{}, members: leases{}, stepping: map[string]bool{},
 	}, nil
 }

@@ -89,6 +89,7 @@ func (w *world) judge(was, is *coordinationv1.Lease) {
 	renewed, renews := w.renewals[key]
 	w.mu.Unlock()
 	limit := time.Duration(ptr.Deref(was.Spec.LeaseDurationSeconds, 0))*time.Second + 10*time.Second
+	limit = time.Duration(float64(limit) * (1 - maxDrift))
 	if silent := time.Since(renewed); from == stranger && renews && silent < limit {
 		w.blame("%s is taken by %q from a stranger who renewed it %s ago", key, to, silent)
 	}

@@ -52,6 +52,8 @@ type world struct {
 	processes [simReplicas]*process
 	envs      [simReplicas][]string // that the next session of each serves; nil for dev
 	names     []string              // of the bases
+	replaced  []*process            // that may run still beside another one of their name
+	vary      bool                  // whether replicas are configured otherwise, each, and their clocks run otherwise
 
 	mu sync.Mutex
 	// mu guards what follows
@@ -105,6 +107,8 @@ type process struct {
 	index        int
 	pod, uid     string
 	envs         []string
+	rate         float64       // how fast its monotonic clock runs
+	deadline     time.Duration // its RenewDeadline; 0 for the default
 	incarnation  string
 	work, member *link
 	replica      *Replica
@@ -122,6 +126,10 @@ func (w *world) start(index int, uid string) *process {
 	if p.envs == nil {
 		p.envs = []string{"dev"}
 	}
+	if w.vary {
+		p.rate = 1 + maxDrift*(2*w.rng.Float64()-1)
+		p.deadline = []time.Duration{0, 0, 2 * time.Second, 7 * time.Second}[w.rng.IntN(4)]
+	}
 	p.member = newLink(w.store, &p.stopped, w.rng.Uint64(), 1)
 	p.work = newLink(w.store, &p.stopped, w.rng.Uint64(), 2)
 	p.work.valid = func() bool { return p.crashed.Err() == nil && p.replica.Valid() }
@@ -129,6 +137,9 @@ func (w *world) start(index int, uid string) *process {
 	p.replica, err = New(p.config(), NoMeter, cmp.Or(w.log, simLog(p.incarnation)))
 	if err != nil {
 		panic(err)
+	}
+	if w.vary {
+		p.replica.state = shard.NewState(p.replica.cfg.identity(), slowed(p.replica.cfg.Timing, p.rate))
 	}
 	var ctx context.Context
 	ctx, p.stop = context.WithCancel(context.Background())
@@ -150,10 +161,22 @@ func (w *world) start(index int, uid string) *process {
 func (p *process) config() Config {
 	return Config{
 		Incarnation: p.incarnation, PodUID: p.uid, Namespace: p.world.site.namespace, Envs: p.envs, Workers: 4,
-		Name: func(b tunnel.BaseID) (string, error) { return b.Identity, nil },
-		Base: func(name string) (tunnel.BaseID, bool) { return tunnel.BaseID{Env: envOf(name), Identity: name}, true },
-		Wall: func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) },
+		Name:   func(b tunnel.BaseID) (string, error) { return b.Identity, nil },
+		Base:   func(name string) (tunnel.BaseID, bool) { return tunnel.BaseID{Env: envOf(name), Identity: name}, true },
+		Timing: shard.Timing{RenewDeadline: p.deadline},
+		Wall:   func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) },
 	}
+}
+
+// maxDrift is how much faster or slower than the true one a clock runs at most.
+const maxDrift = 0.0
+
+// slowed are durations as they pass by a clock that runs at a rate.
+func slowed(t shard.Timing, rate float64) shard.Timing {
+	for _, d := range []*time.Duration{&t.RenewDeadline, &t.FailureTimeout, &t.SuspicionTimeout, &t.Renew, &t.Missing, &t.ForeignGrace, &t.Settle, &t.ColdStart, &t.Handover} {
+		*d = time.Duration(float64(*d) / rate)
+	}
+	return t
 }
 
 // HasNode: a base's Node comes right after its first Lease.
@@ -163,7 +186,7 @@ func (p *process) LeaseLabels(tunnel.BaseID) map[string]string { return nil }
 
 func (p *process) Changed(tunnel.BaseID) {}
 
-func baseName(i int) string       { return fmt.Sprintf("base-%02d", i) }
+func baseName(i int) string { return fmt.Sprintf("base-%02d", i) }
 
 // envOf gives the environment of a base: what its name begins with, if that is not base.
 func envOf(base string) string {
@@ -231,7 +254,7 @@ func (w *world) revive() {
 
 // end ends a world, and waits until nothing runs in it any more.
 func (w *world) end() {
-	for _, p := range w.processes {
+	for _, p := range slices.Concat(w.processes[:], w.replaced) {
 		p.kill()
 	}
 	w.wait(2 * time.Minute)
@@ -239,7 +262,9 @@ func (w *world) end() {
 
 // simulate runs one schedule and says what was violated.
 func simulate(seed uint64) (w *world, err error) {
-	w = newWorld(seed)
+	w = newSite(newStore(), site{"mc", "mc"}, seed)
+	w.vary = true
+	w.begin()
 	defer w.end()
 	w.wait(5 * time.Second)
 	return w, w.schedule()

@@ -82,12 +82,23 @@ func (s *store) write(l *coordinationv1.Lease, kind watch.EventType) *coordinati
 	return s.put(l, kind)
 }
 
-// remove deletes a Lease as a person would.
-func (s *store) remove(key string) {
+// remove deletes a Lease as a person would, and gives it; nil where there is none.
+func (s *store) remove(key string) *coordinationv1.Lease {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l := s.leases[key]; l != nil {
+	l := s.leases[key]
+	if l != nil {
 		s.put(l, watch.Deleted)
+	}
+	return l
+}
+
+// putBack makes a Lease as it was, as a person would, unless there is one.
+func (s *store) putBack(l *coordinationv1.Lease) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leases[l.Namespace+"/"+l.Name] == nil {
+		s.put(l, watch.Added)
 	}
 }
 

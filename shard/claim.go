@@ -37,7 +37,7 @@ func (s *State) missingUntil(b *base) time.Time {
 		return time.Time{} // it was never owned
 	}
 	if b.last != nil {
-		if silent, over := s.ended[b.last.Holder]; over {
+		if silent, over := s.ended.at(b.last.Holder); over {
 			return silent
 		}
 	}
@@ -114,7 +114,7 @@ const (
 // one name.
 func (s *State) foreign(l *Lease) bool {
 	_, replica := PodOf(l.Holder)
-	_, over := s.ended[l.Holder]
+	_, over := s.ended.at(l.Holder)
 	switch {
 	case l.Installation != s.installation && l.Installation != "":
 		return true
@@ -144,14 +144,9 @@ func (b *base) foreign(s *State) bool {
 }
 
 // claimableFrom says whether a base can be claimed, and from when on where it is free.
-// That a session is over is looked up before its member: the member may have begun
-// another one.
-//
-// NB: a session whose membership Lease was deleted counts as over also when the Lease
-// is put back as it was.
 func (s *State) claimableFrom(b *base) (from time.Time, is availability) {
 	l := b.lease
-	silent, over := s.ended[l.Holder]
+	silent, over := s.ended.at(l.Holder)
 	switch {
 	case s.foreign(l):
 		return s.unchanged(b.since).Add(l.Duration + s.ForeignGrace), free

@@ -138,7 +138,7 @@ func (b *base) claimable(last *Lease, ended endedSessions) bool {
 	case last == nil:
 		return false
 	}
-	_, over := ended[last.Holder]
+	_, over := ended.at(last.Holder)
 	return over
 }
 

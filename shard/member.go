@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 // Member is a replica as its membership Lease tells of it.
@@ -134,14 +136,37 @@ func (all members) live() (n int) {
 }
 
 // endedSessions are sessions that are over, by incarnation: each acts no more from a
-// time on. The earliest time that is certain counts.
-type endedSessions map[string]time.Time
+// time on. The earliest time that is certain counts. None is that of a member, as its
+// membership Lease was seen last. One that is forgotten is asked about again.
+type endedSessions struct {
+	silent *simplelru.LRU[string, time.Time]
+}
+
+// pastSessions is how many sessions that are over are remembered.
+const pastSessions = 1000
+
+func newEndedSessions() endedSessions {
+	silent, err := simplelru.NewLRU[string, time.Time](pastSessions, nil)
+	if err != nil {
+		panic(err) // pastSessions is positive
+	}
+	return endedSessions{silent}
+}
+
+// at gives from when on a session acts no more, if it is over.
+func (e endedSessions) at(incarnation string) (silent time.Time, over bool) {
+	return e.silent.Get(incarnation)
+}
 
 func (e endedSessions) end(incarnation string, silent time.Time) {
-	if at, ok := e[incarnation]; !ok || silent.Before(at) {
-		e[incarnation] = silent
+	if at, over := e.at(incarnation); !over || silent.Before(at) {
+		e.silent.Add(incarnation, silent)
 	}
 }
+
+// lives takes in that a membership Lease names a session, which it may not have done
+// when that was asked about: a person may have deleted the Lease and put it back.
+func (e endedSessions) lives(incarnation string) { e.silent.Remove(incarnation) }
 
 // Membership is what one replica knows of members and of its own session.
 type Membership struct {
@@ -159,6 +184,9 @@ type Membership struct {
 // reconciled: a session began or ended, or the team changed.
 func (s *Membership) SeeMember(m Member, now time.Time) (changed bool) {
 	was := s.members[m.Name]
+	if was == nil || m.Revision > was.Revision {
+		s.ended.lives(m.Holder)
+	}
 	switch {
 	case was == nil: // it may be dead already, so it counts as seen, not as renewed
 		s.members[m.Name] = &member{Member: m, seen: now}
@@ -230,14 +258,16 @@ func (s *Membership) MemberGone(name string, revision uint64, now time.Time) (ch
 // Asked takes in what a live read of the membership Lease of an unknown
 // incarnation showed; m is nil where there is no such Lease.
 func (s *Membership) Asked(incarnation string, m *Member, now time.Time) (changed bool) {
-	if m == nil { // deleted: it goes on until it notices
+	switch {
+	case s.members.of(incarnation) != nil: // it was seen meanwhile, and the answer may be older
+	case m == nil: // deleted: it goes on until it notices
 		s.ended.end(incarnation, now.Add(s.FailureTimeout))
-		return false
-	}
-	if m.Holder != incarnation {
+	case m.vacatedBy(incarnation):
 		s.ended.end(incarnation, now.Add(s.deadlineOf(*m)))
+	case m.Holder != incarnation: // how long it may act stood in its Lease, and is not known any more
+		s.ended.end(incarnation, now.Add(max(s.FailureTimeout, s.deadlineOf(*m))))
 	}
-	return s.SeeMember(*m, now)
+	return m != nil && s.SeeMember(*m, now)
 }
 
 // Succeeded takes in that we took our own membership Lease over from an earlier

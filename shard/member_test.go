@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -29,5 +30,30 @@ func TestTheDeadlineOfAMemberIsReadFromItsLease(t *testing.T) {
 				t.Errorf("a second after its last renewal its base needs step %d in %s, want none for %s", step.Kind, wait, c.want-time.Second)
 			}
 		})
+	}
+}
+
+// Sessions that are over are remembered, but not for ever. One that was forgotten is asked
+// about again, so it costs a moment and no more.
+func TestSessionsThatAreOverAreForgotten(t *testing.T) {
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	s := NewState(Identity{Incarnation: "mc-0_00000000"}, Timing{})
+	session := func(i int) string { return fmt.Sprintf("mc-1_%08x", i) }
+	s.SeeMember(Member{Name: "mc-0", Holder: s.Self, Revision: 1, Linked: true}, now)
+	for i := range 2 * pastSessions {
+		s.SeeMember(Member{Name: "mc-1", Holder: session(i), Revision: uint64(i + 2), Linked: true}, now)
+	}
+	if n := s.ended.silent.Len(); n != pastSessions {
+		t.Errorf("%d sessions are remembered, want %d", n, pastSessions)
+	}
+	then := now.Add(time.Minute)
+	s.Renewed(then, then)
+	for i, want := range map[int]Kind{0: AskMember, 2*pastSessions - 2: ClaimBase} {
+		s.team.able[anyEnv] = []string{"mc-0"}
+		s.SeeBase("b", Lease{Holder: session(i), Epoch: 1, Revision: uint64(i + 10), Renewed: now}, then)
+		if step, _ := s.Turn("b", then); step.Kind != want {
+			t.Errorf("a base of session %d needs step %d, want %d", i, step.Kind, want)
+		}
+		delete(s.bases, "b")
 	}
 }

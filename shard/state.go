@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -50,7 +51,7 @@ func NewState(is Identity, t Timing) *State {
 		is.EnvOf = func(string) string { return anyEnv }
 	}
 	return &State{
-		Membership:   Membership{Timing: t.Complete(), Self: is.Incarnation, Name: name, members: members{}, ended: endedSessions{}},
+		Membership:   Membership{Timing: t.Complete(), Self: is.Incarnation, Name: name, members: members{}, ended: newEndedSessions()},
 		installation: is.Installation, envOf: is.EnvOf,
 		bases: map[string]*base{}, epochs: epochs,
 	}
@@ -140,10 +141,11 @@ func (s *State) OwnsAny() bool {
 	return false
 }
 
-// Bases gives all bases that are known, those renewed longest ago first.
+// Bases gives all bases that are known, those whose Leases have not changed for longest
+// first: of those that were seen at once, by what their owners wrote.
 func (s *State) Bases() []string {
 	return slices.SortedFunc(maps.Keys(s.bases), func(a, b string) int {
-		return s.bases[a].due.Compare(s.bases[b].due)
+		return cmp.Or(s.bases[a].since.Compare(s.bases[b].since), s.bases[a].latest.Compare(s.bases[b].latest))
 	})
 }
 
