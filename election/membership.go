@@ -68,7 +68,7 @@ func (r *Replica) succeed(ctx context.Context, lease *coordinationv1.Lease, sile
 		err = r.writeMembership(ctx, lease)
 		return err == nil, err
 	case r.cfg.ofSamePod(lease): // its container ended before ours began
-	case silent < max(r.cfg.FailureTimeout, was.RenewDeadline):
+	case silent < max(r.cfg.FailureTimeout, r.cfg.MayAct(was)):
 		if silent == 0 {
 			r.log.Info("waiting for the previous session of this replica to expire", zap.String("holder", was.Holder))
 		}

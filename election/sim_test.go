@@ -169,7 +169,7 @@ func (p *process) config() Config {
 }
 
 // maxDrift is how much faster or slower than the true one a clock runs at most.
-const maxDrift = 0.0
+const maxDrift = 0.01
 
 // slowed are durations as they pass by a clock that runs at a rate.
 func slowed(t shard.Timing, rate float64) shard.Timing {

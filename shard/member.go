@@ -226,22 +226,25 @@ func (was *member) renew(m Member, now time.Time) *member {
 func (t Timing) silentAt(was *member, m Member, now time.Time) time.Time {
 	switch {
 	case !m.vacatedBy(was.Holder): // taken over: it may have renewed since, unseen by us
-		return now.Add(t.deadlineOf(was.Member))
+		return now.Add(t.MayAct(was.Member))
 	case m.Released:
 		return now
 	case m.Renewed.Equal(was.Renewed): // whoever expired it saw the same last renewal as we
-		return was.seen.Add(t.deadlineOf(was.Member))
+		return was.seen.Add(t.MayAct(was.Member))
 	default: // a later renewal was missed
-		return now.Add(t.deadlineOf(was.Member))
+		return now.Add(t.MayAct(was.Member))
 	}
 }
 
 // vacatedBy says whether the Lease has no holder, and that one was the last.
 func (m Member) vacatedBy(incarnation string) bool { return m.Holder == "" && m.Last == incarnation }
 
-// deadlineOf is how long a member may act after it renewed: as it says, for it may be
-// configured otherwise than we are, or as we may.
-func (t Timing) deadlineOf(m Member) time.Duration { return max(t.RenewDeadline, m.RenewDeadline) }
+// MayAct is how long a member may act after it was seen to renew, by our clock: as it says, for
+// it may be configured otherwise than we are, or as we may; and as long as that may be
+// while its clock runs slower than ours.
+func (t Timing) MayAct(m Member) time.Duration {
+	return byAnyClock(max(t.RenewDeadline, m.RenewDeadline))
+}
 
 // MemberGone takes in that a membership Lease was deleted, which proves nothing of
 // the member: who holds a base in its name is asked about. Changed says that every
@@ -263,9 +266,9 @@ func (s *Membership) Asked(incarnation string, m *Member, now time.Time) (change
 	case m == nil: // deleted: it goes on until it notices
 		s.ended.end(incarnation, now.Add(s.FailureTimeout))
 	case m.vacatedBy(incarnation):
-		s.ended.end(incarnation, now.Add(s.deadlineOf(*m)))
+		s.ended.end(incarnation, now.Add(s.MayAct(*m)))
 	case m.Holder != incarnation: // how long it may act stood in its Lease, and is not known any more
-		s.ended.end(incarnation, now.Add(max(s.FailureTimeout, s.deadlineOf(*m))))
+		s.ended.end(incarnation, now.Add(max(s.FailureTimeout, s.MayAct(*m))))
 	}
 	return m != nil && s.SeeMember(*m, now)
 }
