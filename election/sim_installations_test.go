@@ -2,7 +2,9 @@ package election
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,6 +96,29 @@ func TestAFleetMovesToAnotherInstallation(t *testing.T) {
 		both := together(first, second)
 		if err := errors.Join(both.checkSafe(), both.checkServed()); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// Whatever happens to one installation, nobody of the other acts for a base beside it, and
+// in the end somebody serves each.
+func TestTwoInstallationsUnderFaults(t *testing.T) {
+	eachSeed(t, 1, uint64(*schedules)/10+1, func(t *testing.T, seed uint64) {
+		first := newWorld(seed)
+		defer first.end()
+		second := first.beside("mc", seed+1000)
+		second.begin()
+		defer second.end()
+		_ = first.schedule() // it may have lost bases to the second one
+		both := together(first, second)
+		errs := []error{both.checkSafe()}
+		for base, silence := range both.silences(time.Now().Add(-2 * time.Second)) {
+			if silence >= 2*time.Second {
+				errs = append(errs, fmt.Errorf("%s is not served", base))
+			}
+		}
+		if err := errors.Join(errs...); err != nil {
+			t.Errorf("seed %d: %v\n%s", seed, err, strings.Join(first.story, "\n"))
 		}
 	})
 }
