@@ -289,15 +289,3 @@ func (r *Replica) readMember(ctx context.Context, name string) (*coordinationv1.
 	}
 	return lease, nil
 }
-
-// pause waits for a time, and says whether ctx did not end before.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

@@ -15,8 +15,8 @@ func TestBasesComeOldestFirst(t *testing.T) {
 	for i, seen := range []struct {
 		key         string
 		at, renewed time.Duration
-	}{{"d", 3, 0}, {"b", 1, 7}, {"a", 1, 5}, {"c", 2, 9}} {
-		s.SeeBase(seen.key, Lease{Holder: "mc-1_11111111", Epoch: 1, Revision: uint64(i + 1), Renewed: now.Add(seen.renewed * time.Second)}, now.Add(seen.at*time.Second))
+	}{{"d", 3 * time.Second, 0}, {"b", time.Second, 7}, {"a", time.Second, 5}, {"c", 2 * time.Second, 9}} {
+		s.SeeBase(seen.key, Lease{Holder: "mc-1_11111111", Epoch: 1, Revision: uint64(i + 1), Renewed: now.Add(seen.renewed)}, now.Add(seen.at))
 	}
 	if d := cmp.Diff([]string{"a", "b", "c", "d"}, s.Bases()); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
