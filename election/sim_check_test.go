@@ -27,7 +27,8 @@ type history struct {
 	wrong          []error              // what was seen to be wrong when it happened
 	renewals       map[string]time.Time // when a stranger renewed a base's Lease last
 	expired, moves int
-	evicted        map[string]bool // incarnations that somebody had the broker end
+	serve          map[string][]string // the environments of each incarnation
+	evicted        map[string]bool     // incarnations that somebody had the broker end
 }
 
 // counts gives how many members were expired and how many bases changed hands.
@@ -97,10 +98,11 @@ func (w *world) judge(was, is *coordinationv1.Lease) {
 
 // judgeSuccessor says who was given a base of an environment that he does not serve.
 func (w *world) judgeSuccessor(was *coordinationv1.Lease, to string) {
-	for _, p := range w.processes {
-		if p != nil && p.incarnation == to && !slices.Contains(p.envs, was.Labels[labelEnv]) {
-			w.blame("%s of %s is given to %s, which serves %v", was.Name, was.Labels[labelEnv], to, p.envs)
-		}
+	w.mu.Lock()
+	envs, ours := w.serve[to]
+	w.mu.Unlock()
+	if ours && !slices.Contains(envs, was.Labels[labelEnv]) {
+		w.blame("%s of %s is given to %s, which serves %v", was.Name, was.Labels[labelEnv], to, envs)
 	}
 }
 

@@ -39,6 +39,12 @@ func (w *world) start(index int, uid string) *process {
 	if p.envs == nil {
 		p.envs = []string{"dev"}
 	}
+	w.mu.Lock()
+	if w.serve == nil {
+		w.serve = map[string][]string{}
+	}
+	w.serve[p.incarnation] = p.envs
+	w.mu.Unlock()
 	if w.vary {
 		p.rate = 1 + maxDrift*(2*w.rng.Float64()-1)
 		p.deadline = []time.Duration{0, 0, 2 * time.Second, 7 * time.Second}[w.rng.IntN(4)]
