@@ -23,7 +23,8 @@ type Config struct {
 	Namespace string
 	// BaseNamespace has the Leases of bases. Default kube-node-lease.
 	BaseNamespace string
-	// Envs are the environments whose bases are owned. All members have the same.
+	// Envs are the environments whose bases are owned. Members may have different ones:
+	// each is given bases of its own alone.
 	Envs []string
 	// Name gives the name of a base's Lease, which is its Node's.
 	Name func(tunnel.BaseID) (string, error)
@@ -116,6 +117,17 @@ func (c Config) named() bool {
 		return false
 	}
 	return true
+}
+
+// identity is who this replica is among others.
+func (c Config) identity() shard.Identity {
+	return shard.Identity{Incarnation: c.Incarnation, Installation: c.Namespace, EnvOf: c.envOf}
+}
+
+// envOf gives the environment of a base's Lease's name.
+func (c Config) envOf(key string) string {
+	id, _ := c.Base(key)
+	return id.Env
 }
 
 // memberRetry is how soon a membership write that failed is tried again.

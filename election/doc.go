@@ -10,8 +10,8 @@
 // successful membership write; a member is expired, in its membership Lease, before
 // its bases are claimed; every write of an ownership is a compare-and-swap. So no
 // two replicas act for a base at a time, whatever is delayed, frozen or cut off,
-// provided that the monotonic clocks of two machines run equally fast within a few
-// percent.
+// provided that no machine's monotonic clock runs more than a percent too fast or too
+// slow.
 //
 // Not guaranteed: that a base is owned at every instant. And a person who writes a
 // holder by hand can have two replicas act for the time that a watch takes.

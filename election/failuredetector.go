@@ -143,3 +143,15 @@ func (r *Replica) expire(ctx context.Context, incarnation string, lease *coordin
 	r.seeMember(vacant)
 	return nil
 }
+
+// pause waits for a time, and says whether ctx did not end before.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -3,6 +3,7 @@ package election
 import (
 	"cmp"
 	"strconv"
+	"strings"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -21,10 +22,13 @@ const (
 	componentBase  = "vnode-lease"
 	labelEnv       = prefix + "env"
 	labelOwner     = prefix + "owner"
-	labelState     = prefix + "state"
-	stateOwned     = "owned"
-	stateHandover  = "handover" // transferred, and not acknowledged yet
-	stateOrphaned  = "orphaned" // released to nobody
+	// labelInstallation names the namespace of the membership Leases of those who own the
+	// base among them. Absent in Leases of earlier versions and of other controllers.
+	labelInstallation = prefix + "installation"
+	labelState        = prefix + "state"
+	stateOwned        = "owned"
+	stateHandover     = "handover" // transferred, and not acknowledged yet
+	stateOrphaned     = "orphaned" // released to nobody
 )
 
 // parse gives a base's Lease in shard's words.
@@ -32,7 +36,8 @@ func parse(l *coordinationv1.Lease) shard.Lease {
 	seen := shard.Lease{
 		Holder: ptr.Deref(l.Spec.HolderIdentity, ""), Epoch: ptr.Deref(l.Spec.LeaseTransitions, 0), Revision: revision(l.ResourceVersion),
 		Transferred: l.Labels[labelState] == stateHandover, Released: l.Labels[labelState] == stateOrphaned,
-		Duration: time.Duration(ptr.Deref(l.Spec.LeaseDurationSeconds, 0)) * time.Second,
+		Duration:     time.Duration(ptr.Deref(l.Spec.LeaseDurationSeconds, 0)) * time.Second,
+		Installation: l.Labels[labelInstallation],
 	}
 	if l.Spec.RenewTime != nil {
 		seen.Renewed = l.Spec.RenewTime.Time
@@ -107,7 +112,7 @@ func stepped(lease *coordinationv1.Lease, step shard.Step, labels map[string]str
 		put(&next.Labels, key, value)
 	}
 	pod, _ := shard.PodOf(holder)
-	put(&next.Labels, labelComponent, componentBase, labelOwner, pod, labelState, state)
+	put(&next.Labels, labelComponent, componentBase, labelOwner, pod, labelState, state, labelInstallation, cfg.Namespace)
 	return next
 }
 
@@ -127,6 +132,7 @@ const (
 	noteRenewDeadline = prefix + "act-window"
 	noteAddress       = prefix + "address"
 	notePeerKey       = prefix + "peer-key"
+	noteServes        = prefix + "environments"
 	noteVersion       = prefix + "version"
 	noteState         = prefix + "state" // serving, draining, released, killed
 	noteLinks         = prefix + "tunnels"
@@ -154,6 +160,9 @@ func parseMember(l *coordinationv1.Lease) shard.Member {
 	}
 	if l.Spec.RenewTime != nil {
 		m.Renewed = l.Spec.RenewTime.Time
+	}
+	if envs := l.Annotations[noteServes]; envs != "" {
+		m.Serves = strings.Split(envs, ",")
 	}
 	if act, err := time.ParseDuration(l.Annotations[noteRenewDeadline]); err == nil {
 		m.RenewDeadline = act
@@ -185,7 +194,7 @@ func joined(lease *coordinationv1.Lease, cfg Config, a announcement, now time.Ti
 	}
 	put(&next.Labels, labelComponent, componentMember)
 	put(&next.Annotations, noteState, cmp.Or(a.state, memberServing), noteLinks, links, notePodUID, cfg.PodUID, noteRenewDeadline, cfg.RenewDeadline.String(),
-		noteAddress, cfg.Address, notePeerKey, cfg.PeerKey, noteVersion, cfg.Version, noteWill, a.will,
+		noteAddress, cfg.Address, notePeerKey, cfg.PeerKey, noteServes, strings.Join(cfg.Envs, ","), noteVersion, cfg.Version, noteWill, a.will,
 		noteOwned, strconv.Itoa(a.owned), noteAssigned, strconv.Itoa(a.assigned))
 	return next
 }

@@ -56,7 +56,7 @@ func TestALeaseSaysWhoOwnsABase(t *testing.T) {
 			owner, _ := shard.PodOf(c.holder)
 			want := map[string]string{
 				"kept": "yes", "vnode.koupleless.io/name": "shop", labelComponent: "vnode-lease",
-				labelEnv: "dev", labelOwner: owner, labelState: c.state,
+				labelEnv: "dev", labelOwner: owner, labelState: c.state, labelInstallation: "ns",
 			}
 			if d := cmp.Diff(want, next.Labels); d != "" {
 				t.Errorf("labels (-want +got):\n%s", d)
@@ -132,21 +132,21 @@ func TestRenewTimesOnlyGrow(t *testing.T) {
 
 func TestAMembershipLeaseTellsAll(t *testing.T) {
 	cfg := whole()
-	cfg.PodUID, cfg.Address, cfg.PeerKey, cfg.Version = "uid", "10.0.0.1:7777", "5f4d", "1.2.3"
+	cfg.PodUID, cfg.Address, cfg.PeerKey, cfg.Version, cfg.Envs = "uid", "10.0.0.1:7777", "5f4d", "1.2.3", []string{"dev", "test"}
 	lease := joined(heldBy("mc-0_00000000", noon), cfg, announcement{linked: true, will: "5e1f", owned: 3, assigned: 4}, noon.Add(time.Minute))
 	if *lease.Spec.HolderIdentity != cfg.Incarnation || *lease.Spec.LeaseTransitions != 8 || *lease.Spec.LeaseDurationSeconds != 10 {
 		t.Errorf("spec %+v", lease.Spec)
 	}
 	want := map[string]string{
 		notePodUID: "uid", noteRenewDeadline: "3.5s", noteAddress: "10.0.0.1:7777", notePeerKey: "5f4d", noteVersion: "1.2.3", noteState: "serving",
-		noteLinks: "up", noteWill: "5e1f", noteOwned: "3", noteAssigned: "4",
+		noteServes: "dev,test", noteLinks: "up", noteWill: "5e1f", noteOwned: "3", noteAssigned: "4",
 	}
 	if d := cmp.Diff(want, lease.Annotations); d != "" {
 		t.Errorf("annotations (-want +got):\n%s", d)
 	}
 	m := shard.Member{
-		Name: "b", Holder: cfg.Incarnation, Revision: 42, Address: "10.0.0.1:7777", PeerKey: "5f4d", Will: "5e1f", Linked: true,
-		RenewDeadline: 3500 * time.Millisecond, Renewed: lease.Spec.RenewTime.Time,
+		Name: "b", Holder: cfg.Incarnation, Revision: 42, Address: "10.0.0.1:7777", PeerKey: "5f4d", Will: "5e1f", Serves: []string{"dev", "test"},
+		Linked: true, RenewDeadline: 3500 * time.Millisecond, Renewed: lease.Spec.RenewTime.Time,
 	}
 	if d := cmp.Diff(m, parseMember(lease)); d != "" {
 		t.Errorf("read back (-want +got):\n%s", d)

@@ -68,7 +68,7 @@ func (r *Replica) succeed(ctx context.Context, lease *coordinationv1.Lease, sile
 		err = r.writeMembership(ctx, lease)
 		return err == nil, err
 	case r.cfg.ofSamePod(lease): // its container ended before ours began
-	case silent < max(r.cfg.FailureTimeout, was.RenewDeadline):
+	case silent < max(r.cfg.FailureTimeout, r.cfg.MayAct(was)):
 		if silent == 0 {
 			r.log.Info("waiting for the previous session of this replica to expire", zap.String("holder", was.Holder))
 		}
@@ -92,10 +92,11 @@ func (c Config) ofSamePod(lease *coordinationv1.Lease) bool {
 
 // keep renews the membership until ctx ends or somebody else ended the session. As often
 // it has the bases reconciled that are assigned to another member since bases came or
-// went.
+// went, and sees whether somebody else holds bases.
 func (r *Replica) keep(ctx context.Context) error {
 	tick := time.NewTicker(r.cfg.MemberRenew)
 	defer tick.Stop()
+	tell := time.Now().Add(tellForeignAfter)
 	for {
 		select {
 		case <-ctx.Done():
@@ -107,6 +108,7 @@ func (r *Replica) keep(ctx context.Context) error {
 			return err
 		}
 		r.reconcileShifted()
+		tell = r.tellForeign(tell)
 	}
 }
 
@@ -286,16 +288,4 @@ func (r *Replica) readMember(ctx context.Context, name string) (*coordinationv1.
 		return nil, fmt.Errorf("read membership lease %s: %w", name, err)
 	}
 	return lease, nil
-}
-
-// pause waits for a time, and says whether ctx did not end before.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

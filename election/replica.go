@@ -61,7 +61,7 @@ func New(cfg Config, meter Meter, log *zap.Logger) (*Replica, error) {
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 5*time.Second)),
 		poke: make(chan struct{}, 1), drained: make(chan struct{}), renewed: make(chan struct{}),
-		state: shard.NewState(cfg.Incarnation, cfg.Timing),
+		state: shard.NewState(cfg.identity(), cfg.Timing),
 		bases: leases{}, members: leases{}, stepping: map[string]bool{},
 	}, nil
 }
@@ -140,6 +140,7 @@ func (r *Replica) drain(replaced <-chan error) (done bool, err error) {
 	owned := r.state.Count(began).Owned
 	r.mu.Unlock()
 	r.log.Info("draining", zap.Int("bases", owned))
+	r.tellOrphans()
 	r.writeNow()
 	r.reconcileAll()
 	r.noteDrained()

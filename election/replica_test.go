@@ -141,11 +141,11 @@ func TestADrainBeginsWithWhatWasRenewedLongestAgo(t *testing.T) {
 			r := runAs(t, s, cfg) // until b is held
 			var released []string
 			s.mu.Lock()
-			s.judge = func(_, is *coordinationv1.Lease) {
+			s.judges = append(s.judges, func(_, is *coordinationv1.Lease) {
 				if is.Namespace == cfg.BaseNamespace && holderOf(is) == "" {
 					released = append(released, is.Name)
 				}
-			}
+			})
 			s.mu.Unlock()
 			r.end(t)
 			if d := cmp.Diff(want, released); d != "" {

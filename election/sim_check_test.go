@@ -27,7 +27,8 @@ type history struct {
 	wrong          []error              // what was seen to be wrong when it happened
 	renewals       map[string]time.Time // when a stranger renewed a base's Lease last
 	expired, moves int
-	evicted        map[string]bool // incarnations that somebody had the broker end
+	serve          map[string][]string // the environments of each incarnation
+	evicted        map[string]bool     // incarnations that somebody had the broker end
 }
 
 // counts gives how many members were expired and how many bases changed hands.
@@ -73,20 +74,35 @@ func (w *world) judge(was, is *coordinationv1.Lease) {
 	if from == to || from == "" {
 		return
 	}
-	if was.Namespace == "mc" {
+	if was.Namespace == w.site.namespace {
 		if is != nil && is.Annotations[noteState] == memberExpired {
 			w.noteExpired(from)
 		}
 		return
 	}
+	if was.Namespace != "kube-node-lease" { // another installation's member
+		return
+	}
 	key := was.Namespace + "/" + was.Name
+	w.judgeSuccessor(was, to)
 	w.mu.Lock()
 	w.moves++
 	renewed, renews := w.renewals[key]
 	w.mu.Unlock()
 	limit := time.Duration(ptr.Deref(was.Spec.LeaseDurationSeconds, 0))*time.Second + 10*time.Second
+	limit = time.Duration(float64(limit) * (1 - maxDrift))
 	if silent := time.Since(renewed); from == stranger && renews && silent < limit {
 		w.blame("%s is taken by %q from a stranger who renewed it %s ago", key, to, silent)
+	}
+}
+
+// judgeSuccessor says who was given a base of an environment that he does not serve.
+func (w *world) judgeSuccessor(was *coordinationv1.Lease, to string) {
+	w.mu.Lock()
+	envs, ours := w.serve[to]
+	w.mu.Unlock()
+	if ours && !slices.Contains(envs, was.Labels[labelEnv]) {
+		w.blame("%s of %s is given to %s, which serves %v", was.Name, was.Labels[labelEnv], to, envs)
 	}
 }
 
@@ -114,7 +130,7 @@ func (p *process) Evict(_ context.Context, incarnation string) error {
 	p.world.evicted[incarnation] = true
 	p.world.mu.Unlock()
 	pod, _ := shard.PodOf(incarnation)
-	key, s := "mc/"+pod, p.world.store
+	key, s := p.world.site.memberKey(pod), p.world.store
 	s.mu.Lock()
 	lease, ago := s.leases[key], time.Since(s.written[key])
 	s.mu.Unlock()
@@ -176,15 +192,31 @@ func (w *world) checkServed() error {
 			errs = append(errs, fmt.Errorf("%s is not served", base))
 		}
 	}
-	load, most := map[string]int{}, 0
-	for _, l := range w.store.snapshot("kube-node-lease") {
-		load[holderOf(l)]++
-		most = max(most, load[holderOf(l)])
-	}
-	if most > (simBases+simReplicas-1)/simReplicas+1 {
-		errs = append(errs, fmt.Errorf("not balanced: %v", load))
+	for env, members := range w.servers() {
+		load, bases, most := map[string]int{}, 0, 0
+		for _, l := range w.store.snapshot("kube-node-lease") {
+			if l.Labels[labelEnv] == env {
+				bases++
+				load[holderOf(l)]++
+				most = max(most, load[holderOf(l)])
+			}
+		}
+		if most > (bases+members-1)/members+1 {
+			errs = append(errs, fmt.Errorf("not balanced: %v", load))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// servers gives how many processes serve each environment.
+func (w *world) servers() map[string]int {
+	n := map[string]int{}
+	for _, p := range w.processes {
+		for _, env := range p.envs {
+			n[env]++
+		}
+	}
+	return n
 }
 
 // silences gives for each base the longest time, since then and until now, in which
@@ -205,8 +237,8 @@ func (w *world) silences(since time.Time) map[string]time.Duration {
 			note(a.base, a.at)
 		}
 	}
-	for b := range simBases {
-		note(baseName(b), time.Now())
+	for _, base := range w.names {
+		note(base, time.Now())
 	}
 	return longest
 }

@@ -17,7 +17,7 @@ var faults = []fault{
 	crash, crash, terminate, terminateLate,
 	cutOff, cutOff, cutOffLate, slowDown, delay, loseAnswers, mute, outage,
 	freeze, freeze, jumpClock, unlink,
-	blind, deleteBase, deleteMember, usurp, usurp, empty,
+	blind, deleteBase, deleteMember, putBack, twin, usurp, usurp, empty,
 }
 
 // happen has one fault happen.
@@ -139,7 +139,7 @@ func unlink(w *world, p *process, long time.Duration) {
 func blind(w *world, p *process, long time.Duration) {
 	l, key := p.work, w.anyBase()
 	if w.rng.IntN(2) == 0 {
-		l, key = p.member, "mc/"+w.processes[w.rng.IntN(simReplicas)].pod
+		l, key = p.member, w.site.memberKey(w.processes[w.rng.IntN(simReplicas)].pod)
 	}
 	w.tell("%s does not see the changes of %s for %s", p.incarnation, key, long)
 	l.set(func(l *link) { l.hidden = key })
@@ -154,10 +154,35 @@ func deleteBase(w *world, _ *process, _ time.Duration) {
 
 func deleteMember(w *world, p *process, _ time.Duration) {
 	w.tell("the membership Lease of %s is deleted", p.pod)
-	w.store.remove("mc/" + p.pod)
+	w.store.remove(w.site.memberKey(p.pod))
 }
 
-func (w *world) anyBase() string { return leaseKey(baseName(w.rng.IntN(simBases))) }
+// putBack has a membership Lease deleted and put back as it was, before or after its
+// member noticed.
+func putBack(w *world, p *process, long time.Duration) {
+	key := w.site.memberKey(p.pod)
+	w.tell("the membership Lease of %s is deleted, and put back %s later", p.pod, long/30)
+	lease := w.store.remove(key)
+	if lease != nil {
+		w.wait(long / 30)
+		w.store.putBack(lease)
+	}
+}
+
+// twin has another pod of a name start while the one before runs on, on a machine that
+// cannot be reached, perhaps, until that is switched off.
+func twin(w *world, p *process, long time.Duration) {
+	reachable := w.rng.IntN(2) == 0
+	w.tell("%s runs on for %s beside its next session; reachable: %v", p.incarnation, long, reachable)
+	if !reachable {
+		during(p.links(), long/2, cut, mended)
+	}
+	w.replaced = append(w.replaced, p)
+	w.start(p.index, p.uid+"+")
+	time.AfterFunc(long, p.kill)
+}
+
+func (w *world) anyBase() string { return leaseKey(w.names[w.rng.IntN(len(w.names))]) }
 
 // usurp has a stranger's name written into a base's Lease: by hand, the renew time
 // left as it was or not, or by another controller, which renews it for a while.

@@ -161,7 +161,7 @@ func (w *world) scrawl(p *process) { w.usurp(leaseKey(w.held(p)[0]), false) }
 
 // blindForMember has a member's renewals not seen by another for a minute.
 func blindForMember(w *world, p *process) {
-	p.member.set(func(l *link) { l.hidden = "mc/" + w.processes[2].pod })
+	p.member.set(func(l *link) { l.hidden = w.site.memberKey(w.processes[2].pod) })
 	time.AfterFunc(time.Minute, p.member.show)
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,15 +20,14 @@ import (
 	"go.uber.org/zap"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/klog/v2"
-
-	"module-controller/shard"
-	"module-controller/tunnel"
 )
 
 // The simulation runs replicas as they are against a store in memory, in synthetic
-// time. This file runs it; sim_faults_test.go is what may happen, sim_check_test.go
-// what must hold, store_test.go and link_test.go the API server and the ways to it.
-// sim_single_test.go has one fault alone, sim_stories_test.go what follows from some.
+// time. This file runs it, sim_process_test.go one replica; sim_faults_test.go is what may
+// happen, sim_check_test.go what must hold, store_test.go and link_test.go the API server
+// and the ways to it. sim_single_test.go has one fault alone, sim_stories_test.go what
+// follows from some; sim_installations_test.go and sim_environments_test.go have two
+// installations, and members that serve different environments.
 
 var (
 	schedules = flag.Int("schedules", 100, "schedules of faults to simulate")
@@ -45,7 +45,13 @@ const (
 type world struct {
 	store     *store
 	rng       *rand.Rand
+	site      site
+	log       *zap.Logger // of the replicas; nil for one that -verbose prints
 	processes [simReplicas]*process
+	envs      [simReplicas][]string // that the next session of each serves; nil for dev
+	names     []string              // of the bases
+	replaced  []*process            // that may run still beside another one of their name
+	vary      bool                  // whether replicas are configured otherwise, each, and their clocks run otherwise
 
 	mu sync.Mutex
 	// mu guards what follows
@@ -53,14 +59,35 @@ type world struct {
 	story []string // the faults
 }
 
+// site is where an installation runs: the namespace of its membership Leases, and what
+// its pods' names begin with.
+type site struct{ namespace, pods string }
+
+func (s site) pod(index int) string        { return fmt.Sprintf("%s-%d", s.pods, index) }
+func (s site) memberKey(pod string) string { return s.namespace + "/" + pod }
+
 func newWorld(seed uint64) *world {
-	w := &world{store: newStore(), rng: rand.New(rand.NewPCG(seed, seed))}
-	w.store.judge = w.judge
+	w := newSite(newStore(), site{"mc", "mc"}, seed)
+	w.begin()
+	return w
+}
+
+// newSite is an installation of which nothing runs yet.
+func newSite(s *store, at site, seed uint64) *world {
+	w := &world{store: s, site: at, rng: rand.New(rand.NewPCG(seed, seed))}
+	for b := range simBases {
+		w.names = append(w.names, baseName(b))
+	}
+	s.judges = append(s.judges, w.judge)
+	return w
+}
+
+// begin starts all replicas.
+func (w *world) begin() {
 	for i := range w.processes {
 		w.start(i, fmt.Sprintf("uid-%d", i))
 		w.wait(time.Duration(w.rng.Int64N(int64(time.Second)))) // so that they do not renew in step
 	}
-	return w
 }
 
 // wait has time pass.
@@ -70,106 +97,6 @@ func (w *world) tell(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.story = append(w.story, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
-}
-
-// process is one session of a replica as the simulation runs it.
-type process struct {
-	world        *world
-	index        int
-	pod, uid     string
-	incarnation  string
-	work, member *link
-	replica      *Replica
-	stop, crash  context.CancelFunc
-	crashed      context.Context //nolint:containedctx // the life of what it stands for
-	skew         atomic.Int64    // of its wall clock, in nanoseconds
-	stopped      stopped
-	ended        chan error
-}
-
-// start begins a session of one of the replicas, in a pod.
-func (w *world) start(index int, uid string) *process {
-	pod := fmt.Sprintf("mc-%d", index)
-	p := &process{world: w, index: index, pod: pod, uid: uid, incarnation: fmt.Sprintf("%s_%08x", pod, w.rng.Uint32()), ended: make(chan error, 1)}
-	p.member = newLink(w.store, &p.stopped, w.rng.Uint64(), 1)
-	p.work = newLink(w.store, &p.stopped, w.rng.Uint64(), 2)
-	p.work.valid = func() bool { return p.crashed.Err() == nil && p.replica.Valid() }
-	var err error
-	p.replica, err = New(p.config(), NoMeter, simLog(p.incarnation))
-	if err != nil {
-		panic(err)
-	}
-	var ctx context.Context
-	ctx, p.stop = context.WithCancel(context.Background())
-	p.crashed, p.crash = context.WithCancel(context.Background())
-	p.replica.Linked(true)
-	go func() {
-		p.ended <- p.replica.Run(ctx, Deps{Members: p.member, Bases: p.work, Nodes: p, Hooks: p})
-		p.crash()
-	}()
-	for b := range simBases {
-		go p.serve(baseName(b))
-	}
-	w.processes[index] = p
-	return p
-}
-
-func (p *process) config() Config {
-	return Config{
-		Incarnation: p.incarnation, PodUID: p.uid, Namespace: "mc", Envs: []string{"dev"}, Workers: 4,
-		Name: func(b tunnel.BaseID) (string, error) { return b.Identity, nil },
-		Base: func(name string) (tunnel.BaseID, bool) { return tunnel.BaseID{Env: "dev", Identity: name}, true },
-		Wall: func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) },
-	}
-}
-
-// HasNode: a base's Node comes right after its first Lease.
-func (p *process) HasNode(b tunnel.BaseID) bool { return p.world.store.had(leaseKey(b.Identity)) }
-
-func (p *process) LeaseLabels(tunnel.BaseID) map[string]string { return nil }
-
-func (p *process) Changed(tunnel.BaseID) {}
-
-func baseName(i int) string       { return fmt.Sprintf("base-%02d", i) }
-func leaseKey(base string) string { return "kube-node-lease/" + base }
-func (p *process) links() []*link { return []*link{p.work, p.member} }
-
-// serve acts for a base as the provider does: while the claim is held, and not for
-// long once it is to be handed over.
-func (p *process) serve(base string) {
-	id := tunnel.BaseID{Env: "dev", Identity: base}
-	rng := rand.New(rand.NewPCG(uint64(len(base)), uint64(base[len(base)-1])))
-	for pause(p.crashed, time.Duration(50+rng.IntN(200))*time.Millisecond) {
-		claim, held := p.replica.Claim(id)
-		switch {
-		case !held || !claim.Outlives(time.Now()):
-		case claim.Phase >= shard.Draining:
-			p.replica.Drained(id)
-		default:
-			p.act(base, claim, time.Duration(rng.IntN(50))*time.Millisecond)
-		}
-	}
-}
-
-// act has a command leave for a base as the tunnels do: it takes a moment, and what
-// is asked last, where the bytes leave, is whether the replica may act.
-func (p *process) act(base string, claim shard.Claim, takes time.Duration) {
-	if !pause(p.crashed, takes) {
-		return
-	}
-	p.stopped.wait()
-	if p.crashed.Err() == nil && p.replica.Valid() {
-		p.world.acted(act{time.Now(), base, claim.Holder, claim.Epoch})
-	}
-}
-
-// kill ends a process as kill -9 does: nothing leaves it any more.
-func (p *process) kill() {
-	p.crash()
-	for _, l := range p.links() {
-		l.set(func(l *link) { l.cut = true })
-	}
-	p.stop()
 }
 
 // revive has who was ended, by others or by itself, go on as somebody new.
@@ -189,7 +116,7 @@ func (w *world) revive() {
 
 // end ends a world, and waits until nothing runs in it any more.
 func (w *world) end() {
-	for _, p := range w.processes {
+	for _, p := range slices.Concat(w.processes[:], w.replaced) {
 		p.kill()
 	}
 	w.wait(2 * time.Minute)
@@ -197,9 +124,16 @@ func (w *world) end() {
 
 // simulate runs one schedule and says what was violated.
 func simulate(seed uint64) (w *world, err error) {
-	w = newWorld(seed)
+	w = newSite(newStore(), site{"mc", "mc"}, seed)
+	w.vary = true
+	w.begin()
 	defer w.end()
 	w.wait(5 * time.Second)
+	return w, w.schedule()
+}
+
+// schedule has faults happen, and says what was violated.
+func (w *world) schedule() error {
 	for range simFaults {
 		w.happen()
 		w.revive()
@@ -212,7 +146,7 @@ func simulate(seed uint64) (w *world, err error) {
 	for _, p := range w.processes {
 		w.tell("%s: %+v, may act: %v", p.incarnation, p.replica.Census(), p.replica.Valid())
 	}
-	return w, errors.Join(w.checkSafe(), w.checkServed())
+	return errors.Join(w.checkSafe(), w.checkServed())
 }
 
 // Whatever happens to replicas and links, no two of them act for a base at a time,

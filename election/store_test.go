@@ -24,9 +24,9 @@ import (
 // watches. Only the simulation uses it; what the real one does is tested against
 // the real one.
 type store struct {
-	// judge is told of each change that a replica makes: what was there before and
-	// what is now, nil for nothing. It may not use the store. Default: nobody is.
-	judge func(was, is *coordinationv1.Lease)
+	// judges are told of each change that a replica makes: what was there before and
+	// what is now, nil for nothing. They may not use the store.
+	judges []func(was, is *coordinationv1.Lease)
 
 	mu sync.Mutex
 	// mu guards what follows
@@ -40,7 +40,6 @@ type store struct {
 
 func newStore() *store {
 	return &store{
-		judge:  func(_, _ *coordinationv1.Lease) {},
 		leases: map[string]*coordinationv1.Lease{}, written: map[string]time.Time{}, version: 100, watchers: map[*watcher]bool{},
 	}
 }
@@ -77,16 +76,29 @@ func (s *store) write(l *coordinationv1.Lease, kind watch.EventType) *coordinati
 	if kind == watch.Deleted {
 		is = nil
 	}
-	s.judge(s.leases[l.Namespace+"/"+l.Name], is)
+	for _, judge := range s.judges {
+		judge(s.leases[l.Namespace+"/"+l.Name], is)
+	}
 	return s.put(l, kind)
 }
 
-// remove deletes a Lease as a person would.
-func (s *store) remove(key string) {
+// remove deletes a Lease as a person would, and gives it; nil where there is none.
+func (s *store) remove(key string) *coordinationv1.Lease {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l := s.leases[key]; l != nil {
+	l := s.leases[key]
+	if l != nil {
 		s.put(l, watch.Deleted)
+	}
+	return l
+}
+
+// putBack makes a Lease as it was, as a person would, unless there is one.
+func (s *store) putBack(l *coordinationv1.Lease) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leases[l.Namespace+"/"+l.Name] == nil {
+		s.put(l, watch.Added)
 	}
 }
 

@@ -52,10 +52,14 @@ func (t tunnels) do(ctx context.Context, r *entry, c tunnel.Command) error {
 	return to.Do(ctx, r.id, c)
 }
 
-// send sends commands, and says whether all left. One that did not is planned anew.
-func (t tunnels) send(ctx context.Context, r *entry, commands []plan.Planned) (all bool) {
+// send sends commands as long as may permits it, which is asked before each, and says
+// whether all left that might. One that did not leave is planned anew.
+func (t tunnels) send(ctx context.Context, r *entry, commands []plan.Planned, may func() bool) (all bool) {
 	all = true
 	for _, c := range commands {
+		if !may() {
+			return all
+		}
 		at := time.Now()
 		err := t.do(ctx, r, c.Command)
 		log := t.log.With(zap.Stringer("base", r.id), zap.String("verb", string(c.Verb)), zap.Stringer("module", c.Module))

@@ -239,6 +239,7 @@ type wire struct {
 	bases    map[tunnel.BaseID]*base
 	followed map[tunnel.BaseID]tunnel.Heartbeat
 	fails    map[tunnel.Verb]error // what Do returns
+	leaves   func(tunnel.Command)  // called before a command leaves, if set
 }
 
 func newWire(name string) *wire {
@@ -289,6 +290,9 @@ func (w *wire) failsWith(err error, verbs ...tunnel.Verb) {
 func (w *wire) Do(_ context.Context, id tunnel.BaseID, c tunnel.Command) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.leaves != nil {
+		w.leaves(c)
+	}
 	_, followed := w.followed[id]
 	switch to := w.bases[id]; {
 	case w.fails[c.Verb] != nil:

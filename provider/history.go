@@ -2,6 +2,7 @@ package provider
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -11,14 +12,19 @@ import (
 )
 
 // history is what is remembered of what is no more, each kind bounded by
-// Config.HistoryLimit. It may be used from any goroutine.
+// Config.HistoryLimit; and of claims without a Node, which are as many as there are such
+// Leases. It may be used from any goroutine.
 type history struct {
 	// failures are of modules that no pod waits for.
 	failures *lru.Cache[failureKey, plan.Failure]
 	// installed is what was installed on bases that are retired.
 	installed *lru.Cache[tunnel.BaseID, map[tunnel.ModuleKey]bool]
-	// unheard are bases that are claimed without a Node, and since when.
-	unheard *lru.Cache[tunnel.BaseID, time.Time]
+
+	mu sync.Mutex
+	// mu guards what follows
+	// unheard are bases that are claimed without a Node, and since when. It has no bound:
+	// one that is forgotten before its time would never be given up.
+	unheard map[tunnel.BaseID]time.Time
 }
 
 type failureKey struct {
@@ -30,8 +36,8 @@ type failureKey struct {
 func newHistory(limit int) (*history, error) {
 	failures, err1 := lru.New[failureKey, plan.Failure](limit)
 	installed, err2 := lru.New[tunnel.BaseID, map[tunnel.ModuleKey]bool](limit)
-	unheard, err3 := lru.New[tunnel.BaseID, time.Time](limit)
-	return &history{failures, installed, unheard}, errors.Join(err1, err2, err3)
+	h := &history{failures: failures, installed: installed, unheard: map[tunnel.BaseID]time.Time{}}
+	return h, errors.Join(err1, err2)
 }
 
 // remember keeps failures that no pod of a base waits for.
@@ -57,9 +63,23 @@ func (h *history) recall(id tunnel.BaseID, pods []plan.Pod) map[tunnel.ModuleKey
 // givesUp says of a base that is claimed without a Node whether it was so for long enough
 // to give the claim up: our view of Nodes may lag.
 func (h *history) givesUp(id tunnel.BaseID, now time.Time, after time.Duration) bool {
-	since, known, _ := h.unheard.PeekOrAdd(id, now)
-	if !known || now.Sub(since) < after {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	since, known := h.unheard[id]
+	switch {
+	case !known:
+		h.unheard[id] = now
+		return false
+	case now.Sub(since) < after:
 		return false
 	}
-	return h.unheard.Remove(id)
+	delete(h.unheard, id)
+	return true
+}
+
+// heard takes in that a base is not claimed without a Node.
+func (h *history) heard(id tunnel.BaseID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.unheard, id)
 }

@@ -20,9 +20,8 @@ func TestHistoryIsBounded(t *testing.T) {
 	for i := range 10 {
 		h.remember(id(i), map[tunnel.ModuleKey]plan.Failure{orders: {Count: i}})
 		h.installed.Add(id(i), map[tunnel.ModuleKey]bool{orders: true})
-		h.givesUp(id(i), time.Now(), time.Hour)
 	}
-	for kind, n := range map[string]int{"failures": h.failures.Len(), "installed": h.installed.Len(), "unheard": h.unheard.Len()} {
+	for kind, n := range map[string]int{"failures": h.failures.Len(), "installed": h.installed.Len()} {
 		if n != 3 {
 			t.Errorf("of %s it has %d", kind, n)
 		}
@@ -70,6 +69,31 @@ func TestGivesUp(t *testing.T) {
 		if got := h.givesUp(shop, noon.Add(c.after), 40*time.Second); got != c.want {
 			t.Errorf("after %s: %v", c.after, got)
 		}
+	}
+}
+
+// However many claims have no Node, each is given up in time, and nothing is kept of one that
+// has a Node or is not ours any more.
+func TestEachClaimWithoutANodeIsGivenUp(t *testing.T) {
+	h, err := newHistory(1)
+	must(t, err)
+	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	const many = 5000
+	given := 0
+	for _, after := range []time.Duration{0, time.Second, 40 * time.Second} {
+		for i := range many {
+			if h.givesUp(tunnel.BaseID{Env: "dev", Identity: fmt.Sprint(i)}, noon.Add(after), 40*time.Second) {
+				given++
+			}
+		}
+	}
+	if given != many || len(h.unheard) != 0 {
+		t.Errorf("%d of %d are given up, %d are kept", given, many, len(h.unheard))
+	}
+	h.givesUp(shop, noon, time.Minute)
+	h.heard(shop)
+	if h.givesUp(shop, noon.Add(time.Hour), time.Minute) || len(h.unheard) != 1 {
+		t.Error("the time goes on of one that had a Node meanwhile")
 	}
 }
 

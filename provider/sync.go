@@ -91,6 +91,7 @@ func right(owner Owner, id tunnel.BaseID) (lifecycle.Right, shard.Claim) {
 func (p *Provider) adoptClaimed(id tunnel.BaseID) *entry {
 	name, err := plan.NodeName(id)
 	if err != nil || !p.deps.Owner.Held(id) {
+		p.history.heard(id)
 		return nil
 	}
 	node := p.nodes.get(name)
@@ -102,6 +103,7 @@ func (p *Provider) adoptClaimed(id tunnel.BaseID) *entry {
 		}
 		return nil
 	}
+	p.history.heard(id)
 	r, err := p.bases.adoptNode(node)
 	if err != nil {
 		p.log.Warn("dropping base: its Node cannot be served by this replica", zap.Stringer("base", id), zap.Error(err))
@@ -165,7 +167,7 @@ func from(h tunnel.Heartbeat) []zap.Field {
 }
 
 // writeNode writes the Node, has the pod controller see its pods, and sends the commands,
-// if the claim still allows it: the write may have taken long.
+// each if the claim still allows it: what came before may have taken long.
 func (p *Provider) writeNode(ctx context.Context, o observation, do lifecycle.Actions) error {
 	found, err := p.nodes.write(ctx, o.base, do.Write)
 	if err != nil {
@@ -177,10 +179,8 @@ func (p *Provider) writeNode(ctx context.Context, o observation, do lifecycle.Ac
 	if do.Write.Show {
 		p.pods.Show(o.node)
 	}
-	if len(do.Talk.Send) == 0 || !o.base.MaySend(right(p.deps.Owner, o.id)) {
-		return nil
-	}
-	if !p.tunnels.send(ctx, o.entry, do.Talk.Send) {
+	may := func() bool { return o.base.MaySend(right(p.deps.Owner, o.id)) }
+	if !p.tunnels.send(ctx, o.entry, do.Talk.Send, may) {
 		p.queue.AddAfter(o.id, sendPause)
 	}
 	return nil

@@ -407,6 +407,38 @@ func TestAClaimThatIsLostWhileTheNodeIsWrittenSendsNothing(t *testing.T) {
 	}
 }
 
+// A claim that is lost between two commands keeps the second one back.
+func TestEachCommandAsksForTheClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.serves()
+		p.api.failsWith(errRefused, "patch nodes")
+		p.beats(func(h *tunnel.Heartbeat) { h.Version = "2" })
+		for _, name := range []string{"orders", "users", "carts"} {
+			pod := podOn(name)
+			pod.Spec.Containers[0].Name = name
+			p.binds(pod)
+		}
+		p.passes(20 * time.Second)
+		left := 0
+		p.wire.mu.Lock()
+		p.wire.leaves = func(c tunnel.Command) {
+			if c.Verb == tunnel.InstallModule {
+				left++
+				p.owner.loses(shop)
+			}
+		}
+		p.wire.mu.Unlock()
+		p.api.failsWith(nil, "patch nodes") // the commands go after the Node
+		p.passes(20 * time.Second)
+		p.wire.mu.Lock()
+		defer p.wire.mu.Unlock()
+		if left != 1 {
+			t.Errorf("%d installs left", left)
+		}
+	})
+}
+
 // A base that is claimed though it was never heard here is served by what its Node tells.
 func TestAClaimedBaseIsServedFromItsNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

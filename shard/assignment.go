@@ -36,11 +36,26 @@ func (s *State) reassign(now time.Time) {
 	if !a.due(s.team, now) {
 		return
 	}
-	a.to = Assign(slices.Collect(maps.Keys(s.bases)), s.team.names)
+	a.to = s.assign()
 	if s.draining {
-		a.preferred = Assign(slices.Collect(maps.Keys(s.bases)), append(slices.Clone(s.team.names), s.Name))
+		a.preferred = s.assign(s.Name)
 	}
 	a.at, a.team, a.stale = now, s.team.generation, false
+}
+
+// assign assigns all bases, each environment's for itself: members that serve different
+// ones know different bases, and are to come to the same. With are members beside the
+// team.
+func (s *State) assign(with ...string) map[string]string {
+	keys := map[string][]string{}
+	for key, b := range s.bases {
+		keys[b.env] = append(keys[b.env], key)
+	}
+	to := make(map[string]string, len(s.bases))
+	for env, keys := range keys {
+		maps.Copy(to, Assign(keys, slices.Concat(s.team.serving(env), with)))
+	}
+	return to
 }
 
 // assignee is the member that should own a base; "" for nobody.
@@ -49,7 +64,7 @@ func (s *State) assignee(key string, now time.Time) string {
 	if name, ok := s.assigned.to[key]; ok {
 		return name
 	}
-	return First(key, s.team.names)
+	return First(key, s.team.serving(s.envOf(key)))
 }
 
 // Shifted gives the bases that are ours and assigned to another member than at their
@@ -77,11 +92,24 @@ func (s *State) ForwardTo(key string, now time.Time) (m Member, ok bool) {
 	return Member{}, false
 }
 
+// Orphans counts, by environment, the bases of ours that no other member serves.
+func (s *State) Orphans() map[string]int {
+	orphans := map[string]int{}
+	for _, key := range s.Owned() {
+		orphans[s.bases[key].env]++
+	}
+	maps.DeleteFunc(orphans, func(env string, _ int) bool { return s.members.othersServe(s.Name, env) })
+	return orphans
+}
+
 // Census counts what a replica owns and should own.
 type Census struct {
 	// Owned are the bases whose Lease is ours, Assigned those that should be,
 	// Misplaced those that are and should not be.
 	Owned, Assigned, Misplaced int
+	// Foreign are the bases that another controller or installation holds. They are not
+	// assigned to anybody here.
+	Foreign int
 	// Members are the replicas that live.
 	Members int
 }
@@ -89,6 +117,10 @@ type Census struct {
 // Count counts.
 func (s *State) Count(now time.Time) (c Census) {
 	for key, b := range s.bases {
+		if b.foreign(s) {
+			c.Foreign++
+			continue
+		}
 		assigned, owned := s.assignee(key, now) == s.Name, b.phase > Unowned
 		if assigned {
 			c.Assigned++

@@ -6,6 +6,7 @@ import "time"
 type base struct {
 	observed
 
+	env       string
 	requested bool // somebody here asked for its claim
 	exists    bool // it had a Node when it was requested last
 	retired   bool // it is gone for good: its Lease is deleted, if it is ours

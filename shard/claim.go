@@ -37,7 +37,7 @@ func (s *State) missingUntil(b *base) time.Time {
 		return time.Time{} // it was never owned
 	}
 	if b.last != nil {
-		if silent, over := s.ended[b.last.Holder]; over {
+		if silent, over := s.ended.at(b.last.Holder); over {
 			return silent
 		}
 	}
@@ -107,25 +107,55 @@ const (
 	free                        // from a time on
 )
 
+// foreign says whether a base's Lease is of somebody of whom no membership Lease here
+// tells: another controller, another installation, or, where the version that wrote it did
+// not say which, an unknown session. Nothing but its silence says that it is gone. That a
+// membership Lease of ours is not its holder's does not: pods of two installations may have
+// one name.
+func (s *State) foreign(l *Lease) bool {
+	_, replica := PodOf(l.Holder)
+	_, over := s.ended.at(l.Holder)
+	switch {
+	case l.Installation != s.installation && l.Installation != "":
+		return true
+	case l.Holder == "":
+		return false
+	case !replica:
+		return true
+	case l.Installation == s.installation, over:
+		return false
+	}
+	return s.members.of(l.Holder) == nil
+}
+
+// Foreign gives the bases whose Lease is of another controller or installation, which
+// this replica stands by for.
+func (s *State) Foreign() (keys []string) {
+	for key, b := range s.bases {
+		if b.foreign(s) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func (b *base) foreign(s *State) bool {
+	return b.phase == Unowned && b.lease != nil && b.lease.Holder != s.Self && s.foreign(b.lease)
+}
+
 // claimableFrom says whether a base can be claimed, and from when on where it is free.
-// That a session is over is looked up before its member: the member may have begun
-// another one.
-//
-// NB: a session whose membership Lease was deleted counts as over also when the Lease
-// is put back as it was.
 func (s *State) claimableFrom(b *base) (from time.Time, is availability) {
 	l := b.lease
-	silent, over := s.ended[l.Holder]
-	_, replica := PodOf(l.Holder)
+	silent, over := s.ended.at(l.Holder)
 	switch {
+	case s.foreign(l):
+		return s.unchanged(b.since).Add(l.Duration + s.ForeignGrace), free
 	case l.emptied(): // whoever held it puts it right, if it lives
 		return s.unchanged(b.since).Add(s.Missing), free
 	case l.Holder == "":
 		return b.since, free
 	case over:
 		return silent, free
-	case !replica: // another controller's
-		return s.unchanged(b.since).Add(l.Duration + s.ForeignGrace), free
 	case s.members.of(l.Holder) != nil: // it is expired first
 		return time.Time{}, held
 	default:

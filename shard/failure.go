@@ -32,12 +32,12 @@ func (m *member) turnFormer(now time.Time) (Step, time.Duration) {
 }
 
 // fences says whether it is for us to fence a member: one does, of those who have the
-// broker.
+// broker and may be given its bases.
 func (s *Membership) fences(m *member) bool {
 	switch {
 	case !m.fence:
 		return false
-	case First(m.Name, s.team.names) != s.Name:
+	case First(m.Name, s.team.beside(&m.Member)) != s.Name:
 		return false
 	}
 	return s.members[s.Name].Linked // who is in the team is a member

@@ -23,6 +23,9 @@ type Lease struct {
 	Renewed time.Time
 	// Duration is what the holder promises to renew within.
 	Duration time.Duration
+	// Installation is that of who wrote it last; empty where a version wrote it that did
+	// not say so, or somebody else.
+	Installation string
 }
 
 // emptied says whether a person took the holder out: who releases a base says so.
@@ -135,7 +138,7 @@ func (b *base) claimable(last *Lease, ended endedSessions) bool {
 	case last == nil:
 		return false
 	}
-	_, over := ended[last.Holder]
+	_, over := ended.at(last.Holder)
 	return over
 }
 

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"time"
@@ -31,6 +32,9 @@ type Member struct {
 	// Will is the hash of what the broker publishes when it loses the member's
 	// connection; empty where it has none.
 	Will string
+	// Serves are the environments whose bases it can own; nil means all, for a version
+	// that does not say.
+	Serves []string
 	// Draining says that it hands its bases over, Linked that its tunnels are up.
 	Draining, Linked bool
 }
@@ -79,12 +83,31 @@ func (all members) withKey(fingerprint string) bool {
 	return false
 }
 
-// able gives who may be given bases, in order.
-func (all members) able() []string {
+// serves says whether a member can own the bases of an environment.
+func (m *Member) serves(env string) bool { return m.Serves == nil || slices.Contains(m.Serves, env) }
+
+// anyEnv stands for every environment that no member names.
+const anyEnv = ""
+
+// able gives who may be given bases, by environment.
+func (all members) able() map[string][]string {
+	able := map[string][]string{anyEnv: all.ableFor(anyEnv)}
+	for _, m := range all {
+		for _, env := range m.Serves {
+			if _, known := able[env]; !known {
+				able[env] = all.ableFor(env)
+			}
+		}
+	}
+	return able
+}
+
+// ableFor gives who may be given bases of an environment, in order.
+func (all members) ableFor(env string) []string {
 	var able, linked []string
 	for name, m := range all {
 		switch {
-		case m.Holder == "", m.Draining:
+		case m.Holder == "", m.Draining, !m.serves(env):
 			continue
 		case m.Linked:
 			linked = append(linked, name)
@@ -96,6 +119,11 @@ func (all members) able() []string {
 	}
 	slices.Sort(able)
 	return able
+}
+
+// othersServe says whether any live member but one can own the bases of an environment.
+func (all members) othersServe(name, env string) bool {
+	return slices.ContainsFunc(all.ableFor(env), func(other string) bool { return other != name })
 }
 
 // pending says whether members other than self have not shown yet that they live.
@@ -120,16 +148,6 @@ func (all members) live() (n int) {
 	return n
 }
 
-// endedSessions are sessions that are over, by incarnation: each acts no more from a
-// time on. The earliest time that is certain counts.
-type endedSessions map[string]time.Time
-
-func (e endedSessions) end(incarnation string, silent time.Time) {
-	if at, ok := e[incarnation]; !ok || silent.Before(at) {
-		e[incarnation] = silent
-	}
-}
-
 // Membership is what one replica knows of members and of its own session.
 type Membership struct {
 	Timing
@@ -146,6 +164,9 @@ type Membership struct {
 // reconciled: a session began or ended, or the team changed.
 func (s *Membership) SeeMember(m Member, now time.Time) (changed bool) {
 	was := s.members[m.Name]
+	if was == nil || m.Revision > was.Revision {
+		s.ended.lives(m.Holder)
+	}
 	switch {
 	case was == nil: // it may be dead already, so it counts as seen, not as renewed
 		s.members[m.Name] = &member{Member: m, seen: now}
@@ -185,22 +206,25 @@ func (was *member) renew(m Member, now time.Time) *member {
 func (t Timing) silentAt(was *member, m Member, now time.Time) time.Time {
 	switch {
 	case !m.vacatedBy(was.Holder): // taken over: it may have renewed since, unseen by us
-		return now.Add(t.deadlineOf(was.Member))
+		return now.Add(t.MayAct(was.Member))
 	case m.Released:
 		return now
 	case m.Renewed.Equal(was.Renewed): // whoever expired it saw the same last renewal as we
-		return was.seen.Add(t.deadlineOf(was.Member))
+		return was.seen.Add(t.MayAct(was.Member))
 	default: // a later renewal was missed
-		return now.Add(t.deadlineOf(was.Member))
+		return now.Add(t.MayAct(was.Member))
 	}
 }
 
 // vacatedBy says whether the Lease has no holder, and that one was the last.
 func (m Member) vacatedBy(incarnation string) bool { return m.Holder == "" && m.Last == incarnation }
 
-// deadlineOf is how long a member may act after it renewed: as it says, for it may be
-// configured otherwise than we are, or as we may.
-func (t Timing) deadlineOf(m Member) time.Duration { return max(t.RenewDeadline, m.RenewDeadline) }
+// MayAct is how long a member may act after it was seen to renew, by our clock: as it says, for
+// it may be configured otherwise than we are, or as we may; and as long as that may be
+// while its clock runs slower than ours.
+func (t Timing) MayAct(m Member) time.Duration {
+	return byAnyClock(max(t.RenewDeadline, m.RenewDeadline))
+}
 
 // MemberGone takes in that a membership Lease was deleted, which proves nothing of
 // the member: who holds a base in its name is asked about. Changed says that every
@@ -217,14 +241,16 @@ func (s *Membership) MemberGone(name string, revision uint64, now time.Time) (ch
 // Asked takes in what a live read of the membership Lease of an unknown
 // incarnation showed; m is nil where there is no such Lease.
 func (s *Membership) Asked(incarnation string, m *Member, now time.Time) (changed bool) {
-	if m == nil { // deleted: it goes on until it notices
+	switch {
+	case s.members.of(incarnation) != nil: // it was seen meanwhile, and the answer may be older
+	case m == nil: // deleted: it goes on until it notices
 		s.ended.end(incarnation, now.Add(s.FailureTimeout))
-		return false
+	case m.vacatedBy(incarnation):
+		s.ended.end(incarnation, now.Add(s.MayAct(*m)))
+	case m.Holder != incarnation: // how long it may act stood in its Lease, and is not known any more
+		s.ended.end(incarnation, now.Add(max(s.FailureTimeout, s.MayAct(*m))))
 	}
-	if m.Holder != incarnation {
-		s.ended.end(incarnation, now.Add(s.deadlineOf(*m)))
-	}
-	return s.SeeMember(*m, now)
+	return m != nil && s.SeeMember(*m, now)
 }
 
 // Succeeded takes in that we took our own membership Lease over from an earlier
@@ -233,15 +259,33 @@ func (s *Membership) Succeeded(incarnation string, now time.Time) { s.ended.end(
 
 // team is who may be given bases.
 type team struct {
-	names      []string  // in order
-	since      time.Time // it is the same since then
-	generation int       // grows with each change
+	able       map[string][]string // by environment, in order; never without anyEnv
+	since      time.Time           // it is the same since then
+	generation int                 // grows with each change
+}
+
+// serving gives who may be given bases of an environment, in order.
+func (t team) serving(env string) []string {
+	if names, named := t.able[env]; named {
+		return names
+	}
+	return t.able[anyEnv]
+}
+
+// beside gives, of those who may be given bases, who may be given any of a member's.
+func (t team) beside(m *Member) (names []string) {
+	for env, able := range t.able {
+		if m.serves(env) {
+			names = append(names, able...)
+		}
+	}
+	return names
 }
 
 // regroup works out who may be given bases, and says whether that changed.
 func (s *Membership) regroup(now time.Time) bool {
 	able := s.members.able()
-	if slices.Equal(able, s.team.names) {
+	if maps.EqualFunc(able, s.team.able, slices.Equal) {
 		return false
 	}
 	s.team = team{able, now, s.team.generation + 1}

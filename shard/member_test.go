@@ -1,21 +1,22 @@
 package shard
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
 
 // A member may be configured otherwise than we are: how long it may act after a write
-// is read from its Lease, where that is longer.
+// is read from its Lease, where that is longer. Its clock may run slower than ours.
 func TestTheDeadlineOfAMemberIsReadFromItsLease(t *testing.T) {
 	for name, c := range map[string]struct{ tells, want time.Duration }{
-		"longer than ours":  {9 * time.Second, 9 * time.Second},
-		"shorter than ours": {time.Second, 3500 * time.Millisecond},
-		"not told":          {0, 3500 * time.Millisecond},
+		"longer than ours":  {9 * time.Second, 9180 * time.Millisecond},
+		"shorter than ours": {time.Second, 3570 * time.Millisecond},
+		"not told":          {0, 3570 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-			s := NewState("mc-0_00000000", Timing{})
+			s := NewState(Identity{Incarnation: "mc-0_00000000"}, Timing{})
 			lives := Member{Name: "mc-1", Holder: "mc-1_11111111", Revision: 1, RenewDeadline: c.tells, Linked: true, Renewed: now}
 			s.SeeMember(Member{Name: "mc-0", Holder: s.Self, Revision: 2, Linked: true}, now)
 			s.SeeMember(lives, now)
@@ -35,7 +36,7 @@ func TestTheDeadlineOfAMemberIsReadFromItsLease(t *testing.T) {
 // Peers are known by the keys of live members alone: what a member that left or was
 // expired had is good no more.
 func TestTheKeysOfMembers(t *testing.T) {
-	s, now := NewState("mc-0_00000000", Timing{}), time.Now()
+	s, now := NewState(Identity{Incarnation: "mc-0_00000000"}, Timing{}), time.Now()
 	see := func(revision uint64, holder, key string) {
 		s.SeeMember(Member{Name: "mc-1", Holder: holder, Revision: revision, PeerKey: key}, now)
 	}
@@ -61,7 +62,7 @@ func TestTheKeysOfMembers(t *testing.T) {
 // not of who tells none, nor of who left.
 func TestALostConnectionIsOfWhoToldItsHash(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	s := NewState("mc-0_00000000", Timing{})
+	s := NewState(Identity{Incarnation: "mc-0_00000000"}, Timing{})
 	for n, m := range []Member{
 		{Name: "mc-0", Holder: s.Self, Will: "a"}, {Name: "mc-1", Holder: "mc-1_11111111", Will: "b"},
 		{Name: "mc-2", Holder: "mc-2_22222222"}, {Name: "mc-3", Last: "mc-3_33333333", Will: "c"},
@@ -77,5 +78,30 @@ func TestALostConnectionIsOfWhoToldItsHash(t *testing.T) {
 	s.SeeMember(Member{Name: "mc-1", Holder: "mc-1_11111111", Will: "e", Revision: 9, Renewed: now.Add(time.Second)}, now.Add(time.Second))
 	if got, ok := s.OfWill("b"); ok {
 		t.Errorf("of a connection before this one %s is believed gone", got)
+	}
+}
+
+// Sessions that are over are remembered, but not for ever. One that was forgotten is asked
+// about again, so it costs a moment and no more.
+func TestSessionsThatAreOverAreForgotten(t *testing.T) {
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	s := NewState(Identity{Incarnation: "mc-0_00000000"}, Timing{})
+	session := func(i int) string { return fmt.Sprintf("mc-1_%08x", i) }
+	s.SeeMember(Member{Name: "mc-0", Holder: s.Self, Revision: 1, Linked: true}, now)
+	for i := range 2 * pastSessions {
+		s.SeeMember(Member{Name: "mc-1", Holder: session(i), Revision: uint64(i + 2), Linked: true}, now)
+	}
+	if n := s.ended.silent.Len(); n != pastSessions {
+		t.Errorf("%d sessions are remembered, want %d", n, pastSessions)
+	}
+	then := now.Add(time.Minute)
+	s.Renewed(then, then)
+	for i, want := range map[int]Kind{0: AskMember, 2*pastSessions - 2: ClaimBase} {
+		s.team.able[anyEnv] = []string{"mc-0"}
+		s.SeeBase("b", Lease{Holder: session(i), Epoch: 1, Revision: uint64(i + 10), Renewed: now}, then)
+		if step, _ := s.Turn("b", then); step.Kind != want {
+			t.Errorf("a base of session %d needs step %d, want %d", i, step.Kind, want)
+		}
+		delete(s.bases, "b")
 	}
 }

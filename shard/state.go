@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -12,6 +13,9 @@ import (
 // concurrent use. Bases are named by their Lease's name.
 type State struct {
 	Membership
+	// installation is ours. Only its members' sessions are known here.
+	installation string
+	envOf        func(key string) string
 	// draining: every base is handed over and none is claimed.
 	draining bool
 
@@ -24,16 +28,32 @@ type State struct {
 // pastBases is how many bases that are gone are remembered by their epoch.
 const pastBases = 10_000
 
+// Identity is who a State is of.
+type Identity struct {
+	// Incarnation is the session.
+	Incarnation string
+	// Installation is the same for all members that know of each other, and another for
+	// everybody else.
+	Installation string
+	// EnvOf gives a base's environment, by its key alone. It is pure. Nil: all bases are
+	// of one.
+	EnvOf func(key string) string
+}
+
 // NewState makes the state of a replica that is not a member yet.
-func NewState(self string, t Timing) *State {
-	name, _ := PodOf(self)
+func NewState(is Identity, t Timing) *State {
+	name, _ := PodOf(is.Incarnation)
 	epochs, err := simplelru.NewLRU[string, int32](pastBases, nil)
 	if err != nil {
 		panic(err) // pastBases is positive
 	}
+	if is.EnvOf == nil {
+		is.EnvOf = func(string) string { return anyEnv }
+	}
 	return &State{
-		Membership: Membership{Timing: t.Complete(), Self: self, Name: name, members: members{}, ended: endedSessions{}},
-		bases:      map[string]*base{}, epochs: epochs,
+		Membership:   Membership{Timing: t.Complete(), Self: is.Incarnation, Name: name, members: members{}, ended: newEndedSessions()},
+		installation: is.Installation, envOf: is.EnvOf,
+		bases: map[string]*base{}, epochs: epochs,
 	}
 }
 
@@ -58,7 +78,7 @@ func (s *State) Request(key string, exists bool, now time.Time) (first bool) {
 func (s *State) base(key string, now time.Time) *base {
 	b := s.bases[key]
 	if b == nil {
-		b = &base{observed: observed{since: now}}
+		b = &base{observed: observed{since: now}, env: s.envOf(key)}
 		b.epoch, _ = s.epochs.Get(key)
 		s.bases[key], s.assigned.stale = b, true
 	}
@@ -121,10 +141,11 @@ func (s *State) OwnsAny() bool {
 	return false
 }
 
-// Bases gives all bases that are known, those renewed longest ago first.
+// Bases gives all bases that are known, those whose Leases have not changed for longest
+// first: of those that were seen at once, by what their owners wrote.
 func (s *State) Bases() []string {
 	return slices.SortedFunc(maps.Keys(s.bases), func(a, b string) int {
-		return s.bases[a].due.Compare(s.bases[b].due)
+		return cmp.Or(s.bases[a].since.Compare(s.bases[b].since), s.bases[a].latest.Compare(s.bases[b].latest))
 	})
 }
 

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -24,7 +25,7 @@ type story struct {
 func TestStories(t *testing.T) {
 	transcript.Run(t, func(*testing.T) func([]string) ([]string, error) {
 		start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-		s := &story{State: NewState("mc-0_00000000", Timing{}), start: start, now: start, rev: 100}
+		s := &story{State: NewState(Identity{Incarnation: "mc-0_00000000", Installation: "ours", EnvOf: envOf}, Timing{}), start: start, now: start, rev: 100}
 		s.team.since = start
 		return func(words []string) ([]string, error) {
 			result, err := s.do(words)
@@ -34,6 +35,12 @@ func TestStories(t *testing.T) {
 			return []string{result}, err
 		}
 	})
+}
+
+// envOf: what follows the dot in a base's key.
+func envOf(key string) string {
+	_, env, _ := strings.Cut(key, ".")
+	return env
 }
 
 // do plays one line: a time, a verb and words. Words with = are options.
@@ -81,6 +88,9 @@ func (s *story) doMember(verb string, args []string, opts map[string]string) (st
 	s.rev++
 	seen := func() Member {
 		m := Member{Name: args[0], Revision: s.rev, Linked: opts["linked"] != "no", Draining: opts["draining"] == "yes", Released: opts["released"] == "yes", Renewed: s.clock(opts)}
+		if envs, says := opts["serves"]; says {
+			m.Serves = strings.Split(envs, ",")
+		}
 		if len(args) > 1 {
 			m.Holder = args[1]
 			return m
@@ -129,7 +139,10 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 	switch verb {
 	case "base", "read":
 		s.rev++
-		l := Lease{Holder: opts["holder"], Revision: s.rev, Transferred: opts["transferred"] == "yes", Released: opts["released"] != "no", Duration: 40 * time.Second, Renewed: s.clock(opts)}
+		l := Lease{Holder: opts["holder"], Revision: s.rev, Transferred: opts["transferred"] == "yes", Released: opts["released"] != "no", Duration: 40 * time.Second, Renewed: s.clock(opts), Installation: cmp.Or(opts["installation"], "ours")}
+		if l.Installation == "unsaid" {
+			l.Installation = ""
+		}
 		if d, err := time.ParseDuration(opts["duration"]); err == nil {
 			l.Duration = d
 		}
@@ -170,7 +183,7 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 		if opts["seen"] != "before" {
 			s.rev++
 		}
-		l := Lease{Holder: s.Self, Epoch: s.last.Epoch, Revision: s.rev, Duration: 40 * time.Second, Renewed: s.now}
+		l := Lease{Holder: s.Self, Epoch: s.last.Epoch, Revision: s.rev, Duration: 40 * time.Second, Renewed: s.now, Installation: "ours"}
 		if s.last.Kind == TransferBase || s.last.Kind == ReleaseBase {
 			l.Holder, l.Transferred, l.Released = s.last.To.Holder, s.last.Kind == TransferBase, s.last.Kind == ReleaseBase
 		}

@@ -13,7 +13,8 @@ type Timing struct {
 	// moment the write was sent. Default 3.5 s.
 	RenewDeadline time.Duration
 	// FailureTimeout is how long a member's Lease must stay unchanged before the member
-	// is expired. Default 11 s, a second more than the Lease's duration.
+	// is expired. Default 11 s, a second more than the Lease's duration. It is longer than
+	// RenewDeadline is by the slowest clock.
 	FailureTimeout time.Duration
 	// SuspicionTimeout is FailureTimeout for a member that is suspected. Default 2.5 s.
 	SuspicionTimeout time.Duration
@@ -39,6 +40,13 @@ type Timing struct {
 	Pace time.Duration
 }
 
+// drift is by how much of a time two clocks may differ after it, each of them a percent
+// fast or slow: 1 part of that many.
+const drift = 50
+
+// byAnyClock is how long a time of somebody else takes by our clock at most.
+func byAnyClock(d time.Duration) time.Duration { return d + d/drift }
+
 // Complete fills in the defaults.
 func (t Timing) Complete() Timing {
 	for _, d := range []struct {
@@ -63,8 +71,8 @@ func (t Timing) Validate() error {
 			errs = append(errs, fmt.Errorf("a duration is negative: %s", d))
 		}
 	}
-	if t.FailureTimeout <= t.RenewDeadline {
-		errs = append(errs, fmt.Errorf("the failure timeout (%s), a second more than MEMBER_LEASE_DURATION, must be longer than RENEW_DEADLINE (%s)", t.FailureTimeout, t.RenewDeadline))
+	if t.FailureTimeout <= byAnyClock(t.RenewDeadline) {
+		errs = append(errs, fmt.Errorf("the failure timeout (%s), a second more than MEMBER_LEASE_DURATION, must be longer than RENEW_DEADLINE (%s) and a fiftieth of it, by which clocks may differ", t.FailureTimeout, t.RenewDeadline))
 	}
 	return errors.Join(errs...)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -20,19 +19,19 @@ type linkWatch struct {
 	tunnel.Sink
 	tunnels int
 	linked  func(up bool)
-	changed chan struct{} // has one when checks were added
+	changed chan struct{} // has one when a link changed
 
 	mu sync.Mutex
 	// mu guards what follows
 	connected map[string]bool
-	up        map[string]bool
-	// checks are when to tell whether the links are up; those that were told are not
-	// in it any more.
-	checks []time.Time
+	up        map[string]bool // all true; also those that are lost and not told yet
+	// lost are links that are down and not told yet, and when they are to be. One that
+	// comes back is not in it any more, so the next loss has a time of its own.
+	lost map[string]time.Time
 }
 
 func newLinkWatch(sink tunnel.Sink, tunnels int, linked func(up bool)) *linkWatch {
-	return &linkWatch{Sink: sink, tunnels: tunnels, linked: linked, changed: make(chan struct{}, 1), connected: map[string]bool{}, up: map[string]bool{}}
+	return &linkWatch{Sink: sink, tunnels: tunnels, linked: linked, changed: make(chan struct{}, 1), connected: map[string]bool{}, up: map[string]bool{}, lost: map[string]time.Time{}}
 }
 
 // cutFor is how long after a link went down others are told. A broker that is
@@ -41,14 +40,15 @@ const cutFor = 5 * time.Second
 
 // Link implements tunnel.Sink.
 func (w *linkWatch) Link(l tunnel.Link) {
-	check := time.Now()
-	if !l.Up {
-		check = check.Add(cutFor)
-	}
 	w.mu.Lock()
-	w.connected[l.Tunnel] = w.connected[l.Tunnel] || l.Up
-	w.up[l.Tunnel] = l.Up
-	w.checks = append(w.checks, check)
+	_, known := w.lost[l.Tunnel]
+	switch {
+	case l.Up:
+		w.connected[l.Tunnel], w.up[l.Tunnel] = true, true
+		delete(w.lost, l.Tunnel)
+	case w.up[l.Tunnel] && !known:
+		w.lost[l.Tunnel] = time.Now().Add(cutFor)
+	}
 	w.mu.Unlock()
 	select {
 	case w.changed <- struct{}{}:
@@ -65,7 +65,6 @@ func (w *linkWatch) run(ctx context.Context, ready <-chan struct{}) error {
 	case <-ctx.Done():
 		return nil
 	}
-	w.linked(w.allUp())
 	next := time.NewTimer(0)
 	defer next.Stop()
 	for {
@@ -75,39 +74,31 @@ func (w *linkWatch) run(ctx context.Context, ready <-chan struct{}) error {
 		case <-w.changed:
 		case <-next.C:
 		}
-		due, wait := w.due(time.Now())
-		if due {
-			w.linked(w.allUp())
-		}
+		up, wait := w.count(time.Now())
+		w.linked(up)
 		if wait > 0 {
 			next.Reset(wait)
 		}
 	}
 }
 
-// due takes the checks that are due, says whether there were any, and how long the next
-// one has to wait; 0 means that there is none.
-func (w *linkWatch) due(now time.Time) (due bool, wait time.Duration) {
+// count says whether all links are up, or are not lost for long, and how long until one of
+// those is; 0 means that there is none.
+func (w *linkWatch) count(now time.Time) (up bool, wait time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	later := slices.DeleteFunc(w.checks, func(at time.Time) bool { return !at.After(now) })
-	due, w.checks = len(later) < len(w.checks), later
-	if len(later) > 0 {
-		wait = slices.MinFunc(later, time.Time.Compare).Sub(now)
-	}
-	return due, wait
-}
-
-func (w *linkWatch) allUp() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	up := 0
-	for _, is := range w.up {
-		if is {
-			up++
+	for name, at := range w.lost {
+		switch left := at.Sub(now); {
+		case left <= 0:
+			delete(w.lost, name)
+			delete(w.up, name)
+		case wait == 0:
+			wait = left
+		default:
+			wait = min(wait, left)
 		}
 	}
-	return up == w.tunnels
+	return len(w.up) == w.tunnels, wait
 }
 
 func (w *linkWatch) once(name string) error {

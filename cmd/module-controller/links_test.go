@@ -69,6 +69,32 @@ func TestWhoIsLinked(t *testing.T) {
 	})
 }
 
+// Each loss has a time of its own: what was lost before and came back, the link itself or
+// another one, shortens none.
+func TestALossHasItsOwnTime(t *testing.T) {
+	for name, before := range map[string]string{"the link itself": "a", "another one": "b"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newRunningWatch(t)
+				w.happens("all is well", true, func() { close(w.ready); w.says("a", true)(); w.says("b", true)() })
+				w.happens("one is down", true, w.says(before, false))
+				w.happens("it is nearly told", true, func() { time.Sleep(cutFor - 100*time.Millisecond) })
+				w.happens("one is lost anew as it comes back", true, func() {
+					if before == "a" {
+						w.says("a", true)()
+					}
+					w.says("a", false)()
+					w.says("b", true)()
+				})
+				w.happens("the first one's time passes", true, func() { time.Sleep(time.Second) })
+				w.happens("it says so again", true, w.says("a", false))
+				w.happens("its own time is over", false, func() { time.Sleep(cutFor - time.Second) })
+				w.end()
+			})
+		})
+	}
+}
+
 // Nothing is told before the provider serves, also not what was long before.
 func TestNobodyIsLinkedBeforeItServes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
