@@ -55,8 +55,11 @@ type turn struct {
 func (r *Replica) turn(ctx context.Context, key string) (time.Duration, error) {
 	r.mu.Lock()
 	step, wait := r.state.Turn(key, time.Now())
-	lease := r.bases[key]
+	lease, waits := r.bases[key], r.state.Waits()
 	r.mu.Unlock()
+	if waits {
+		nudge(r.wait)
+	}
 	id, _ := r.cfg.Base(key) // every key was made of a base, or was seen to be one's
 	if step.Gained() {
 		r.log.Info("base owned", zap.Stringer("base", id), zap.Int32("epoch", step.Epoch))

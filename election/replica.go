@@ -23,6 +23,7 @@ type Replica struct {
 	log     *zap.Logger
 	queue   workqueue.TypedRateLimitingInterface[string]
 	poke    chan struct{} // the membership Lease should be written now
+	wait    chan struct{} // a base waits for its turn to be handed over
 	drained chan struct{} // closed when nothing is owned any more
 
 	// Run sets what follows before it starts anything.
@@ -60,7 +61,7 @@ func New(cfg Config, meter Meter, log *zap.Logger) (*Replica, error) {
 		cfg: cfg, meter: meter, log: log,
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 5*time.Second)),
-		poke: make(chan struct{}, 1), drained: make(chan struct{}), renewed: make(chan struct{}),
+		poke: make(chan struct{}, 1), wait: make(chan struct{}, 1), drained: make(chan struct{}), renewed: make(chan struct{}),
 		state: shard.NewState(cfg.Incarnation, cfg.Timing),
 		bases: leases{}, members: leases{}, stepping: map[string]bool{},
 	}, nil
@@ -128,6 +129,7 @@ func (r *Replica) serve(ctx context.Context, wg *sync.WaitGroup) {
 		})
 	}
 	wg.Go(func() { r.detectFailures(ctx) })
+	wg.Go(func() { r.callTurns(ctx) })
 	r.reconcileAll()
 }
 
@@ -136,7 +138,7 @@ func (r *Replica) drain(replaced <-chan error) (done bool, err error) {
 	began := time.Now()
 	r.mu.Lock()
 	r.draining, r.self.state = true, memberDraining
-	r.state.Drain(began)
+	r.state.Drain(began, began.Add(r.cfg.Drain))
 	owned := r.state.Count(began).Owned
 	r.mu.Unlock()
 	r.log.Info("draining", zap.Int("bases", owned))

@@ -1,6 +1,9 @@
 package shard
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // turnOwned is the turn of a base that is ours: it is renewed, or taken a step further
 // on its way to another member. Only an Owned base is renewed: a handover takes a few
@@ -10,7 +13,7 @@ func (s *State) turnOwned(key string, b *base, now time.Time) (Step, time.Durati
 	b.placement.plan(s.assignee(key, now), now)
 	to, leaves := s.successor(key, b)
 	if !leaves {
-		b.placement.slot = time.Time{}
+		s.withdraw(b)
 		return b.keep(step, now)
 	}
 	switch b.phase {
@@ -21,7 +24,11 @@ func (s *State) turnOwned(key string, b *base, now time.Time) (Step, time.Durati
 	default: // Owned, which it became at the latest in this turn
 	}
 	if wait := s.untilMove(b, to, now); wait > 0 {
+		s.withdraw(b)
 		return b.renewWhileWaiting(step, wait, now)
+	}
+	if !s.hasTurn(key, b, now) {
+		return b.keep(step, now)
 	}
 	b.become(Draining, now)
 	return step, s.Handover
@@ -141,8 +148,8 @@ const (
 	steady = 2 * time.Second
 )
 
-// untilMove is how long a base must wait before its handover begins. A drain waits for
-// nothing but a successor that may be dying. The slot is last: who has one is next.
+// untilMove is how long a base must wait before it is one of those that wait for their
+// turn. A drain waits for nothing but a successor that may be dying.
 func (s *State) untilMove(b *base, to *member, now time.Time) time.Duration {
 	silent := to != nil && now.Sub(to.seen) > s.RenewDeadline
 	again := b.placement.later.Sub(now)
@@ -151,7 +158,7 @@ func (s *State) untilMove(b *base, to *member, now time.Time) time.Duration {
 		return successorRetry
 	case s.draining:
 		return 0
-	case again > 0:
+	case again > 0 && !s.stranded():
 		return again
 	case silent:
 		return successorRetry
@@ -159,27 +166,25 @@ func (s *State) untilMove(b *base, to *member, now time.Time) time.Duration {
 	if left := s.unsettled(now); left > 0 {
 		return left
 	}
-	if left := b.placement.shifted.Add(steady).Sub(now); left > 0 {
-		return left
-	}
-	return s.untilSlot(b, now)
+	return max(b.placement.shifted.Add(steady).Sub(now), 0)
 }
 
 // unsettled is how long no base is moved to a live member, for the team changed. A
-// drain does not wait for that.
+// drain does not wait for that, and who is stranded only until it is clear whether the
+// others have the broker.
 func (s *State) unsettled(now time.Time) time.Duration {
-	if s.draining {
+	switch {
+	case s.draining:
 		return 0
+	case s.stranded():
+		return s.team.since.Add(steady).Sub(now)
 	}
 	return s.team.since.Add(s.Settle).Sub(now)
 }
 
-// untilSlot is how long a base must wait for its turn: moves to live members are Pace
-// apart.
-func (s *State) untilSlot(b *base, now time.Time) time.Duration {
-	if b.placement.slot.IsZero() {
-		b.placement.slot = later(now, s.nextSlot)
-		s.nextSlot = b.placement.slot.Add(s.Pace)
-	}
-	return max(b.placement.slot.Sub(now), 0)
+// stranded says whether this replica lost its broker while others have theirs: nobody can
+// command its bases, so they move as fast as those of a member that is dead.
+func (s *State) stranded() bool {
+	_, able := slices.BinarySearch(s.team.names, s.Name)
+	return !able && len(s.team.names) > 0
 }

@@ -12,12 +12,13 @@ import (
 // concurrent use. Bases are named by their Lease's name.
 type State struct {
 	Membership
-	// draining: every base is handed over and none is claimed.
+	// draining: every base is handed over and none is claimed, by a time.
 	draining bool
+	drainBy  time.Time
 
 	bases    map[string]*base // by key
 	assigned assignment
-	nextSlot time.Time                     // when the next base may be moved to a live member
+	turns    turns
 	epochs   *simplelru.LRU[string, int32] // of bases that were forgotten
 }
 
@@ -33,13 +34,13 @@ func NewState(self string, t Timing) *State {
 	}
 	return &State{
 		Membership: Membership{Timing: t.Complete(), Self: self, Name: name, members: members{}, ended: endedSessions{}},
-		bases:      map[string]*base{}, epochs: epochs,
+		bases:      map[string]*base{}, turns: newTurns(), epochs: epochs,
 	}
 }
 
-// Drain has every base handed over.
-func (s *State) Drain(now time.Time) {
-	s.draining, s.assigned.stale = true, true
+// Drain has every base handed over by a time.
+func (s *State) Drain(now, by time.Time) {
+	s.draining, s.drainBy, s.assigned.stale = true, by, true
 	if m := s.members[s.Name]; m != nil {
 		m.Draining = true
 		s.regroup(now)
@@ -131,7 +132,12 @@ func (s *State) Bases() []string {
 // forget forgets a base that is gone, but for its epoch: if it comes back, what was
 // sent to it before must be older.
 func (s *State) forget(key string) {
-	if b := s.bases[key]; b != nil && b.epoch > 0 {
+	b := s.bases[key]
+	if b == nil {
+		return
+	}
+	s.withdraw(b)
+	if b.epoch > 0 {
 		s.epochs.Add(key, b.epoch)
 	}
 	delete(s.bases, key)

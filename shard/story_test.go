@@ -64,11 +64,23 @@ func (s *story) do(words []string) (string, error) {
 	case "shifted":
 		keys := slices.Sorted(slices.Values(s.Shifted(s.now)))
 		return when(len(keys) > 0, strings.Join(keys, ", ")+" are assigned to another than before"), nil
+	case "next":
+		keys, wait := s.Next(s.now)
+		return s.nextTurns(keys, wait), nil
 	case "drain":
-		s.Drain(s.now)
+		s.Drain(s.now, s.now.Add(25*time.Second))
 		return "", nil
 	}
 	return "", fmt.Errorf("unknown verb")
+}
+
+// nextTurns tells whose turn begins.
+func (s *story) nextTurns(keys []string, wait time.Duration) string {
+	text := when(len(keys) > 0, "it is the turn of "+strings.Join(keys, ", "))
+	if text == "" {
+		text = "it is nobody's turn"
+	}
+	return text + when(wait > 0, fmt.Sprintf(", ask again after %s", wait))
 }
 
 // clock is the time by the clock of who writes, which may be wrong.
