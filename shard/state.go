@@ -34,7 +34,7 @@ func NewState(self string, t Timing) *State {
 	}
 	return &State{
 		Membership: Membership{Timing: t.Complete(), Self: self, Name: name, members: members{}, ended: endedSessions{}},
-		bases:      map[string]*base{}, turns: newTurns(), epochs: epochs,
+		bases:      map[string]*base{}, epochs: epochs,
 	}
 }
 

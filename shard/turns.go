@@ -18,12 +18,10 @@ const (
 // is transferred, so most of those that are to leave wait for theirs, and are served
 // meanwhile. Nobody has a turn before it is taken, so there is none to be made up for.
 type turns struct {
-	waiting *list.List          // keys, in the order in which they came; each base has its element
+	waiting list.List           // keys, in the order in which they came; each base has its element
 	called  map[string]struct{} // whose turn it is, and some whose turn is over
 	next    time.Time           // no move to a live member begins before
 }
-
-func newTurns() turns { return turns{waiting: list.New(), called: map[string]struct{}{}} }
 
 // Next gives the bases whose turn begins now, to be reconciled at once, and after how long
 // to ask again; 0 means when somebody waits again.
@@ -32,7 +30,7 @@ func (s *State) Next(now time.Time) (keys []string, wait time.Duration) {
 		if wait := s.untilTurn(now); wait > 0 {
 			return keys, wait
 		}
-		key := front.Value.(string)
+		key, _ := front.Value.(string) // nothing else is put in
 		s.begin(key, s.bases[key], now)
 		keys = append(keys, key)
 	}
@@ -62,7 +60,11 @@ func (s *State) hasTurn(key string, b *base, now time.Time) bool {
 func (s *State) begin(key string, b *base, now time.Time) {
 	s.withdraw(b)
 	b.placement.called = now
-	s.turns.called[key], s.turns.next = struct{}{}, now.Add(s.Pace)
+	if s.turns.called == nil {
+		s.turns.called = map[string]struct{}{}
+	}
+	s.turns.called[key] = struct{}{}
+	s.turns.next = now.Add(s.Pace)
 }
 
 // withdraw takes a base that is not to be handed over, or is gone, out of those that wait.
