@@ -129,6 +129,7 @@ const (
 	noteVersion       = prefix + "version"
 	noteState         = prefix + "state" // serving, draining, released, killed
 	noteLinks         = prefix + "tunnels"
+	noteWatch         = prefix + "watch" // live, or stalled: it does not see what it is given
 	noteOwned         = prefix + "bases-owned"
 	noteAssigned      = prefix + "bases-wanted"
 	noteLast          = prefix + "last-holder"
@@ -140,6 +141,8 @@ const (
 	memberExpired  = "killed"
 	linksUp        = "up"
 	linksDown      = "down"
+	watchLive      = "live"
+	watchStalled   = "stalled"
 )
 
 // parseMember gives a membership Lease in shard's words.
@@ -148,6 +151,7 @@ func parseMember(l *coordinationv1.Lease) shard.Member {
 		Name: l.Name, Holder: ptr.Deref(l.Spec.HolderIdentity, ""), Revision: revision(l.ResourceVersion),
 		Address: l.Annotations[noteAddress], Last: l.Annotations[noteLast], Released: l.Annotations[noteState] == memberReleased,
 		Draining: l.Annotations[noteState] == memberDraining, Linked: l.Annotations[noteLinks] == linksUp,
+		Blind: l.Annotations[noteWatch] == watchStalled,
 	}
 	if l.Spec.RenewTime != nil {
 		m.Renewed = l.Spec.RenewTime.Time
@@ -162,6 +166,7 @@ func parseMember(l *coordinationv1.Lease) shard.Member {
 type announcement struct {
 	state           string // empty for memberServing
 	linked          bool
+	blind           bool // the watch of bases stalls
 	owned, assigned int
 }
 
@@ -175,13 +180,16 @@ func joined(lease *coordinationv1.Lease, cfg Config, a announcement, now time.Ti
 		delete(next.Annotations, noteLast)
 		delete(next.Annotations, noteExpiredBy)
 	}
-	links := linksDown
+	links, watches := linksDown, watchLive
 	if a.linked {
 		links = linksUp
 	}
+	if a.blind {
+		watches = watchStalled
+	}
 	put(&next.Labels, labelComponent, componentMember)
 	put(&next.Annotations, noteState, cmp.Or(a.state, memberServing), noteLinks, links, notePodUID, cfg.PodUID, noteRenewDeadline, cfg.RenewDeadline.String(),
-		noteAddress, cfg.Address, noteVersion, cfg.Version,
+		noteAddress, cfg.Address, noteVersion, cfg.Version, noteWatch, watches,
 		noteOwned, strconv.Itoa(a.owned), noteAssigned, strconv.Itoa(a.assigned))
 	return next
 }

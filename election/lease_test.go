@@ -138,7 +138,7 @@ func TestAMembershipLeaseTellsAll(t *testing.T) {
 		t.Errorf("spec %+v", lease.Spec)
 	}
 	want := map[string]string{
-		notePodUID: "uid", noteRenewDeadline: "3.5s", noteAddress: "10.0.0.1:7777", noteVersion: "1.2.3", noteState: "serving",
+		notePodUID: "uid", noteRenewDeadline: "3.5s", noteAddress: "10.0.0.1:7777", noteVersion: "1.2.3", noteState: "serving", noteWatch: "live",
 		noteLinks: "up", noteOwned: "3", noteAssigned: "4",
 	}
 	if d := cmp.Diff(want, lease.Annotations); d != "" {

@@ -30,6 +30,7 @@ type link struct {
 	lag       time.Duration // a watch event takes up to that
 	lose      float64       // the share of answers that are lost
 	hidden    string        // the Lease, by namespace/name, whose changes are not shown
+	still     bool          // watches of bases show nothing
 	compacted int           // from what is older nothing can be watched
 	watchers  []*watcher
 	silent    map[string]time.Time // when a read showed a Lease of who may be ended
@@ -208,6 +209,7 @@ type watcher struct {
 	out       chan watch.Event
 	stop      context.CancelFunc
 	wake      chan struct{}
+	still     bool // it shows nothing any more; guarded by the link's mu
 
 	mu      sync.Mutex
 	pending []watch.Event
@@ -239,6 +241,13 @@ func (w *watcher) delay(e watch.Event) (takes time.Duration, shown bool) {
 	return l.roll(lag), hidden != about.Namespace+"/"+about.Name
 }
 
+// stands says whether nothing is shown now.
+func (w *watcher) stands() bool {
+	w.link.mu.Lock()
+	defer w.link.mu.Unlock()
+	return w.link.still || w.still
+}
+
 func (w *watcher) run(ctx context.Context) {
 	defer close(w.out)
 	for {
@@ -267,6 +276,11 @@ func (w *watcher) bring(ctx context.Context, e watch.Event) bool {
 	takes, shown := w.delay(e)
 	if !pause(ctx, takes) {
 		return false
+	}
+	for w.stands() {
+		if !pause(ctx, 100*time.Millisecond) {
+			return false
+		}
 	}
 	w.link.process.wait()
 	if !shown {

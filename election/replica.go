@@ -30,6 +30,8 @@ type Replica struct {
 	memberClient coordinationclient.LeaseInterface
 	baseClient   coordinationclient.LeaseInterface
 	hooks        Hooks
+	memberFeed   *feed
+	baseFeed     *feed
 
 	mu sync.Mutex
 	// mu guards what follows
@@ -130,6 +132,7 @@ func (r *Replica) serve(ctx context.Context, wg *sync.WaitGroup) {
 	}
 	wg.Go(func() { r.detectFailures(ctx) })
 	wg.Go(func() { r.callTurns(ctx) })
+	wg.Go(func() { r.lookAtFeeds(ctx) })
 	r.reconcileAll()
 }
 

@@ -17,7 +17,7 @@ var faults = []fault{
 	crash, crash, terminate, terminateLate,
 	cutOff, cutOff, cutOffLate, slowDown, delay, loseAnswers, mute, outage,
 	freeze, freeze, jumpClock, unlink,
-	blind, deleteBase, deleteMember, usurp, usurp, empty,
+	stall, stallOne, blind, deleteBase, deleteMember, usurp, usurp, empty,
 }
 
 // happen has one fault happen.
@@ -133,6 +133,27 @@ func unlink(w *world, p *process, long time.Duration) {
 	w.tell("%s loses the broker for %s", p.incarnation, long)
 	p.replica.Linked(false)
 	time.AfterFunc(long, func() { p.replica.Linked(true) })
+}
+
+// stall has a replica's watches show nothing, also those that it begins anew.
+func stall(w *world, p *process, long time.Duration) {
+	l := p.links()[w.rng.IntN(2)]
+	w.tell("watches of %s stand still for %s", p.incarnation, long)
+	during([]*link{l}, long, func(l *link) { l.still = true }, func(l *link) { l.still = false })
+}
+
+// stallOne has the watches that a replica has show nothing any more.
+func stallOne(w *world, p *process, _ time.Duration) {
+	w.tell("the watches of %s stand still", p.incarnation)
+	for _, l := range p.links() {
+		l.set(standStill)
+	}
+}
+
+func standStill(l *link) {
+	for _, w := range l.watchers {
+		w.still = true
+	}
 }
 
 // blind has a replica not see the changes of one Lease, until it must list anew.

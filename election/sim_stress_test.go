@@ -89,6 +89,16 @@ func (g *giver) judge(was, is *coordinationv1.Lease) {
 	defer g.noting.Unlock()
 	g.last = time.Now()
 	g.mute = append(g.mute, g.last.Sub(g.since[is.Name]))
+	if holderOf(is) != "" {
+		key := is.Namespace + "/" + is.Name
+		time.AfterFunc(time.Second, func() { g.store.edit(key, takenUp) })
+	}
+}
+
+// takenUp is a Lease as its new owner renews it.
+func takenUp(l *coordinationv1.Lease) bool {
+	l.Labels[labelState] = stateOwned
+	return true
 }
 
 // gave gives how many bases were transferred, when the last was, and for how long all but
@@ -138,6 +148,35 @@ func TestABaseIsMuteOnlyWhileItIsItsTurn(t *testing.T) {
 				}
 				t.Logf("%d bases after %s, mute for %s", n, last.Sub(began), p99)
 				g.end()
+			})
+		})
+	}
+}
+
+// A watch that shows nothing is noticed in seconds: what its replica is given meanwhile is
+// found in a list, another watch is begun, and while that does not help nothing more is
+// given to it.
+func TestAWatchThatStandsStillIsNoticed(t *testing.T) {
+	const bar = 9 * time.Second
+	for name, begin := range map[string]func(l *link){"the one that there is": standStill, "each": func(l *link) { l.still = true }} {
+		t.Run(name, func(t *testing.T) {
+			eachSeed(t, 1, 4, func(t *testing.T, seed uint64) {
+				w := settled(t, seed)
+				defer w.end()
+				giver, other, stalled := w.processes[0], w.processes[1], w.processes[2]
+				stalled.work.set(begin)
+				began := time.Now()
+				giver.replica.Linked(false) // the others are given its bases
+				w.wait(20 * time.Second)
+				giver.replica.Linked(true)
+				other.replica.Linked(false) // and again
+				w.wait(time.Minute)
+				if silence, base := w.longest(began); silence > bar {
+					t.Errorf("seed %d: %s was served by nobody for %s", seed, base, silence)
+				}
+				if err := w.checkSafe(); err != nil {
+					t.Errorf("seed %d: %v", seed, err)
+				}
 			})
 		})
 	}

@@ -142,6 +142,8 @@ func (s *State) successor(key string, b *base) (to *member, leaves bool) {
 const (
 	// successorRetry is how often to ask whether a silent successor renews.
 	successorRetry = 200 * time.Millisecond
+	// deafRetry is how often to ask whether one takes up again what it is given.
+	deafRetry = time.Second
 	// steady is for how long a base should be another member's before it is moved:
 	// while bases come, or one is forgotten and seen again, the others shift to and
 	// fro.
@@ -151,22 +153,68 @@ const (
 // untilMove is how long a base must wait before it is one of those that wait for their
 // turn. A drain waits for nothing but a successor that may be dying.
 func (s *State) untilMove(b *base, to *member, now time.Time) time.Duration {
-	silent := to != nil && now.Sub(to.seen) > s.RenewDeadline
+	var deaf time.Duration
+	if to != nil {
+		deaf = s.untilHears(to, now)
+	}
 	again := b.placement.later.Sub(now)
 	switch {
-	case s.draining && silent:
-		return successorRetry
 	case s.draining:
-		return 0
+		return deaf
 	case again > 0 && !s.stranded():
 		return again
-	case silent:
-		return successorRetry
+	case deaf > 0:
+		return deaf
 	}
 	if left := s.unsettled(now); left > 0 {
 		return left
 	}
 	return max(b.placement.shifted.Add(steady).Sub(now), 0)
+}
+
+// untilHears is after how long to ask again whether a member may be given something: not
+// now, for it may be dying, it says that it does not see what it is given, or it has not
+// taken up what we gave it.
+func (s *State) untilHears(to *member, now time.Time) time.Duration {
+	given, waits := s.given[to.Holder]
+	switch {
+	case now.Sub(to.seen) > s.RenewDeadline:
+		return successorRetry
+	case to.Blind, waits && now.Sub(given.at) > takenUp:
+		return deafRetry
+	}
+	return 0
+}
+
+// takenUp is how soon a member renews what it is given. It does so after acknowledge.
+const takenUp = 5 * time.Second
+
+// given is the base that a member was given first of those that it has not taken up, as
+// far as is remembered: one of each is enough to see that it takes none.
+type given struct {
+	key string
+	at  time.Time
+}
+
+// give takes in that a base was given to a member. It may have taken it up already, before
+// the answer came.
+func (s *State) give(to, key string, now time.Time) {
+	if s.given == nil {
+		s.given = map[string]given{}
+	}
+	if _, waits := s.given[to]; !waits && s.bases[key].lease.Transferred {
+		s.given[to] = given{key, now}
+	}
+}
+
+// took takes in what the Lease of a base is now, nil for none: whoever it was given to has
+// taken it up, or has it no more.
+func (s *State) took(key string, l *Lease) {
+	for holder, given := range s.given {
+		if given.key == key && !(l != nil && l.Holder == holder && l.Transferred) {
+			delete(s.given, holder)
+		}
+	}
 }
 
 // unsettled is how long no base is moved to a live member, for the team changed. A

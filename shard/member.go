@@ -28,6 +28,8 @@ type Member struct {
 	Renewed time.Time
 	// Draining says that it hands its bases over, Linked that its tunnels are up.
 	Draining, Linked bool
+	// Blind says that it does not see what it is given.
+	Blind bool
 }
 
 // member is a Member and what this replica makes of it.

@@ -19,6 +19,7 @@ type State struct {
 	bases    map[string]*base // by key
 	assigned assignment
 	turns    turns
+	given    map[string]given              // by incarnation: what was not taken up yet
 	epochs   *simplelru.LRU[string, int32] // of bases that were forgotten
 }
 

@@ -92,7 +92,7 @@ func (s *story) clock(opts map[string]string) time.Time {
 func (s *story) doMember(verb string, args []string, opts map[string]string) (string, error) {
 	s.rev++
 	seen := func() Member {
-		m := Member{Name: args[0], Revision: s.rev, Linked: opts["linked"] != "no", Draining: opts["draining"] == "yes", Released: opts["released"] == "yes", Renewed: s.clock(opts)}
+		m := Member{Name: args[0], Revision: s.rev, Linked: opts["linked"] != "no", Draining: opts["draining"] == "yes", Blind: opts["blind"] == "yes", Released: opts["released"] == "yes", Renewed: s.clock(opts)}
 		if len(args) > 1 {
 			m.Holder = args[1]
 			return m

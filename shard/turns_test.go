@@ -19,6 +19,14 @@ type giver struct {
 	peers   map[string]Member
 	busy    map[string]bool
 	stuck   bool // nothing is written
+	taken   []taken
+}
+
+// taken is a base that its new owner renews.
+type taken struct {
+	key   string
+	lease Lease
+	at    time.Time
 }
 
 const gridStep = 10 * time.Millisecond
@@ -70,6 +78,12 @@ func (g *giver) pass(long time.Duration) {
 			}
 			g.renewal = g.now.Add(time.Second)
 		}
+		for len(g.taken) > 0 && !g.now.Before(g.taken[0].at) {
+			g.rev++
+			g.taken[0].lease.Revision = g.rev
+			g.SeeBase(g.taken[0].key, g.taken[0].lease, g.now)
+			g.taken = g.taken[1:]
+		}
 		called, _ := g.Next(g.now)
 		for _, key := range called {
 			g.requeue(key, 0)
@@ -110,6 +124,9 @@ func (g *giver) turn(key string) {
 		if step.HandsOver() {
 			l.Holder, l.Transferred = step.To.Holder, true
 			g.moved = append(g.moved, g.now)
+			renewed := l
+			renewed.Transferred = false
+			g.taken = append(g.taken, taken{key, renewed, g.now.Add(acknowledge)})
 		}
 		g.Wrote(key, step, l, g.now)
 	}
