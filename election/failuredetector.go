@@ -103,8 +103,8 @@ func (r *Replica) asSeen(ctx context.Context, lease *coordinationv1.Lease) (bool
 
 // forget deletes the Lease of a member that left long ago.
 func (r *Replica) forget(ctx context.Context, lease *coordinationv1.Lease) error {
-	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
-	defer cancel()
+	limited, answered := r.memberRequest(ctx)
+	defer answered()
 	options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &lease.ResourceVersion}}
 	err := r.memberClient.Delete(limited, lease.Name, options)
 	switch {
@@ -129,8 +129,8 @@ func (r *Replica) evict(ctx context.Context, incarnation string) {
 
 // expire takes the holder out of a member's Lease, if the Lease is as it was seen last.
 func (r *Replica) expire(ctx context.Context, incarnation string, lease *coordinationv1.Lease) error {
-	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
-	defer cancel()
+	limited, answered := r.memberRequest(ctx)
+	defer answered()
 	vacant, err := r.memberClient.Update(limited, vacated(lease, r.cfg.Incarnation), metav1.UpdateOptions{})
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):

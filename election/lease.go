@@ -168,6 +168,7 @@ type announcement struct {
 	linked          bool
 	blind           bool // the watch of bases stalls
 	owned, assigned int
+	window          time.Duration // how long the write lets this replica act
 }
 
 // joined is a membership Lease as it is to be written to join with it or to renew
@@ -188,7 +189,7 @@ func joined(lease *coordinationv1.Lease, cfg Config, a announcement, now time.Ti
 		watches = watchStalled
 	}
 	put(&next.Labels, labelComponent, componentMember)
-	put(&next.Annotations, noteState, cmp.Or(a.state, memberServing), noteLinks, links, notePodUID, cfg.PodUID, noteRenewDeadline, cfg.RenewDeadline.String(),
+	put(&next.Annotations, noteState, cmp.Or(a.state, memberServing), noteLinks, links, notePodUID, cfg.PodUID, noteRenewDeadline, cmp.Or(a.window, cfg.RenewDeadline).String(),
 		noteAddress, cfg.Address, noteVersion, cfg.Version, noteWatch, watches,
 		noteOwned, strconv.Itoa(a.owned), noteAssigned, strconv.Itoa(a.assigned))
 	return next

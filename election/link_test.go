@@ -27,6 +27,7 @@ type link struct {
 	cut       bool
 	mute      bool          // requests are never answered, whatever their sender waits for
 	latency   time.Duration // a request takes up to that, each way
+	least     time.Duration // and at least that
 	lag       time.Duration // a watch event takes up to that
 	lose      float64       // the share of answers that are lost
 	hidden    string        // the Lease, by namespace/name, whose changes are not shown
@@ -129,13 +130,13 @@ func (l *link) request(ctx context.Context, write bool, do func(s *store) (*coor
 // arrive all the same; late is called then.
 func (l *link) there(ctx context.Context, write bool, late func()) error {
 	l.mu.Lock()
-	cut, mute, latency := l.cut, l.mute, l.latency
+	cut, mute, latency, least := l.cut, l.mute, l.latency, l.least
 	l.mu.Unlock()
 	if cut {
 		pause(ctx, requestTimeout)
 		return context.DeadlineExceeded
 	}
-	takes := l.roll(latency)
+	takes := least + l.roll(latency-least)
 	if !mute && pause(ctx, takes) {
 		return nil
 	}
@@ -150,6 +151,7 @@ func (l *link) there(ctx context.Context, write bool, late func()) error {
 func (l *link) back(ctx context.Context, write bool) error {
 	l.mu.Lock()
 	cut, mute, lost, takes := l.cut, l.mute, write && l.rng.Float64() < l.lose, l.latency
+	least := l.least
 	l.mu.Unlock()
 	switch {
 	case lost:
@@ -158,7 +160,7 @@ func (l *link) back(ctx context.Context, write bool) error {
 	case cut || mute:
 		pause(ctx, requestTimeout)
 		return context.DeadlineExceeded
-	case !pause(ctx, l.roll(takes)):
+	case !pause(ctx, least+l.roll(takes-least)):
 		return ctx.Err()
 	}
 	l.process.wait()

@@ -217,11 +217,11 @@ func (r *Replica) tryLeave(ctx context.Context) (left bool, err error) {
 // writeMembership writes our membership Lease over the one given, whatever of it
 // others may have written since being a conflict.
 func (r *Replica) writeMembership(ctx context.Context, lease *coordinationv1.Lease) error {
-	tell := r.announce()
-	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
-	defer cancel()
-	next := joined(lease, r.cfg, tell, r.cfg.Wall())
 	sent := time.Now()
+	tell := r.announce(sent)
+	limited, answered := r.memberRequest(ctx)
+	defer answered()
+	next := joined(lease, r.cfg, tell, r.cfg.Wall())
 	var written *coordinationv1.Lease
 	var err error
 	if lease.ResourceVersion == "" {
@@ -235,7 +235,7 @@ func (r *Replica) writeMembership(ctx context.Context, lease *coordinationv1.Lea
 	}
 	r.seeMember(written)
 	r.mu.Lock()
-	again := r.state.Renewed(sent, time.Now())
+	again := r.state.Renewed(sent, time.Now(), tell.window)
 	r.sent, r.announced = sent, r.announced || tell.linked
 	close(r.renewed)
 	r.renewed = make(chan struct{})
@@ -249,12 +249,13 @@ func (r *Replica) writeMembership(ctx context.Context, lease *coordinationv1.Lea
 }
 
 // announce gives what the next membership write is to tell.
-func (r *Replica) announce() announcement {
+func (r *Replica) announce(now time.Time) announcement {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	tell := r.self
 	tell.linked = tell.linked && r.synced // who knows no Leases can own nothing
-	census := r.state.Count(time.Now())
+	tell.window = r.state.Window(now)
+	census := r.state.Count(now)
 	tell.owned, tell.assigned = census.Owned, census.Assigned
 	return tell
 }
@@ -276,8 +277,8 @@ func (r *Replica) tellOwned() {
 
 // readMember reads a membership Lease; nil where there is none.
 func (r *Replica) readMember(ctx context.Context, name string) (*coordinationv1.Lease, error) {
-	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
-	defer cancel()
+	limited, answered := r.memberRequest(ctx)
+	defer answered()
 	lease, err := r.memberClient.Get(limited, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
@@ -286,6 +287,27 @@ func (r *Replica) readMember(ctx context.Context, name string) (*coordinationv1.
 		return nil, fmt.Errorf("read membership lease %s: %w", name, err)
 	}
 	return lease, nil
+}
+
+// memberRequest bounds a request for a membership Lease, and notes whether it was answered
+// in time. Where the API server is slow, or may be, for the last one was not, it is waited
+// for longer: a request that is given up early is never of use.
+func (r *Replica) memberRequest(ctx context.Context) (limited context.Context, answered func()) {
+	r.mu.Lock()
+	timeout, patient := r.cfg.MemberTimeout, r.cfg.Longest()/2
+	if r.unanswered%2 == 1 || 2*r.state.Slow() > timeout {
+		timeout = max(timeout, patient)
+	}
+	r.mu.Unlock()
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	return limited, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		defer cancel()
+		if r.unanswered++; limited.Err() == nil {
+			r.unanswered = 0
+		}
+	}
 }
 
 // pause waits for a time, and says whether ctx did not end before.

@@ -46,6 +46,9 @@ type Replica struct {
 	synced    bool          // all Leases that were there are known
 	announced bool          // the membership Lease has told once that this member can own bases
 	draining  bool
+	// unanswered is how many requests for membership Leases were not answered in time, one
+	// after the other.
+	unanswered int
 }
 
 // ErrReplaced is returned by Run when this session was ended: somebody else took it for

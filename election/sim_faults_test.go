@@ -15,7 +15,7 @@ type fault func(w *world, p *process, long time.Duration)
 // twice as often.
 var faults = []fault{
 	crash, crash, terminate, terminateLate,
-	cutOff, cutOff, cutOffLate, slowDown, delay, loseAnswers, mute, outage,
+	cutOff, cutOff, cutOffLate, slowDown, delay, loseAnswers, mute, outage, crawl,
 	freeze, freeze, jumpClock, unlink,
 	stall, stallOne, blind, deleteBase, deleteMember, usurp, usurp, empty,
 }
@@ -64,7 +64,8 @@ func mended(l *link) { l.cut = false }
 func silent(l *link) { l.mute = true }
 func heard(l *link)  { l.mute = false }
 func tardy(l *link)  { l.latency = 15 * time.Second }
-func onTime(l *link) { l.latency = usualLatency }
+func onTime(l *link) { l.latency, l.least = usualLatency, 0 }
+func slow(l *link)   { l.latency, l.least = 2*time.Second, 250*time.Millisecond }
 
 func cutOff(w *world, p *process, long time.Duration) {
 	w.tell("%s is cut off for %s", p.incarnation, long)
@@ -111,6 +112,14 @@ func outage(w *world, _ *process, long time.Duration) {
 	for _, p := range w.processes {
 		during(p.links(), long, cut, mended)
 		w.maybeSuspect(p)
+	}
+}
+
+// crawl has the API server take half a second to four for each answer, to all.
+func crawl(w *world, _ *process, long time.Duration) {
+	w.tell("the API server is slow for %s", long)
+	for _, p := range w.processes {
+		during(p.links(), long, slow, onTime)
 	}
 }
 

@@ -2,6 +2,7 @@ package election
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -180,4 +181,69 @@ func TestAWatchThatStandsStillIsNoticed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// While the API server takes seconds for each answer, replicas serve steadily. Each tells
+// for how long a renewal lets it act then, and takes it back afterwards.
+func TestASlowAPIServerIsSteady(t *testing.T) {
+	eachSeed(t, 1, 4, func(t *testing.T, seed uint64) {
+		w := settled(t, seed)
+		defer w.end()
+		for _, p := range w.processes {
+			during(p.links(), 3*time.Minute, slow, onTime)
+		}
+		w.wait(time.Minute) // until they know
+		began, valid, looks := time.Now(), 0, 0
+		for time.Since(began) < 110*time.Second {
+			w.wait(100 * time.Millisecond)
+			for _, p := range w.processes {
+				looks++
+				if p.replica.Valid() {
+					valid++
+				}
+			}
+		}
+		if share := float64(valid) / float64(looks); share < 0.98 {
+			t.Errorf("seed %d: members might act %.0f%% of the time", seed, 100*share)
+		}
+		if silence, base := w.longest(began); silence > 5*time.Second {
+			t.Errorf("seed %d: %s was served by nobody for %s", seed, base, silence)
+		}
+		w.wait(40 * time.Second)
+		for _, l := range w.store.snapshot("mc") {
+			if window := l.Annotations[noteRenewDeadline]; window != "3.5s" {
+				t.Errorf("seed %d: %s may act for %s after a renewal", seed, l.Name, window)
+			}
+		}
+		if expired, moves := w.counts(); expired+moves > 0 {
+			t.Errorf("seed %d: %d members were expired, %d bases moved", seed, expired, moves)
+		}
+		if err := errors.Join(w.checkSafe(), w.checkServed()); err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+		}
+	})
+}
+
+// Nobody acts for longer than the Lease tells those who would expire him.
+func TestAMemberTellsForHowLongItActs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := runAlone(t)
+		for _, change := range []func(*link){slow, onTime} {
+			r.member.set(change)
+			var longest time.Duration
+			for range 600 {
+				pause(t.Context(), 100*time.Millisecond)
+				lease := r.store.snapshot("ns")[0]
+				window := parseMember(lease).RenewDeadline
+				longest = max(longest, window)
+				if told := lease.Spec.RenewTime.Add(window); r.Until().After(told) {
+					t.Fatalf("it acts for %s longer than it tells", r.Until().Sub(told))
+				}
+			}
+			if longest <= r.cfg.RenewDeadline {
+				t.Errorf("it acts for %s at most", longest)
+			}
+		}
+		r.end(t)
+	})
 }

@@ -178,7 +178,7 @@ func (s *State) untilMove(b *base, to *member, now time.Time) time.Duration {
 func (s *State) untilHears(to *member, now time.Time) time.Duration {
 	given, waits := s.given[to.Holder]
 	switch {
-	case now.Sub(to.seen) > s.RenewDeadline:
+	case now.Sub(to.seen) > s.deadlineOf(to.Member):
 		return successorRetry
 	case to.Blind, waits && now.Sub(given.at) > takenUp:
 		return deafRetry

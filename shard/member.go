@@ -177,8 +177,8 @@ func (t Timing) silentAt(was *member, m Member, now time.Time) time.Time {
 		return now
 	case m.Renewed.Equal(was.Renewed): // whoever expired it saw the same last renewal as we
 		return was.seen.Add(t.deadlineOf(was.Member))
-	default: // a later renewal was missed
-		return now.Add(t.deadlineOf(was.Member))
+	default: // a later renewal was missed, which may have let it act for longer
+		return now.Add(max(t.deadlineOf(was.Member), t.deadlineOf(m)))
 	}
 }
 

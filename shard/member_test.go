@@ -19,12 +19,12 @@ func TestTheDeadlineOfAMemberIsReadFromItsLease(t *testing.T) {
 			lives := Member{Name: "mc-1", Holder: "mc-1_11111111", Revision: 1, RenewDeadline: c.tells, Linked: true, Renewed: now}
 			s.SeeMember(Member{Name: "mc-0", Holder: s.Self, Revision: 2, Linked: true}, now)
 			s.SeeMember(lives, now)
-			s.Renewed(now, now)
+			s.Renewed(now, now, s.RenewDeadline)
 			s.SeeBase("b", Lease{Holder: lives.Holder, Epoch: 1, Revision: 3, Renewed: now}, now)
 			expired := lives
 			expired.Holder, expired.Last, expired.Revision = "", lives.Holder, 4
 			s.SeeMember(expired, now.Add(time.Second))
-			s.Renewed(now.Add(time.Second), now.Add(time.Second))
+			s.Renewed(now.Add(time.Second), now.Add(time.Second), s.RenewDeadline)
 			if step, wait := s.Turn("b", now.Add(time.Second)); step.Kind != Nothing || wait != c.want-time.Second {
 				t.Errorf("a second after its last renewal its base needs step %d in %s, want none for %s", step.Kind, wait, c.want-time.Second)
 			}

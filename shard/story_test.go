@@ -54,7 +54,7 @@ func (s *story) do(words []string) (string, error) {
 		if at, err := time.ParseDuration(opts["sent"]); err == nil {
 			sent = s.start.Add(at)
 		}
-		return when(s.Renewed(sent, s.now), "may act"), nil
+		return when(s.Renewed(sent, s.now, s.Window(sent)), "may act"), nil
 	case "replaced": // our own membership Lease names us no more
 		s.Expire()
 		return "", nil
@@ -93,6 +93,7 @@ func (s *story) doMember(verb string, args []string, opts map[string]string) (st
 	s.rev++
 	seen := func() Member {
 		m := Member{Name: args[0], Revision: s.rev, Linked: opts["linked"] != "no", Draining: opts["draining"] == "yes", Blind: opts["blind"] == "yes", Released: opts["released"] == "yes", Renewed: s.clock(opts)}
+		m.RenewDeadline, _ = time.ParseDuration(opts["window"])
 		if len(args) > 1 {
 			m.Holder = args[1]
 			return m

@@ -72,7 +72,7 @@ func (g *giver) see(m Member) {
 func (g *giver) pass(long time.Duration) {
 	for end := g.now.Add(long); g.now.Before(end); g.now = g.now.Add(gridStep) {
 		if !g.now.Before(g.renewal) {
-			g.Renewed(g.now, g.now)
+			g.Renewed(g.now, g.now, g.Window(g.now))
 			for _, m := range g.peers {
 				g.see(m)
 			}
