@@ -25,6 +25,9 @@ type link struct {
 	// mu guards what follows
 	rng       *rand.Rand
 	cut       bool
+	refuse    error         // what every request is answered by; nil for what it asks for
+	stuck     float64       // the share of requests that are never answered
+	asked     int           // how many requests there were
 	mute      bool          // requests are never answered, whatever their sender waits for
 	latency   time.Duration // a request takes up to that, each way
 	least     time.Duration // and at least that
@@ -119,18 +122,30 @@ func (l *link) request(ctx context.Context, write bool, do func(s *store) (*coor
 	if err := l.there(ctx, write, func() { _, _ = arrive() }); err != nil {
 		return nil, err
 	}
-	lease, err := arrive()
+	lease, err := l.admit(arrive)
 	if backErr := l.back(ctx, write); backErr != nil {
 		return nil, backErr
 	}
 	return lease, err
 }
 
+// admit does what is asked for, unless all is refused.
+func (l *link) admit(do func() (*coordinationv1.Lease, error)) (*coordinationv1.Lease, error) {
+	l.mu.Lock()
+	refuse := l.refuse
+	l.mu.Unlock()
+	if refuse != nil {
+		return nil, refuse
+	}
+	return do()
+}
+
 // there takes a request to the store. One that its sender waits for no longer may
 // arrive all the same; late is called then.
 func (l *link) there(ctx context.Context, write bool, late func()) error {
 	l.mu.Lock()
-	cut, mute, latency, least := l.cut, l.mute, l.latency, l.least
+	cut, mute, latency, least := l.cut, l.mute || l.rng.Float64() < l.stuck, l.latency, l.least
+	l.asked++
 	l.mu.Unlock()
 	if cut {
 		pause(ctx, requestTimeout)

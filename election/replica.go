@@ -32,6 +32,7 @@ type Replica struct {
 	hooks        Hooks
 	memberFeed   *feed
 	baseFeed     *feed
+	brake        brake
 
 	mu sync.Mutex
 	// mu guards what follows
@@ -49,6 +50,9 @@ type Replica struct {
 	// unanswered is how many requests for membership Leases were not answered in time, one
 	// after the other.
 	unanswered int
+	// workers is how many write Leases of bases, wanted how many should.
+	workers, wanted int
+	patience        patience
 }
 
 // ErrReplaced is returned by Run when this session was ended: somebody else took it for
@@ -127,12 +131,7 @@ func (r *Replica) serve(ctx context.Context, wg *sync.WaitGroup) {
 	r.synced = true
 	r.mu.Unlock()
 	r.writeNow()
-	for range r.cfg.Workers {
-		wg.Go(func() {
-			for r.work(ctx) {
-			}
-		})
-	}
+	wg.Go(func() { r.employ(ctx) })
 	wg.Go(func() { r.detectFailures(ctx) })
 	wg.Go(func() { r.callTurns(ctx) })
 	wg.Go(func() { r.lookAtFeeds(ctx) })

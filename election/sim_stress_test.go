@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
 	coordinationv1 "k8s.io/api/coordination/v1"
 
 	"module-controller/shard"
@@ -37,16 +38,19 @@ type giver struct {
 	last  time.Time            // when one was transferred last
 }
 
-// runGiver runs one until it owns its bases.
-func runGiver(t *testing.T, bases int, cfg Config) *giver {
+// runGiver runs one until it owns its bases. Log may be nil.
+func runGiver(t *testing.T, bases int, cfg Config, log *zap.Logger) *giver {
 	t.Helper()
 	quiet()
+	if log == nil {
+		log = simLog(cfg.Incarnation)
+	}
 	g := &giver{store: newStore(), ended: make(chan error, 1), since: map[string]time.Time{}}
 	g.member, g.work = newLink(g.store, new(stopped), 1, 1), newLink(g.store, new(stopped), 2, 2)
 	g.work.set(func(l *link) { l.latency = 15 * time.Millisecond })
 	g.store.judge = g.judge
 	var err error
-	if g.Replica, err = New(cfg, NoMeter, simLog(cfg.Incarnation)); err != nil {
+	if g.Replica, err = New(cfg, NoMeter, log); err != nil {
 		t.Fatal(err)
 	}
 	g.Linked(true)
@@ -133,7 +137,7 @@ func TestABaseIsMuteOnlyWhileItIsItsTurn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				g := runGiver(t, bases, many())
+				g := runGiver(t, bases, many(), nil)
 				g.companion(t.Context())
 				pause(t.Context(), 5*time.Second)
 				before, _, _ := g.gave()

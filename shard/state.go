@@ -123,6 +123,19 @@ func (s *State) OwnsAny() bool {
 	return false
 }
 
+// Oldest gives how long ago the Lease changed, of those of the bases that are ours, that
+// changed longest ago, and for how long the renewal is due that is due for longest; 0 for
+// none.
+func (s *State) Oldest(now time.Time) (age, overdue time.Duration) {
+	for _, b := range s.bases {
+		if b.phase == Unowned {
+			continue
+		}
+		age, overdue = max(age, now.Sub(b.since)), max(overdue, now.Sub(b.due))
+	}
+	return age, overdue
+}
+
 // Bases gives all bases that are known, those renewed longest ago first.
 func (s *State) Bases() []string {
 	return slices.SortedFunc(maps.Keys(s.bases), func(a, b string) int {
