@@ -15,7 +15,7 @@ type fault func(w *world, p *process, long time.Duration)
 // twice as often.
 var faults = []fault{
 	crash, crash, terminate, terminateLate,
-	cutOff, cutOff, cutOffLate, slowDown, delay, loseAnswers, mute, outage, crawl,
+	cutOff, cutOff, cutOffLate, slowDown, delay, loseAnswers, mute, outage, crawl, refuse, lack,
 	freeze, freeze, jumpClock, unlink,
 	stall, stallOne, blind, deleteBase, deleteMember, usurp, usurp, empty,
 }
@@ -65,7 +65,6 @@ func silent(l *link) { l.mute = true }
 func heard(l *link)  { l.mute = false }
 func tardy(l *link)  { l.latency = 15 * time.Second }
 func onTime(l *link) { l.latency, l.least = usualLatency, 0 }
-func slow(l *link)   { l.latency, l.least = 2*time.Second, 250*time.Millisecond }
 
 func cutOff(w *world, p *process, long time.Duration) {
 	w.tell("%s is cut off for %s", p.incarnation, long)
@@ -115,14 +114,6 @@ func outage(w *world, _ *process, long time.Duration) {
 	}
 }
 
-// crawl has the API server take half a second to four for each answer, to all.
-func crawl(w *world, _ *process, long time.Duration) {
-	w.tell("the API server is slow for %s", long)
-	for _, p := range w.processes {
-		during(p.links(), long, slow, onTime)
-	}
-}
-
 // freeze is SIGSTOP, and SIGCONT up to 30 s later.
 func freeze(w *world, p *process, long time.Duration) {
 	long = long * 6 / 5
@@ -142,27 +133,6 @@ func unlink(w *world, p *process, long time.Duration) {
 	w.tell("%s loses the broker for %s", p.incarnation, long)
 	p.replica.Linked(false)
 	time.AfterFunc(long, func() { p.replica.Linked(true) })
-}
-
-// stall has a replica's watches show nothing, also those that it begins anew.
-func stall(w *world, p *process, long time.Duration) {
-	l := p.links()[w.rng.IntN(2)]
-	w.tell("watches of %s stand still for %s", p.incarnation, long)
-	during([]*link{l}, long, func(l *link) { l.still = true }, func(l *link) { l.still = false })
-}
-
-// stallOne has the watches that a replica has show nothing any more.
-func stallOne(w *world, p *process, _ time.Duration) {
-	w.tell("the watches of %s stand still", p.incarnation)
-	for _, l := range p.links() {
-		l.set(standStill)
-	}
-}
-
-func standStill(l *link) {
-	for _, w := range l.watchers {
-		w.still = true
-	}
 }
 
 // blind has a replica not see the changes of one Lease, until it must list anew.

@@ -211,7 +211,10 @@ func (s *State) give(to, key string, now time.Time) {
 // taken it up, or has it no more.
 func (s *State) took(key string, l *Lease) {
 	for holder, given := range s.given {
-		if given.key == key && !(l != nil && l.Holder == holder && l.Transferred) {
+		if given.key != key {
+			continue
+		}
+		if l == nil || l.Holder != holder || !l.Transferred {
 			delete(s.given, holder)
 		}
 	}
