@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/client-go/tools/cache"
 )
 
 const (
@@ -41,15 +42,20 @@ type feed struct {
 	stalled bool            // it did not show what there was
 }
 
-// follow has a watch that begins be looked at from now on.
+// follow has a watch that begins be looked at from now on. What it shows is heard where the
+// informer passes it on: who wraps a watch must not be stuck when nobody reads it any more.
 func (f *feed) follow(w watch.Interface) watch.Interface {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.current = w
-	return watch.Filter(w, func(e watch.Event) (watch.Event, bool) {
-		f.hear()
-		return e, true
-	})
+	return w
+}
+
+// handler passes Leases on, and notes that something was shown.
+func (f *feed) handler(gone func(l *coordinationv1.Lease, final bool)) cache.ResourceEventHandler {
+	return handler(
+		func(l *coordinationv1.Lease) { f.hear(); f.see(l) },
+		func(l *coordinationv1.Lease, final bool) { f.hear(); gone(l, final) })
 }
 
 func (f *feed) hear() {

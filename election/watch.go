@@ -24,11 +24,11 @@ func (r *Replica) watch(ctx context.Context, wg *sync.WaitGroup) (synced func(co
 	r.baseFeed = &feed{what: "bases", leases: r.baseClient, known: r.bases, see: r.seeBase,
 		selector: labelComponent + "=" + componentBase + "," + labelEnv + " in (" + strings.Join(r.cfg.Envs, ",") + ")"}
 	members, bases := informer(r.memberFeed), informer(r.baseFeed)
-	memberEvents, err := members.AddEventHandler(handler(r.seeMember, func(l *coordinationv1.Lease, _ bool) { r.memberGone(l) }))
+	memberEvents, err := members.AddEventHandler(r.memberFeed.handler(func(l *coordinationv1.Lease, _ bool) { r.memberGone(l) }))
 	if err != nil {
 		return nil, fmt.Errorf("watch members: %w", err)
 	}
-	baseEvents, err := bases.AddEventHandler(handler(r.seeBase, r.baseGone))
+	baseEvents, err := bases.AddEventHandler(r.baseFeed.handler(r.baseGone))
 	if err != nil {
 		return nil, fmt.Errorf("watch bases: %w", err)
 	}
