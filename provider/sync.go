@@ -56,7 +56,7 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 		return o, false
 	}
 	in.Right, in.Claim = right(p.deps.Owner, id)
-	in.WorkloadGone = p.workloadGone(r.base.Workload())
+	in.WorkloadGone = p.deps.Workloads.Gone(r.base.Workload())
 	in.Now = time.Now()
 	if in.Right == lifecycle.Valid {
 		o.version = p.pods.Version()
@@ -65,13 +65,6 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 		in.Failures = p.history.recall(id, in.Pods)
 	}
 	return o, true
-}
-
-func (p *Provider) workloadGone(name string) bool {
-	if name == "" || p.deps.Workloads == nil {
-		return false
-	}
-	return p.deps.Workloads.Gone(name)
 }
 
 // right says what this replica may do for a base. Asking registers interest in it.
