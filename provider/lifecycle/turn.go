@@ -123,6 +123,7 @@ func (b *Base) serve(in Facts) Actions {
 func (b *Base) moved(in Facts, to tunnel.Heartbeat) Actions {
 	told := tellMove(b.about.heartbeat, to)
 	b.move(to, in.Now)
+	in.WorkloadGone = false // that was the one before
 	return b.show(in, Actions{News: News{Moved: &to}}, told)
 }
 
@@ -131,7 +132,7 @@ func (b *Base) moved(in Facts, to tunnel.Heartbeat) Actions {
 func (b *Base) show(in Facts, do Actions, told []plan.Event, times ...time.Time) Actions {
 	conflict, conflictEnds := b.conflict(in)
 	do.Talk = b.route(in)
-	input := b.ageInput(in, b.about.lastSeen)
+	input := b.ageInput(in, b.alive(in))
 	input.Conflict = conflict
 	age := AgeOf(input)
 	if age.Stage == Expired {
@@ -152,6 +153,15 @@ func (b *Base) show(in Facts, do Actions, told []plan.Event, times ...time.Time)
 	do.Write = b.write(in, age, out, append(told, conflictEvent(do.Changed, conflict)...))
 	b.wait(in, out, &do, append(times, age.Next, conflictEnds)...)
 	return do
+}
+
+// alive is the base's last sign of life. What answers at the address of a workload that is
+// gone may be anybody: only heartbeats tell who sent them.
+func (b *Base) alive(in Facts) time.Time {
+	if in.WorkloadGone {
+		return b.about.beat
+	}
+	return b.about.lastSeen
 }
 
 // ageInput is what tells how alive the base is, if it was last seen then.

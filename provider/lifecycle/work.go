@@ -20,10 +20,11 @@ func (b *Base) plan(in Facts, age Age, conflict string) plan.Output {
 	})
 }
 
-// live says that commands reach the base, and nobody else.
+// live says that commands reach the base, and nobody else. The address of a workload that is
+// gone may be anybody's by now.
 func (b *Base) live(in Facts, age Age) bool {
 	switch {
-	case !b.talk.reachable, in.Mail.Contest.ambiguous(in.Now, b.cfg.StaleAfter):
+	case in.WorkloadGone, !b.talk.reachable, in.Mail.Contest.ambiguous(in.Now, b.cfg.StaleAfter):
 		return false
 	}
 	return age.NotReady != plan.ReasonBaseSilent

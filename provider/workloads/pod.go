@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
+	"module-controller/provider/plan"
 	httptunnel "module-controller/tunnel/http"
 )
 
@@ -22,7 +23,8 @@ type pod struct {
 	metav1.ObjectMeta
 	addresses []netip.Addr
 	identity  string
-	// ended says that its containers have ended and do not start again.
+	// ended says that no base runs in it any more, or ever: its containers have ended and do
+	// not start again, or it is a module's, whatever its labels say.
 	ended bool
 	// shared says that its addresses are its machine's.
 	shared bool
@@ -41,7 +43,7 @@ func shrink(obj any) (any, error) {
 			UID: types.UID(strings.Clone(string(full.UID))), ResourceVersion: strings.Clone(full.ResourceVersion),
 		},
 		identity: strings.Clone(full.Annotations[AnnotationIdentity]),
-		ended:    full.Status.Phase == corev1.PodSucceeded || full.Status.Phase == corev1.PodFailed,
+		ended:    full.Status.Phase == corev1.PodSucceeded || full.Status.Phase == corev1.PodFailed || onVNode(full),
 		shared:   full.Spec.HostNetwork,
 	}
 	ips := full.Status.PodIPs
@@ -54,6 +56,13 @@ func shrink(obj any) (any, error) {
 		}
 	}
 	return p, nil
+}
+
+// onVNode says of a Pod that it is a module's. Its owner may change its labels, and it has
+// its base's address: who is taken for that base must not be his choice.
+func onVNode(p *corev1.Pod) bool {
+	_, is := plan.BaseOf(p.Spec.NodeName)
+	return is
 }
 
 // workload is the Pod in the tunnel's words.

@@ -97,6 +97,7 @@ func ended(p *corev1.Pod)              { p.Status.Phase = corev1.PodSucceeded }
 func terminating(p *corev1.Pod)        { p.DeletionTimestamp = &metav1.Time{Time: time.Unix(1e9, 0)} }
 func unlabelled(p *corev1.Pod)         { p.Labels = nil }
 func module(p *corev1.Pod)             { p.Labels["virtual-kubelet.koupleless.io/component"] = "module" }
+func onNode(p *corev1.Pod)             { p.Spec.NodeName = "vnode.10.0.0.9.dev" } // a module whose label was taken off
 func declared(p *corev1.Pod)           { p.Annotations = map[string]string{AnnotationIdentity: "orders"} }
 func dual(p *corev1.Pod)               { p.Status.PodIPs = append(p.Status.PodIPs, corev1.PodIP{IP: "fd00::5"}) }
 func in(ns string) func(p *corev1.Pod) { return func(p *corev1.Pod) { p.Namespace = ns } }
@@ -118,6 +119,7 @@ func TestWhoIsAtAnAddress(t *testing.T) {
 		aPod("terminating", "10.0.0.6", terminating), aPod("old", "10.0.0.1", ended),
 		aPod("ended", "10.0.0.3", ended), aPod("unlabelled", "10.0.0.4", unlabelled), aPod("module", "10.0.0.7", module),
 		aPod("host", "192.168.0.1", hostNetwork), aPod("one", "10.0.0.8"), aPod("other", "10.0.0.8"), aPod("pending", ""),
+		aPod("relabelled", "10.0.0.1", onNode), aPod("alone", "10.0.0.9", onNode),
 	).run(t)
 	for addr, want := range map[string]httptunnel.Workload{
 		"10.0.0.1": workload("plain", "", "10.0.0.1"), "::ffff:10.0.0.1": workload("plain", "", "10.0.0.1"),
@@ -131,6 +133,7 @@ func TestWhoIsAtAnAddress(t *testing.T) {
 	}
 	for addr, want := range map[string]error{
 		"10.0.0.3": httptunnel.ErrNoWorkload, "10.0.0.4": httptunnel.ErrNoWorkload, "10.0.0.7": httptunnel.ErrNoWorkload,
+		"10.0.0.9": httptunnel.ErrNoWorkload,
 		"10.9.9.9": httptunnel.ErrNoWorkload, "192.168.0.1": httptunnel.ErrNoWorkload, "10.0.0.8": httptunnel.ErrUnreviewed,
 	} {
 		if got, err := c.At(netip.MustParseAddr(addr)); !errors.Is(err, want) || got.Name != "" {

@@ -140,18 +140,20 @@ func (a admission) byToken(ctx context.Context, e evidence, claimed netip.Addr, 
 	return w.sender(), w.mayBe(identity)
 }
 
-// ofToken verifies a token. Who sends many that are nobody's is not listened to for a
-// while: each may cost a review.
+// ofToken verifies a token. New ones from where many came that are nobody's are not looked
+// at for a while: each may cost a review.
 func (a admission) ofToken(ctx context.Context, e evidence) (Workload, *refusal) {
-	if !a.reviews.has(e.source, time.Now()) {
+	token := hashOf(e.token)
+	if !a.reviews.allows(e.source, token, time.Now()) {
 		return Workload{}, refuse(http.StatusTooManyRequests, "token_rate", errors.New("too many tokens from here were refused: wait a minute"))
 	}
 	w, err := a.workloads.OfToken(ctx, e.token)
 	switch {
 	case err == nil:
+		a.reviews.earn(token)
 		return w, nil
 	case errors.Is(err, ErrNoWorkload):
-		a.reviews.spend(e.source, time.Now())
+		a.reviews.spend(e.source, token, time.Now())
 		return Workload{}, refuse(http.StatusUnauthorized, "unauthorized", err)
 	default:
 		return Workload{}, refuse(http.StatusServiceUnavailable, "unreviewed", err)

@@ -118,8 +118,12 @@ func addr(text string) netip.Addr { return netip.MustParseAddr(text) }
 
 // Who sends junk for tokens soon causes no more reviews; others do.
 func TestJunkTokensCostFewReviews(t *testing.T) {
-	reviews := 0
-	a := admission{AuthToken, counting{fleet(), &reviews}, newBudget()}
+	reviews, known := 0, fleet()
+	a := admission{AuthToken, counting{known, &reviews}, newBudget()}
+	behind := evidence{source: addr("127.0.0.66"), token: "token-two"} // the same NAT
+	if _, no := a.prove(t.Context(), behind, addr("127.0.0.12"), "c"); no != nil {
+		t.Fatal(no.err)
+	}
 	for i := range 3000 {
 		if _, no := a.prove(t.Context(), evidence{source: addr("127.0.0.66"), token: fmt.Sprint("junk-", i)}, addr("127.0.0.11"), "b"); no == nil {
 			t.Fatal("junk was taken")
@@ -130,6 +134,15 @@ func TestJunkTokensCostFewReviews(t *testing.T) {
 	}
 	if _, no := a.prove(t.Context(), evidence{source: addr("127.0.0.11"), token: "token-one"}, addr("127.0.0.11"), "b"); no != nil {
 		t.Errorf("a base elsewhere is refused: %v", no.err)
+	}
+	if _, no := a.prove(t.Context(), behind, addr("127.0.0.12"), "c"); no != nil {
+		t.Errorf("a base behind the same address, which was taken before, is refused: %v", no.err)
+	}
+	delete(known, "token-two") // it is withdrawn
+	for i, want := range []string{"unauthorized", "token_rate"} {
+		if _, no := a.prove(t.Context(), behind, addr("127.0.0.12"), "c"); no == nil || no.reason != want {
+			t.Errorf("a token that was withdrawn, try %d: %+v, want %s", i, no, want)
+		}
 	}
 }
 

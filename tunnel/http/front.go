@@ -37,11 +37,12 @@ func (t *Tunnel) listen(ctx context.Context, sink tunnel.Sink) ([]front, error) 
 
 // baseFront serves bases, over TLS where there is a certificate.
 func (t *Tunnel) baseFront(l net.Listener, sink tunnel.Sink) front {
-	l = limit(l, t.cfg.MaxConnections, t.cfg.ConnectionsEach, t.tooMany)
+	limits := limit(l, t.cfg.MaxConnections, t.cfg.ConnectionsEach, t.tooMany)
+	handler := limits.sparing(t.handler(sink))
 	if t.cfg.CertFile != "" {
-		l = tls.NewListener(l, t.cfg.certificates(t.log).tls())
+		return front{tls.NewListener(limits, t.cfg.certificates(t.log).tls()), handler}
 	}
-	return front{l, t.handler(sink)}
+	return front{limits, handler}
 }
 
 // peerFront serves peers, who prove that they are members before a request is read.

@@ -1,6 +1,7 @@
 package httptunnel
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -97,12 +98,19 @@ func (g *guests) begin(s *guest, sender string, now time.Time) *refusal {
 	return nil
 }
 
-// budget is a number of mistakes that each source may make.
+// budget is a number of mistakes that each source may make. What was right once is none:
+// many may be behind one address, and one that sends junk must not silence the others.
 type budget struct {
 	mu sync.Mutex
 	// mu guards what follows
-	left *lru.LRU[netip.Addr, *rate.Limiter]
+	left  *lru.LRU[netip.Addr, *rate.Limiter]
+	right *lru.LRU[hash, struct{}] // tokens that were somebody's when they were seen last
 }
+
+// hash is a token's. The token itself is not kept.
+type hash [sha256.Size]byte
+
+func hashOf(token string) hash { return sha256.Sum256([]byte(token)) }
 
 // mistakes may be made at once, and one more each mistakeEach.
 const (
@@ -111,21 +119,33 @@ const (
 )
 
 func newBudget() *budget {
-	return &budget{left: newLRU[netip.Addr, *rate.Limiter](maxGuests)}
+	return &budget{left: newLRU[netip.Addr, *rate.Limiter](maxGuests), right: newLRU[hash, struct{}](maxGuests)}
 }
 
-// has reports whether a source may make a mistake.
-func (b *budget) has(source netip.Addr, now time.Time) bool {
+// allows reports whether a token of a source may be looked at: it was right, or the source
+// may make a mistake.
+func (b *budget) allows(source netip.Addr, token hash, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if _, was := b.right.Get(token); was {
+		return true
+	}
 	l, ok := b.left.Get(source)
 	return !ok || l.TokensAt(now) >= 1
 }
 
-// spend counts a mistake.
-func (b *budget) spend(source netip.Addr, now time.Time) {
+// earn takes in that a token is right.
+func (b *budget) earn(token hash) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.right.Add(token, struct{}{})
+}
+
+// spend counts a mistake.
+func (b *budget) spend(source netip.Addr, token hash, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.right.Remove(token)
 	l, ok := b.left.Get(source)
 	if !ok {
 		l = rate.NewLimiter(rate.Every(mistakeEach), mistakes)

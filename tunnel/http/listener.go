@@ -3,6 +3,7 @@ package httptunnel
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 )
@@ -55,6 +56,24 @@ func (l *limited) Accept() (net.Conn, error) {
 		l.refused(from, fmt.Errorf("too many connections: at most %d from one address, fewer when there are many, and %d in all: "+
 			"raise HTTP_TUNNEL_MAX_CONNECTIONS if there are that many bases", l.each, l.all))
 	}
+}
+
+// sparing has who is answered close the connection where there are many: bases keep theirs
+// from one heartbeat to the next, and those who come later would be refused for ever.
+func (l *limited) sparing(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if l.scarce(sourceOf(r)) {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// scarce reports whether half of the connections are open, in all or of one address.
+func (l *limited) scarce(from netip.Addr) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return 2*l.open >= l.all || 2*l.byOne[from] >= l.each
 }
 
 func (l *limited) enter(from netip.Addr) bool {

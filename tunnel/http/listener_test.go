@@ -2,8 +2,10 @@ package httptunnel
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -95,4 +97,38 @@ func TestTooManyConnectionsAreClosed(t *testing.T) {
 		answer, err := io.ReadAll(conn)
 		return err == nil && len(answer) > 0
 	})
+}
+
+// More bases than there may be connections are all heard, although each keeps its own from
+// one heartbeat to the next where it may.
+func TestMoreBasesThanConnectionsAreHeard(t *testing.T) {
+	_, s, url := start(t, func(c *Config) {
+		c.Timeout, c.InstallTimeout = time.Minute, time.Minute
+		c.MaxConnections, c.ConnectionsEach = 16, 4
+	})
+	clients := map[int]*http.Client{}
+	for i := range 64 {
+		clients[i] = from(t, fmt.Sprintf("127.0.0.%d", 30+i))
+	}
+	for i, c := range clients {
+		body := beat(fmt.Sprint("b", i), "127.0.0.1", 1)
+		tunneltest.Await(t, fmt.Sprint("base ", i), func() bool { return sayOnce(c, url, body) == nil })
+	}
+	heard := map[string]bool{}
+	for _, h := range s.Recorded().Beats {
+		heard[h.Base.Identity] = true
+	}
+	if len(heard) != len(clients) {
+		t.Errorf("%d of %d were heard", len(heard), len(clients))
+	}
+}
+
+// sayOnce posts a heartbeat whose connection may be refused.
+func sayOnce(c *http.Client, url, body string) error {
+	answer, err := c.Post(url+"/heartbeat", "application/json", strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, answer.Body)
+	return answer.Body.Close()
 }
