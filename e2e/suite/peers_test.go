@@ -187,7 +187,7 @@ func TestHostileHeartbeats(t *testing.T) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("a slow sender is not cut off")
 	}
-	for _, reason := range []string{"unauthorized", "not_json", "too_large", "address_refused"} {
+	for _, reason := range []string{"unauthorized", "not_json", "too_large", "sender_mismatch"} {
 		if n, err := w.Replicas[0].Metric("module_controller_messages_dropped_total", `reason="`+reason+`"`); err != nil || n == 0 {
 			t.Errorf("nothing was counted as %s (%v)", reason, err)
 		}
@@ -233,6 +233,7 @@ func TestOnlyMembersForwardHeartbeats(t *testing.T) {
 	if got := post(w, "/peer/heartbeat", fmt.Sprintf(announcement, "forged", "127.0.0.1"), ""); got != http.StatusNotFound {
 		t.Errorf("on the bases' port: status %d", got)
 	}
+	w.CreateBasePods("127.0.0.1")
 	if got := post(w, "/heartbeat", fmt.Sprintf(announcement, "base", "127.0.0.1"), ""); got != http.StatusOK {
 		t.Errorf("a base: status %d", got)
 	}
