@@ -214,7 +214,9 @@ func outsider(key ed25519.PrivateKey) (*http.Client, error) {
 // Forwarded heartbeats are taken from members only, who prove the key that their Lease
 // tells of before a byte is read; the bases' port takes none.
 func TestOnlyMembersForwardHeartbeats(t *testing.T) {
-	w := cluster.New(t).WithHTTP().WithController()
+	w := cluster.New(t).WithHTTP()
+	w.CreateBasePods("127.0.0.1") // where post posts from
+	w.WithController()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	w.Must(err)
 	url := "https://127.0.0.1:" + w.Replicas[0].Setting("PEER_LISTEN_PORT") + "/heartbeat"
@@ -233,7 +235,6 @@ func TestOnlyMembersForwardHeartbeats(t *testing.T) {
 	if got := post(w, "/peer/heartbeat", fmt.Sprintf(announcement, "forged", "127.0.0.1"), ""); got != http.StatusNotFound {
 		t.Errorf("on the bases' port: status %d", got)
 	}
-	w.CreateBasePods("127.0.0.1")
 	if got := post(w, "/heartbeat", fmt.Sprintf(announcement, "base", "127.0.0.1"), ""); got != http.StatusOK {
 		t.Errorf("a base: status %d", got)
 	}
