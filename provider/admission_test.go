@@ -220,6 +220,28 @@ func TestABaseWhoseNodeAppearsHasAnswered(t *testing.T) {
 	})
 }
 
+// A base that answered while another of its heartbeats was on its way in has answered.
+func TestABaseThatAnsweredMeanwhileIsIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := admitting(t, Admission{Unproven: 1})
+		p.serves()
+		p.api.failsWith(errRefused, "create nodes")
+		p.floods(1)
+		p.Report(tunnel.Report{Base: ghost(0), Tunnel: "wire", Received: time.Now()})
+		p.bases.discover(heardAs(ghost(0))) // which its first heartbeat overtook
+		p.beats(func(h *tunnel.Heartbeat) { h.Base = ghost(1) })
+		if p.bases.get(ghost(1)) == nil {
+			t.Error("it counts as unproven")
+		}
+	})
+}
+
+func heardAs(id tunnel.BaseID) tunnel.Heartbeat {
+	h := heard("wire")
+	h.Base = id
+	return h
+}
+
 // A base whose Node is there comes in whatever the limits are.
 func TestABaseWithANodeComesIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -48,7 +48,12 @@ func (r *roster) discover(h tunnel.Heartbeat) *entry {
 			return nil
 		}
 	}
-	return r.enter(name, h)
+	e := r.enter(name, h)
+	if e.answered.Load() || r.nodes.get(name) != nil { // meanwhile, and nobody says so again
+		r.proved(e)
+		r.door.leave(e.id)
+	}
+	return e
 }
 
 // enter makes a record of a base without asking for its price.

@@ -57,6 +57,9 @@ func report(w http.ResponseWriter, r *http.Request, name string, checks []check,
 
 const (
 	readTimeout = 5 * time.Second
+	// maxHeader is the maximum length of a header that is read, in bytes: anybody may
+	// connect, and the library reads 1 MiB of each. A token has 8 KiB at most.
+	maxHeader = 16 << 10
 	// closeTimeout is how long what is under way may take at the end. Scrapers come
 	// again, and a connection that has sent nothing yet would be waited for 5 s.
 	closeTimeout = 500 * time.Millisecond
@@ -81,7 +84,7 @@ func serve(ctx context.Context, address string, secured *tls.Config, h http.Hand
 
 // serveOn serves a handler on a listener until ctx ends.
 func serveOn(ctx context.Context, l net.Listener, h http.Handler) error {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: time.Minute}
+	server := &http.Server{Handler: h, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: time.Minute}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
 	select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,4 +43,24 @@ func TestServingEndsSoon(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A header that is long without an end is not kept.
+func TestALongHeaderIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := make(tunneltest.Pipes)
+		ctx, end := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- serveOn(ctx, l, http.NotFoundHandler()) }()
+		hostile := l.Say(t, "GET /readyz HTTP/1.1\r\nHost: h\r\nX: ")
+		go func() { _, _ = io.WriteString(hostile, strings.Repeat("x", 2*maxHeader)+"\r\n\r\n") }() // it is closed before all was said
+		answer, _ := io.ReadAll(hostile)
+		if !strings.Contains(string(answer), "431") {
+			t.Errorf("answered %q", answer)
+		}
+		end()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }
