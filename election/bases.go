@@ -27,7 +27,7 @@ func (r *Replica) work(ctx context.Context) bool {
 	case ctx.Err() != nil:
 	case err != nil:
 		if r.Valid() {
-			r.log.Warn("lease not written", zap.String("lease", key), zap.Error(err))
+			r.tellNotWritten(key, err)
 		}
 		r.queue.AddRateLimited(key)
 	default:
@@ -37,6 +37,13 @@ func (r *Replica) work(ctx context.Context) bool {
 		}
 	}
 	return true
+}
+
+// tellNotWritten tells that a base's Lease was not written, once in a while for all.
+func (r *Replica) tellNotWritten(key string, err error) {
+	if tell, untold := r.brake.tell(time.Now()); tell {
+		r.log.Warn("lease not written", zap.String("lease", key), zap.Int("others", untold), zap.Bool("allWait", r.brake.engaged()), zap.Error(err))
+	}
 }
 
 // again is the wait of a base that is to be reconciled again at once.
@@ -55,8 +62,11 @@ type turn struct {
 func (r *Replica) turn(ctx context.Context, key string) (time.Duration, error) {
 	r.mu.Lock()
 	step, wait := r.state.Turn(key, time.Now())
-	lease := r.bases[key]
+	lease, waits := r.bases[key], r.state.Waits()
 	r.mu.Unlock()
+	if waits {
+		nudge(r.wait)
+	}
 	id, _ := r.cfg.Base(key) // every key was made of a base, or was seen to be one's
 	if step.Gained() {
 		r.log.Info("base owned", zap.Stringer("base", id), zap.Int32("epoch", step.Epoch))
@@ -64,36 +74,46 @@ func (r *Replica) turn(ctx context.Context, key string) (time.Duration, error) {
 	if step.Changed() {
 		r.hooks.Changed(id)
 	}
-	t := turn{key: key, id: id, step: step, lease: lease}
 	switch step.Kind {
 	case shard.Nothing:
 		return wait, nil
-	case shard.ReadBase:
-		return again, r.read(ctx, key)
 	case shard.AskMember:
 		return again, r.ask(ctx, step.Incarnation)
+	default: // a request for the base's Lease
+	}
+	if wait := r.brake.wait(time.Now()); wait > 0 {
+		return wait, nil
+	}
+	return r.perform(ctx, turn{key: key, id: id, step: step, lease: lease})
+}
+
+// perform does what a turn asks of a base's Lease.
+func (r *Replica) perform(ctx context.Context, t turn) (time.Duration, error) {
+	switch t.step.Kind {
+	case shard.ReadBase:
+		return again, r.read(ctx, t.key)
 	case shard.DeleteBase:
 		return 0, r.delete(ctx, t)
 	case shard.CreateBase:
 		return again, r.write(ctx, t, r.create)
 	default: // the steps that update
 	}
-	if lease == nil || revision(lease.ResourceVersion) != step.Revision {
+	if t.lease == nil || revision(t.lease.ResourceVersion) != t.step.Revision {
 		return again, nil // seen anew meanwhile
 	}
 	return again, r.write(ctx, t, r.update)
 }
 
-// baseTimeout bounds one request for a base's Lease: what became of one that took
+// baseTimeout bounds one request for a base's Lease at most: what became of one that took
 // longer is read. Without it a connection that leads nowhere would hold all workers,
 // and no Lease would be renewed.
 const baseTimeout = 5 * time.Second
 
 // write performs a step that leaves a Lease behind, by create or update.
 func (r *Replica) write(ctx context.Context, t turn, send func(context.Context, turn) (*coordinationv1.Lease, error)) error {
-	limited, cancel := context.WithTimeout(ctx, baseTimeout)
-	defer cancel()
+	limited, answered := r.baseRequest(ctx)
 	written, err := send(limited, t)
+	answered(err)
 	r.meter.Wrote("lease", err)
 	if err != nil {
 		return r.failed(t, err)
@@ -179,9 +199,9 @@ func (r *Replica) tellEnd(key string, id tunnel.BaseID, seen shard.Lease, end sh
 
 // read reads a base's Lease as it is now.
 func (r *Replica) read(ctx context.Context, key string) error {
-	ctx, cancel := context.WithTimeout(ctx, baseTimeout)
-	defer cancel()
-	lease, err := r.baseClient.Get(ctx, key, metav1.GetOptions{})
+	limited, answered := r.baseRequest(ctx)
+	lease, err := r.baseClient.Get(limited, key, metav1.GetOptions{})
+	answered(err)
 	switch {
 	case apierrors.IsNotFound(err):
 		r.mu.Lock()
@@ -226,9 +246,9 @@ func (r *Replica) ask(ctx context.Context, incarnation string) error {
 // it is requested again, what became of the deletion is read first.
 func (r *Replica) delete(ctx context.Context, t turn) error {
 	if t.lease != nil {
-		limited, cancel := context.WithTimeout(ctx, baseTimeout)
-		defer cancel()
+		limited, answered := r.baseRequest(ctx)
 		err := r.baseClient.Delete(limited, t.key, asItIs(t.lease))
+		answered(err)
 		r.meter.Wrote("lease", err)
 		switch {
 		case err == nil, apierrors.IsNotFound(err):

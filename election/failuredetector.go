@@ -103,8 +103,8 @@ func (r *Replica) asSeen(ctx context.Context, lease *coordinationv1.Lease) (bool
 
 // forget deletes the Lease of a member that left long ago.
 func (r *Replica) forget(ctx context.Context, lease *coordinationv1.Lease) error {
-	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
-	defer cancel()
+	limited, answered := r.memberRequest(ctx)
+	defer answered()
 	options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &lease.ResourceVersion}}
 	err := r.memberClient.Delete(limited, lease.Name, options)
 	switch {
@@ -129,8 +129,8 @@ func (r *Replica) evict(ctx context.Context, incarnation string) {
 
 // expire takes the holder out of a member's Lease, if the Lease is as it was seen last.
 func (r *Replica) expire(ctx context.Context, incarnation string, lease *coordinationv1.Lease) error {
-	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
-	defer cancel()
+	limited, answered := r.memberRequest(ctx)
+	defer answered()
 	vacant, err := r.memberClient.Update(limited, vacated(lease, r.cfg.Incarnation), metav1.UpdateOptions{})
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
@@ -142,16 +142,4 @@ func (r *Replica) expire(ctx context.Context, incarnation string, lease *coordin
 	r.meter.Expired()
 	r.seeMember(vacant)
 	return nil
-}
-
-// pause waits for a time, and says whether ctx did not end before.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -137,6 +137,7 @@ const (
 	noteState         = prefix + "state" // serving, draining, released, killed
 	noteLinks         = prefix + "tunnels"
 	noteWill          = prefix + "will-hash" // of what the broker publishes when it loses the member
+	noteWatch         = prefix + "watch"     // live, or stalled: it does not see what it is given
 	noteOwned         = prefix + "bases-owned"
 	noteAssigned      = prefix + "bases-wanted"
 	noteLast          = prefix + "last-holder"
@@ -148,6 +149,8 @@ const (
 	memberExpired  = "killed"
 	linksUp        = "up"
 	linksDown      = "down"
+	watchLive      = "live"
+	watchStalled   = "stalled"
 )
 
 // parseMember gives a membership Lease in shard's words.
@@ -156,7 +159,7 @@ func parseMember(l *coordinationv1.Lease) shard.Member {
 		Name: l.Name, Holder: ptr.Deref(l.Spec.HolderIdentity, ""), Revision: revision(l.ResourceVersion),
 		Address: l.Annotations[noteAddress], PeerKey: l.Annotations[notePeerKey], Last: l.Annotations[noteLast], Released: l.Annotations[noteState] == memberReleased,
 		Draining: l.Annotations[noteState] == memberDraining, Linked: l.Annotations[noteLinks] == linksUp,
-		Will: l.Annotations[noteWill],
+		Will: l.Annotations[noteWill], Blind: l.Annotations[noteWatch] == watchStalled,
 	}
 	if l.Spec.RenewTime != nil {
 		m.Renewed = l.Spec.RenewTime.Time
@@ -175,7 +178,9 @@ type announcement struct {
 	state           string // empty for memberServing
 	linked          bool
 	will            string // shard.Member.Will
+	blind           bool   // the watch of bases stalls
 	owned, assigned int
+	window          time.Duration // how long the write lets this replica act
 }
 
 // joined is a membership Lease as it is to be written to join with it or to renew
@@ -188,13 +193,16 @@ func joined(lease *coordinationv1.Lease, cfg Config, a announcement, now time.Ti
 		delete(next.Annotations, noteLast)
 		delete(next.Annotations, noteExpiredBy)
 	}
-	links := linksDown
+	links, watches := linksDown, watchLive
 	if a.linked {
 		links = linksUp
 	}
+	if a.blind {
+		watches = watchStalled
+	}
 	put(&next.Labels, labelComponent, componentMember)
-	put(&next.Annotations, noteState, cmp.Or(a.state, memberServing), noteLinks, links, notePodUID, cfg.PodUID, noteRenewDeadline, cfg.RenewDeadline.String(),
-		noteAddress, cfg.Address, notePeerKey, cfg.PeerKey, noteServes, strings.Join(cfg.Envs, ","), noteVersion, cfg.Version, noteWill, a.will,
+	put(&next.Annotations, noteState, cmp.Or(a.state, memberServing), noteLinks, links, notePodUID, cfg.PodUID, noteRenewDeadline, cmp.Or(a.window, cfg.RenewDeadline).String(),
+		noteAddress, cfg.Address, notePeerKey, cfg.PeerKey, noteServes, strings.Join(cfg.Envs, ","), noteVersion, cfg.Version, noteWill, a.will, noteWatch, watches,
 		noteOwned, strconv.Itoa(a.owned), noteAssigned, strconv.Itoa(a.assigned))
 	return next
 }

@@ -9,7 +9,6 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
@@ -25,11 +24,16 @@ type link struct {
 	// mu guards what follows
 	rng       *rand.Rand
 	cut       bool
+	refuse    error         // what every request is answered by; nil for what it asks for
+	stuck     float64       // the share of requests that are never answered
+	asked     int           // how many requests there were
 	mute      bool          // requests are never answered, whatever their sender waits for
 	latency   time.Duration // a request takes up to that, each way
+	least     time.Duration // and at least that
 	lag       time.Duration // a watch event takes up to that
 	lose      float64       // the share of answers that are lost
 	hidden    string        // the Lease, by namespace/name, whose changes are not shown
+	still     bool          // watches of bases show nothing
 	compacted int           // from what is older nothing can be watched
 	watchers  []*watcher
 	silent    map[string]time.Time // when a read showed a Lease of who may be ended
@@ -117,24 +121,36 @@ func (l *link) request(ctx context.Context, write bool, do func(s *store) (*coor
 	if err := l.there(ctx, write, func() { _, _ = arrive() }); err != nil {
 		return nil, err
 	}
-	lease, err := arrive()
+	lease, err := l.admit(arrive)
 	if backErr := l.back(ctx, write); backErr != nil {
 		return nil, backErr
 	}
 	return lease, err
 }
 
+// admit does what is asked for, unless all is refused.
+func (l *link) admit(do func() (*coordinationv1.Lease, error)) (*coordinationv1.Lease, error) {
+	l.mu.Lock()
+	refuse := l.refuse
+	l.mu.Unlock()
+	if refuse != nil {
+		return nil, refuse
+	}
+	return do()
+}
+
 // there takes a request to the store. One that its sender waits for no longer may
 // arrive all the same; late is called then.
 func (l *link) there(ctx context.Context, write bool, late func()) error {
 	l.mu.Lock()
-	cut, mute, latency := l.cut, l.mute, l.latency
+	cut, mute, latency, least := l.cut, l.mute || l.rng.Float64() < l.stuck, l.latency, l.least
+	l.asked++
 	l.mu.Unlock()
 	if cut {
 		pause(ctx, requestTimeout)
 		return context.DeadlineExceeded
 	}
-	takes := l.roll(latency)
+	takes := least + l.roll(latency-least)
 	if !mute && pause(ctx, takes) {
 		return nil
 	}
@@ -149,6 +165,7 @@ func (l *link) there(ctx context.Context, write bool, late func()) error {
 func (l *link) back(ctx context.Context, write bool) error {
 	l.mu.Lock()
 	cut, mute, lost, takes := l.cut, l.mute, write && l.rng.Float64() < l.lose, l.latency
+	least := l.least
 	l.mu.Unlock()
 	switch {
 	case lost:
@@ -157,7 +174,7 @@ func (l *link) back(ctx context.Context, write bool) error {
 	case cut || mute:
 		pause(ctx, requestTimeout)
 		return context.DeadlineExceeded
-	case !pause(ctx, l.roll(takes)):
+	case !pause(ctx, least+l.roll(takes-least)):
 		return ctx.Err()
 	}
 	l.process.wait()
@@ -199,86 +216,3 @@ func (l *link) watch(ctx context.Context, version int, w *watcher) (watch.Interf
 	go w.run(life)
 	return w, nil
 }
-
-// watcher is one watch; its events come in order, each after a delay.
-type watcher struct {
-	link      *link
-	namespace string
-	selector  labels.Selector
-	out       chan watch.Event
-	stop      context.CancelFunc
-	wake      chan struct{}
-
-	mu      sync.Mutex
-	pending []watch.Event
-}
-
-func (w *watcher) matches(l *coordinationv1.Lease) bool {
-	return l.Namespace == w.namespace && w.selector.Matches(labels.Set(l.Labels))
-}
-
-func (w *watcher) deliver(e watch.Event) {
-	w.mu.Lock()
-	w.pending = append(w.pending, e)
-	w.mu.Unlock()
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
-
-// delay is how long an event takes; shown is false for one that is never shown.
-func (w *watcher) delay(e watch.Event) (takes time.Duration, shown bool) {
-	l, about := w.link, leaseOf(e)
-	l.mu.Lock()
-	mute, hidden, lag := l.mute, l.hidden, l.lag
-	l.mu.Unlock()
-	if mute {
-		return requestTimeout, true
-	}
-	return l.roll(lag), hidden != about.Namespace+"/"+about.Name
-}
-
-func (w *watcher) run(ctx context.Context) {
-	defer close(w.out)
-	for {
-		w.mu.Lock()
-		batch := w.pending
-		w.pending = nil
-		w.mu.Unlock()
-		for _, e := range batch {
-			if !w.bring(ctx, e) {
-				return
-			}
-		}
-		if len(batch) > 0 {
-			continue
-		}
-		select {
-		case <-w.wake:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// bring brings one event, and says whether the watch goes on.
-func (w *watcher) bring(ctx context.Context, e watch.Event) bool {
-	takes, shown := w.delay(e)
-	if !pause(ctx, takes) {
-		return false
-	}
-	w.link.process.wait()
-	if !shown {
-		return true
-	}
-	select {
-	case w.out <- e:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func (w *watcher) Stop()                          { w.stop() }
-func (w *watcher) ResultChan() <-chan watch.Event { return w.out }

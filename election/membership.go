@@ -219,11 +219,11 @@ func (r *Replica) tryLeave(ctx context.Context) (left bool, err error) {
 // writeMembership writes our membership Lease over the one given, whatever of it
 // others may have written since being a conflict.
 func (r *Replica) writeMembership(ctx context.Context, lease *coordinationv1.Lease) error {
-	tell := r.announce()
-	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
-	defer cancel()
-	next := joined(lease, r.cfg, tell, r.cfg.Wall())
 	sent := time.Now()
+	tell := r.announce(sent)
+	limited, answered := r.memberRequest(ctx)
+	defer answered()
+	next := joined(lease, r.cfg, tell, r.cfg.Wall())
 	var written *coordinationv1.Lease
 	var err error
 	if lease.ResourceVersion == "" {
@@ -237,7 +237,7 @@ func (r *Replica) writeMembership(ctx context.Context, lease *coordinationv1.Lea
 	}
 	r.seeMember(written)
 	r.mu.Lock()
-	again := r.state.Renewed(sent, time.Now())
+	again := r.state.Renewed(sent, time.Now(), tell.window)
 	r.sent, r.announced = sent, r.announced || tell.linked
 	close(r.renewed)
 	r.renewed = make(chan struct{})
@@ -251,12 +251,13 @@ func (r *Replica) writeMembership(ctx context.Context, lease *coordinationv1.Lea
 }
 
 // announce gives what the next membership write is to tell.
-func (r *Replica) announce() announcement {
+func (r *Replica) announce(now time.Time) announcement {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	tell := r.self
 	tell.linked = tell.linked && r.synced // who knows no Leases can own nothing
-	census := r.state.Count(time.Now())
+	tell.window = r.state.Window(now)
+	census := r.state.Count(now)
 	tell.owned, tell.assigned = census.Owned, census.Assigned
 	return tell
 }
@@ -274,18 +275,4 @@ func (r *Replica) tellOwned() {
 	for _, id := range owned {
 		r.hooks.Changed(id)
 	}
-}
-
-// readMember reads a membership Lease; nil where there is none.
-func (r *Replica) readMember(ctx context.Context, name string) (*coordinationv1.Lease, error) {
-	limited, cancel := context.WithTimeout(ctx, r.cfg.MemberTimeout)
-	defer cancel()
-	lease, err := r.memberClient.Get(limited, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read membership lease %s: %w", name, err)
-	}
-	return lease, nil
 }

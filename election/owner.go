@@ -83,9 +83,12 @@ func (r *Replica) Linked(up bool) {
 	}
 }
 
-func (r *Replica) writeNow() {
+func (r *Replica) writeNow() { nudge(r.poke) }
+
+// nudge has who listens look again, once for all that happened meanwhile.
+func nudge(c chan<- struct{}) {
 	select {
-	case r.poke <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }

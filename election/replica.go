@@ -23,12 +23,16 @@ type Replica struct {
 	log     *zap.Logger
 	queue   workqueue.TypedRateLimitingInterface[string]
 	poke    chan struct{} // the membership Lease should be written now
+	wait    chan struct{} // a base waits for its turn to be handed over
 	drained chan struct{} // closed when nothing is owned any more
 
 	// Run sets what follows before it starts anything.
 	memberClient coordinationclient.LeaseInterface
 	baseClient   coordinationclient.LeaseInterface
 	hooks        Hooks
+	memberFeed   *feed
+	baseFeed     *feed
+	brake        brake
 
 	mu sync.Mutex
 	// mu guards what follows
@@ -43,6 +47,12 @@ type Replica struct {
 	synced    bool          // all Leases that were there are known
 	announced bool          // the membership Lease has told once that this member can own bases
 	draining  bool
+	// unanswered is how many requests for membership Leases were not answered in time, one
+	// after the other.
+	unanswered int
+	// workers is how many write Leases of bases, wanted how many should.
+	workers, wanted int
+	patience        patience
 }
 
 // ErrReplaced is returned by Run when this session was ended: somebody else took it for
@@ -60,7 +70,7 @@ func New(cfg Config, meter Meter, log *zap.Logger) (*Replica, error) {
 		cfg: cfg, meter: meter, log: log,
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 5*time.Second)),
-		poke: make(chan struct{}, 1), drained: make(chan struct{}), renewed: make(chan struct{}),
+		poke: make(chan struct{}, 1), wait: make(chan struct{}, 1), drained: make(chan struct{}), renewed: make(chan struct{}),
 		state: shard.NewState(cfg.identity(), cfg.Timing),
 		bases: leases{}, members: leases{}, stepping: map[string]bool{},
 	}, nil
@@ -121,13 +131,10 @@ func (r *Replica) serve(ctx context.Context, wg *sync.WaitGroup) {
 	r.synced = true
 	r.mu.Unlock()
 	r.writeNow()
-	for range r.cfg.Workers {
-		wg.Go(func() {
-			for r.work(ctx) {
-			}
-		})
-	}
+	wg.Go(func() { r.employ(ctx) })
 	wg.Go(func() { r.detectFailures(ctx) })
+	wg.Go(func() { r.callTurns(ctx) })
+	wg.Go(func() { r.lookAtFeeds(ctx) })
 	r.reconcileAll()
 }
 
@@ -136,7 +143,7 @@ func (r *Replica) drain(replaced <-chan error) (done bool, err error) {
 	began := time.Now()
 	r.mu.Lock()
 	r.draining, r.self.state = true, memberDraining
-	r.state.Drain(began)
+	r.state.Drain(began, began.Add(r.cfg.Drain))
 	owned := r.state.Count(began).Owned
 	r.mu.Unlock()
 	r.log.Info("draining", zap.Int("bases", owned))

@@ -139,7 +139,7 @@ func (p *process) Evict(_ context.Context, incarnation string) error {
 	p.member.mu.Unlock()
 	const justNow = time.Second
 	lives := lease != nil && holderOf(lease) == incarnation && lease.Annotations[noteLinks] == linksUp && ago < justNow
-	if lives && pod != p.pod && min(asked, p.stopped.since()) > p.replica.cfg.MemberTimeout {
+	if lives && pod != p.pod && min(asked, p.stopped.since()) > p.replica.cfg.Longest()/2 {
 		p.world.blame("%s was evicted by %s %s after it renewed", incarnation, p.incarnation, ago)
 	}
 	return nil

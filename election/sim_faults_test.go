@@ -15,9 +15,9 @@ type fault func(w *world, p *process, long time.Duration)
 // twice as often.
 var faults = []fault{
 	crash, crash, terminate, terminateLate,
-	cutOff, cutOff, cutOffLate, slowDown, delay, loseAnswers, mute, outage,
+	cutOff, cutOff, cutOffLate, slowDown, delay, loseAnswers, mute, outage, crawl, refuse, lack,
 	freeze, freeze, jumpClock, unlink,
-	blind, deleteBase, deleteMember, putBack, twin, usurp, usurp, empty,
+	stall, stallOne, blind, deleteBase, deleteMember, putBack, twin, usurp, usurp, empty,
 }
 
 // happen has one fault happen.
@@ -64,7 +64,7 @@ func mended(l *link) { l.cut = false }
 func silent(l *link) { l.mute = true }
 func heard(l *link)  { l.mute = false }
 func tardy(l *link)  { l.latency = 15 * time.Second }
-func onTime(l *link) { l.latency = usualLatency }
+func onTime(l *link) { l.latency, l.least = usualLatency, 0 }
 
 func cutOff(w *world, p *process, long time.Duration) {
 	w.tell("%s is cut off for %s", p.incarnation, long)

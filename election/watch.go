@@ -12,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
-	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"module-controller/shard"
@@ -21,13 +20,15 @@ import (
 // watch follows the Leases of members and bases until ctx ends. Synced waits until
 // all that was there is known.
 func (r *Replica) watch(ctx context.Context, wg *sync.WaitGroup) (synced func(context.Context) bool, err error) {
-	members := informer(r.memberClient, labelComponent+"="+componentMember)
-	bases := informer(r.baseClient, labelComponent+"="+componentBase+","+labelEnv+" in ("+strings.Join(r.cfg.Envs, ",")+")")
-	memberEvents, err := members.AddEventHandler(handler(r.seeMember, func(l *coordinationv1.Lease, _ bool) { r.memberGone(l) }))
+	r.memberFeed = &feed{what: "members", leases: r.memberClient, selector: labelComponent + "=" + componentMember, known: r.members, see: r.seeMember}
+	r.baseFeed = &feed{what: "bases", leases: r.baseClient, known: r.bases, see: r.seeBase,
+		selector: labelComponent + "=" + componentBase + "," + labelEnv + " in (" + strings.Join(r.cfg.Envs, ",") + ")"}
+	members, bases := informer(r.memberFeed), informer(r.baseFeed)
+	memberEvents, err := members.AddEventHandler(r.memberFeed.handler(func(l *coordinationv1.Lease, _ bool) { r.memberGone(l) }))
 	if err != nil {
 		return nil, fmt.Errorf("watch members: %w", err)
 	}
-	baseEvents, err := bases.AddEventHandler(handler(r.seeBase, r.baseGone))
+	baseEvents, err := bases.AddEventHandler(r.baseFeed.handler(r.baseGone))
 	if err != nil {
 		return nil, fmt.Errorf("watch bases: %w", err)
 	}
@@ -38,15 +39,19 @@ func (r *Replica) watch(ctx context.Context, wg *sync.WaitGroup) (synced func(co
 	}, nil
 }
 
-func informer(leases coordinationclient.LeaseInterface, selector string) cache.SharedIndexInformer {
+func informer(f *feed) cache.SharedIndexInformer {
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			o.LabelSelector = selector
-			return leases.List(ctx, o)
+			o.LabelSelector = f.selector
+			return f.leases.List(ctx, o)
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.LabelSelector = selector
-			return leases.Watch(ctx, o)
+			o.LabelSelector = f.selector
+			w, err := f.leases.Watch(ctx, o)
+			if err != nil {
+				return nil, err //nolint:wrapcheck // the informer looks at it
+			}
+			return f.follow(w), nil
 		},
 	}
 	i := cache.NewSharedIndexInformer(lw, &coordinationv1.Lease{}, 0, cache.Indexers{})

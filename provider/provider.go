@@ -59,6 +59,11 @@ type Workloads interface {
 	Gone(workload string) bool
 }
 
+// unknownWorkloads knows none.
+type unknownWorkloads struct{}
+
+func (unknownWorkloads) Gone(string) bool { return false }
+
 // Provider makes bases Nodes and modules Pods. It is a tunnel.Sink.
 type Provider struct {
 	cfg     Config
@@ -101,6 +106,9 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	}
 	if deps.Retired == nil {
 		deps.Retired = func(tunnel.BaseID) {}
+	}
+	if deps.Workloads == nil {
+		deps.Workloads = unknownWorkloads{}
 	}
 	p := &Provider{
 		cfg: cfg, deps: deps, log: deps.Log, meter: deps.Meter, tunnels: tunnels{map[string]tunnel.Tunnel{}, deps.Log},

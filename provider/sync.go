@@ -56,7 +56,7 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 		return o, false
 	}
 	in.Right, in.Claim = right(p.deps.Owner, id)
-	in.WorkloadGone = isGone(p.deps.Workloads, r.base.Workload())
+	in.WorkloadGone = p.deps.Workloads.Gone(r.base.Workload())
 	in.Now = time.Now()
 	if in.Right == lifecycle.Valid {
 		o.version = p.pods.Version()
@@ -65,14 +65,6 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 		in.Failures = p.history.recall(id, in.Pods)
 	}
 	return o, true
-}
-
-// isGone says whether a workload is known to be gone; an empty name is of none.
-func isGone(known Workloads, name string) bool {
-	if name == "" || known == nil {
-		return false
-	}
-	return known.Gone(name)
 }
 
 // right says what this replica may do for a base. Asking registers interest in it.

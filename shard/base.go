@@ -1,6 +1,9 @@
 package shard
 
-import "time"
+import (
+	"container/list"
+	"time"
+)
 
 // base is what is known of one base, in parts that change for one reason each.
 type base struct {
@@ -51,18 +54,19 @@ type doubt struct {
 type placement struct {
 	planned string    // the member that it was assigned to at the last turn
 	shifted time.Time // it is assigned to that one since then, as far as turns saw it
-	slot    time.Time // its turn among the bases that are moved; zero while it is not to be moved
 	later   time.Time // it is not moved to a live member before
+
+	waiting *list.Element // its place among those that wait for their turn; nil for none
+	called  time.Time     // it is its turn since then; zero while it is not
 }
 
 // become changes the phase and resets what depends on it. At is when.
 func (b *base) become(p Phase, at time.Time) {
 	switch b.phase = p; p {
 	case Unowned, Owned:
-		b.handover = handover{}
+		b.handover, b.placement.called = handover{}, time.Time{}
 	case Draining:
 		b.handover = handover{since: at}
-		b.placement.slot = time.Time{}
 	case Forced:
 		b.handover.forced = at
 	}

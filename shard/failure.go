@@ -47,7 +47,7 @@ func (s *Membership) fences(m *member) bool {
 func (s *Membership) failsAt(m *member) time.Time {
 	timeout := s.FailureTimeout
 	if !m.suspected.IsZero() && !s.clearSince.After(m.seen) { // a suspicion in an outage of ours may be due to it
-		timeout = s.SuspicionTimeout
+		timeout = min(timeout, s.SuspicionTimeout+max(0, m.RenewDeadline-s.RenewDeadline)) // it renews as slowly as it says
 	}
 	return s.unchanged(m.seen).Add(timeout)
 }

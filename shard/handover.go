@@ -1,6 +1,9 @@
 package shard
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // turnOwned is the turn of a base that is ours: it is renewed, or taken a step further
 // on its way to another member. Only an Owned base is renewed: a handover takes a few
@@ -10,7 +13,7 @@ func (s *State) turnOwned(key string, b *base, now time.Time) (Step, time.Durati
 	b.placement.plan(s.assignee(key, now), now)
 	to, leaves := s.successor(key, b)
 	if !leaves {
-		b.placement.slot = time.Time{}
+		s.withdraw(b)
 		return b.keep(step, now)
 	}
 	switch b.phase {
@@ -21,7 +24,11 @@ func (s *State) turnOwned(key string, b *base, now time.Time) (Step, time.Durati
 	default: // Owned, which it became at the latest in this turn
 	}
 	if wait := s.untilMove(b, to, now); wait > 0 {
+		s.withdraw(b)
 		return b.renewWhileWaiting(step, wait, now)
+	}
+	if !s.hasTurn(key, b, now) {
+		return b.keep(step, now)
 	}
 	b.become(Draining, now)
 	return step, s.Handover
@@ -135,51 +142,104 @@ func (s *State) successor(key string, b *base) (to *member, leaves bool) {
 const (
 	// successorRetry is how often to ask whether a silent successor renews.
 	successorRetry = 200 * time.Millisecond
+	// deafRetry is how often to ask whether one takes up again what it is given.
+	deafRetry = time.Second
 	// steady is for how long a base should be another member's before it is moved:
 	// while bases come, or one is forgotten and seen again, the others shift to and
 	// fro.
 	steady = 2 * time.Second
 )
 
-// untilMove is how long a base must wait before its handover begins. A drain waits for
-// nothing but a successor that may be dying. The slot is last: who has one is next.
+// untilMove is how long a base must wait before it is one of those that wait for their
+// turn. A drain waits for nothing but a successor that may be dying.
 func (s *State) untilMove(b *base, to *member, now time.Time) time.Duration {
-	silent := to != nil && now.Sub(to.seen) > s.RenewDeadline
+	var deaf time.Duration
+	if to != nil {
+		deaf = s.untilHears(to, now)
+	}
 	again := b.placement.later.Sub(now)
 	switch {
-	case s.draining && silent:
-		return successorRetry
 	case s.draining:
-		return 0
-	case again > 0:
+		return deaf
+	case again > 0 && !s.stranded():
 		return again
-	case silent:
-		return successorRetry
+	case deaf > 0:
+		return deaf
 	}
 	if left := s.unsettled(now); left > 0 {
 		return left
 	}
-	if left := b.placement.shifted.Add(steady).Sub(now); left > 0 {
-		return left
+	return max(b.placement.shifted.Add(steady).Sub(now), 0)
+}
+
+// untilHears is after how long to ask again whether a member may be given something: not
+// now, for it may be dying, it says that it does not see what it is given, or it has not
+// taken up what we gave it.
+func (s *State) untilHears(to *member, now time.Time) time.Duration {
+	given, waits := s.given[to.Holder]
+	switch {
+	case now.Sub(to.seen) > s.MayAct(to.Member):
+		return successorRetry
+	case to.Blind, waits && now.Sub(given.at) > takenUp:
+		return deafRetry
 	}
-	return s.untilSlot(b, now)
+	return 0
+}
+
+// takenUp is how soon a member renews what it is given. It does so after acknowledge.
+const takenUp = 5 * time.Second
+
+// given is the base that a member was given first of those that it has not taken up, as
+// far as is remembered: one of each is enough to see that it takes none.
+type given struct {
+	key string
+	at  time.Time
+}
+
+// give takes in that a base was given to a member. It may have taken it up already, before
+// the answer came.
+func (s *State) give(to, key string, now time.Time) {
+	if s.given == nil {
+		s.given = map[string]given{}
+	}
+	if _, waits := s.given[to]; !waits && s.bases[key].lease.Transferred {
+		s.given[to] = given{key, now}
+	}
+}
+
+// took takes in what the Lease of a base is now, nil for none: whoever it was given to has
+// taken it up, or has it no more.
+func (s *State) took(key string, l *Lease) {
+	for holder, given := range s.given {
+		if given.key != key {
+			continue
+		}
+		if l == nil || l.Holder != holder || !l.Transferred {
+			delete(s.given, holder)
+		}
+	}
 }
 
 // unsettled is how long no base is moved to a live member, for the team changed. A
-// drain does not wait for that.
+// drain does not wait for that, and who is stranded only until it is clear whether the
+// others have the broker.
 func (s *State) unsettled(now time.Time) time.Duration {
-	if s.draining {
+	switch {
+	case s.draining:
 		return 0
+	case s.stranded():
+		return s.team.since.Add(steady).Sub(now)
 	}
 	return s.team.since.Add(s.Settle).Sub(now)
 }
 
-// untilSlot is how long a base must wait for its turn: moves to live members are Pace
-// apart.
-func (s *State) untilSlot(b *base, now time.Time) time.Duration {
-	if b.placement.slot.IsZero() {
-		b.placement.slot = later(now, s.nextSlot)
-		s.nextSlot = b.placement.slot.Add(s.Pace)
+// stranded says whether this replica lost its broker while others have theirs: nobody can
+// command its bases, so they move as fast as those of a member that is dead.
+func (s *State) stranded() bool {
+	self := s.members[s.Name]
+	if self == nil {
+		return false
 	}
-	return max(b.placement.slot.Sub(now), 0)
+	able := s.team.beside(&self.Member)
+	return len(able) > 0 && !slices.Contains(able, s.Name)
 }

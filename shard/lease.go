@@ -65,6 +65,7 @@ func (s *State) SeeBase(key string, l Lease, now time.Time) (end End) {
 	}
 	b.lease, b.epoch = &l, max(b.epoch, l.Epoch)
 	b.latest = later(b.latest, l.Renewed)
+	s.took(key, b.lease)
 	return end
 }
 
@@ -124,6 +125,7 @@ func (s *State) BaseGone(key string, revision uint64, last *Lease, now time.Time
 		b.epoch, b.latest = max(b.epoch, last.Epoch), later(b.latest, last.Renewed)
 	}
 	b.lease, b.doubt = nil, doubt{}
+	s.took(key, nil)
 	if !b.requested && b.phase == Unowned {
 		s.forget(key)
 	}

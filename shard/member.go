@@ -37,6 +37,8 @@ type Member struct {
 	Serves []string
 	// Draining says that it hands its bases over, Linked that its tunnels are up.
 	Draining, Linked bool
+	// Blind says that it does not see what it is given.
+	Blind bool
 }
 
 // member is a Member and what this replica makes of it.
@@ -211,8 +213,8 @@ func (t Timing) silentAt(was *member, m Member, now time.Time) time.Time {
 		return now
 	case m.Renewed.Equal(was.Renewed): // whoever expired it saw the same last renewal as we
 		return was.seen.Add(t.MayAct(was.Member))
-	default: // a later renewal was missed
-		return now.Add(t.MayAct(was.Member))
+	default: // a later renewal was missed, which may have let it act for longer
+		return now.Add(max(t.MayAct(was.Member), t.MayAct(m)))
 	}
 }
 

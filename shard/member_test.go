@@ -20,12 +20,12 @@ func TestTheDeadlineOfAMemberIsReadFromItsLease(t *testing.T) {
 			lives := Member{Name: "mc-1", Holder: "mc-1_11111111", Revision: 1, RenewDeadline: c.tells, Linked: true, Renewed: now}
 			s.SeeMember(Member{Name: "mc-0", Holder: s.Self, Revision: 2, Linked: true}, now)
 			s.SeeMember(lives, now)
-			s.Renewed(now, now)
+			s.Renewed(now, now, s.RenewDeadline)
 			s.SeeBase("b", Lease{Holder: lives.Holder, Epoch: 1, Revision: 3, Renewed: now}, now)
 			expired := lives
 			expired.Holder, expired.Last, expired.Revision = "", lives.Holder, 4
 			s.SeeMember(expired, now.Add(time.Second))
-			s.Renewed(now.Add(time.Second), now.Add(time.Second))
+			s.Renewed(now.Add(time.Second), now.Add(time.Second), s.RenewDeadline)
 			if step, wait := s.Turn("b", now.Add(time.Second)); step.Kind != Nothing || wait != c.want-time.Second {
 				t.Errorf("a second after its last renewal its base needs step %d in %s, want none for %s", step.Kind, wait, c.want-time.Second)
 			}
@@ -95,7 +95,7 @@ func TestSessionsThatAreOverAreForgotten(t *testing.T) {
 		t.Errorf("%d sessions are remembered, want %d", n, pastSessions)
 	}
 	then := now.Add(time.Minute)
-	s.Renewed(then, then)
+	s.Renewed(then, then, s.RenewDeadline)
 	for i, want := range map[int]Kind{0: AskMember, 2*pastSessions - 2: ClaimBase} {
 		s.team.able[anyEnv] = []string{"mc-0"}
 		s.SeeBase("b", Lease{Holder: session(i), Epoch: 1, Revision: uint64(i + 10), Renewed: now}, then)

@@ -10,6 +10,7 @@ type Session struct {
 	joined     time.Time // the first write succeeded
 	clearSince time.Time // writes succeed since then without a break
 	broken     bool      // the last write failed; the next success begins a new clearSince
+	answers    answers   // to our writes
 }
 
 // Valid says whether this replica may act at all.
@@ -24,14 +25,15 @@ func (s *Session) Interrupted() { s.broken = true }
 // Expire invalidates all claims of this session.
 func (s *Session) Expire() { s.deadline = time.Time{} }
 
-// Renewed takes in that a membership write succeeded that was sent at a time. Again
-// says that the replica may act, which it could not before.
+// Renewed takes in that a membership write succeeded that was sent at a time and announced
+// a window. Again says that the replica may act, which it could not before.
 //
 // The deadline counts from when the write was sent: the others saw it at that moment
 // at the earliest, whenever the answer came.
-func (s *Membership) Renewed(sent, now time.Time) (again bool) {
+func (s *Membership) Renewed(sent, now time.Time, window time.Duration) (again bool) {
 	could := s.Valid(now)
-	s.deadline = sent.Add(s.RenewDeadline)
+	s.deadline = sent.Add(window)
+	s.answers.add(now.Sub(sent))
 	if !could {
 		s.actsSince = now
 	}

@@ -16,12 +16,14 @@ type State struct {
 	// installation is ours. Only its members' sessions are known here.
 	installation string
 	envOf        func(key string) string
-	// draining: every base is handed over and none is claimed.
+	// draining: every base is handed over and none is claimed, by a time.
 	draining bool
+	drainBy  time.Time
 
 	bases    map[string]*base // by key
 	assigned assignment
-	nextSlot time.Time                     // when the next base may be moved to a live member
+	turns    turns
+	given    map[string]given              // by incarnation: what was not taken up yet
 	epochs   *simplelru.LRU[string, int32] // of bases that were forgotten
 }
 
@@ -57,9 +59,9 @@ func NewState(is Identity, t Timing) *State {
 	}
 }
 
-// Drain has every base handed over.
-func (s *State) Drain(now time.Time) {
-	s.draining, s.assigned.stale = true, true
+// Drain has every base handed over by a time.
+func (s *State) Drain(now, by time.Time) {
+	s.draining, s.drainBy, s.assigned.stale = true, by, true
 	if m := s.members[s.Name]; m != nil {
 		m.Draining = true
 		s.regroup(now)
@@ -141,6 +143,19 @@ func (s *State) OwnsAny() bool {
 	return false
 }
 
+// Oldest gives how long ago the Lease changed, of those of the bases that are ours, that
+// changed longest ago, and for how long the renewal is due that is due for longest; 0 for
+// none.
+func (s *State) Oldest(now time.Time) (age, overdue time.Duration) {
+	for _, b := range s.bases {
+		if b.phase == Unowned {
+			continue
+		}
+		age, overdue = max(age, now.Sub(b.since)), max(overdue, now.Sub(b.due))
+	}
+	return age, overdue
+}
+
 // Bases gives all bases that are known, those whose Leases have not changed for longest
 // first: of those that were seen at once, by what their owners wrote.
 func (s *State) Bases() []string {
@@ -152,7 +167,12 @@ func (s *State) Bases() []string {
 // forget forgets a base that is gone, but for its epoch: if it comes back, what was
 // sent to it before must be older.
 func (s *State) forget(key string) {
-	if b := s.bases[key]; b != nil && b.epoch > 0 {
+	b := s.bases[key]
+	if b == nil {
+		return
+	}
+	s.withdraw(b)
+	if b.epoch > 0 {
 		s.epochs.Add(key, b.epoch)
 	}
 	delete(s.bases, key)

@@ -152,7 +152,10 @@ func (s *State) Wrote(key string, step Step, l Lease, now time.Time) End {
 	switch step.Kind {
 	case CreateBase, ClaimBase, RenewBase:
 		b.due = now.Add(s.spread(key, now))
-	case TransferBase, ReleaseBase:
+	case TransferBase:
+		b.drop()
+		s.give(step.To.Holder, key, now)
+	case ReleaseBase:
 		b.drop()
 	default: // nothing else writes
 	}

@@ -61,7 +61,7 @@ func (s *story) do(words []string) (string, error) {
 		if at, err := time.ParseDuration(opts["sent"]); err == nil {
 			sent = s.start.Add(at)
 		}
-		return when(s.Renewed(sent, s.now), "may act"), nil
+		return when(s.Renewed(sent, s.now, s.Window(sent)), "may act"), nil
 	case "replaced": // our own membership Lease names us no more
 		s.Expire()
 		return "", nil
@@ -71,11 +71,23 @@ func (s *story) do(words []string) (string, error) {
 	case "shifted":
 		keys := slices.Sorted(slices.Values(s.Shifted(s.now)))
 		return when(len(keys) > 0, strings.Join(keys, ", ")+" are assigned to another than before"), nil
+	case "next":
+		keys, wait := s.Next(s.now)
+		return s.nextTurns(keys, wait), nil
 	case "drain":
-		s.Drain(s.now)
+		s.Drain(s.now, s.now.Add(25*time.Second))
 		return "", nil
 	}
 	return "", fmt.Errorf("unknown verb")
+}
+
+// nextTurns tells whose turn begins.
+func (s *story) nextTurns(keys []string, wait time.Duration) string {
+	text := when(len(keys) > 0, "it is the turn of "+strings.Join(keys, ", "))
+	if text == "" {
+		text = "it is nobody's turn"
+	}
+	return text + when(wait > 0, fmt.Sprintf(", ask again after %s", wait))
 }
 
 // clock is the time by the clock of who writes, which may be wrong.
@@ -87,7 +99,11 @@ func (s *story) clock(opts map[string]string) time.Time {
 func (s *story) doMember(verb string, args []string, opts map[string]string) (string, error) {
 	s.rev++
 	seen := func() Member {
-		m := Member{Name: args[0], Revision: s.rev, Linked: opts["linked"] != "no", Draining: opts["draining"] == "yes", Released: opts["released"] == "yes", Renewed: s.clock(opts)}
+		m := Member{
+			Name: args[0], Revision: s.rev, Linked: opts["linked"] != "no", Draining: opts["draining"] == "yes", Blind: opts["blind"] == "yes",
+			Released: opts["released"] == "yes", Renewed: s.clock(opts),
+		}
+		m.RenewDeadline, _ = time.ParseDuration(opts["window"])
 		if envs, says := opts["serves"]; says {
 			m.Serves = strings.Split(envs, ",")
 		}

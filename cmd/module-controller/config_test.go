@@ -71,7 +71,7 @@ func TestHealth(t *testing.T) {
 			return http.ErrServerClosed
 		}
 		return nil
-	}}}, []string{"insecure X: y"})
+	}}}, func() []string { return []string{"insecure X: y"} })
 	get := func(path string) (int, string) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))

@@ -65,7 +65,7 @@ func newMetrics() *metrics {
 }
 
 // watch adds the gauges that are counted when they are asked for.
-func (m *metrics) watch(census func() provider.Census, owned func() shard.Census) {
+func (m *metrics) watch(census func() provider.Census, owned func() shard.Census, health func() election.Health) {
 	count := func(name, help string, value func(shard.Census) int) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help},
 			func() float64 { return float64(value(owned())) }))
@@ -73,7 +73,16 @@ func (m *metrics) watch(census func() provider.Census, owned func() shard.Census
 	count("bases_owned", "Bases whose Lease this replica holds.", func(c shard.Census) int { return c.Owned })
 	count("bases_assigned", "Bases that are assigned to this replica.", func(c shard.Census) int { return c.Assigned })
 	count("bases_misplaced", "Bases whose Lease this replica holds but that are assigned to another; they are handed over once the members have settled.", func(c shard.Census) int { return c.Misplaced })
+	count("bases_foreign", "Bases that another installation or controller holds; this replica stands by.", func(c shard.Census) int { return c.Foreign })
 	count("members", "Live replicas, as this one sees them.", func(c shard.Census) int { return c.Members })
+	kept := func(name, help string, value func(election.Health) float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help}, func() float64 { return value(health()) }))
+	}
+	kept("oldest_lease_seconds", "Age of the oldest Lease of this replica's bases; a Node turns NotReady at NODE_MONITOR_GRACE.", func(h election.Health) float64 { return h.OldestLease.Seconds() })
+	kept("lease_workers", "Leases of bases that are written concurrently now; they grow with the need.", func(h election.Health) float64 { return float64(h.Workers) })
+	kept("renew_deadline_seconds", "How long a renewal of this replica's own Lease keeps its claims valid now; it grows while the API server is slow.", func(h election.Health) float64 { return h.RenewDeadline.Seconds() })
+	kept("watch_stalled", "1 while the watch of base Leases shows nothing of what changes, else 0.", func(h election.Health) float64 { return one(h.Stalled) })
+	kept("leases_refused", "1 while the API server refuses all requests for base Leases, else 0.", func(h election.Health) float64 { return one(h.Refused) })
 	gauge := func(name, help string, labels prometheus.Labels, value func(provider.Census) int) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help, ConstLabels: labels},
 			func() float64 { return float64(value(census())) }))
@@ -124,12 +133,14 @@ func (m *metrics) Wrote(object string, err error) {
 
 func (m *metrics) BoundToReady(took time.Duration) { m.boundToReady.Observe(took.Seconds()) }
 
-func (m *metrics) Link(tunnel string, up bool) {
-	value := 0.0
-	if up {
-		value = 1
+func (m *metrics) Link(tunnel string, up bool) { m.links.WithLabelValues(tunnel).Set(one(up)) }
+
+// one gives 1 for what is so, else 0.
+func one(is bool) float64 {
+	if is {
+		return 1
 	}
-	m.links.WithLabelValues(tunnel).Set(value)
+	return 0
 }
 
 func (m *metrics) Conflict() { m.conflicts.Inc() }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"module-controller/election"
 	"module-controller/provider"
 	"module-controller/shard"
 	"module-controller/tunnel"
@@ -22,7 +23,10 @@ import (
 func counted() *metrics {
 	m := newMetrics()
 	m.watch(func() provider.Census { return provider.Census{Ready: 3, NotReady: 1, Modules: 2, Unmanaged: 5} },
-		func() shard.Census { return shard.Census{Owned: 4, Assigned: 6, Misplaced: 2, Members: 3} })
+		func() shard.Census { return shard.Census{Owned: 4, Assigned: 6, Misplaced: 2, Members: 3, Foreign: 7} },
+		func() election.Health {
+			return election.Health{OldestLease: 21 * time.Second, Workers: 16, RenewDeadline: 3500 * time.Millisecond, Stalled: true}
+		})
 	m.Dropped("t", "not_json")
 	m.Command("t", tunnel.InstallModule, "done", time.Second)
 	m.Wrote("node", nil)
@@ -49,7 +53,9 @@ func TestMetricsCount(t *testing.T) {
 	for _, want := range []string{
 		`module_controller_bases{ready="true"} 3`, `module_controller_bases{ready="false"} 1`, "module_controller_modules_serving 2",
 		"module_controller_modules_unmanaged 5", "module_controller_bases_owned 4", "module_controller_bases_assigned 6",
-		"module_controller_bases_misplaced 2", "module_controller_members 3", "module_controller_queue_depth 0",
+		"module_controller_bases_misplaced 2", "module_controller_members 3", "module_controller_bases_foreign 7",
+		"module_controller_oldest_lease_seconds 21", "module_controller_lease_workers 16", "module_controller_renew_deadline_seconds 3.5",
+		"module_controller_watch_stalled 1", "module_controller_leases_refused 0", "module_controller_queue_depth 0",
 		`module_controller_tunnel_up{tunnel="t"} 1`, `module_controller_messages_dropped_total{reason="not_json",tunnel="t"} 1`,
 		`module_controller_command_duration_seconds_count{outcome="done",tunnel="t",verb="` + string(tunnel.InstallModule) + `"} 1`,
 		`module_controller_sync_duration_seconds_count{result="ok"} 1`, "module_controller_bound_to_ready_seconds_count 1",

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"module-controller/election"
 	"module-controller/provider"
 	"module-controller/shard"
 )
@@ -38,7 +39,7 @@ func printSettings(w io.Writer) error {
 // printMetrics writes the reference of metrics as Markdown.
 func printMetrics(w io.Writer) error {
 	m := newMetrics()
-	m.watch(func() provider.Census { return provider.Census{} }, func() shard.Census { return shard.Census{} })
+	m.watch(func() provider.Census { return provider.Census{} }, func() shard.Census { return shard.Census{} }, func() election.Health { return election.Health{} })
 	descs := make(chan *prometheus.Desc)
 	go func() {
 		defer close(descs)

@@ -71,7 +71,7 @@ func TestEachFaultIsNamedOnce(t *testing.T) {
 		{args: []string{"--stale-after=3s"}, want: []string{"--stale-after (3s) must be longer than LIST_INTERVAL (8s): a silent base is polled before it is stale"}},
 		{env: map[string]string{"LEASE_DURATION": "20s"}, want: []string{"LEASE_RENEW_INTERVAL (20s) must be shorter than LEASE_DURATION (20s)"}},
 		{env: map[string]string{"MEMBER_RENEW_INTERVAL": "3s"}, want: []string{"MEMBER_RENEW_INTERVAL (3s) must be shorter than the suspicion timeout (2.5s)"}},
-		{env: map[string]string{"ACT_WINDOW": "12s"}, want: []string{"the failure timeout (11s), a second more than MEMBER_LEASE_DURATION, must be longer than ACT_WINDOW (12s)"}},
+		{env: map[string]string{"ACT_WINDOW": "12s"}, want: []string{"the failure timeout (11s), a second more than MEMBER_LEASE_DURATION, must be longer than ACT_WINDOW (12s) and a fiftieth of it, by which clocks may differ"}},
 		{env: map[string]string{"ENABLE_MQTT_TUNNEL": "maybe", "ENABLE_HTTP_TUNNEL": "false"}, want: []string{"ENABLE_MQTT_TUNNEL=maybe: must be true or false"}},
 		{env: map[string]string{"ENABLE_MQTT_TUNNEL": "", "ENABLE_HTTP_TUNNEL": "no\nway"}, want: []string{`ENABLE_HTTP_TUNNEL="no\nway": must be true or false`}},
 		{env: map[string]string{"MQTT_BROKER": "tcp://b"}, want: []string{`MQTT_BROKER "tcp://b" must be a host, without scheme, path or user`}},

@@ -18,20 +18,22 @@ type check struct {
 	ok func() error
 }
 
-// healthHandler serves /livez and /readyz as Kubernetes' own programs do: with
-// ?verbose each check is named, and each note is shown, which fails nothing. A live process answers; nothing outside of it can
-// make it fail.
-func healthHandler(checks []check, notes []string) http.Handler {
+// healthHandler serves /livez and /readyz as Kubernetes' own programs do: with ?verbose
+// each check is named, and each note is shown, which fails nothing; nil for none. A live
+// process answers; nothing outside of it can make it fail.
+func healthHandler(checks []check, notes func() []string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { report(w, r, "livez", nil, nil) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { report(w, r, "readyz", checks, notes) })
 	return mux
 }
 
-func report(w http.ResponseWriter, r *http.Request, name string, checks []check, notes []string) {
+func report(w http.ResponseWriter, r *http.Request, name string, checks []check, notes func() []string) {
 	var text strings.Builder
-	for _, note := range notes {
-		fmt.Fprintf(&text, "[i]%s\n", note)
+	if notes != nil {
+		for _, note := range notes() {
+			fmt.Fprintf(&text, "[i]%s\n", note)
+		}
 	}
 	failed := false
 	for _, c := range checks {

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
@@ -78,7 +80,7 @@ func newSession(cfg *config, log *zap.Logger, recorder record.EventRecorder) (*s
 	if s.provider, err = provider.New(cfg.provider, deps); err != nil {
 		return nil, err
 	}
-	s.metrics.watch(s.provider.Census, s.owner.Census)
+	s.metrics.watch(s.provider.Census, s.owner.Census, s.owner.Health)
 	s.metrics.warnOf(cfg.risks())
 	return s, nil
 }
@@ -122,7 +124,7 @@ func (s *session) run(ctx context.Context) error {
 		s.provider.Run,
 		func(ctx context.Context) error { return links.run(ctx, s.provider.Ready()) },
 		func(ctx context.Context) error {
-			return serve(ctx, s.cfg.probeAddress, nil, healthHandler(s.readiness(links), s.cfg.notes()))
+			return serve(ctx, s.cfg.probeAddress, nil, healthHandler(s.readiness(links), s.notes))
 		},
 		func(ctx context.Context) error {
 			return serve(ctx, s.cfg.metricsAddress, s.cfg.metricsTLS.tls(), s.metricsHandler())
@@ -173,4 +175,24 @@ func (s *session) Evict(ctx context.Context, incarnation string) error {
 		return errors.New("client IDs of other replicas are not known when CLIENT_ID is set")
 	}
 	return s.mqtt.Evict(ctx, s.cfg.clientID(incarnation))
+}
+
+// notes tell who asks whether this replica is ready what is not as it should be, but fails
+// nothing.
+func (s *session) notes() []string {
+	notes := s.cfg.notes()
+	if n, by := s.owner.Foreign(); n > 0 {
+		notes = append(notes, fmt.Sprintf("standing by: %d bases are held by %s", n, strings.Join(by, ", ")))
+	}
+	h := s.owner.Health()
+	if h.Stalled {
+		notes = append(notes, "the watch of base Leases shows nothing of what changes: they are listed instead")
+	}
+	if h.Refused {
+		notes = append(notes, "the API server refuses all requests for base Leases: see the log")
+	}
+	if normal := s.cfg.election.RenewDeadline; h.RenewDeadline > normal {
+		notes = append(notes, fmt.Sprintf("the API server is slow: a renewal lets this replica act for %s instead of %s", h.RenewDeadline, normal))
+	}
+	return notes
 }

@@ -41,7 +41,10 @@ type siege struct {
 const password = "s3cr3t-of-a-Secret"
 
 func besiege(t *testing.T) *siege {
-	w := cluster.New(t).WithBroker().WithHTTP().WithController("LIST_INTERVAL=1s", "HTTP_TUNNEL_DENIED_CIDRS=127.77.0.0/16")
+	w := cluster.New(t).WithBroker().WithHTTP()
+	w.CreateBasePods(insiderIP, deniedIP)
+	w.CreateStrangerPod(outsiderIP)
+	w.WithController("LIST_INTERVAL=1s", "HTTP_TUNNEL_DENIED_CIDRS=127.77.0.0/16")
 	s := &siege{World: w, http: "web-0001", mqtt: "queue-0001", senders: map[string]*attacker.Sender{}, pods: map[string]string{}}
 	w.WithHTTPFleet(1, "--identity", "web")
 	overHTTP := w.Fleet
@@ -64,8 +67,6 @@ func besiege(t *testing.T) *siege {
 	}
 	w.AwaitReady("web")
 	w.AwaitReady("queue")
-	w.CreateBasePods(insiderIP, deniedIP)
-	w.CreateStrangerPod(outsiderIP)
 	s.impostor, err = attacker.StartImpostor(insiderIP)
 	w.Must(err)
 	w.Cleanup(s.impostor.Close)

@@ -14,10 +14,6 @@ import (
 )
 
 var cluster = world.Cluster{JudgesRights: true, Unused: []string{
-	// Asked by what refuses the addresses of Services.
-	"list servicecidrs.networking.k8s.io",
-	// Asked where METRICS_AUTH is on.
-	"create subjectaccessreviews.authorization.k8s.io",
 	// A member is forgotten ten minutes after it left, longer than any test.
 	"delete leases.coordination.k8s.io in " + harness.Namespace,
 }}

@@ -95,7 +95,7 @@ func TestPartitionedReplicasEndOnASignal(t *testing.T) {
 // Two replicas with one client id throw each other out of the broker. They say so, and
 // wait longer and longer. The one that stays serves the bases.
 func TestTwoReplicasWithOneClientID(t *testing.T) {
-	const bases, complaint = 3, "another client may be using the same client id"
+	const bases, complaint = 3, "another client may use our client id"
 	w := cluster.New(t).WithBroker().WithFleet(bases).WithReplicas(2, "CLIENT_ID=the-same", "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
 	began := time.Now()
 	for i := range w.Replicas {

@@ -187,7 +187,7 @@ func TestHostileHeartbeats(t *testing.T) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("a slow sender is not cut off")
 	}
-	for _, reason := range []string{"unauthorized", "not_json", "too_large", "address_refused"} {
+	for _, reason := range []string{"unauthorized", "not_json", "too_large", "sender_mismatch"} {
 		if n, err := w.Replicas[0].Metric("module_controller_messages_dropped_total", `reason="`+reason+`"`); err != nil || n == 0 {
 			t.Errorf("nothing was counted as %s (%v)", reason, err)
 		}
@@ -214,7 +214,9 @@ func outsider(key ed25519.PrivateKey) (*http.Client, error) {
 // Forwarded heartbeats are taken from members only, who prove the key that their Lease
 // tells of before a byte is read; the bases' port takes none.
 func TestOnlyMembersForwardHeartbeats(t *testing.T) {
-	w := cluster.New(t).WithHTTP().WithController()
+	w := cluster.New(t).WithHTTP()
+	w.CreateBasePods("127.0.0.1") // where post posts from
+	w.WithController()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	w.Must(err)
 	url := "https://127.0.0.1:" + w.Replicas[0].Setting("PEER_LISTEN_PORT") + "/heartbeat"

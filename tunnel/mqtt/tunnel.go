@@ -104,7 +104,7 @@ func (t *Tunnel) once(ctx context.Context, sink tunnel.Sink, again *retry) time.
 	t.log.Warn("broker connection ended", zap.String("broker", t.cfg.address()), zap.Bool("wasConnected", connected),
 		zap.Error(err), zap.Duration("retryIn", pause))
 	if taken {
-		t.log.Error("connections end again and again: another client seems to use our client id; have the broker permit it to this user alone, and give each installation an MQTT_CLIENT_PREFIX of its own",
+		t.log.Warn("connections end again and again: another client may use our client id; have the broker permit it to this user alone, and give each installation an MQTT_CLIENT_PREFIX of its own",
 			zap.String("clientID", t.cfg.ClientID))
 	}
 	return pause

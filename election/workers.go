@@ -1,0 +1,151 @@
+package election
+
+import (
+	"cmp"
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// mostWorkers is how many times Workers write Leases at most, while they fall behind.
+	mostWorkers = 4
+	// late is how long a renewal may be due before more workers are called.
+	late = 2 * time.Second
+	// hastyTimeout bounds a request for a base's Lease while others are late, unless the
+	// API server is slow for all. A stuck one holds a worker.
+	hastyTimeout = time.Second
+)
+
+// Health is what may be wrong with how a Replica keeps its Leases.
+type Health struct {
+	// OldestLease is how long ago the Lease changed of that of its bases that was renewed
+	// longest ago. A Node turns NotReady at Config.Grace.
+	OldestLease time.Duration
+	// Workers is how many Leases of bases are written at a time.
+	Workers int
+	// RenewDeadline is how long a renewal lets it act. It is longer than Timing's while
+	// the API server is slow.
+	RenewDeadline time.Duration
+	// Stalled says that its watch of bases shows nothing, Refused that the API server
+	// refuses all its requests for bases' Leases.
+	Stalled, Refused bool
+}
+
+// Health gives how the Leases are kept now.
+func (r *Replica) Health() Health {
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	oldest, _ := r.state.Oldest(now)
+	return Health{OldestLease: oldest, Workers: r.workers, RenewDeadline: r.state.Window(now), Stalled: r.self.blind, Refused: r.brake.engaged()}
+}
+
+// employ keeps as many workers as are needed for no renewal to be late, until ctx ends.
+func (r *Replica) employ(ctx context.Context) {
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer r.queue.ShutDown()
+	var told time.Time
+	for wanted := r.cfg.Workers; ; {
+		for r.hire(wanted) {
+			workers.Go(func() {
+				for r.work(ctx) && !r.dismissed() {
+				}
+			})
+		}
+		if !pause(ctx, time.Second) {
+			return
+		}
+		now := time.Now()
+		r.mu.Lock()
+		oldest, overdue := r.state.Oldest(now)
+		r.patience.review(overdue > late)
+		r.mu.Unlock()
+		switch {
+		case r.brake.engaged():
+		case overdue > late:
+			wanted = min(2*wanted, mostWorkers*r.cfg.Workers)
+		default:
+			wanted = max(wanted-1, r.cfg.Workers)
+		}
+		if oldest > r.cfg.behind() && now.Sub(told) >= toldEvery {
+			told = now
+			r.log.Warn("leases fall behind: nodes turn NotReady when theirs is older than the node grace",
+				zap.Duration("oldest", oldest), zap.Duration("grace", r.cfg.Grace), zap.Int("workers", wanted))
+		}
+	}
+}
+
+// behind is how old a base's Lease is when it is told: half of what is to spare is gone.
+func (c Config) behind() time.Duration { return c.Renew + (c.Grace-c.Renew)/2 }
+
+// hire says whether one more worker is to begin.
+func (r *Replica) hire(wanted int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wanted = wanted
+	if r.workers >= wanted {
+		return false
+	}
+	r.workers++
+	return true
+}
+
+// dismissed says whether the worker that asks is to end.
+func (r *Replica) dismissed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.workers <= r.wanted {
+		return false
+	}
+	r.workers--
+	return true
+}
+
+// patience is for how long requests for bases' Leases are waited for, and what it follows
+// from. The replica's mu guards it.
+type patience struct {
+	timeout              time.Duration // of a request
+	slowest              time.Duration // answer of late; what is old counts less
+	answered, unanswered int           // of late
+}
+
+// took takes in that a request was answered after a time, or was not.
+func (p *patience) took(d time.Duration, answered bool) {
+	if !answered {
+		p.unanswered++
+		return
+	}
+	p.answered++
+	p.slowest = max(p.slowest, d)
+}
+
+// review works out the timeout anew. A stuck request holds a worker, so it ends early while
+// renewals are late. But where most answers are missing they may be slow, all of them, and
+// it is waited for them.
+func (p *patience) review(late bool) {
+	p.timeout = baseTimeout
+	if late && p.answered > p.unanswered {
+		p.timeout = min(baseTimeout, max(hastyTimeout, 2*p.slowest))
+	}
+	p.slowest, p.answered, p.unanswered = p.slowest*9/10, p.answered/2, p.unanswered/2
+}
+
+// baseRequest bounds a request for a base's Lease. What became of it is to be told.
+func (r *Replica) baseRequest(ctx context.Context) (limited context.Context, answered func(error)) {
+	r.mu.Lock()
+	limited, cancel := context.WithTimeout(ctx, cmp.Or(r.patience.timeout, baseTimeout))
+	r.mu.Unlock()
+	began := time.Now()
+	return limited, func(err error) {
+		now := time.Now()
+		r.brake.answered(err, now)
+		r.mu.Lock()
+		r.patience.took(now.Sub(began), limited.Err() == nil)
+		r.mu.Unlock()
+		cancel()
+	}
+}
