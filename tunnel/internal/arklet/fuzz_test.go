@@ -3,6 +3,7 @@ package arklet
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -136,6 +137,21 @@ func TestHostilePayloads(t *testing.T) {
 				t.Errorf("error %v, want %s", err, c.want)
 			}
 		})
+	}
+}
+
+// Over MQTT nobody dials the address that a base names, but pods show it: one where no base
+// can be is left out.
+func TestABaseIsNotNowhere(t *testing.T) {
+	for ip, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "2001:db8::1": "2001:db8::1", "::ffff:192.0.2.1": "192.0.2.1", "127.0.0.1": "127.0.0.1",
+		"0.0.0.0": "", "::": "", "169.254.169.254": "", "::ffff:169.254.169.254": "", "fe80::1": "", "fe80::1%eth0": "",
+		"224.0.0.1": "", "ff02::1": "", "255.255.255.255": "", "192.0.2.1:80": "", "0192.0.2.1": "", "": "",
+	} {
+		msg, err := DecodeMQTT(tunnel.BaseID{Env: "e", Identity: "b"}, KindHeart, fmt.Appendf(nil, `{"data":{"baseMetadata":{"identity":"b"},"localIP":%q}}`, ip))
+		if err != nil || msg.Heartbeat.IP != want {
+			t.Errorf("%q: %+v, %v", ip, msg.Heartbeat, err)
+		}
 	}
 }
 
