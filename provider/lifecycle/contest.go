@@ -17,8 +17,8 @@ type Contest struct {
 	Since time.Time
 	// shared: a contender was heard on the incumbent's own topics since the incumbent was.
 	shared bool
-	// foreign is when one of another application was heard there last; zero for not since
-	// the incumbent was.
+	// foreign is when one of another application was heard last that gets what is sent to
+	// the incumbent; zero for not since the incumbent was.
 	foreign time.Time
 	// returns are when the incumbent was last heard after such a contender, the oldest
 	// first.
@@ -37,9 +37,7 @@ const (
 // contend records a contender's heartbeat, and says whether the base is to be reconciled. One
 // that was not heard within the time given is forgotten for the next.
 func (c *Contest) contend(i Incumbent, h tunnel.Heartbeat, within time.Duration) (wake bool) {
-	if i.shares(h) {
-		c.meet(i, h)
-	}
+	c.meet(i, h)
 	switch {
 	case c.waiting(h.Received, within) && incumbentOf(c.Contender).Is(h):
 		c.Contender = h
@@ -53,10 +51,13 @@ func (c *Contest) contend(i Incumbent, h tunnel.Heartbeat, within time.Duration)
 	return true
 }
 
-// meet records a contender on the incumbent's own topics.
+// meet records a contender where the incumbent is: on its own topics, where both may live,
+// or at its own endpoint, where one process took the other's place.
 func (c *Contest) meet(i Incumbent, h tunnel.Heartbeat) {
-	c.shared = true
-	if i.application() != application(h) {
+	if i.shares(h) {
+		c.shared = true
+	}
+	if i.reaches(h) && i.application() != application(h) {
 		c.foreign = h.Received
 	}
 }
@@ -77,7 +78,7 @@ func (c *Contest) waiting(now time.Time, within time.Duration) bool {
 	return c.Contender.Tunnel != "" && now.Sub(c.Contender.Received) < within
 }
 
-// ambiguous says that another application listens on the incumbent's topics, and that the
+// ambiguous says that another application listens where the incumbent does, and that the
 // incumbent was not heard since: what is sent may reach that one, and what comes may be
 // its word.
 func (c *Contest) ambiguous(now time.Time, within time.Duration) bool {

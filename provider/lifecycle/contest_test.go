@@ -239,3 +239,43 @@ func TestTheWordsAboutAConflictStay(t *testing.T) {
 		}
 	}
 }
+
+// While another application is heard where the base is, and the base is not, nothing may be
+// sent: it would be that application's. Who is elsewhere, or proves less, holds up nothing.
+func TestWhoeverIsWhereTheBaseIsHoldsUpCommands(t *testing.T) {
+	proved := tunnel.Sender{Bound: true, Workload: "ns/pod/1"}
+	base := beatWith(func(h *tunnel.Heartbeat) { h.Tunnel, h.Port, h.Sender = "http", 1238, proved })
+	with := func(change func(*tunnel.Heartbeat)) tunnel.Heartbeat {
+		h := base
+		h.Name = "bank"
+		change(&h)
+		return h
+	}
+	for name, c := range map[string]struct {
+		heard []tunnel.Heartbeat
+		want  bool
+	}{
+		"at its endpoint":         {[]tunnel.Heartbeat{with(func(*tunnel.Heartbeat) {})}, true},
+		"and then the base":       {[]tunnel.Heartbeat{with(func(*tunnel.Heartbeat) {}), base}, false},
+		"of the same application": {[]tunnel.Heartbeat{with(func(h *tunnel.Heartbeat) { h.Name, h.Sender.Workload = base.Name, "ns/pod/2" })}, false},
+		"at another port":         {[]tunnel.Heartbeat{with(func(h *tunnel.Heartbeat) { h.Port = 1239 })}, false},
+		"at another address":      {[]tunnel.Heartbeat{with(func(h *tunnel.Heartbeat) { h.IP = "192.0.2.9" })}, false},
+		"over another tunnel":     {[]tunnel.Heartbeat{with(func(h *tunnel.Heartbeat) { h.Tunnel = "mqtt" })}, false},
+		"which nobody proved":     {[]tunnel.Heartbeat{with(func(h *tunnel.Heartbeat) { h.Sender = tunnel.Sender{} })}, false},
+	} {
+		m, now := &Mailbox{}, noon
+		m.Bind(incumbentOf(base), within)
+		for _, h := range c.heard {
+			now = now.Add(time.Second)
+			h.Received = now
+			m.Heartbeat(h)
+		}
+		contest := m.Take().Contest
+		if got := contest.ambiguous(now, within); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+		if until := contest.conflict(now, within); !until.IsZero() {
+			t.Errorf("%s: a conflict until %s", name, until)
+		}
+	}
+}

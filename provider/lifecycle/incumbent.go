@@ -69,6 +69,19 @@ func (i Incumbent) shares(h tunnel.Heartbeat) bool {
 	return i.Tunnel == h.Tunnel && i.Endpoint.Port == 0 && !dialed(h)
 }
 
+// reaches says whether what is sent to the incumbent reaches a contender: on topics that
+// they share, or at the incumbent's own endpoint, if no less is proved of who says that it
+// is there now.
+func (i Incumbent) reaches(h tunnel.Heartbeat) bool {
+	switch {
+	case i.shares(h):
+		return true
+	case i.Tunnel != h.Tunnel, i.Endpoint != h.Endpoint(), i.Sender.Bound && !h.Sender.Bound:
+		return false
+	}
+	return dialed(h)
+}
+
 // Incumbent is whom the base is followed as now. The mailbox must be told when it changed.
 func (b *Base) Incumbent() Incumbent { return incumbentOf(b.about.heartbeat) }
 
