@@ -25,7 +25,7 @@ func (s *State) turnMissing(key string, b *base, now time.Time) (Step, time.Dura
 	}
 	b.doubt.tried = after(b.epoch)
 	if b.exists { // the previous owner's epoch was lost with the Lease; minutes are above it
-		b.doubt.tried = max(b.doubt.tried, int32(now.Unix()/60)) //nolint:gosec // minutes fit until the year 6053
+		b.doubt.tried = max(b.doubt.tried, int32(now.Unix()/60)) // minutes fit until the year 6053
 	}
 	return Step{Kind: CreateBase, Epoch: b.doubt.tried, Renewed: b.latest}, 0
 }

@@ -57,13 +57,15 @@ func (w *linkWatch) Link(l tunnel.Link) {
 	w.Sink.Link(l)
 }
 
-// run tells whether this replica is linked, once the provider is ready and until ctx
+// run tells whether this replica is linked, once all of ready are closed and until ctx
 // ends.
-func (w *linkWatch) run(ctx context.Context, ready <-chan struct{}) error {
-	select {
-	case <-ready:
-	case <-ctx.Done():
-		return nil
+func (w *linkWatch) run(ctx context.Context, ready ...<-chan struct{}) error {
+	for _, one := range ready {
+		select {
+		case <-one:
+		case <-ctx.Done():
+			return nil
+		}
 	}
 	next := time.NewTimer(0)
 	defer next.Stop()

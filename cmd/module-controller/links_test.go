@@ -21,14 +21,14 @@ type linkWatchRuns struct {
 	end    func()
 }
 
-func newRunningWatch(t *testing.T) *linkWatchRuns {
+func newRunningWatch(t *testing.T, also ...<-chan struct{}) *linkWatchRuns {
 	t.Helper()
 	w := &linkWatchRuns{T: t, ready: make(chan struct{})}
 	w.linkWatch = newLinkWatch(&tunneltest.RecordingSink{}, 2, w.linked.Store)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := w.run(ctx, w.ready); err != nil {
+		if err := w.run(ctx, append(also, w.ready)...); err != nil {
 			t.Error(err)
 		}
 	})
@@ -53,10 +53,12 @@ func (w *linkWatchRuns) says(tunnelName string, up bool) func() {
 // serve; and not any more when a tunnel was down for a while.
 func TestWhoIsLinked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newRunningWatch(t)
+		known := make(chan struct{})
+		w := newRunningWatch(t, known)
 		w.happens("one tunnel is up", false, w.says("a", true))
 		w.happens("both are up", false, w.says("b", true))
-		w.happens("the provider serves", true, func() { close(w.ready) })
+		w.happens("the provider serves", false, func() { close(w.ready) })
+		w.happens("who may be a base is known", true, func() { close(known) })
 		w.happens("one is down", true, w.says("b", false))
 		w.happens("it is down for nearly long", true, func() { time.Sleep(cutFor - time.Nanosecond) })
 		w.happens("it is down for long", false, func() { time.Sleep(time.Nanosecond) })

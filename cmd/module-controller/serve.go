@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"strings"
@@ -82,9 +84,13 @@ func serve(ctx context.Context, address string, secured *tls.Config, h http.Hand
 	return serveOn(ctx, l, h)
 }
 
+// silent is for what the library tells of each connection, such as a handshake that failed:
+// anybody may connect, and must not fill the log.
+var silent = log.New(io.Discard, "", 0)
+
 // serveOn serves a handler on a listener until ctx ends.
 func serveOn(ctx context.Context, l net.Listener, h http.Handler) error {
-	server := &http.Server{Handler: h, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: time.Minute}
+	server := &http.Server{Handler: h, ErrorLog: silent, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: time.Minute}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
 	select {

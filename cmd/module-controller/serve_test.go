@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
+	"log"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -63,4 +67,28 @@ func TestALongHeaderIsRefused(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Whoever connects and says what nobody understands fills no log.
+func TestConnectionsFillNoLog(t *testing.T) {
+	var logged bytes.Buffer
+	log.SetOutput(&logged)
+	defer log.SetOutput(os.Stderr)
+	synctest.Test(t, func(t *testing.T) {
+		l := make(tunneltest.Pipes)
+		ctx, end := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- serveOn(ctx, tls.NewListener(l, &tls.Config{}), http.NotFoundHandler()) }()
+		hostile := l.Say(t, "")
+		go func() { _, _ = io.WriteString(hostile, "GET /metrics HTTP/1.1\r\n\r\n") }()
+		_, _ = io.ReadAll(hostile)
+		synctest.Wait()
+		end()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	if logged.Len() > 0 {
+		t.Errorf("logged %q", &logged)
+	}
 }

@@ -122,7 +122,7 @@ func (s *session) run(ctx context.Context) error {
 	links := newLinkWatch(s.provider, len(s.tunnels), s.owner.Linked)
 	parts := []func(context.Context) error{
 		s.provider.Run,
-		func(ctx context.Context) error { return links.run(ctx, s.provider.Ready()) },
+		func(ctx context.Context) error { return links.run(ctx, s.ready()...) },
 		func(ctx context.Context) error {
 			return serve(ctx, s.cfg.probeAddress, nil, healthHandler(s.readiness(links), s.notes))
 		},
@@ -138,6 +138,15 @@ func (s *session) run(ctx context.Context) error {
 	}
 	deps := election.Deps{Members: s.api.member.CoordinationV1(), Bases: s.api.work.CoordinationV1(), Nodes: s.provider, Hooks: s}
 	return together(ctx, func(ctx context.Context) error { return s.owner.Run(ctx, deps) }, parts)
+}
+
+// ready are closed once this session is of use to bases. Who does not know yet which Pods
+// may be bases takes one for alive whose Pod is gone, and would send to its address.
+func (s *session) ready() []<-chan struct{} {
+	if s.workloads == nil {
+		return []<-chan struct{}{s.provider.Ready()}
+	}
+	return []<-chan struct{}{s.provider.Ready(), s.workloads.Known()}
 }
 
 // readiness has what must be true once before this session is of use. Who does not know

@@ -16,11 +16,11 @@ type Publisher struct{ client paho.Client }
 var errSlow = errors.New("no acknowledgement of the broker")
 
 // Connect connects to a broker, host:port. Who gets a Publisher must close it.
-func Connect(broker, clientID string) (*Publisher, error) {
+func Connect(ctx context.Context, broker, clientID string) (*Publisher, error) {
 	o := paho.NewClientOptions().AddBroker("tcp://" + broker).SetClientID(clientID).SetAutoReconnect(false).SetCleanSession(true).
 		SetConnectTimeout(10 * time.Second)
 	p := &Publisher{paho.NewClient(o)}
-	return p, done(context.Background(), p.client.Connect(), "connect")
+	return p, done(ctx, p.client.Connect(), "connect")
 }
 
 // Publish publishes a message with QoS 1 and waits until the broker has it.

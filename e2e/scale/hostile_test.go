@@ -163,7 +163,7 @@ func identitiesOverHTTP(ctx context.Context, w *world.World) string {
 }
 
 func identitiesOverMQTT(ctx context.Context, w *world.World) string {
-	p, err := attacker.Connect(w.BrokerAddress(), "identities")
+	p, err := attacker.Connect(ctx, w.BrokerAddress(), "identities")
 	if err != nil {
 		return err.Error()
 	}
@@ -176,7 +176,7 @@ func identitiesOverMQTT(ctx context.Context, w *world.World) string {
 }
 
 func largePublishes(ctx context.Context, w *world.World) string {
-	p, err := attacker.Connect(w.BrokerAddress(), "large")
+	p, err := attacker.Connect(ctx, w.BrokerAddress(), "large")
 	if err != nil {
 		return err.Error()
 	}
@@ -200,7 +200,7 @@ func silentBases(ctx context.Context, w *world.World) string {
 	ports := map[string]int{}
 	for n := range pods {
 		ip := fmt.Sprintf("127.67.0.%d", n+1)
-		w.CreateBasePods(ip)
+		w.CreateBasePods(ip) //nolint:contextcheck // a World has its own
 		l, err := net.Listen("tcp", ip+":0") // connections wait in its backlog
 		if err != nil {
 			return err.Error()
@@ -223,7 +223,7 @@ func silentBases(ctx context.Context, w *world.World) string {
 }
 
 func largeLists(ctx context.Context, w *world.World) string {
-	p, err := attacker.Connect(w.BrokerAddress(), "lists")
+	p, err := attacker.Connect(ctx, w.BrokerAddress(), "lists")
 	if err != nil {
 		return err.Error()
 	}

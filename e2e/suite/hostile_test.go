@@ -41,6 +41,7 @@ type siege struct {
 const password = "s3cr3t-of-a-Secret"
 
 func besiege(t *testing.T) *siege {
+	t.Helper()
 	w := cluster.New(t).WithBroker().WithHTTP()
 	w.CreateBasePods(insiderIP, deniedIP)
 	w.CreateStrangerPod(outsiderIP)
@@ -74,7 +75,7 @@ func besiege(t *testing.T) *siege {
 		s.senders[ip] = attacker.NewSender(ip, w.Endpoint())
 		w.Cleanup(s.senders[ip].Close)
 	}
-	s.broker, err = attacker.Connect(w.BrokerAddress(), "stranger")
+	s.broker, err = attacker.Connect(t.Context(), w.BrokerAddress(), "stranger")
 	w.Must(err)
 	w.Cleanup(s.broker.Close)
 	s.before = w.Nodes()

@@ -68,6 +68,7 @@ type Pods struct {
 	log      *zap.Logger
 	caches   []cache.SharedIndexInformer // one for each of the namespaces, or one for all
 	reviewer *tokens.Reviewer
+	known    chan struct{} // closed once all Pods were seen
 }
 
 var _ httptunnel.Workloads = (*Pods)(nil)
@@ -79,7 +80,7 @@ func New(cfg Config, client kubernetes.Interface, reviews authentication.TokenRe
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure workloads: %w", err)
 	}
-	p := &Pods{cfg: cfg, log: log}
+	p := &Pods{cfg: cfg, log: log, known: make(chan struct{})}
 	namespaces := cfg.Namespaces
 	if len(namespaces) == 0 {
 		namespaces = []string{metav1.NamespaceAll}
@@ -104,11 +105,15 @@ func (p *Pods) Run(ctx context.Context) error {
 		wg.Go(func() { c.RunWithContext(ctx) })
 	}
 	if cache.WaitForCacheSync(ctx.Done(), p.hasSynced()...) {
+		close(p.known)
 		p.log.Info("Pods that may be bases are known", zap.Int("pods", p.count()), zap.String("selector", p.cfg.Selector))
 	}
 	<-ctx.Done()
 	return nil
 }
+
+// Known is closed once all Pods were seen.
+func (p *Pods) Known() <-chan struct{} { return p.known }
 
 // Synced says whether all Pods were seen. Until then nobody is known, and nobody is gone.
 func (p *Pods) Synced() bool {

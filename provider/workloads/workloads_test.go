@@ -188,6 +188,13 @@ func TestBeforeAllIsSeen(t *testing.T) {
 	if !errors.Is(at, httptunnel.ErrUnreviewed) || !errors.Is(of, httptunnel.ErrUnreviewed) || c.Gone("shop/x/uid-x") {
 		t.Errorf("%v, %v, gone %v", at, of, c.Gone("shop/x/uid-x"))
 	}
+	select {
+	case <-c.Known():
+		t.Error("they are known before Run")
+	default:
+	}
+	c.run(t)
+	<-c.Known()
 }
 
 // A Pod is gone when the API server has it no more, or it has ended; another one of its

@@ -188,8 +188,8 @@ func certified(e evidence, identity string) *refusal {
 
 func (w Workload) sender() tunnel.Sender { return tunnel.Sender{Bound: true, Workload: w.Name} }
 
-// mayBe refuses an identity that a workload may not use. One that nobody else can have
-// declared and that is no address goes to who comes first.
+// mayBe refuses an identity that a workload may not use. One that is no address goes to who
+// comes first, of those that declare it or declare nothing.
 func (w Workload) mayBe(identity string) *refusal {
 	if w.Identity != "" && identity != w.Identity {
 		return forbid("wrong_identity", fmt.Errorf("%s is declared to be %q, and says that it is %q: let both be the same", w.Name, w.Identity, identity))

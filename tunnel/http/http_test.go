@@ -1,6 +1,7 @@
 package httptunnel
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -93,6 +94,28 @@ func TestHeartbeatsAreTakenOrRefused(t *testing.T) {
 		"denied":          {"secret", beat("b", "127.0.0.9", 6443), http.StatusForbidden},
 		"no port":         {"secret", beat("b", "127.0.0.1", 0), http.StatusBadRequest},
 		"port beyond all": {"secret", beat("b", "127.0.0.1", 70000), http.StatusBadRequest},
+
+		"a port below all":              {"secret", beat("b", "127.0.0.1", -1), http.StatusBadRequest},
+		"half a port":                   {"secret", `{"baseMetadata":{"identity":"b"},"localIP":"127.0.0.1","port":1238.5}`, http.StatusBadRequest},
+		"a port beyond numbers":         {"secret", `{"baseMetadata":{"identity":"b"},"localIP":"127.0.0.1","port":1e400}`, http.StatusBadRequest},
+		"a list of heartbeats":          {"secret", "[" + beat("b", "127.0.0.1", 1238) + "]", http.StatusBadRequest},
+		"null":                          {"secret", "null", http.StatusBadRequest},
+		"two heartbeats":                {"secret", beat("b", "127.0.0.1", 1238) + beat("c", "127.0.0.1", 1238), http.StatusBadRequest},
+		"the denied one at the end":     {"secret", `{"baseMetadata":{"identity":"b"},"localIP":"127.0.0.1","port":1238,"LOCALIP":"127.0.0.9"}`, http.StatusForbidden},
+		"an identity that is a list":    {"secret", `{"baseMetadata":{"identity":["b"]},"localIP":"127.0.0.1","port":1238}`, http.StatusBadRequest},
+		"an identity with a line":       {"secret", `{"baseMetadata":{"identity":"b\r\nX: y"},"localIP":"127.0.0.1","port":1238}`, http.StatusBadRequest},
+		"an identity without an end":    {"secret", beat(strings.Repeat("b", tunnel.MaxIdentity+1), "127.0.0.1", 1238), http.StatusBadRequest},
+		"an address with a zone":        {"secret", beat("b", "fe80::1%lo", 1238), http.StatusForbidden},
+		"an address in octal":           {"secret", beat("b", "0177.0.0.1", 1238), http.StatusForbidden},
+		"an address as a number":        {"secret", beat("b", "2130706433", 1238), http.StatusForbidden},
+		"an address with a port":        {"secret", beat("b", "127.0.0.1:80", 1238), http.StatusForbidden},
+		"denied, in IPv6":               {"secret", beat("b", "::ffff:127.0.0.9", 1238), http.StatusForbidden},
+		"denied, through NAT64":         {"secret", beat("b", "64:ff9b::127.0.0.9", 1238), http.StatusForbidden},
+		"a metadata service by 6to4":    {"secret", beat("b", "2002:a9fe:a9fe::1", 80), http.StatusForbidden},
+		"the token twice, wrong first":  {"wrong\r\nAuthorization: Bearer secret", beat("b", "127.0.0.1", 1238), 0},
+		"the token with a NUL behind":   {"secret\x00", beat("b", "127.0.0.1", 1238), 0},
+		"the token and more":            {"secret secret", beat("b", "127.0.0.1", 1238), http.StatusUnauthorized},
+		"nested deeper than is decoded": {"secret", `{"baseMetadata":` + strings.Repeat("[", 8000) + strings.Repeat("]", 8000) + "}", http.StatusBadRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/heartbeat", strings.NewReader(c.body))
@@ -103,6 +126,9 @@ func TestHeartbeatsAreTakenOrRefused(t *testing.T) {
 				req.Header.Set("Authorization", "Bearer "+c.token)
 			}
 			resp, err := http.DefaultClient.Do(req)
+			if c.want == 0 && err != nil { // a header that no client sends
+				return
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -196,6 +222,27 @@ func TestHostileAnswersAreDropped(t *testing.T) {
 			_, _ = io.WriteString(w, `{"code":"SUCCESS","data":[],"baseIdentity":"other"}`)
 		},
 		"an error": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) },
+		"a header without an end": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X", strings.Repeat("x", 2*maxHeader))
+			_, _ = io.WriteString(w, `{"code":"SUCCESS","data":[]}`)
+		},
+		"hints without an end": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Link", strings.Repeat("x", 1000))
+			for range 100 {
+				w.WriteHeader(http.StatusEarlyHints)
+			}
+			_, _ = io.WriteString(w, `{"code":"SUCCESS","data":[]}`)
+		},
+		"little that unpacks to much": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			_, _ = io.WriteString(z, `{"code":"SUCCESS","data":[`+strings.Repeat(" ", 64<<20)+"]}")
+			_ = z.Close()
+		},
+		"another protocol":    raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n" + `{"code":"SUCCESS","data":[]}`),
+		"less than it says":   raw("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + `{"code":"SUCCESS","data":[]}`),
+		"a length below zero": raw("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n" + `{"code":"SUCCESS","data":[]}`),
+		"a chunk beyond all":  raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n" + `{"code":"SUCCESS","data":[]}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := server(t, func(w http.ResponseWriter, r *http.Request) {
@@ -215,6 +262,18 @@ func TestHostileAnswersAreDropped(t *testing.T) {
 			}
 			tun.Unfollow(h.Base)
 		})
+	}
+}
+
+// raw writes an answer as it is, and ends the connection.
+func raw(answer string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		_, _ = io.WriteString(conn, answer)
+		_ = conn.Close()
 	}
 }
 

@@ -106,20 +106,17 @@ func TestMoreBasesThanConnectionsAreHeard(t *testing.T) {
 		c.Timeout, c.InstallTimeout = time.Minute, time.Minute
 		c.MaxConnections, c.ConnectionsEach = 16, 4
 	})
-	clients := map[int]*http.Client{}
-	for i := range 64 {
-		clients[i] = from(t, fmt.Sprintf("127.0.0.%d", 30+i))
-	}
-	for i, c := range clients {
-		body := beat(fmt.Sprint("b", i), "127.0.0.1", 1)
+	const bases = 64
+	for i := range bases {
+		c, body := from(t, fmt.Sprintf("127.0.0.%d", 30+i)), beat(fmt.Sprint("b", i), "127.0.0.1", 1)
 		tunneltest.Await(t, fmt.Sprint("base ", i), func() bool { return sayOnce(c, url, body) == nil })
 	}
 	heard := map[string]bool{}
 	for _, h := range s.Recorded().Beats {
 		heard[h.Base.Identity] = true
 	}
-	if len(heard) != len(clients) {
-		t.Errorf("%d of %d were heard", len(heard), len(clients))
+	if len(heard) != bases {
+		t.Errorf("%d of %d were heard", len(heard), bases)
 	}
 }
 

@@ -3,6 +3,7 @@ package arklet
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -109,20 +110,25 @@ func TestHostilePayloads(t *testing.T) {
 		payload string
 		want    Reason
 	}{
-		"not JSON":             {KindList, "not json", NotJSON},
-		"truncated":            {KindList, `{"data":[{"name"`, NotJSON},
-		"nothing":              {KindList, "", NotJSON},
-		"nested":               {KindList, strings.Repeat("[", 10000), TooDeep},
-		"10 MB":                {KindList, strings.Repeat(" ", 10<<20), TooLarge},
-		"null":                 {KindList, "null", WrongType},
-		"null list":            {KindList, `{"data":null}`, WrongType},
-		"a list that is none":  {KindList, `{"data":{"a":1}}`, WrongType},
-		"another's identity":   {KindHeart, `{"data":{"baseMetadata":{"identity":"other"}}}`, IdentityMismatch},
-		"no metadata":          {KindHeart, `{"data":{}}`, WrongType},
-		"answer to nothing":    {KindAnswer, `{"data":{"command":"explode","bizName":"a","bizVersion":"1"}}`, BadModule},
-		"answer with NUL":      {KindAnswer, `{"data":{"command":"installBiz","bizName":"a\u0000","bizVersion":"1","response":{}}}`, BadModule},
-		"health without data":  {KindHealth, `{"data":{"code":"SUCCESS"}}`, WrongType},
-		"numbers for a module": {KindAnswer, `{"data":{"command":"installBiz","bizName":1,"bizVersion":"1"}}`, WrongType},
+		"not JSON":               {KindList, "not json", NotJSON},
+		"truncated":              {KindList, `{"data":[{"name"`, NotJSON},
+		"nothing":                {KindList, "", NotJSON},
+		"nested":                 {KindList, strings.Repeat("[", 10000), TooDeep},
+		"10 MB":                  {KindList, strings.Repeat(" ", 10<<20), TooLarge},
+		"null":                   {KindList, "null", WrongType},
+		"null list":              {KindList, `{"data":null}`, WrongType},
+		"a list that is none":    {KindList, `{"data":{"a":1}}`, WrongType},
+		"another's identity":     {KindHeart, `{"data":{"baseMetadata":{"identity":"other"}}}`, IdentityMismatch},
+		"no metadata":            {KindHeart, `{"data":{}}`, WrongType},
+		"answer to nothing":      {KindAnswer, `{"data":{"command":"explode","bizName":"a","bizVersion":"1"}}`, BadModule},
+		"answer with NUL":        {KindAnswer, `{"data":{"command":"installBiz","bizName":"a\u0000","bizVersion":"1","response":{}}}`, BadModule},
+		"health without data":    {KindHealth, `{"data":{"code":"SUCCESS"}}`, WrongType},
+		"a name that is a path":  {KindAnswer, `{"data":{"command":"installBiz","bizName":"a\u202eb","bizVersion":"1","response":{}}}`, BadModule},
+		"its own identity first": {KindHeart, `{"data":{"baseMetadata":{"identity":"b"},"BASEMETADATA":{"identity":"other"}}}`, IdentityMismatch},
+		"two messages":           {KindHeart, `{"data":{"baseMetadata":{"identity":"b"}}}{"data":{}}`, NotJSON},
+		"a key without an end":   {KindHealth, `{"` + strings.Repeat(`\`, 1001), NotJSON},
+		"half an escape":         {KindList, `{"data":["\ud800\u"]}`, NotJSON},
+		"numbers for a module":   {KindAnswer, `{"data":{"command":"installBiz","bizName":1,"bizVersion":"1"}}`, WrongType},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := DecodeMQTT(b, c.kind, []byte(c.payload))
@@ -131,6 +137,21 @@ func TestHostilePayloads(t *testing.T) {
 				t.Errorf("error %v, want %s", err, c.want)
 			}
 		})
+	}
+}
+
+// Over MQTT nobody dials the address that a base names, but pods show it: one where no base
+// can be is left out.
+func TestABaseIsNotNowhere(t *testing.T) {
+	for ip, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "2001:db8::1": "2001:db8::1", "::ffff:192.0.2.1": "192.0.2.1", "127.0.0.1": "127.0.0.1",
+		"0.0.0.0": "", "::": "", "169.254.169.254": "", "::ffff:169.254.169.254": "", "fe80::1": "", "fe80::1%eth0": "",
+		"224.0.0.1": "", "ff02::1": "", "255.255.255.255": "", "192.0.2.1:80": "", "0192.0.2.1": "", "": "",
+	} {
+		msg, err := DecodeMQTT(tunnel.BaseID{Env: "e", Identity: "b"}, KindHeart, fmt.Appendf(nil, `{"data":{"baseMetadata":{"identity":"b"},"localIP":%q}}`, ip))
+		if err != nil || msg.Heartbeat.IP != want {
+			t.Errorf("%q: %+v, %v", ip, msg.Heartbeat, err)
+		}
 	}
 }
 

@@ -52,10 +52,23 @@ func DecodeMQTT(b tunnel.BaseID, k Kind, payload []byte) (Message, error) {
 			return Message{}, err
 		}
 		h.Port, h.Stamp = 0, stamp
+		if nowhere(h.IP) {
+			h.IP = ""
+		}
 		return Message{Heartbeat: h}, nil
 	}
 	r := &tunnel.Report{Base: b, Stamp: stamp}
 	return Message{Report: r}, fill(r, k, env.Data)
+}
+
+// nowhere says of an address that no base can be reached at it from elsewhere. Pods show
+// the address, and the API server refuses all endpoints of a Service of which one has such
+// an address. Over HTTP a policy says where bases may be.
+//
+// NB: loopback is not among them: it is where bases are that are tried out on one host.
+func nowhere(ip string) bool {
+	a, err := netip.ParseAddr(ip)
+	return err == nil && (a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}))
 }
 
 func fill(r *tunnel.Report, k Kind, data json.RawMessage) (err error) {
