@@ -15,6 +15,7 @@ COPY go.mod go.sum ./
 RUN go mod download && go mod verify
 COPY cmd cmd
 COPY election election
+COPY internal internal
 COPY provider provider
 COPY shard shard
 COPY tunnel tunnel

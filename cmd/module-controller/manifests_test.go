@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -215,5 +216,27 @@ func TestTheImageIsBuiltWithTheGoOfTheModule(t *testing.T) {
 	}
 	if image, module := of("Dockerfile", `(?m)^ARG GO_IMAGE=golang:(\S+)$`), of("go.mod", `(?m)^go (\S+)$`); image != module {
 		t.Errorf("the image is built with Go %s, go.mod asks for %s", image, module)
+	}
+}
+
+// The image is built from every folder of ours that the program imports.
+func TestTheImageHasAllThatIsBuilt(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("../../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range strings.FieldsSeq(string(out)) {
+		rest, ours := strings.CutPrefix(path, "module-controller/")
+		if !ours {
+			continue
+		}
+		folder, _, _ := strings.Cut(rest, "/")
+		if !strings.Contains(string(text), "\nCOPY "+folder+" "+folder+"\n") {
+			t.Errorf("the Dockerfile does not copy %s, of which %s is", folder, path)
+		}
 	}
 }

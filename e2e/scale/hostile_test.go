@@ -200,7 +200,7 @@ func silentBases(ctx context.Context, w *world.World) string {
 	ports := map[string]int{}
 	for n := range pods {
 		ip := fmt.Sprintf("127.67.0.%d", n+1)
-		w.CreateBasePods(ip) //nolint:contextcheck // a World has its own
+		w.CreateBasePods(ip)                 //nolint:contextcheck // a World has its own
 		l, err := net.Listen("tcp", ip+":0") // connections wait in its backlog
 		if err != nil {
 			return err.Error()

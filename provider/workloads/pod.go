@@ -84,8 +84,9 @@ func split(workload string) (namespace string, uid types.UID, ok bool) {
 
 // The indexes of the cache.
 const (
-	byAddress = "address"
-	byUID     = "uid"
+	byAddress  = "address"
+	byUID      = "uid"
+	byIdentity = "identity" // that it declares
 )
 
 var errNoPod = errors.New("the cache has something that is no Pod")
@@ -101,6 +102,16 @@ var indexers = cache.Indexers{
 			keys = append(keys, a.String())
 		}
 		return keys, nil
+	},
+	byIdentity: func(obj any) ([]string, error) {
+		p, ok := obj.(*pod)
+		switch {
+		case !ok:
+			return nil, errNoPod
+		case p.identity == "":
+			return nil, nil
+		}
+		return []string{p.identity}, nil
 	},
 	byUID: func(obj any) ([]string, error) {
 		p, ok := obj.(*pod)

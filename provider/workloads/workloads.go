@@ -174,6 +174,16 @@ func (p *Pods) At(addr netip.Addr) (httptunnel.Workload, error) {
 	return live[0].workload(), nil
 }
 
+// Declaring implements httptunnel.Workloads.
+func (p *Pods) Declaring(identity string) string {
+	for _, one := range p.find(byIdentity, identity) {
+		if !one.ended {
+			return one.workload().Name
+		}
+	}
+	return ""
+}
+
 // where says which namespaces are looked at.
 func (p *Pods) where() string {
 	if len(p.cfg.Namespaces) == 0 {

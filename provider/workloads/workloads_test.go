@@ -142,6 +142,21 @@ func TestWhoIsAtAnAddress(t *testing.T) {
 	}
 }
 
+// An identity is declared by a Pod that lives.
+func TestWhoDeclaresAnIdentity(t *testing.T) {
+	said := func(identity string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) { p.Annotations = map[string]string{AnnotationIdentity: identity} }
+	}
+	c := newCluster(t, Config{},
+		aPod("plain", "10.0.0.1"), aPod("declared", "10.0.0.2", declared), aPod("ended", "10.0.0.3", said("prices"), ended),
+	).run(t)
+	for identity, want := range map[string]string{"orders": "shop/declared/uid-declared", "prices": "", "stock": "", "": ""} {
+		if got := c.Declaring(identity); got != want {
+			t.Errorf("%q is declared by %q, want %q", identity, got, want)
+		}
+	}
+}
+
 // The errors say what to do.
 func TestWhatToDo(t *testing.T) {
 	c := newCluster(t, Config{Namespaces: []string{"shop", "bank"}}, aPod("host", "192.168.0.1", hostNetwork)).run(t)

@@ -123,7 +123,7 @@ func (a admission) byPod(ctx context.Context, e evidence, claimed netip.Addr, id
 			return tunnel.Sender{}, forbid("sender_mismatch", fmt.Errorf("the token is of %s, and %s has the address %s: send a workload's own token, or none", of.Name, w.Name, e.source))
 		}
 	}
-	return w.sender(), w.mayBe(identity)
+	return w.sender(), a.mayBe(w, identity)
 }
 
 func (a admission) byToken(ctx context.Context, e evidence, claimed netip.Addr, identity string) (tunnel.Sender, *refusal) {
@@ -137,7 +137,7 @@ func (a admission) byToken(ctx context.Context, e evidence, claimed netip.Addr, 
 	case !slices.Contains(w.Addresses, claimed):
 		return tunnel.Sender{}, forbid("sender_mismatch", fmt.Errorf("the token is of %s, which does not have the address %s", w.Name, claimed))
 	}
-	return w.sender(), w.mayBe(identity)
+	return w.sender(), a.mayBe(w, identity)
 }
 
 // ofToken verifies a token. New ones from where many came that are nobody's are not looked
@@ -188,11 +188,16 @@ func certified(e evidence, identity string) *refusal {
 
 func (w Workload) sender() tunnel.Sender { return tunnel.Sender{Bound: true, Workload: w.Name} }
 
-// mayBe refuses an identity that a workload may not use. One that is no address goes to who
-// comes first, of those that declare it or declare nothing.
-func (w Workload) mayBe(identity string) *refusal {
+// mayBe refuses an identity that a workload may not use. One that nobody declares and that
+// is no address goes to who comes first, of those that declare none.
+func (a admission) mayBe(w Workload, identity string) *refusal {
 	if w.Identity != "" && identity != w.Identity {
 		return forbid("wrong_identity", fmt.Errorf("%s is declared to be %q, and says that it is %q: let both be the same", w.Name, w.Identity, identity))
+	}
+	if w.Identity == "" {
+		if other := a.workloads.Declaring(identity); other != "" {
+			return forbid("wrong_identity", fmt.Errorf("the identity %q is declared by %s: declare it on %s too if it is to be that base", identity, other, w.Name))
+		}
 	}
 	return ownLiteral(w.Addresses, identity)
 }
@@ -216,3 +221,5 @@ func (nobody) At(netip.Addr) (Workload, error) {
 func (nobody) OfToken(context.Context, string) (Workload, error) {
 	return Workload{}, fmt.Errorf("%w: no workloads are known here", ErrNoWorkload)
 }
+
+func (nobody) Declaring(string) string { return "" }

@@ -25,6 +25,15 @@ func (p places) At(a netip.Addr) (Workload, error) { return p.find(a.String()) }
 
 func (p places) OfToken(_ context.Context, token string) (Workload, error) { return p.find(token) }
 
+func (p places) Declaring(identity string) string {
+	for _, w := range p {
+		if w.Identity == identity {
+			return w.Name
+		}
+	}
+	return ""
+}
+
 func (p places) find(key string) (Workload, error) {
 	switch w, ok := p[key]; {
 	case ok:
@@ -64,31 +73,32 @@ func TestWhoMaySpeak(t *testing.T) {
 		refused          string // the reason
 		status           int
 	}{
-		"pod: its own address":                {AuthPod, evidence{source: addr("127.0.0.11")}, "127.0.0.11", "b", one, "", 0},
-		"pod: over IPv6":                      {AuthPod, evidence{source: addr("fd00::11")}, "fd00::11", "b", one, "", 0},
-		"pod: identity is its address":        {AuthPod, evidence{source: addr("127.0.0.11")}, "127.0.0.11", "127.0.0.11", one, "", 0},
-		"pod: identity is its other address":  {AuthPod, evidence{source: addr("127.0.0.11")}, "127.0.0.11", "fd00::11", one, "", 0},
-		"pod: from its other address":         {AuthPod, evidence{source: addr("fd00::11")}, "127.0.0.11", "b", one, "", 0},
-		"pod: of the wrong address, later":    {AuthPod, evidence{source: addr("127.0.0.99")}, "127.0.0.11", "b", one, "unreviewed", 503},
-		"pod: its own token":                  {AuthPod, evidence{source: addr("127.0.0.11"), token: "token-one"}, "127.0.0.11", "b", one, "", 0},
-		"pod: as declared":                    {AuthPod, evidence{source: addr("127.0.0.13")}, "127.0.0.13", "orders", tunnel.Sender{Bound: true, Workload: "ns/named/3"}, "", 0},
-		"pod: another's address":              {AuthPod, evidence{source: addr("127.0.0.12")}, "127.0.0.11", "b", one, "sender_mismatch", 403},
-		"pod: no address":                     {AuthPod, evidence{source: addr("127.0.0.12")}, "", "b", one, "sender_mismatch", 403},
-		"pod: nothing at all":                 {AuthPod, evidence{}, "", "b", one, "sender_mismatch", 403},
-		"pod: no workload":                    {AuthPod, evidence{source: addr("127.0.0.66")}, "127.0.0.66", "b", one, "no_workload", 403},
-		"pod: not known yet":                  {AuthPod, evidence{source: addr("127.0.0.99")}, "127.0.0.99", "b", one, "unreviewed", 503},
-		"pod: identity is another's address":  {AuthPod, evidence{source: addr("127.0.0.12")}, "127.0.0.12", "127.0.0.11", two, "wrong_identity", 403},
-		"pod: another's address, in IPv6":     {AuthPod, evidence{source: addr("127.0.0.12")}, "127.0.0.12", "::ffff:127.0.0.11", two, "wrong_identity", 403},
-		"pod: another's address, in full":     {AuthPod, evidence{source: addr("127.0.0.12")}, "127.0.0.12", "0:0:0:0:0:ffff:7f00:000b", two, "wrong_identity", 403},
-		"pod: an address with a zone":         {AuthPod, evidence{source: addr("fd00::11")}, "fd00::11", "fd00::11%eth0", one, "wrong_identity", 403},
-		"certificate: of any name":            {AuthCertificate, evidence{source: addr("127.0.0.66"), names: []string{"*"}}, "10.1.2.3", "b", one, "wrong_identity", 403},
-		"certificate: in other letters":       {AuthCertificate, evidence{source: addr("127.0.0.66"), names: []string{"B", "b."}}, "10.1.2.3", "b", one, "wrong_identity", 403},
-		"pod: not as declared":                {AuthPod, evidence{source: addr("127.0.0.13")}, "127.0.0.13", "b", one, "wrong_identity", 403},
-		"pod: another's token":                {AuthPod, evidence{source: addr("127.0.0.12"), token: "token-one"}, "127.0.0.12", "b", two, "sender_mismatch", 403},
-		"pod: nobody's token":                 {AuthPod, evidence{source: addr("127.0.0.12"), token: "junk"}, "127.0.0.12", "b", two, "unauthorized", 401},
-		"pod: token not reviewed":             {AuthPod, evidence{source: addr("127.0.0.12"), token: "later"}, "127.0.0.12", "b", two, "unreviewed", 503},
-		"pod: certificate, another's address": {AuthPod, evidence{source: addr("127.0.0.12"), names: []string{"b"}}, "127.0.0.11", "b", one, "sender_mismatch", 403},
-		"unknown mode is pod's":               {"", evidence{source: addr("127.0.0.12")}, "127.0.0.11", "b", one, "sender_mismatch", 403},
+		"pod: its own address":                   {AuthPod, evidence{source: addr("127.0.0.11")}, "127.0.0.11", "b", one, "", 0},
+		"pod: over IPv6":                         {AuthPod, evidence{source: addr("fd00::11")}, "fd00::11", "b", one, "", 0},
+		"pod: identity is its address":           {AuthPod, evidence{source: addr("127.0.0.11")}, "127.0.0.11", "127.0.0.11", one, "", 0},
+		"pod: identity is its other address":     {AuthPod, evidence{source: addr("127.0.0.11")}, "127.0.0.11", "fd00::11", one, "", 0},
+		"pod: from its other address":            {AuthPod, evidence{source: addr("fd00::11")}, "127.0.0.11", "b", one, "", 0},
+		"pod: of the wrong address, later":       {AuthPod, evidence{source: addr("127.0.0.99")}, "127.0.0.11", "b", one, "unreviewed", 503},
+		"pod: its own token":                     {AuthPod, evidence{source: addr("127.0.0.11"), token: "token-one"}, "127.0.0.11", "b", one, "", 0},
+		"pod: as declared":                       {AuthPod, evidence{source: addr("127.0.0.13")}, "127.0.0.13", "orders", tunnel.Sender{Bound: true, Workload: "ns/named/3"}, "", 0},
+		"pod: an identity that another declares": {AuthPod, evidence{source: addr("127.0.0.11")}, "127.0.0.11", "orders", one, "wrong_identity", 403},
+		"pod: another's address":                 {AuthPod, evidence{source: addr("127.0.0.12")}, "127.0.0.11", "b", one, "sender_mismatch", 403},
+		"pod: no address":                        {AuthPod, evidence{source: addr("127.0.0.12")}, "", "b", one, "sender_mismatch", 403},
+		"pod: nothing at all":                    {AuthPod, evidence{}, "", "b", one, "sender_mismatch", 403},
+		"pod: no workload":                       {AuthPod, evidence{source: addr("127.0.0.66")}, "127.0.0.66", "b", one, "no_workload", 403},
+		"pod: not known yet":                     {AuthPod, evidence{source: addr("127.0.0.99")}, "127.0.0.99", "b", one, "unreviewed", 503},
+		"pod: identity is another's address":     {AuthPod, evidence{source: addr("127.0.0.12")}, "127.0.0.12", "127.0.0.11", two, "wrong_identity", 403},
+		"pod: another's address, in IPv6":        {AuthPod, evidence{source: addr("127.0.0.12")}, "127.0.0.12", "::ffff:127.0.0.11", two, "wrong_identity", 403},
+		"pod: another's address, in full":        {AuthPod, evidence{source: addr("127.0.0.12")}, "127.0.0.12", "0:0:0:0:0:ffff:7f00:000b", two, "wrong_identity", 403},
+		"pod: an address with a zone":            {AuthPod, evidence{source: addr("fd00::11")}, "fd00::11", "fd00::11%eth0", one, "wrong_identity", 403},
+		"certificate: of any name":               {AuthCertificate, evidence{source: addr("127.0.0.66"), names: []string{"*"}}, "10.1.2.3", "b", one, "wrong_identity", 403},
+		"certificate: in other letters":          {AuthCertificate, evidence{source: addr("127.0.0.66"), names: []string{"B", "b."}}, "10.1.2.3", "b", one, "wrong_identity", 403},
+		"pod: not as declared":                   {AuthPod, evidence{source: addr("127.0.0.13")}, "127.0.0.13", "b", one, "wrong_identity", 403},
+		"pod: another's token":                   {AuthPod, evidence{source: addr("127.0.0.12"), token: "token-one"}, "127.0.0.12", "b", two, "sender_mismatch", 403},
+		"pod: nobody's token":                    {AuthPod, evidence{source: addr("127.0.0.12"), token: "junk"}, "127.0.0.12", "b", two, "unauthorized", 401},
+		"pod: token not reviewed":                {AuthPod, evidence{source: addr("127.0.0.12"), token: "later"}, "127.0.0.12", "b", two, "unreviewed", 503},
+		"pod: certificate, another's address":    {AuthPod, evidence{source: addr("127.0.0.12"), names: []string{"b"}}, "127.0.0.11", "b", one, "sender_mismatch", 403},
+		"unknown mode is pod's":                  {"", evidence{source: addr("127.0.0.12")}, "127.0.0.11", "b", one, "sender_mismatch", 403},
 
 		"token: from anywhere":         {AuthToken, evidence{source: addr("127.0.0.66"), token: "token-one"}, "127.0.0.11", "b", one, "", 0},
 		"token: another's address":     {AuthToken, evidence{source: addr("127.0.0.11"), token: "token-two"}, "127.0.0.11", "b", two, "sender_mismatch", 403},

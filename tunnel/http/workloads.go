@@ -14,6 +14,9 @@ type Workloads interface {
 	// OfToken gives the workload that a bearer token was issued for: an ErrNoWorkload if
 	// it is nobody's who may be a base, an ErrUnreviewed if that could not be found out.
 	OfToken(ctx context.Context, token string) (Workload, error)
+	// Declaring gives the name of a live workload that declares an identity; empty for
+	// none. It returns at once.
+	Declaring(identity string) string
 }
 
 // Workload is one place in which a base may run.
