@@ -99,6 +99,7 @@ func TestACertificateSaysWhoABaseIs(t *testing.T) {
 	put(t, file("ca"), ours.pem())
 	_, s, url := start(t, func(c *Config) {
 		c.Auth, c.CertFile, c.KeyFile, c.ClientCAFile = AuthCertificate, file("cert"), file("key"), file("ca")
+		c.Timeout, c.InstallTimeout = time.Minute, time.Minute // a handshake may take long on a busy machine
 	})
 	url = strings.Replace(url, "http:", "https:", 1)
 	body := beat("orders-1", "127.0.0.11", 1238)
