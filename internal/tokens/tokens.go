@@ -55,7 +55,7 @@ const (
 	// while the token cannot be reviewed again.
 	verdictLife, graceLife = time.Minute, 5 * time.Minute
 	// rememberGood and rememberRefused bound the verdicts that are remembered.
-	rememberGood, rememberRefused = 4096, 1024
+	rememberGood, rememberRefused = 16_384, 1024
 )
 
 // Reviewer reviews tokens.

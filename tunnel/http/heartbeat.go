@@ -115,7 +115,10 @@ const sharedHeader = "Module-Controller-Token"
 
 // authorize checks the shared token, where one is needed, and gives the base's own.
 func (t *Tunnel) authorize(r *http.Request) (own string, no *refusal) {
-	own, _ = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	own, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !bearer {
+		own = "" // of another scheme, which somebody on the way may have added
+	}
 	want, err := t.cfg.token()
 	switch {
 	case err != nil:
