@@ -9,8 +9,8 @@ import (
 	"module-controller/tunnel"
 )
 
-// Mail is what the incumbent of a base reported since its last Turn, and who contends with it. The last message of each kind wins,
-// but for answers: the last of each module name.
+// Mail is what the incumbent of a base reported since its last Turn, and who contends with
+// it. The last message of each kind wins, but for answers: the last of each module name.
 type Mail struct {
 	// LastSeen is when the incumbent's last message of any kind came; zero when none came.
 	LastSeen time.Time
@@ -131,9 +131,9 @@ func describe(h tunnel.Heartbeat) description {
 	return description{h.About(), h.Endpoint(), h.Tunnel, h.Sender}
 }
 
-// Report records one and says whether the base is to be reconciled. A list or health that comes
-// late is only a message, and what comes through another tunnel than the incumbent's is not
-// the base's word.
+// Report records one and says whether the base is to be reconciled. A list or health that
+// comes late is only a message, and what comes through another tunnel than the incumbent's
+// is not the base's word.
 func (m *Mailbox) Report(r tunnel.Report) (wake bool) {
 	if m.incumbent.Tunnel != "" && r.Tunnel != m.incumbent.Tunnel {
 		return false
