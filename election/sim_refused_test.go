@@ -40,7 +40,7 @@ func TestRefusalsAreNotRepeatedForEachBase(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				core, logged := observer.New(zapcore.WarnLevel)
-				g := runGiver(t, 2000, many(), zap.New(core))
+				g := runGiver(t, 1000, many(), zap.New(core))
 				defer g.end()
 				pause(t.Context(), 30*time.Second)
 				g.work.set(func(l *link) { l.refuse = refusal })

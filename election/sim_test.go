@@ -30,7 +30,7 @@ import (
 // installations, and members that serve different environments.
 
 var (
-	schedules = flag.Int("schedules", 100, "schedules of faults to simulate")
+	schedules = flag.Int("schedules", 40, "schedules of faults to simulate")
 	seed      = flag.Uint64("seed", 0, "the only schedule to simulate; 0 for all")
 	verbose   = flag.Bool("verbose", false, "print the replicas' logs")
 )
