@@ -49,7 +49,7 @@ func informer(f *feed) cache.SharedIndexInformer {
 			o.LabelSelector = f.selector
 			w, err := f.leases.Watch(ctx, o)
 			if err != nil {
-				return nil, err //nolint:wrapcheck // the informer looks at it
+				return nil, err // as it is: the informer looks at it
 			}
 			return f.follow(w), nil
 		},
