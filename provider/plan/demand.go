@@ -136,22 +136,23 @@ func (d *demand) readLive(pod Pod, in Input) {
 		}
 		return
 	}
-	if why := unfit(pod, in); why != (waiting{}) {
+	asked := specOf(pod.Pod, in.Config.MaxContainers)
+	if why := unfit(pod, asked, in); why != (waiting{}) {
 		d.unfit[pod.UID] = why
 		return
 	}
-	for _, c := range pod.Spec.Containers {
-		n := d.name(c.Name)
-		n.wants = append(n.wants, wantOf(pod, c))
+	for _, m := range asked.modules {
+		n := d.name(m.key.Name)
+		n.wants = append(n.wants, wantOf(pod, m))
 	}
 }
 
 // unfit says why a pod's modules cannot be installed; zero where they can.
-func unfit(pod Pod, in Input) waiting {
+func unfit(pod Pod, asked spec, in Input) waiting {
 	if pod.Unresolved != "" {
 		return waiting{ReasonConfigError, clip(pod.Unresolved)}
 	}
-	if why := check(pod.Pod, in.Config.MaxContainers); why != "" {
+	if why := asked.whyInvalid(); why != "" {
 		return waiting{ReasonInvalid, clip(why)}
 	}
 	return in.withholds(pod)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"module-controller/tunnel"
@@ -74,6 +75,33 @@ type Pod struct {
 	// Secrets says that the pod's environment refers to Secrets, as it was written: in
 	// the one that is resolved nothing tells.
 	Secrets bool
+	// Writing: a status of the pod is on its way to the API server; Status is that one.
+	// What a user is to read before a command leaves is not yet there.
+	Writing bool
+	// Workload is what the pod is a replica of: the Deployment, Rollout, StatefulSet or
+	// DaemonSet, else the pod's controller; empty for none. Revision is the workload's own
+	// number of the revision that the pod is of: the largest is the one that is wanted. 0
+	// where it is not known.
+	Workload types.UID
+	Revision int64
+	// Probed has, by container, what its probes say. A container that has probes and is
+	// not in it was not probed yet.
+	Probed map[string]Probed
+}
+
+// Probed is what the probes of one container say of the module that runs. What has no
+// probe passes.
+type Probed struct {
+	// Since is when the module was seen to serve that was probed: what was found of the
+	// one before says nothing of it.
+	Since metav1.Time
+	// Started: the startup probe passed. Ready: the readiness probe passes.
+	Started, Ready bool
+	// Dead is why the module is to be installed anew: the liveness or the startup probe
+	// failed as often as it may. Empty while they did not.
+	Dead string
+	// Message is the last failure of the readiness or the startup probe; empty for none.
+	Message string
 }
 
 // Terminating says that the pod's modules are to be uninstalled.
@@ -165,6 +193,10 @@ type Input struct {
 	// Live: the base was heard lately and our own link is up. Otherwise no
 	// command is planned, and statuses stay.
 	Live bool
+	// NotReady is the reason for which the base's pods are not ready, whatever their
+	// modules were last seen to do: its Node shows it. Empty while the Node is ready, and
+	// while only our own link is down.
+	NotReady string
 	// Conflict explains that two live bases share the identity; no command is
 	// planned then.
 	Conflict string

@@ -17,9 +17,69 @@ const (
 	maxVersion = 128
 )
 
-// check says why a pod names no modules that could be installed, and what to do
-// about it; empty when it does.
-func check(pod *corev1.Pod, maxContainers int) string {
+// spec is what a pod asks for, read and checked once: nothing that was not checked leaves
+// it.
+type spec struct {
+	// modules are its containers that are modules, in the pod's order.
+	modules []moduleSpec
+	// invalid is why none of them can be installed, and what to do about it; empty where
+	// nothing speaks against the pod as a whole.
+	invalid string
+}
+
+// moduleSpec is what one container asks for.
+type moduleSpec struct {
+	container string // its name: statuses go by it
+	key       tunnel.ModuleKey
+	url       string
+	args      []string
+	env       map[string]string
+	// invalid is why it cannot be installed, and what to do about it; empty where it can.
+	invalid string
+}
+
+// specOf reads a pod. Its environment is resolved as far as it could be.
+func specOf(pod *corev1.Pod, maxContainers int) spec {
+	s := spec{invalid: checkPod(pod, maxContainers)}
+	for _, c := range pod.Spec.Containers {
+		s.modules = append(s.modules, moduleSpecOf(c))
+	}
+	return s
+}
+
+func moduleSpecOf(c corev1.Container) moduleSpec {
+	m := moduleSpec{container: c.Name, key: tunnel.ModuleKey{Name: c.Name, Version: versionOf(c)}, url: c.Image, invalid: checkContainer(c)}
+	for _, e := range c.Env {
+		if e.Name == EnvVersion {
+			continue
+		}
+		if m.env == nil {
+			m.env = map[string]string{}
+		}
+		m.env[e.Name] = e.Value
+	}
+	if len(c.Args) > 0 {
+		m.args = expand(c.Args, m.env)
+	}
+	return m
+}
+
+// whyInvalid is the first reason for which something of the pod cannot be installed; empty
+// where all can.
+func (s spec) whyInvalid() string {
+	if s.invalid != "" {
+		return s.invalid
+	}
+	for _, m := range s.modules {
+		if m.invalid != "" {
+			return fmt.Sprintf("container %s: %s", m.container, m.invalid)
+		}
+	}
+	return ""
+}
+
+// checkPod says why nothing of a pod can be installed, whatever its containers are.
+func checkPod(pod *corev1.Pod, maxContainers int) string {
 	if n := len(pod.Spec.InitContainers); n > 0 {
 		return fmt.Sprintf("the pod has %d init containers, which a base cannot run: remove them", n)
 	}
@@ -28,9 +88,6 @@ func check(pod *corev1.Pod, maxContainers int) string {
 	}
 	seen := map[string]bool{}
 	for _, c := range pod.Spec.Containers {
-		if why := checkContainer(c); why != "" {
-			return fmt.Sprintf("container %s: %s", c.Name, why)
-		}
 		if seen[c.Name] {
 			return fmt.Sprintf("container %s is there twice: a module is installed once", c.Name)
 		}

@@ -35,22 +35,8 @@ const (
 	duplicate              // an older one has the same version already
 )
 
-func wantOf(pod Pod, c corev1.Container) *want {
-	w := &want{pod: pod, key: tunnel.ModuleKey{Name: c.Name, Version: versionOf(c)}, url: c.Image}
-	for _, e := range c.Env {
-		if e.Name == EnvVersion {
-			continue
-		}
-		if w.env == nil {
-			w.env = map[string]string{}
-		}
-		w.env[e.Name] = e.Value
-	}
-	if len(c.Args) > 0 {
-		w.args = expand(c.Args, w.env)
-	}
-	w.running = installedFrom(pod.Pod, c.Name)
-	return w
+func wantOf(pod Pod, m moduleSpec) *want {
+	return &want{pod: pod, key: m.key, url: m.url, args: m.args, env: m.env, running: installedFrom(pod.Pod, m.container)}
 }
 
 // atOnce says whether a pod's module replaces another version at once.

@@ -103,7 +103,7 @@ func TestCompareWants(t *testing.T) {
 		podFor("b", "orders:1", waits(ReasonInstalling)), podFor("a", "orders:1"), podFor("f", "orders:1"),
 	}
 	for i := range order[1:] {
-		a, b := wantOf(order[i], order[i].Spec.Containers[0]), wantOf(order[i+1], order[i+1].Spec.Containers[0])
+		a, b := wantOf(order[i], moduleSpecOf(order[i].Spec.Containers[0])), wantOf(order[i+1], moduleSpecOf(order[i+1].Spec.Containers[0]))
 		if compareWants(a, b) >= 0 || compareWants(b, a) <= 0 {
 			t.Errorf("%s is not before %s", order[i].Name, order[i+1].Name)
 		}
@@ -144,7 +144,7 @@ func TestWantOf(t *testing.T) {
 	c := &pod.Spec.Containers[0]
 	c.Env = append(c.Env, corev1.EnvVar{Name: "DB", Value: "main"})
 	c.Args = []string{"--db=$(DB)"}
-	w := wantOf(pod, *c)
+	w := wantOf(pod, moduleSpecOf(*c))
 	if d := cmp.Diff(map[string]string{"DB": "main"}, w.env); d != "" {
 		t.Errorf("env (-want +got):\n%s", d)
 	}
@@ -155,7 +155,7 @@ func TestWantOf(t *testing.T) {
 		t.Errorf("want %+v", w)
 	}
 	plain := podFor("b", "orders:1")
-	if w := wantOf(plain, plain.Spec.Containers[0]); w.env != nil || w.args != nil || w.running != "" || w.atOnce() {
+	if w := wantOf(plain, moduleSpecOf(plain.Spec.Containers[0])); w.env != nil || w.args != nil || w.running != "" || w.atOnce() {
 		t.Errorf("want %+v", w)
 	}
 }
