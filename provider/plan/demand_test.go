@@ -105,11 +105,19 @@ func TestDemandWants(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			d := newDemand(Input{Pods: []Pod{c.pod}}.completed())
 			n := d.name("orders")
-			if len(n.wants) != c.wants || n.work != c.work || d.unfit["a"].reason != c.reason {
-				t.Errorf("%d wants, work %d, unfit %+v", len(n.wants), n.work, d.unfit["a"])
+			if len(n.wants) != c.wants || n.work != c.work || reasonOf(d.plans["a"]) != c.reason {
+				t.Errorf("%d wants, work %d, unfit for %q", len(n.wants), n.work, reasonOf(d.plans["a"]))
 			}
 		})
 	}
+}
+
+// reasonOf is why a pod is unfit; empty where it is not, or is not live.
+func reasonOf(pp *podPlan) string {
+	if pp == nil {
+		return ""
+	}
+	return pp.unfit.reason
 }
 
 func TestDemandIsRead(t *testing.T) {

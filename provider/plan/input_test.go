@@ -150,6 +150,11 @@ func answered(outcome tunnel.Outcome, message string) func(*Attempt) {
 
 func unanswered(*Attempt) {}
 
+// What failed: an install from a URL, or what has none.
+var ofUninstall, ofSwitch = Purpose{Verb: tunnel.UninstallModule}, Purpose{Verb: tunnel.SwitchModule}
+
+func from(url string) Purpose { return Purpose{tunnel.InstallModule, url} }
+
 // commands tells planned commands in words.
 func commands(out Output) string {
 	var words []string

@@ -114,7 +114,7 @@ func (p *planner) inherited() int {
 func (m Memory) clone() Memory {
 	return Memory{
 		Attempts: cloned(m.Attempts), Failures: cloned(m.Failures),
-		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged),
+		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged), Plain: m.Plain,
 	}
 }
 
