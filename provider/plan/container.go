@@ -25,7 +25,7 @@ func (r reporter) containerStatus(pod Pod, c corev1.Container, is observation) c
 		cs = *was.DeepCopy()
 	}
 	cs.Image = c.Image
-	if is.imageID != "" {
+	if is.imageID != "" || is.handedOn {
 		cs.ImageID = is.imageID
 	}
 	cs.Ready = is.running

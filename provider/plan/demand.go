@@ -63,7 +63,7 @@ const (
 func (n *name) raise(w work) { n.work = max(n.work, w) }
 
 // newDemand reads the pods.
-func newDemand(in Input) *demand {
+func newDemand(in Input, l *list) *demand {
 	d := &demand{
 		pods: slices.Clone(in.Pods), names: map[string]*name{}, interests: map[tunnel.ModuleKey]interest{},
 		releasedBy: map[tunnel.ModuleKey]types.UID{}, sources: map[tunnel.ModuleKey]string{}, plans: map[types.UID]*podPlan{},
@@ -75,7 +75,7 @@ func newDemand(in Input) *demand {
 		d.read(pod, in)
 	}
 	for _, n := range d.names {
-		n.choose()
+		n.choose(l)
 	}
 	return d
 }

@@ -57,9 +57,9 @@ func (i installer) fallBack(n *name) {
 	if i.list.serves(n.name) {
 		return
 	}
-	tried := map[tunnel.ModuleKey]bool{n.chosen.key: true} // it has all duplicates too
+	tried := map[tunnel.ModuleKey]bool{n.chosen.key: true}
 	for _, w := range slices.Backward(n.wants) {
-		if tried[w.key] {
+		if w.role != superseded || tried[w.key] {
 			continue
 		}
 		tried[w.key] = true // an older one of the same version must not take turns with it

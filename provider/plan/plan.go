@@ -23,7 +23,9 @@
 //	Broken      it is listed and did not start                 uninstall or replace  its failure, or Deactivated
 //	Installing  a command for it is planned or in flight       none                  Installing
 //	Replacing   it is installed in the place of what serves    none                  Installing
-//	Duplicate   an older pod has the same version              none                  DuplicateModule
+//	Duplicate   another pod has the same version               none                  DuplicateModule
+//	Conflicting another workload has the name                  none                  Running while it serves,
+//	                                                                                 then ModuleConflict
 //	Superseded  a newer version is to serve instead            none; it is given     Running while it serves,
 //	                                                           back if that fails    then Superseded
 package plan
@@ -65,8 +67,9 @@ const (
 	ReasonInstallBackOff  = "InstallBackOff"             // it failed again; the next try is later
 	ReasonVersionMismatch = "VersionMismatch"            // the jar is another module or version
 	ReasonDeactivated     = "Deactivated"                // there, but not serving
-	ReasonSuperseded      = "Superseded"                 // a newer pod has the module on this base
-	ReasonDuplicate       = "DuplicateModule"            // an older pod has the same module and version
+	ReasonSuperseded      = "Superseded"                 // a pod of a wanted revision has the module on this base
+	ReasonDuplicate       = "DuplicateModule"            // another pod has the same module and version
+	ReasonConflict        = "ModuleConflict"             // a pod of another workload has another version of the module
 	ReasonInvalid         = "InvalidModule"              // the pod spec does not name a module
 	ReasonConfigError     = "CreateContainerConfigError" // the environment cannot be resolved
 	ReasonBaseConflict    = "BaseIdentityConflict"       // two live bases have this identity

@@ -3,36 +3,79 @@ package plan
 import (
 	"cmp"
 	"slices"
+	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/tunnel"
 )
+
+// Who serves, of the pods that want one module name on a base:
+//
+//   - Of several workloads the one that has the name, else the one with the oldest pod. It
+//     keeps the name until its pods are gone, whatever the others want: no two workloads
+//     take turns, and nothing that serves is restarted for another workload.
+//   - Of the pods of one workload those of the revision that it wants, which has the largest
+//     number. A rollback numbers an old revision anew, so its pod wins although it may be
+//     the oldest. Where numbers are not known the newest pod wins.
+//   - Of the pods of one revision that want the same version, the oldest.
 
 // role is what a want is among those of its name. Exactly one is chosen.
 type role int
 
 const (
 	chosen     role = iota // it is to serve
-	superseded             // a younger one is to serve instead
-	duplicate              // an older one has the same version already
+	superseded             // another one of its workload is to serve instead
+	duplicate              // another one is to serve the same version already
+	contested              // another workload has the name, for another version
 )
 
-// choose says which want is to serve: the newest version, and of pods that want
-// the same version the oldest, unless a newer one is a later revision of the same
-// workload.
-func (n *name) choose() {
-	slices.SortStableFunc(n.wants, compareWants)
-	for i, w := range n.wants {
+// tenure is how firmly a want holds its name against those of other workloads. The order
+// counts.
+type tenure int
+
+const (
+	awaits tenure = iota // it shows nothing yet, or that another workload has the name
+	tries                // it is being installed, failed, or is superseded
+	suits                // its version serves already, for a pod that is gone
+	holds                // its module serves for it
+)
+
+// choose says which want is to serve.
+func (n *name) choose(l *list) {
+	if len(n.wants) == 0 {
+		return
+	}
+	holder := slices.MinFunc(n.wants, func(a, b *want) int {
+		return cmp.Or(cmp.Compare(b.tenure(l), a.tenure(l)), compareWants(a, b))
+	})
+	own := slices.DeleteFunc(slices.Clone(n.wants), func(w *want) bool { return w.workload != holder.workload })
+	slices.SortStableFunc(own, order(own))
+	n.appoint(own)
+	for _, w := range n.wants {
+		switch {
+		case w.workload == holder.workload:
+		case n.has(w.key):
+			w.role = duplicate
+		default:
+			w.role = contested
+		}
+	}
+	rivals := slices.DeleteFunc(n.wants, func(w *want) bool { return w.workload == holder.workload })
+	n.wants = append(rivals, own...)
+}
+
+// appoint chooses among the wants of one workload, which stand in their order.
+func (n *name) appoint(own []*want) {
+	for i, w := range own {
 		if n.has(w.key) {
-			if !laterRevision(n.chosen.pod.Pod, w.pod.Pod) {
+			if !laterRevision(n.chosen.pod, w.pod) {
 				w.role = duplicate
 				continue
 			}
 			w.fresh = w.running == ""
 		}
-		for _, older := range n.wants[:i] {
+		for _, older := range own[:i] {
 			older.role = superseded
 		}
 		n.chosen = w
@@ -42,14 +85,31 @@ func (n *name) choose() {
 // has says whether the chosen want is for this version.
 func (n *name) has(key tunnel.ModuleKey) bool { return n.chosen != nil && n.chosen.key == key }
 
-// oldest is the oldest want for a version, which is no duplicate; nil where there is none.
-func (n *name) oldest(key tunnel.ModuleKey) *want {
-	for _, w := range n.wants {
-		if w.key == key {
-			return w
-		}
+func (w *want) tenure(l *list) tenure {
+	s := statusOf(w.pod.Pod, w.container)
+	switch {
+	case s != nil && s.State.Running != nil:
+		return holds
+	case l.of(w.key) == serving:
+		return suits
+	case s == nil:
+		return awaits
 	}
-	return nil
+	switch waitsFor(s) {
+	case ReasonDuplicate, ReasonConflict:
+		return awaits
+	}
+	return tries
+}
+
+// order compares wants of one workload so that the one that is to serve comes last.
+func order(wants []*want) func(a, b *want) int {
+	if slices.ContainsFunc(wants, func(w *want) bool { return w.pod.Revision == 0 }) {
+		return compareWants // numbers that only some have put nothing in an order
+	}
+	return func(a, b *want) int {
+		return cmp.Or(cmp.Compare(a.pod.Revision, b.pod.Revision), compareWants(a, b))
+	}
 }
 
 // compareWants puts the older want first. Creation times are whole seconds: where
@@ -63,7 +123,7 @@ func compareWants(a, b *want) int {
 // seniority is lowest for a pod that was superseded, then comes one that runs, then
 // one that waits, then one that shows nothing yet.
 func seniority(w *want) int {
-	s := statusOf(w.pod.Pod, w.key.Name)
+	s := statusOf(w.pod.Pod, w.container)
 	switch {
 	case s == nil:
 		return 3
@@ -75,28 +135,36 @@ func seniority(w *want) int {
 	return 2
 }
 
-// laterRevision says whether two pods are of different revisions of one workload.
-func laterRevision(older, newer *corev1.Pod) bool {
-	kind := ownerKind(older)
-	if kind == "" || kind != ownerKind(newer) {
-		return false
+// hashLabels tell of which revision of its workload a pod is.
+var hashLabels = []string{"pod-template-hash", "rollouts-pod-template-hash", "controller-revision-hash"}
+
+// laterRevision says whether the newer of two pods of one workload is of another revision.
+func laterRevision(older, newer Pod) bool {
+	if older.Revision != 0 && newer.Revision != 0 {
+		return older.Revision != newer.Revision
 	}
-	for _, label := range []string{"pod-template-hash", "controller-revision-hash"} {
+	return slices.ContainsFunc(hashLabels, func(label string) bool {
 		was, is := older.Labels[label], newer.Labels[label]
-		if was == "" || is == "" {
-			continue
-		}
-		if was != is {
-			return true
-		}
-	}
-	return false
+		return was != "" && is != "" && was != is
+	})
 }
 
-// ownerKind is the kind of the workload that made a pod; empty where none did.
-func ownerKind(pod *corev1.Pod) string {
-	if owner := metav1.GetControllerOf(pod); owner != nil {
-		return owner.Kind
+// workloadOf tells the workloads of pods apart; it is empty for a pod of none. Where only
+// the owner is known, a ReplicaSet's pods are those of the workload that its name begins
+// with.
+func workloadOf(pod Pod) string {
+	owner := metav1.GetControllerOf(pod.Pod)
+	switch {
+	case pod.Workload != "":
+		return string(pod.Workload)
+	case owner == nil:
+		return ""
 	}
-	return ""
+	for _, label := range hashLabels {
+		of, is := strings.CutSuffix(owner.Name, "-"+pod.Labels[label])
+		if is && pod.Labels[label] != "" {
+			return owner.Kind + "/" + pod.Namespace + "/" + of
+		}
+	}
+	return string(owner.UID)
 }

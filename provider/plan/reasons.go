@@ -33,6 +33,9 @@ type observation struct {
 	waiting           // where it does not run
 	since   time.Time // when the base says that it began to serve; may be zero
 	imageID string    // where the module was installed from; empty keeps what is known
+	// handedOn: the module was installed anew for another pod, so where it was installed
+	// from for this one is not to be known any more.
+	handedOn bool
 }
 
 // observe says what a container of a live pod shows.
@@ -54,24 +57,27 @@ func (r reporter) observe(pod Pod, c corev1.Container) observation {
 		return is.wait(ReasonCreating, "")
 	}
 	is = shows[r.stateOf(w)](r, is, w)
-	is.imageID = r.imageOf(w, is.running)
+	if !is.handedOn {
+		is.imageID = r.imageOf(w, is.running)
+	}
 	return is
 }
 
 // shows has what a want in each state shows.
 var shows = [wantStates]func(reporter, observation, *want) observation{
-	wantUnknown:    reporter.backingOff,
-	wantAbsent:     reporter.backingOff,
-	wantStarting:   reporter.installing,
-	wantServing:    reporter.serving,
-	wantOutdated:   reporter.outdated,
-	wantToSwitch:   reporter.backingOff,
-	wantToReplace:  reporter.backingOff,
-	wantBroken:     reporter.backingOff,
-	wantInstalling: reporter.installing,
-	wantReplacing:  reporter.installing,
-	wantDuplicate:  reporter.duplicate,
-	wantSuperseded: reporter.superseded,
+	wantUnknown:     reporter.backingOff,
+	wantAbsent:      reporter.backingOff,
+	wantStarting:    reporter.installing,
+	wantServing:     reporter.serving,
+	wantOutdated:    reporter.outdated,
+	wantToSwitch:    reporter.backingOff,
+	wantToReplace:   reporter.backingOff,
+	wantBroken:      reporter.backingOff,
+	wantInstalling:  reporter.installing,
+	wantReplacing:   reporter.installing,
+	wantDuplicate:   reporter.duplicate,
+	wantConflicting: reporter.conflicting,
+	wantSuperseded:  reporter.superseded,
 }
 
 func (is observation) wait(reason, format string, args ...any) observation {
@@ -113,22 +119,31 @@ func (r reporter) outdated(is observation, w *want) observation {
 }
 
 func (r reporter) duplicate(is observation, w *want) observation {
-	first := r.demand.name(w.key.Name).oldest(w.key)
-	return is.wait(ReasonDuplicate, "pod %s has %s on this base: spread the pods over bases, or delete one", first.pod.Name, w.key)
+	return is.wait(ReasonDuplicate, "pod %s has %s on this base: spread the pods over bases, or delete one", r.demand.name(w.key.Name).chosen.pod.Name, w.key)
+}
+
+// conflicting keeps a version running that ran for it, as long as it serves.
+func (r reporter) conflicting(is observation, w *want) observation {
+	has := r.demand.name(w.key.Name).chosen
+	if r.list.of(w.key) == serving && w.tenure(r.list) == holds {
+		return r.running(is)
+	}
+	return is.wait(ReasonConflict, "pod %s of another workload has %s on this base: pod %s with %s waits until that is gone; spread the workloads over bases",
+		has.pod.Name, has.key, w.pod.Name, w.key)
 }
 
 // superseded keeps a version running that serves until the chosen one does.
 func (r reporter) superseded(is observation, w *want) observation {
 	n := r.demand.name(w.key.Name)
-	handedOn := n.has(w.key) && cmp.Or(n.chosen.running, r.installed[w.key]) != ""
+	is.handedOn = n.has(w.key) && cmp.Or(n.chosen.running, r.installed[w.key]) != ""
 	switch {
-	case handedOn: // the same version serves, but for the younger pod
+	case is.handedOn: // the same version serves, but for the other pod
 	case r.list.of(w.key) == serving:
 		return r.running(is)
 	case r.out.doing(w.key).Verb != "":
 		return r.installing(is, w)
 	}
-	return is.wait(ReasonSuperseded, "newer pod %s has %s on this base", n.chosen.pod.Name, n.chosen.key)
+	return is.wait(ReasonSuperseded, "pod %s has %s on this base", n.chosen.pod.Name, n.chosen.key)
 }
 
 func (r reporter) installing(is observation, w *want) observation {

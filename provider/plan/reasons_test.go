@@ -61,13 +61,13 @@ func TestObserve(t *testing.T) {
 		}, want: "Deactivated: orders:1 is installed, but deactivated. It waits."},
 		{name: "a duplicate", list: []string{"orders:0 activated"}, pod: podFor("p", "orders:0"), others: []Pod{older},
 			want: "DuplicateModule: pod old has orders:0 on this base: spread the pods over bases, or delete one"},
-		{name: "superseded", list: []string{"orders:2 activated"}, pod: podFor("p", "orders:1"), others: []Pod{newer}, want: "Superseded: newer pod new has orders:2 on this base"},
+		{name: "superseded", list: []string{"orders:2 activated"}, pod: podFor("p", "orders:1"), others: []Pod{newer}, want: "Superseded: pod new has orders:2 on this base"},
 		{name: "superseded and serving still", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1"), others: []Pod{newer}, want: "Running"},
 		{name: "superseded and given back", pod: podFor("p", "orders:1"), others: []Pod{newer}, change: func(in *Input) {
 			in.Memory.Failures[module("orders:2")] = Failure{Purpose: from(urlOf("orders", "2")), Count: 1, NotBefore: noon.Add(time.Second)}
 		}, want: "Installing: orders:1 from file:///orders-1.jar"},
 		{name: "superseded by a revision that runs", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", revision("x")),
-			others: []Pod{podFor("new", "orders:1", age(0), revision("y"), ran(url))}, want: "Superseded: newer pod new has orders:1 on this base"},
+			others: []Pod{podFor("new", "orders:1", age(0), revision("y"), ran(url))}, want: "Superseded: pod new has orders:1 on this base"},
 		{name: "its Secret is missing", list: []string{"orders:0 activated"}, pod: podFor("p", "orders:1", noSecret), want: "CreateContainerConfigError: secret is missing"},
 		{name: "its Secret is missing since it runs", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", noSecret), want: "Running"},
 		{name: "its Secret is missing and the base is away", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", noSecret), change: func(in *Input) { in.Live = false }, want: "CreateContainerConfigError: secret is missing"},

@@ -22,6 +22,7 @@ const (
 	wantInstalling
 	wantReplacing
 	wantDuplicate
+	wantConflicting
 	wantSuperseded
 )
 
@@ -30,7 +31,7 @@ const wantStates = int(wantSuperseded) + 1
 
 func (s wantState) String() string {
 	return [wantStates]string{"Unknown", "Absent", "Starting", "Serving", "Outdated", "ToSwitch", "ToReplace", "Broken",
-		"Installing", "Replacing", "Duplicate", "Superseded"}[s]
+		"Installing", "Replacing", "Duplicate", "Conflicting", "Superseded"}[s]
 }
 
 // stateOf is the state of a want by its rank among those of its name, by what is being
@@ -39,6 +40,8 @@ func (p *planner) stateOf(w *want) wantState {
 	switch w.role {
 	case duplicate:
 		return wantDuplicate
+	case contested:
+		return wantConflicting
 	case superseded:
 		return wantSuperseded
 	case chosen:

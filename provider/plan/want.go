@@ -29,7 +29,8 @@ func (pp *podPlan) want(container string) *want {
 // want is one module of a live pod.
 type want struct {
 	moduleSpec
-	pod Pod
+	pod      Pod
+	workload string // see workloadOf
 	// running is the URL that this pod's module was installed from, as its own
 	// status tells; empty when it has not run.
 	running string
@@ -40,7 +41,7 @@ type want struct {
 }
 
 func wantOf(pod Pod, m moduleSpec) *want {
-	return &want{moduleSpec: m, pod: pod, running: installedFrom(pod.Pod, m.container)}
+	return &want{moduleSpec: m, pod: pod, workload: workloadOf(pod), running: installedFrom(pod.Pod, m.container)}
 }
 
 // purpose is what an install of the module is for.
