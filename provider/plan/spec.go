@@ -64,20 +64,6 @@ func moduleSpecOf(c corev1.Container) moduleSpec {
 	return m
 }
 
-// whyInvalid is the first reason for which something of the pod cannot be installed; empty
-// where all can.
-func (s spec) whyInvalid() string {
-	if s.invalid != "" {
-		return s.invalid
-	}
-	for _, m := range s.modules {
-		if m.invalid != "" {
-			return fmt.Sprintf("container %s: %s", m.container, m.invalid)
-		}
-	}
-	return ""
-}
-
 // checkPod says why nothing of a pod can be installed, whatever its containers are.
 func checkPod(pod *corev1.Pod, maxContainers int) string {
 	if n := len(pod.Spec.InitContainers); n > 0 {
