@@ -47,7 +47,7 @@ func (r reporter) observe(pod Pod, c corev1.Container) observation {
 	case r.standing != ready:
 		return is.wait(ReasonCreating, "the base's module list is not known yet")
 	}
-	n := r.demand.name(c.Name)
+	n := r.demand.name(is.key.Name)
 	for _, w := range n.wants {
 		if w.pod.UID == pod.UID {
 			is = r.observeWant(is, n, w)
