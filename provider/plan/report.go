@@ -25,14 +25,25 @@ func (r reporter) report(pod Pod) PodStatus {
 	switch {
 	case pod.Terminating():
 		s.Finished = r.finished(pod)
-		if s.Finished && !pod.Gone {
-			s.Status = finishedStatus(pod, r.in.Now)
-		}
-	case terminal(pod), r.awaitsSync(pod), r.frozen(pod):
+		s.Status = r.leaving(pod, s.Finished)
+	case terminal(pod), pod.Unsynced:
+	case r.awaitsSync(pod), r.frozen(pod):
+		s.Status = r.kept(pod)
 	default:
 		s.Status = r.status(pod)
 	}
 	return s
+}
+
+// leaving is what a terminating pod shows: what it has shown, and at last how it ended.
+func (r reporter) leaving(pod Pod, finished bool) corev1.PodStatus {
+	switch {
+	case pod.Gone:
+		return pod.Status
+	case finished:
+		return finishedStatus(pod, r.in.Now)
+	}
+	return r.kept(pod)
 }
 
 // awaitsSync says whether a module of a live pod waits for a pod that is not yet synced.
@@ -53,7 +64,8 @@ func (r reporter) frozen(pod Pod) bool {
 		return true
 	case conflicted:
 		return slices.ContainsFunc(pod.Status.ContainerStatuses, runs)
-	case ready:
+	case ready: // its last list is as old as the base is silent
+		return r.in.NotReady != ""
 	}
 	return false
 }
@@ -61,7 +73,7 @@ func (r reporter) frozen(pod Pod) bool {
 // finished says whether all modules of a terminating pod are gone from the base, or are
 // now somebody else's.
 func (r reporter) finished(pod Pod) bool {
-	if r.standing != ready {
+	if r.standing != ready || r.in.NotReady != "" {
 		return false
 	}
 	for _, key := range Wanted(pod.Pod) {
