@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,6 +30,10 @@ var happenings = map[string]happening{
 	"stop-heartbeat": always(set(func(f *basetest.Faults) { f.NoHeartbeat = true })),
 	"slow":           lasting(func(f *basetest.Faults, d time.Duration) { f.Slow = d }),
 	"late":           lasting(func(f *basetest.Faults, d time.Duration) { f.Late = d }),
+	// How modules that listen answer requests. The query names the module that is not
+	// well, or none for all.
+	"unhealthy":     unhealthy,
+	"hang-requests": always(set(func(f *basetest.Faults) { f.HangRequests = true })),
 	// Faults of the next n commands or reports.
 	"lose-answers":      counted(func(f *basetest.Faults, n int) { f.LoseAnswers = n }),
 	"without-effect":    counted(func(f *basetest.Faults, n int) { f.WithoutEffect = n }),
@@ -95,6 +101,12 @@ func failInstalls(r *http.Request, b *basetest.Base, body []byte) error {
 		with = ""
 	}
 	b.Set(func(f *basetest.Faults) { f.FailInstalls, f.FailWith = n, with })
+	return nil
+}
+
+func unhealthy(r *http.Request, b *basetest.Base, _ []byte) error {
+	module := cmp.Or(r.URL.Query().Get("module"), "*")
+	b.Set(func(f *basetest.Faults) { f.Unhealthy = append(slices.Clone(f.Unhealthy), module) })
 	return nil
 }
 

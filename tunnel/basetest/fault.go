@@ -1,6 +1,9 @@
 package basetest
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Faults are what is wrong with a base now. Counts fall as they are used up.
 type Faults struct {
@@ -24,6 +27,11 @@ type Faults struct {
 	WithoutEffect int
 	// ErrorWithEffect is how many installs and uninstalls are done and answer an error.
 	ErrorWithEffect int
+
+	// Unhealthy are the modules, by name, that answer 500 at /health if they listen;
+	// "*" is all. HangRequests: no request to a module is answered.
+	Unhealthy    []string // replaced, never changed in place
+	HangRequests bool
 
 	// Over MQTT only: Duplicate is how many reports are sent twice, Late delays each
 	// report, and Reorder is how many are held until another one was sent.
@@ -54,6 +62,10 @@ func (b *Base) Faults() Faults {
 
 // away reports that nothing reaches the base.
 func (f Faults) away() bool { return f.Silent || f.Stopped }
+
+func (f Faults) unhealthy(module string) bool {
+	return slices.ContainsFunc(f.Unhealthy, func(name string) bool { return name == module || name == "*" })
+}
 
 // use takes one of a fault's count; false when none is left.
 func (b *Base) use(count func(*Faults) *int) bool {

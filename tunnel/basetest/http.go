@@ -32,6 +32,11 @@ type HTTPFleet struct {
 func (f *HTTPFleet) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
+	defer func() { // last
+		for _, b := range f.Bases {
+			b.closePorts()
+		}
+	}()
 	defer wg.Wait()
 	defer cancel()
 	for _, b := range f.Bases {

@@ -32,7 +32,7 @@ const eventLoops = 4
 func newProcess(b *Base, number int) *process {
 	p := &process{
 		base: b, number: number, begun: time.Now(), running: map[string]string{}, requests: map[string]*ops{},
-		modules:  modules{options: &b.options, log: &b.log, process: number},
+		modules:  modules{options: &b.options, log: &b.log, ports: &b.ports, process: number},
 		commands: &pool{core: 5, most: 10, limit: 100}, async: &pool{core: 20, most: 50, limit: 100},
 	}
 	p.ctx, p.end = context.WithCancel(context.Background())
