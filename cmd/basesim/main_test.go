@@ -165,33 +165,6 @@ func TestJarsDecide(t *testing.T) {
 	}
 }
 
-// Modules whose jars listen answer at their base's address, until they are not well.
-func TestModulesAnswerRequests(t *testing.T) {
-	s := start(t, "--broker", "127.0.0.1:0", "--bases", "2", "--network", "127.78.0.0/16")
-	s.post("/jars", `{"url":"file:///orders-1.0.0-ark-biz.jar","name":"orders","version":"1.0.0","port":18080,"listens":true}`)
-	s.post("/bases/*/install", orders)
-	defer s.post("/bases/*/stop", "")
-	status := func(address string) int {
-		resp, err := http.Get("http://" + address + ":18080/health")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		return resp.StatusCode
-	}
-	s.post("/bases/base-0002/unhealthy?module=orders", "")
-	if well, ill := status("127.78.0.1"), status("127.78.0.2"); well != http.StatusOK || ill != http.StatusInternalServerError {
-		t.Errorf("base-0001 answers %d, base-0002 %d", well, ill)
-	}
-	s.post("/bases/*/resume", "")
-	if again := status("127.78.0.2"); again != http.StatusOK {
-		t.Errorf("base-0002 answers %d after it was resumed", again)
-	}
-	if n := s.base("base-0002").Requests["orders:1.0.0"]; n != 2 {
-		t.Errorf("counted %d requests", n)
-	}
-}
-
 func TestControlRefuses(t *testing.T) {
 	s := start(t, "--broker", "127.0.0.1:0", "--bases", "1")
 	for path, want := range map[string]int{

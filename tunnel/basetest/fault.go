@@ -23,6 +23,19 @@ type Faults struct {
 	// FailInstalls is how many installs fail, with FailWith as Jar.FailWith.
 	FailInstalls int
 	FailWith     string
+	// FailUninstalls is how many uninstalls fail; the module stays listed. FailUninstallsWith
+	// is what is thrown, as Jar.FailWith; by default the base answers FAILED for a file
+	// that it cannot delete.
+	FailUninstalls     int
+	FailUninstallsWith string
+	// KeepUninstalled is how many uninstalls answer success and leave the module as it is.
+	KeepUninstalled int
+	// HangStarts is how many modules begin to start and never end; see Base.EndStarts.
+	HangStarts int
+	// Download delays each install before its module is listed, beside Jar.Download.
+	Download time.Duration
+	// LateLists delays each list on its way: it tells what was there when it was asked for.
+	LateLists time.Duration
 	// WithoutEffect is how many installs answer success and do nothing.
 	WithoutEffect int
 	// ErrorWithEffect is how many installs and uninstalls are done and answer an error.
@@ -71,7 +84,11 @@ func (f Faults) unhealthy(module string) bool {
 func (b *Base) use(count func(*Faults) *int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := count(&b.faults)
+	return take(count(&b.faults))
+}
+
+// take takes one of a count; false when none is left.
+func take(n *int) bool {
 	if *n <= 0 {
 		return false
 	}

@@ -179,6 +179,8 @@ func (s *server) respond(ctx context.Context, p *process, conn net.Conn, command
 	case f.Mute, f.Silent:
 		hang(conn)
 		return
+	case command == queryAllBiz && !pause(ctx, f.LateLists):
+		return
 	}
 	_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
 	_, _ = conn.Write(encode(answer))

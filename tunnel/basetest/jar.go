@@ -36,6 +36,12 @@ type Jar struct {
 	Metaspace int64 `json:"metaspace"`
 	// Start is how long it starts, in nanoseconds as JSON; 0 takes the base's.
 	Start time.Duration `json:"start"`
+	// Download is how long it takes to fetch, in nanoseconds as JSON. Nothing is listed
+	// meanwhile, and other commands for the module meet a conflict.
+	Download time.Duration `json:"download"`
+	// Hangs says that its main never returns: the module is starting until
+	// Base.EndStarts or the end of the process.
+	Hangs bool `json:"hangs"`
 }
 
 // Jars are the jars that bases find at URLs. One that was not added is what its
