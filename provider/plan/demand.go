@@ -134,8 +134,8 @@ func (d *demand) readLive(pod Pod, in Input) {
 		d.interests[key] = requested // even where it is not installed for this pod: it may run already
 	}
 	if pod.Unsynced {
-		for _, c := range pod.Spec.Containers {
-			d.name(c.Name).raise(unsynced)
+		for _, m := range specOf(pod.Pod, in.Config.MaxContainers).modules {
+			d.name(m.key.Name).raise(unsynced)
 		}
 		return
 	}

@@ -52,6 +52,9 @@ const (
 	// EnvVersion is the environment variable of a container that holds its
 	// module's version.
 	EnvVersion = "BIZ_VERSION"
+	// EnvName is the one that holds the module's name, where it is none that a container
+	// can have; without it the module is named as the container.
+	EnvName = "BIZ_NAME"
 	// AnnotationReplace chooses on a pod how a version replaces another:
 	// ReplaceBeside (the default) proves the new one beside the old before it
 	// serves; ReplaceAtOnce removes the old one first, for modules that open a
