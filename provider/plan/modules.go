@@ -19,8 +19,14 @@ func Modules(in Input) Output {
 	switch p.standing {
 	case ready:
 		p.adopt()
+		p.watchStarts()
+		p.buryDead()
 		resolver{p}.resolveAll()
 		installer{p}.installAll()
+		p.drop()
+		for _, at := range p.demand.leaves {
+			p.out.wake(at)
+		}
 		(&collector{planner: p}).collect()
 		p.out.Inherited = p.inherited()
 	case unread:
@@ -120,7 +126,7 @@ func (p *planner) inherited() int {
 func (m Memory) clone() Memory {
 	return Memory{
 		Attempts: cloned(m.Attempts), Failures: cloned(m.Failures),
-		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged), Plain: m.Plain,
+		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged), Dead: cloned(m.Dead), Starts: cloned(m.Starts), Plain: m.Plain,
 	}
 }
 
