@@ -15,7 +15,8 @@
 // old revision, which wakes the Nodes that have its pods.
 //
 // It guarantees that two pods have the same workload only if they are in one namespace,
-// and that a pod stays of the revision that it was seen to be of when the ReplicaSet is
+// that pods of one Deployment have the same also while its ReplicaSets are not known, and
+// that a pod stays of the revision that it was seen to be of when the ReplicaSet is
 // deleted before it. It does not guarantee that its sight is the newest: a pod whose
 // ReplicaSet was not seen yet is not synced for a moment, and after that of no known
 // revision.

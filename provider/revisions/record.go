@@ -38,10 +38,10 @@ func shrinkReplicaSet(obj any) (any, error) {
 	r.of = r.UID
 	owner := metav1.GetControllerOf(set)
 	if owner == nil {
-		r.workload = workloadID(r.Namespace, string(r.UID))
+		r.workload = identified(r.Namespace, r.UID)
 		return r, nil
 	}
-	r.workload = workloadID(r.Namespace, string(owner.UID))
+	r.workload = named(r.Namespace, owner.Kind, owner.Name)
 	r.number = numberOf(set.Annotations[annotations[groupOf(owner)]])
 	return r, nil
 }
@@ -65,7 +65,7 @@ func shrinkControllerRevision(obj any) (any, error) {
 	r := &record{ObjectMeta: shrink(&revision.ObjectMeta), number: max(revision.Revision, 0)}
 	if owner := metav1.GetControllerOf(revision); owner != nil {
 		r.of = types.UID(strings.Clone(string(owner.UID)))
-		r.workload = workloadID(r.Namespace, string(owner.UID))
+		r.workload = identified(r.Namespace, owner.UID)
 	}
 	return r, nil
 }

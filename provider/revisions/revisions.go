@@ -105,7 +105,7 @@ func (r *Revisions) Fill(node string, pods []plan.Pod, now time.Time) (again tim
 	for i := range pods {
 		s := sourceOf(pods[i].Pod)
 		if s.kind == nothing {
-			pods[i].Workload = workloadID(s.namespace, string(s.owner))
+			pods[i].Workload = identified(s.namespace, s.owner)
 			continue
 		}
 		current[s] = true

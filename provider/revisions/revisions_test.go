@@ -206,7 +206,12 @@ func aControllerRevision(name string, owners []metav1.OwnerReference, number int
 	}
 }
 
-const ordersID = types.UID("shop/uid of orders")
+// What the workload orders is known by: a Deployment's pods by its name, for that can be
+// told without its ReplicaSets.
+const (
+	ordersDeployment = types.UID("shop/Deployment/orders")
+	ordersUID        = types.UID("shop/uid of orders")
+)
 
 // Every kind of controller numbers its revisions in its own way.
 func TestOfWhichRevisionAPodIs(t *testing.T) {
@@ -220,16 +225,16 @@ func TestOfWhichRevisionAPodIs(t *testing.T) {
 		pod      *corev1.Pod
 		want     known
 	}{
-		"a Deployment's": {revised("orders-1", "12"), nil, podOf("orders-1"), known{ordersID, 12, false}},
-		"a Rollout's":    {aReplicaSet("orders-1", ref("argoproj.io/v1alpha1", "Rollout", "orders"), both), nil, pod("p", sets("orders-1"), label("rollouts-pod-template-hash", "1")), known{ordersID, 3, false}},
-		"a Deployment's that has a Rollout's annotation too": {aReplicaSet("orders-1", ref("apps/v1", "Deployment", "orders"), both), nil, podOf("orders-1"), known{ordersID, 7, false}},
-		"a number that is none":                              {revised("orders-1", "many"), nil, podOf("orders-1"), known{ordersID, 0, false}},
-		"a negative number":                                  {revised("orders-1", "-1"), nil, podOf("orders-1"), known{ordersID, 0, false}},
-		"a bare ReplicaSet's":                                {aReplicaSet("orders", nil, both), nil, pod("p", sets("orders"), nil), known{ordersID, 0, false}},
-		"a DaemonSet's":                                      {nil, aControllerRevision("orders-5f6", daemons, 4), pod("p", daemons, label("controller-revision-hash", "5f6")), known{ordersID, 4, false}},
-		"a StatefulSet's":                                    {nil, aControllerRevision("orders-5f6", replicas, 4), pod("p", replicas, label("controller-revision-hash", "orders-5f6")), known{ordersID, 4, false}},
-		"a CloneSet's":                                       {nil, aControllerRevision("orders-5f6", clones, 4), pod("p", clones, label("controller-revision-hash", "5f6")), known{ordersID, 4, false}},
-		"a Job's":                                            {nil, nil, pod("p", ref("batch/v1", "Job", "orders"), nil), known{ordersID, 0, false}},
+		"a Deployment's": {revised("orders-1", "12"), nil, podOf("orders-1"), known{ordersDeployment, 12, false}},
+		"a Rollout's":    {aReplicaSet("orders-1", ref("argoproj.io/v1alpha1", "Rollout", "orders"), both), nil, pod("p", sets("orders-1"), label("rollouts-pod-template-hash", "1")), known{types.UID("shop/Rollout/orders"), 3, false}},
+		"a Deployment's that has a Rollout's annotation too": {aReplicaSet("orders-1", ref("apps/v1", "Deployment", "orders"), both), nil, podOf("orders-1"), known{ordersDeployment, 7, false}},
+		"a number that is none":                              {revised("orders-1", "many"), nil, podOf("orders-1"), known{ordersDeployment, 0, false}},
+		"a negative number":                                  {revised("orders-1", "-1"), nil, podOf("orders-1"), known{ordersDeployment, 0, false}},
+		"a bare ReplicaSet's":                                {aReplicaSet("orders", nil, both), nil, pod("p", sets("orders"), nil), known{ordersUID, 0, false}},
+		"a DaemonSet's":                                      {nil, aControllerRevision("orders-5f6", daemons, 4), pod("p", daemons, label("controller-revision-hash", "5f6")), known{ordersUID, 4, false}},
+		"a StatefulSet's":                                    {nil, aControllerRevision("orders-5f6", replicas, 4), pod("p", replicas, label("controller-revision-hash", "orders-5f6")), known{ordersUID, 4, false}},
+		"a CloneSet's":                                       {nil, aControllerRevision("orders-5f6", clones, 4), pod("p", clones, label("controller-revision-hash", "5f6")), known{ordersUID, 4, false}},
+		"a Job's":                                            {nil, nil, pod("p", ref("batch/v1", "Job", "orders"), nil), known{ordersUID, 0, false}},
 		"nobody's":                                           {nil, nil, pod("p", nil, label("pod-template-hash", "1")), known{}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -274,7 +279,7 @@ func TestAnUndoWakesTheNodesOfThePods(t *testing.T) {
 		if got := r.of("d", daemon); got.revision != 3 {
 			t.Errorf("the pod is of revision %d, want 3", got.revision)
 		}
-		r.wants(podOf("orders-1"), known{ordersID, 3, false})
+		r.wants(podOf("orders-1"), known{ordersDeployment, 3, false})
 
 		changed := revised("orders-1", "3")
 		changed.Annotations["deployment.kubernetes.io/desired-replicas"] = "5"
@@ -302,11 +307,12 @@ func TestAPodIsSeenBeforeItsReplicaSet(t *testing.T) {
 		if got := r.wokenNow(); !slices.Equal(got, []string{"a"}) {
 			t.Errorf("woken: %v, want the Node a", got)
 		}
-		r.wants(podOf("orders-1"), known{ordersID, 1, false})
+		r.wants(podOf("orders-1"), known{ordersDeployment, 1, false})
 
 		first, second := podOf("lost-1"), podOf("lost-2")
 		r.Fill("b", []plan.Pod{{Pod: first}, {Pod: second}}, time.Now())
 		<-time.After(again)
+		r.sets(aReplicaSet("lost-2", ref("apps/v1", "Deployment", "lost"), nil))
 		given := []plan.Pod{{Pod: first}, {Pod: second}}
 		if again := r.Fill("b", given, time.Now()); again != 0 || given[0].Unsynced || given[1].Unsynced {
 			t.Errorf("they are waited for still: %+v, %s", given, again)
@@ -324,16 +330,16 @@ func TestADeletedReplicaSetIsRemembered(t *testing.T) {
 		r := watching(t, false)
 		sets := r.metadata.Resource(appsv1.SchemeGroupVersion.WithResource("replicasets")).Namespace("shop")
 		r.sets(revised("orders-1", "5"))
-		r.wants(podOf("orders-1"), known{ordersID, 5, false})
+		r.wants(podOf("orders-1"), known{ordersDeployment, 5, false})
 		if err := sets.Delete(t.Context(), "orders-1", metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		r.wants(podOf("orders-1"), known{ordersID, 5, false})
+		r.wants(podOf("orders-1"), known{ordersDeployment, 5, false})
 		another := revised("orders-1", "1")
 		another.UID = "uid of another"
 		r.sets(another)
-		r.wants(podOf("orders-1"), known{ordersID, 5, false})
+		r.wants(podOf("orders-1"), known{ordersDeployment, 5, false})
 
 		r.Forget("a")
 		if got := r.of("a", podOf("orders-1")); !got.unsynced {
@@ -374,7 +380,7 @@ func TestNobodyIsOfAWorkloadOfAnotherNamespace(t *testing.T) {
 			forged.Namespace = "evil"
 			r.of("a", forged)
 			<-time.After(patience)
-			if got := r.of("a", forged); got.workload == ordersID || got.revision != 0 {
+			if got := r.of("a", forged); got.workload == ordersDeployment || got.workload == ordersUID || got.revision != 0 {
 				t.Errorf("a pod that names %s is taken for one of it: %+v", name, got)
 			}
 		}
@@ -410,7 +416,7 @@ func TestWithoutTheRight(t *testing.T) {
 		if got := r.wokenNow(); !slices.Equal(got, []string{"a", "b"}) {
 			t.Errorf("woken: %v", got)
 		}
-		r.wants(podOf("orders-1"), known{ordersID, 1, false})
+		r.wants(podOf("orders-1"), known{ordersDeployment, 1, false})
 		if got := r.Notes(); got != nil {
 			t.Errorf("notes: %q", got)
 		}

@@ -71,29 +71,34 @@ func revisionName(owner, label string) string {
 	return owner[:min(len(owner), longest)] + "-" + label
 }
 
-// The labels that a ReplicaSet's pods have of the workload that made it.
-var templateHashes = []string{appsv1.DefaultDeploymentUniqueLabelKey, "rollouts-pod-template-hash"}
+// templateHashes are the labels that tell a ReplicaSet's pods from those of others of its
+// workload, by the workload's kind.
+var templateHashes = map[string]string{"Deployment": appsv1.DefaultDeploymentUniqueLabelKey, "Rollout": "rollouts-pod-template-hash"}
 
-// guess is the workload of a pod whose source tells nothing. ReplicaSets of one Deployment
-// differ in their hash only, and two Deployments of a namespace have different names.
+// guess is the workload of a pod whose source tells nothing. The name of a ReplicaSet ends
+// with its hash, so the guess is what the ReplicaSet would tell: pods of one workload stay
+// that while one of their ReplicaSets is not known.
 func guess(pod *corev1.Pod, s source) types.UID {
-	if s.kind != replicaSet {
-		return workloadID(s.namespace, string(s.owner))
-	}
-	for _, label := range templateHashes {
-		name, cut := strings.CutSuffix(s.name, "-"+pod.Labels[label])
-		if cut {
-			return workloadID(s.namespace, name)
+	if s.kind == replicaSet {
+		for kind, label := range templateHashes {
+			if name, cut := strings.CutSuffix(s.name, "-"+pod.Labels[label]); cut {
+				return named(s.namespace, kind, name)
+			}
 		}
 	}
-	return workloadID(s.namespace, string(s.owner))
+	return identified(s.namespace, s.owner)
 }
 
-// workloadID is what a workload is known by. Whoever makes a pod may name any UID as its
-// controller's, but is in its own namespace.
-func workloadID(namespace, id string) types.UID {
-	if id == "" {
+// identified is a workload that is known by its UID; empty for none. Whoever makes a pod
+// may name any UID as its controller's, but is in its own namespace.
+func identified(namespace string, uid types.UID) types.UID {
+	if uid == "" {
 		return ""
 	}
-	return types.UID(namespace + "/" + id)
+	return types.UID(namespace + "/" + string(uid))
+}
+
+// named is a workload that is known by its kind and name.
+func named(namespace, kind, name string) types.UID {
+	return types.UID(namespace + "/" + kind + "/" + name)
 }
