@@ -5,8 +5,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"module-controller/tunnel"
 )
 
 // Reasons of a terminated container.
@@ -25,7 +23,7 @@ func (r reporter) containerStatus(pod Pod, c corev1.Container, is observation) c
 		cs = *was.DeepCopy()
 	}
 	cs.Image = c.Image
-	if is.imageID != "" {
+	if is.imageID != "" || is.handedOn {
 		cs.ImageID = is.imageID
 	}
 	cs.Ready = is.running
@@ -99,9 +97,4 @@ func finishContainer(cs *corev1.ContainerStatus, at metav1.Time) {
 		cs.State = corev1.ContainerState{Terminated: ended}
 	}
 	cs.Ready, cs.Started = false, new(bool)
-}
-
-// keyOf is the module that a container names, with an empty version where it has none.
-func keyOf(c corev1.Container) tunnel.ModuleKey {
-	return tunnel.ModuleKey{Name: c.Name, Version: versionOf(c)}
 }
