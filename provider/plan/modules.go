@@ -76,6 +76,8 @@ func standingOf(in Input) standing {
 		return away
 	case in.Seen.Listed.IsZero():
 		return unread
+	case in.NotReady != "": // until the list shows what the base has now
+		return away
 	}
 	return ready
 }
