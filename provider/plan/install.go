@@ -104,11 +104,8 @@ func (i installer) current(w *want) bool {
 	case w.fresh:
 		return false
 	}
-	switch cmp.Or(w.running, i.demand.sources[w.key]) {
-	case "", w.url:
-		return true
-	}
-	return false
+	from := cmp.Or(w.running, i.demand.sources[w.key])
+	return from == "" || from == sourceOf(w.url)
 }
 
 // activate makes a version serve that is there and does not.

@@ -124,10 +124,10 @@ func ownerKind(pod *corev1.Pod) string {
 	return ""
 }
 
-// installedFrom is the URL that a pod's module was installed from when it last ran.
+// installedFrom is the source that a pod's module was installed from when it last ran.
 func installedFrom(pod *corev1.Pod, container string) string {
 	if s := statusOf(pod, container); s != nil {
-		return s.ImageID
+		return sourceOf(s.ImageID)
 	}
 	return ""
 }
