@@ -127,10 +127,12 @@ func (n *nodeCopy) unknown() bool {
 
 // tooEarly says that a base without a Node gets none yet: only one that is heard and has
 // answered gets one. Anybody can say that there is a base; that something answers as one
-// is not invented so easily, and a Node that never had a base would draw pods.
+// is not invented so easily, and a Node that never had a base would draw pods. One that is
+// heard keeps its modules' pods by its Node although it is not ready: without a Node they
+// would be collected.
 func (b *Base) tooEarly(now time.Time, age Age) bool {
 	switch {
-	case b.about.lastSeen.IsZero(), b.seen.answered.IsZero(), age.NotReady != "":
+	case b.about.lastSeen.IsZero(), b.seen.answered.IsZero(), age.Stage > Fresh:
 		return true
 	case b.seen.health != nil:
 		return false

@@ -66,31 +66,33 @@ func TestALostNodeIsForgotten(t *testing.T) {
 
 // Only a base that answered gets a Node, and it waits a second for the base's health.
 func TestWhenANodeIsTooEarly(t *testing.T) {
-	second := at(time.Second)
+	second, fresh := at(time.Second), Age{}
 	for _, c := range []struct {
 		name     string
 		now      time.Time
 		lastSeen time.Time
 		answered time.Time
 		health   bool
-		notReady string
+		age      Age
 		want     bool
 	}{
-		{"never heard", second, time.Time{}, noon, true, "", true},
-		{"heard, never answered", at(time.Hour), noon, time.Time{}, false, "", true},
-		{"answered, health known", noon, noon, noon, true, "", false},
-		{"silent", second, noon, noon, true, plan.ReasonBaseSilent, true},
-		{"two of them", second, noon, noon, true, plan.ReasonIdentityConflict, true},
-		{"answered, health not known", at(time.Second - 1), noon, noon, false, "", true},
-		{"answered, health not known for a second", second, noon, noon, false, "", false},
-		{"answered late, health not known", second, noon, at(1), false, "", true},
+		{"never heard", second, time.Time{}, noon, true, fresh, true},
+		{"heard, never answered", at(time.Hour), noon, time.Time{}, false, fresh, true},
+		{"answered, health known", noon, noon, noon, true, fresh, false},
+		{"silent", second, noon, noon, true, Age{Stage: Stale, NotReady: plan.ReasonBaseSilent}, true},
+		{"two of them", second, noon, noon, true, Age{NotReady: plan.ReasonIdentityConflict}, false},
+		{"does not answer any more", second, noon, noon, true, Age{NotReady: plan.ReasonBaseNotAnswering}, false},
+		{"does not answer any more, health not known", noon, noon, noon, false, Age{NotReady: plan.ReasonBaseNotAnswering}, true},
+		{"answered, health not known", at(time.Second - 1), noon, noon, false, fresh, true},
+		{"answered, health not known for a second", second, noon, noon, false, fresh, false},
+		{"answered late, health not known", second, noon, at(1), false, fresh, true},
 	} {
 		b := New(Config{}.Complete(), id, nodeName, beatOf(noon), nil, noon)
 		b.about.lastSeen, b.seen.answered = c.lastSeen, c.answered
 		if c.health {
 			b.seen.health = &tunnel.Health{}
 		}
-		if got := b.tooEarly(c.now, Age{NotReady: c.notReady}); got != c.want {
+		if got := b.tooEarly(c.now, c.age); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}

@@ -14,7 +14,7 @@ func (b *Base) plan(in Facts, age Age, conflict string) plan.Output {
 	return plan.Modules(plan.Input{
 		Now: in.Now, BaseID: b.id, IP: b.about.heartbeat.IP,
 		Bound: b.about.heartbeat.Sender.Bound, Readable: dialed(b.about.heartbeat),
-		Live:     b.live(in, age),
+		Live: b.live(in, age), NotReady: b.unready.reason,
 		Conflict: conflict, Since: b.since, LinkSince: in.Links[b.about.heartbeat.Tunnel].Since,
 		Seen: b.seen.Seen, Pods: in.Pods, Memory: b.ledger.Memory, Config: b.cfg.Plan,
 	})

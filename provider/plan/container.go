@@ -20,7 +20,7 @@ func (r reporter) containerStatus(pod Pod, c corev1.Container, is observation) c
 		r.stop(pod, c, &cs, is)
 	}
 	cs.Image = redact(c.Image)
-	if is.imageID != "" {
+	if is.imageID != "" || is.handedOn {
 		cs.ImageID = is.imageID
 	}
 	cs.ImageID = sourceOf(cs.ImageID)

@@ -130,7 +130,7 @@ func TestStartedAt(t *testing.T) {
 // A new reason to wait is told once, and not where a command's failure told it.
 func TestStopTellsItsReason(t *testing.T) {
 	newer := podFor("new", "orders:2", age(0), ran(urlOf("orders", "2")))
-	superseded := "Superseded: orders: newer pod new has orders:2 on this base"
+	superseded := "Superseded: orders: pod new has orders:2 on this base"
 	for _, c := range []struct {
 		name string
 		pod  Pod

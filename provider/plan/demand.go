@@ -34,8 +34,8 @@ type demand struct {
 	// sources is where a module was installed from, as the youngest pod tells that
 	// has run it.
 	sources map[tunnel.ModuleKey]string
-	// unfit is why a pod's modules cannot be installed.
-	unfit map[types.UID]waiting
+	// plans are of the live pods that are synced.
+	plans map[types.UID]*podPlan
 }
 
 // name is one module name on the base: the pods that want it, and what is done about it.
@@ -63,10 +63,10 @@ const (
 func (n *name) raise(w work) { n.work = max(n.work, w) }
 
 // newDemand reads the pods.
-func newDemand(in Input) *demand {
+func newDemand(in Input, l *list) *demand {
 	d := &demand{
 		pods: slices.Clone(in.Pods), names: map[string]*name{}, interests: map[tunnel.ModuleKey]interest{},
-		releasedBy: map[tunnel.ModuleKey]types.UID{}, sources: map[tunnel.ModuleKey]string{}, unfit: map[types.UID]waiting{},
+		releasedBy: map[tunnel.ModuleKey]types.UID{}, sources: map[tunnel.ModuleKey]string{}, plans: map[types.UID]*podPlan{},
 	}
 	slices.SortStableFunc(d.pods, func(a, b Pod) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
@@ -75,7 +75,7 @@ func newDemand(in Input) *demand {
 		d.read(pod, in)
 	}
 	for _, n := range d.names {
-		n.choose()
+		n.choose(l)
 	}
 	return d
 }
@@ -137,13 +137,14 @@ func (d *demand) readLive(pod Pod, in Input) {
 		return
 	}
 	asked := specOf(pod.Pod, in.Config.MaxContainers)
-	if why := unfit(pod, asked, in); why != (waiting{}) {
-		d.unfit[pod.UID] = why
+	pp := &podPlan{pod: pod, asked: asked, unfit: unfit(pod, asked, in)}
+	d.plans[pod.UID] = pp
+	if pp.unfit != (waiting{}) {
 		return
 	}
 	for _, m := range asked.modules {
-		n := d.name(m.key.Name)
-		n.wants = append(n.wants, wantOf(pod, m))
+		w, n := wantOf(pod, m), d.name(m.key.Name)
+		pp.wants, n.wants = append(pp.wants, w), append(n.wants, w)
 	}
 }
 

@@ -10,12 +10,12 @@ import (
 )
 
 func TestFailuresOfAPurpose(t *testing.T) {
-	f := Failure{URL: "uninstall", Count: 2, NotBefore: noon}
+	f := Failure{Purpose: ofUninstall, Count: 2, NotBefore: noon}
 	fs := failures{module("orders:1"): f}
-	if d := cmp.Diff(f, fs.of(module("orders:1"), "uninstall")); d != "" {
+	if d := cmp.Diff(f, fs.of(module("orders:1"), ofUninstall)); d != "" {
 		t.Errorf("of the same purpose (-want +got):\n%s", d)
 	}
-	for _, none := range []Failure{fs.of(module("orders:1"), urlOf("orders", "1")), fs.of(module("orders:2"), "uninstall")} {
+	for _, none := range []Failure{fs.of(module("orders:1"), from(urlOf("orders", "1"))), fs.of(module("orders:2"), ofUninstall)} {
 		if none != (Failure{}) {
 			t.Errorf("found %+v, want none", none)
 		}
@@ -25,16 +25,16 @@ func TestFailuresOfAPurpose(t *testing.T) {
 // Failures count on while the purpose stays, and from one for another.
 func TestFailuresAgain(t *testing.T) {
 	key := module("orders:1")
-	fs := failures{key: {URL: urlOf("orders", "1"), Count: 2, Message: "before"}}
+	fs := failures{key: {Purpose: from(urlOf("orders", "1")), Count: 2, Message: "before"}}
 	for _, c := range []struct {
 		name    string
 		command tunnel.Command
 		want    Failure
 	}{
-		{"the same URL", install("orders:1"), Failure{URL: urlOf("orders", "1"), Count: 3, At: noon, Message: "before"}},
-		{"another URL", tunnel.Command{Verb: tunnel.InstallModule, Module: key, URL: "file:///new.jar"}, Failure{URL: "file:///new.jar", Count: 1, At: noon}},
-		{"another verb", uninstall("orders:1"), Failure{URL: "uninstall", Count: 1, At: noon}},
-		{"another module", install("orders:2"), Failure{URL: urlOf("orders", "2"), Count: 1, At: noon}},
+		{"the same URL", install("orders:1"), Failure{Purpose: from(urlOf("orders", "1")), Count: 3, At: noon, Message: "before"}},
+		{"another URL", tunnel.Command{Verb: tunnel.InstallModule, Module: key, URL: "file:///new.jar"}, Failure{Purpose: from("file:///new.jar"), Count: 1, At: noon}},
+		{"another verb", uninstall("orders:1"), Failure{Purpose: ofUninstall, Count: 1, At: noon}},
+		{"another module", install("orders:2"), Failure{Purpose: from(urlOf("orders", "2")), Count: 1, At: noon}},
 	} {
 		if d := cmp.Diff(c.want, fs.again(Attempt{Command: c.command}, noon)); d != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, d)
@@ -44,9 +44,8 @@ func TestFailuresAgain(t *testing.T) {
 
 // What a success makes untrue is forgotten, and nothing else.
 func TestFailuresAreForgotten(t *testing.T) {
-	ofInstall := Failure{URL: urlOf("orders", "1"), Count: 1}
-	plain := Failure{URL: urlOf("orders", "1"), Plain: true}
-	ofUninstall := Failure{URL: "uninstall", Count: 1}
+	ofInstall := Failure{Purpose: from(urlOf("orders", "1")), Count: 1}
+	failedUninstall := Failure{Purpose: ofUninstall, Count: 1}
 	for _, c := range []struct {
 		name   string
 		failed Failure
@@ -54,15 +53,13 @@ func TestFailuresAreForgotten(t *testing.T) {
 		kept   bool
 	}{
 		{"installed", ofInstall, func(fs failures) { fs.succeeded(install("orders:1")) }, false},
-		{"installed after a failed uninstall", ofUninstall, func(fs failures) { fs.succeeded(install("orders:1")) }, false},
-		{"installed on a base that replaces nothing", plain, func(fs failures) { fs.succeeded(install("orders:1")) }, true},
+		{"installed after a failed uninstall", failedUninstall, func(fs failures) { fs.succeeded(install("orders:1")) }, false},
 		{"another is installed", ofInstall, func(fs failures) { fs.succeeded(install("orders:2")) }, true},
-		{"uninstalled", ofUninstall, func(fs failures) { fs.succeeded(uninstall("orders:1")) }, false},
+		{"uninstalled", failedUninstall, func(fs failures) { fs.succeeded(uninstall("orders:1")) }, false},
 		{"uninstalled after a failed install", ofInstall, func(fs failures) { fs.succeeded(uninstall("orders:1")) }, true},
 		{"switched after a failed install", ofInstall, func(fs failures) { fs.succeeded(switchTo("orders:1")) }, true},
 		{"it serves", ofInstall, func(fs failures) { fs.serves(module("orders:1")) }, false},
-		{"it serves on a base that replaces nothing", plain, func(fs failures) { fs.serves(module("orders:1")) }, false},
-		{"it serves, and could not be uninstalled", ofUninstall, func(fs failures) { fs.serves(module("orders:1")) }, true},
+		{"it serves, and could not be uninstalled", failedUninstall, func(fs failures) { fs.serves(module("orders:1")) }, true},
 	} {
 		fs := failures{module("orders:1"): c.failed}
 		c.do(fs)

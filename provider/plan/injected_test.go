@@ -30,7 +30,7 @@ func TestInjectedContainersAreNotRun(t *testing.T) {
 	sidecar("istio-proxy")(&injected)
 	initContainer("istio-init")(&injected)
 	s.round()
-	if holds(pod.Status, corev1.PodReady) || pod.Status.Phase != corev1.PodPending {
+	if isTrue(pod.Status, corev1.PodReady) || pod.Status.Phase != corev1.PodPending {
 		t.Errorf("it is ready before its module serves: %+v", pod.Status)
 	}
 	s.rounds(5)
@@ -39,7 +39,7 @@ func TestInjectedContainersAreNotRun(t *testing.T) {
 	}
 	s.wantLog(t, "install orders:1")
 	status := pod.Status
-	if status.Phase != corev1.PodRunning || !holds(status, corev1.PodReady) || !holds(status, corev1.PodInitialized) {
+	if status.Phase != corev1.PodRunning || !isTrue(status, corev1.PodReady) || !isTrue(status, corev1.PodInitialized) {
 		t.Errorf("phase %s, conditions %+v", status.Phase, status.Conditions)
 	}
 	proxy, begins := status.ContainerStatuses[0], status.InitContainerStatuses[0]

@@ -46,8 +46,9 @@ type planner struct {
 
 func newPlanner(in Input) *planner {
 	in.Config = in.Config.Complete()
+	l := newList(in.Seen)
 	p := &planner{
-		in: in, standing: standingOf(in), list: newList(in.Seen), demand: newDemand(in),
+		in: in, standing: standingOf(in), list: l, demand: newDemand(in, l),
 		installed: map[tunnel.ModuleKey]string{}, out: &draft{now: in.Now, Output: Output{Memory: in.Memory.clone()}},
 	}
 	p.failures = p.out.Memory.Failures
@@ -114,7 +115,7 @@ func (p *planner) inherited() int {
 func (m Memory) clone() Memory {
 	return Memory{
 		Attempts: cloned(m.Attempts), Failures: cloned(m.Failures),
-		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged),
+		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged), Plain: m.Plain,
 	}
 }
 

@@ -208,7 +208,7 @@ func TestModulesKeepsItsInput(t *testing.T) {
 			podFor("p", "orders:1"), podFor("q", "bills:1", ran(urlOf("bills", "1"))), podFor("r", "stock:1", terminating))
 		ours(&in)
 		in.Memory.Unmanaged[module("orders:9")] = noon.Add(-time.Hour)
-		in.Memory.Failures[module("orders:1")] = Failure{URL: "file:///other.jar", Count: 1}
+		in.Memory.Failures[module("orders:1")] = Failure{Purpose: from("file:///other.jar"), Count: 1}
 		return in.sent(install("orders:1"), 10*time.Second, answered(tunnel.Done, ""))
 	}
 	in := build()

@@ -101,11 +101,11 @@ func TestPodsOfABaseThatIsReadyAgain(t *testing.T) {
 			t.Errorf("condition %d: %+v", i, c)
 		}
 	}
-	if s := look(3*time.Minute, "", false); holds(s, corev1.PodReady) {
+	if s := look(3*time.Minute, "", false); isTrue(s, corev1.PodReady) {
 		t.Errorf("our link is down, and it is ready: %+v", s.Conditions)
 	}
 	again := look(4*time.Minute, "", true)
-	if !holds(again, corev1.PodReady) || !holds(again, corev1.ContainersReady) {
+	if !isTrue(again, corev1.PodReady) || !isTrue(again, corev1.ContainersReady) {
 		t.Errorf("conditions %+v", again.Conditions)
 	}
 	if d := cmp.Diff(began.ContainerStatuses, again.ContainerStatuses); d != "" {

@@ -41,7 +41,7 @@ func TestReadinessFollowsProbes(t *testing.T) {
 			}
 			out := Modules(onBase("orders:1 activated").with(pod))
 			s := statusIn(out, "p").Status
-			if cs := s.ContainerStatuses[0]; cs.Ready != c.ready || *cs.Started != c.started || cs.State.Running == nil || holds(s, corev1.PodReady) != c.ready {
+			if cs := s.ContainerStatuses[0]; cs.Ready != c.ready || *cs.Started != c.started || cs.State.Running == nil || isTrue(s, corev1.PodReady) != c.ready {
 				t.Errorf("status %+v, want started %v, ready %v", cs, c.started, c.ready)
 			}
 			// A module that does not serve is neither, whatever is said of it.

@@ -47,8 +47,8 @@ func (r resolver) resolve(a Attempt) bool {
 	case forgotten:
 	case succeeded:
 		r.succeed(a)
-	case unreplaced:
-		r.failUnreplaced(a)
+	case unreplaced: // it takes no install strategy: it says that the module is there already
+		r.out.Memory.Plain = true
 	case astray:
 		r.failAstray(a)
 	case failed:
@@ -153,14 +153,6 @@ func (r resolver) fail(a Attempt, message string) {
 	r.out.event(a.Pod, true, reason, a.Module.String()+": "+f.Message)
 }
 
-// failUnreplaced notes a base that takes no install strategy: it says that the module
-// is there already instead of replacing it.
-func (r resolver) failUnreplaced(a Attempt) {
-	f := r.failures.again(a, r.in.Now)
-	f.Count, f.Plain, f.Message = 0, true, "the base does not replace modules: they are uninstalled first"
-	r.failures[a.Module] = f
-}
-
 // failAstray notes a jar of another name or version. What it brought is uninstalled
 // at once, unless somebody wants it.
 func (r resolver) failAstray(a Attempt) {
@@ -170,7 +162,7 @@ func (r resolver) failAstray(a Attempt) {
 		return
 	}
 	f := r.failures.again(a, r.in.Now)
-	f.Wrong, f.Mismatch = true, is
+	f.Mismatch = is
 	f.NotBefore = r.in.Now.Add(r.in.Config.BackOffMax)
 	f.Message = clip(fmt.Sprintf("asked for %s, but the jar at %s is %s: correct %s or the image", a.Module, redact(a.URL), r.quote(is.String()), EnvVersion))
 	r.failures[a.Module] = f

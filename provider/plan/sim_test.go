@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,12 @@ func (s *sim) jar(url, name, version, fail string) {
 	s.jars[url] = jarOf{tunnel.ModuleKey{Name: name, Version: version}, fail}
 }
 
+// own makes a pod one of a workload's revision.
+func own(p *corev1.Pod, workload string, revision int) *corev1.Pod {
+	p.Annotations = map[string]string{"workload": workload, "revision": fmt.Sprint(revision)}
+	return p
+}
+
 func (s *sim) pod(name, module, version, url string) *corev1.Pod {
 	if _, ok := s.jars[url]; !ok {
 		s.jar(url, module, version, "")
@@ -89,7 +96,9 @@ func (s *sim) round() Output {
 	s.in.Now = s.now
 	s.in.Pods = nil
 	for _, p := range s.pods {
-		s.in.Pods = append(s.in.Pods, Pod{Pod: p, Gone: s.gone[p.UID], Unsynced: s.unsynced[p.Name]})
+		number, _ := strconv.ParseInt(p.Annotations["revision"], 10, 64)
+		s.in.Pods = append(s.in.Pods, Pod{Pod: p, Gone: s.gone[p.UID], Unsynced: s.unsynced[p.Name],
+			Workload: types.UID(p.Annotations["workload"]), Revision: number})
 	}
 	out := Modules(s.in)
 	s.in.Memory = out.Memory
