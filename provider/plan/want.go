@@ -42,7 +42,7 @@ type want struct {
 	of       *podPlan
 	pod      Pod
 	workload string // see workloadOf
-	// running is the URL that this pod's module was installed from, as its own
+	// running is the source that this pod's module was installed from, as its own
 	// status tells; empty when it has not run.
 	running string
 	role    role
@@ -61,10 +61,10 @@ func (w *want) purpose() Purpose { return Purpose{tunnel.InstallModule, w.url} }
 // atOnce says whether a pod's module replaces another version at once.
 func (w *want) atOnce() bool { return w.pod.Annotations[AnnotationReplace] == ReplaceAtOnce }
 
-// installedFrom is the URL that a pod's module was installed from when it last ran.
+// installedFrom is the source that a pod's module was installed from when it last ran.
 func installedFrom(pod *corev1.Pod, container string) string {
 	if s := statusOf(pod, container); s != nil {
-		return s.ImageID
+		return sourceOf(s.ImageID)
 	}
 	return ""
 }
