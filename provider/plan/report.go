@@ -138,28 +138,3 @@ func neverRan(c corev1.ContainerStatus) bool {
 
 // runs says whether a container shows that its module serves.
 func runs(c corev1.ContainerStatus) bool { return c.State.Running != nil }
-
-// finishedStatus is the last status of a pod whose modules are gone.
-func finishedStatus(pod Pod, now time.Time) corev1.PodStatus {
-	s := *pod.Status.DeepCopy()
-	at := metav1.NewTime(now.Truncate(time.Second))
-	for i := range s.ContainerStatuses {
-		finishContainer(&s.ContainerStatuses[i], at)
-	}
-	s.Phase = corev1.PodSucceeded
-	for i := range s.Conditions {
-		switch c := &s.Conditions[i]; c.Type {
-		case corev1.PodReady, corev1.ContainersReady:
-			complete(c, at)
-		default: // it stays true
-		}
-	}
-	return s
-}
-
-// complete makes a condition of readiness say that the pod has ended.
-func complete(c *corev1.PodCondition, at metav1.Time) {
-	if c.Status != corev1.ConditionFalse {
-		c.Status, c.Reason, c.LastTransitionTime = corev1.ConditionFalse, "PodCompleted", at
-	}
-}
