@@ -43,7 +43,7 @@ func TestRecallGivesWhatPodsWant(t *testing.T) {
 	h, err := newHistory(10)
 	must(t, err)
 	stock := tunnel.ModuleKey{Name: "stock", Version: "1"}
-	failed := plan.Failure{URL: "file:///orders.jar", Count: 2, Message: "no space"}
+	failed := plan.Failure{Purpose: plan.Purpose{Verb: tunnel.InstallModule, URL: "file:///orders.jar"}, Count: 2, Message: "no space"}
 	h.remember(shop, map[tunnel.ModuleKey]plan.Failure{orders: failed, stock: {Count: 1}})
 	pods := []plan.Pod{{Pod: podOn("orders")}}
 	if diff := cmp.Diff(map[tunnel.ModuleKey]plan.Failure{orders: failed}, h.recall(shop, pods)); diff != "" {

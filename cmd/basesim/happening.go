@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,14 +31,26 @@ var happenings = map[string]happening{
 	"stop-heartbeat": always(set(func(f *basetest.Faults) { f.NoHeartbeat = true })),
 	"slow":           lasting(func(f *basetest.Faults, d time.Duration) { f.Slow = d }),
 	"late":           lasting(func(f *basetest.Faults, d time.Duration) { f.Late = d }),
-	// Faults of the next n commands or reports.
+	// How modules that listen answer requests. The query names the module that is not
+	// well, or none for all.
+	"unhealthy":     unhealthy,
+	"hang-requests": always(set(func(f *basetest.Faults) { f.HangRequests = true })),
+	// Installs are slow before their module is listed; lists tell what was true d ago.
+	"slow-downloads": lasting(func(f *basetest.Faults, d time.Duration) { f.Download = d }),
+	"late-lists":     lasting(func(f *basetest.Faults, d time.Duration) { f.LateLists = d }),
+	// Faults of the next n commands or reports; n may be "all".
 	"lose-answers":      counted(func(f *basetest.Faults, n int) { f.LoseAnswers = n }),
 	"without-effect":    counted(func(f *basetest.Faults, n int) { f.WithoutEffect = n }),
 	"error-with-effect": counted(func(f *basetest.Faults, n int) { f.ErrorWithEffect = n }),
 	"duplicate":         counted(func(f *basetest.Faults, n int) { f.Duplicate = n }),
 	"reorder":           counted(func(f *basetest.Faults, n int) { f.Reorder = n }),
+	"keep-uninstalled":  counted(func(f *basetest.Faults, n int) { f.KeepUninstalled = n }),
+	"hang-starts":       counted(func(f *basetest.Faults, n int) { f.HangStarts = n }),
+	// Starts that hang end, those of jars too.
+	"end-starts": always((*basetest.Base).EndStarts),
 	// The body defines the failure: exceptions, a line each, the outermost first.
-	"fail-installs": failInstalls,
+	"fail-installs":   failing(func(f *basetest.Faults, n int, with string) { f.FailInstalls, f.FailWith = n, with }),
+	"fail-uninstalls": failing(func(f *basetest.Faults, n int, with string) { f.FailUninstalls, f.FailUninstallsWith = n, with }),
 	// Its description of itself (name, version, cluster) and the error of its clock (d).
 	"metadata": func(r *http.Request, b *basetest.Base, _ []byte) error {
 		q := r.URL.Query()
@@ -85,16 +100,24 @@ func counted(change func(*basetest.Faults, int)) happening {
 	}
 }
 
-func failInstalls(r *http.Request, b *basetest.Base, body []byte) error {
-	n, err := number(r)
-	if err != nil {
-		return err
+func failing(change func(f *basetest.Faults, n int, with string)) happening {
+	return func(r *http.Request, b *basetest.Base, body []byte) error {
+		n, err := number(r)
+		if err != nil {
+			return err
+		}
+		with := string(body)
+		if with == "null" { // a client that always sends JSON
+			with = ""
+		}
+		b.Set(func(f *basetest.Faults) { change(f, n, with) })
+		return nil
 	}
-	with := string(body)
-	if with == "null" { // a client that always sends JSON
-		with = ""
-	}
-	b.Set(func(f *basetest.Faults) { f.FailInstalls, f.FailWith = n, with })
+}
+
+func unhealthy(r *http.Request, b *basetest.Base, _ []byte) error {
+	module := cmp.Or(r.URL.Query().Get("module"), "*")
+	b.Set(func(f *basetest.Faults) { f.Unhealthy = append(slices.Clone(f.Unhealthy), module) })
 	return nil
 }
 
@@ -119,12 +142,15 @@ func command(do func(*basetest.Base, context.Context, basetest.Command)) happeni
 
 func number(r *http.Request) (int, error) {
 	text := r.URL.Query().Get("n")
-	if text == "" {
+	switch text {
+	case "":
 		return 1, nil
+	case "all":
+		return math.MaxInt, nil
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 {
-		return 0, fmt.Errorf("n is %q, want a number that is not negative", text)
+		return 0, fmt.Errorf("n is %q, want \"all\" or a number that is not negative", text)
 	}
 	return n, nil
 }

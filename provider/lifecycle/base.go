@@ -30,6 +30,8 @@ type Base struct {
 	talk   talk
 	ledger ledger
 	node   nodeCopy
+	// unready is what the base's pods are told of it.
+	unready unready
 }
 
 // about is who the base is followed as, and when that one was last heard. It is kept while
@@ -55,8 +57,12 @@ type about struct {
 type seen struct {
 	plan.Seen
 	health *tunnel.Health
+	// metaspace is what health counts of modules.
+	metaspace metaspace
 	// answered is when the process first answered anything; zero before.
 	answered time.Time
+	// listed is when the list came that is known; zero where none is.
+	listed time.Time
 }
 
 // New makes the record of a base that this process heard, or whose Node it found.
@@ -71,7 +77,7 @@ func New(cfg Config, id tunnel.BaseID, name string, h tunnel.Heartbeat, installe
 func (b *Base) reset(installed map[tunnel.ModuleKey]bool, now time.Time) {
 	b.since = now
 	b.seen, b.talk, b.node = seen{}, talk{}, nodeCopy{gone: b.node.gone}
-	b.ledger = newLedger(installed)
+	b.ledger, b.unready = newLedger(installed), unready{}
 }
 
 // Phase is how far the base has come.
@@ -116,6 +122,7 @@ func (b *Base) begin(in Facts) {
 // one that the Node names, it is a contender from now on.
 func (b *Base) adopt(node *corev1.Node, now time.Time) {
 	b.node.notReady = plan.NotReadyOf(node)
+	b.unready.follow(b.node.notReady, now, b.seen.listed)
 	if b.node.notReady == plan.ReasonBaseNotAnswering {
 		b.talk.unanswered = now // until it answers
 	}
@@ -192,6 +199,7 @@ func (b *Base) absorbHeartbeat(h tunnel.Heartbeat) {
 func (b *Base) absorbHealth(h tunnel.Health, at time.Time) {
 	was := b.seen.health
 	b.seen.health = &h
+	b.seen.metaspace.told(b.ledger.Attempts)
 	if h.Uptime <= 0 {
 		return
 	}
@@ -220,5 +228,6 @@ func (s *seen) absorbList(r tunnel.Report) {
 	default:
 		s.Listed = r.Asked
 	}
-	s.Modules, s.Partial = r.Modules, r.Partial
+	s.Modules, s.Partial, s.listed = r.Modules, r.Partial, r.Received
+	s.metaspace.listed(r.Modules, s.health != nil)
 }

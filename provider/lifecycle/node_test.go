@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/provider/plan"
@@ -66,31 +65,33 @@ func TestALostNodeIsForgotten(t *testing.T) {
 
 // Only a base that answered gets a Node, and it waits a second for the base's health.
 func TestWhenANodeIsTooEarly(t *testing.T) {
-	second := at(time.Second)
+	second, fresh := at(time.Second), Age{}
 	for _, c := range []struct {
 		name     string
 		now      time.Time
 		lastSeen time.Time
 		answered time.Time
 		health   bool
-		notReady string
+		age      Age
 		want     bool
 	}{
-		{"never heard", second, time.Time{}, noon, true, "", true},
-		{"heard, never answered", at(time.Hour), noon, time.Time{}, false, "", true},
-		{"answered, health known", noon, noon, noon, true, "", false},
-		{"silent", second, noon, noon, true, plan.ReasonBaseSilent, true},
-		{"two of them", second, noon, noon, true, plan.ReasonIdentityConflict, true},
-		{"answered, health not known", at(time.Second - 1), noon, noon, false, "", true},
-		{"answered, health not known for a second", second, noon, noon, false, "", false},
-		{"answered late, health not known", second, noon, at(1), false, "", true},
+		{"never heard", second, time.Time{}, noon, true, fresh, true},
+		{"heard, never answered", at(time.Hour), noon, time.Time{}, false, fresh, true},
+		{"answered, health known", noon, noon, noon, true, fresh, false},
+		{"silent", second, noon, noon, true, Age{Stage: Stale, NotReady: plan.ReasonBaseSilent}, true},
+		{"two of them", second, noon, noon, true, Age{NotReady: plan.ReasonIdentityConflict}, false},
+		{"does not answer any more", second, noon, noon, true, Age{NotReady: plan.ReasonBaseNotAnswering}, false},
+		{"does not answer any more, health not known", noon, noon, noon, false, Age{NotReady: plan.ReasonBaseNotAnswering}, true},
+		{"answered, health not known", at(time.Second - 1), noon, noon, false, fresh, true},
+		{"answered, health not known for a second", second, noon, noon, false, fresh, false},
+		{"answered late, health not known", second, noon, at(1), false, fresh, true},
 	} {
 		b := New(Config{}.Complete(), id, nodeName, beatOf(noon), nil, noon)
 		b.about.lastSeen, b.seen.answered = c.lastSeen, c.answered
 		if c.health {
 			b.seen.health = &tunnel.Health{}
 		}
-		if got := b.tooEarly(c.now, Age{NotReady: c.notReady}); got != c.want {
+		if got := b.tooEarly(c.now, c.age); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
@@ -213,26 +214,6 @@ func TestWhenTheNodeIsDue(t *testing.T) {
 		if got := b.nodeDue(noon, r.IntN(2) > 0); !got.After(noon) || got.After(at(every)) {
 			t.Fatalf("touched %s, served since %s: due after %s", b.node.touched, b.since, got.Sub(noon))
 		}
-	}
-}
-
-// Memory counts of pods whose modules serve, gone ones left out.
-func TestMemoryOfWhatRuns(t *testing.T) {
-	pod := func(gone bool, conditions ...corev1.PodCondition) plan.Pod {
-		p := podWith("u", "orders:1")
-		p.Spec.Containers = append(p.Spec.Containers, p.Spec.Containers[0], corev1.Container{Name: "free"})
-		for i := range 2 {
-			p.Spec.Containers[i].Resources.Requests = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Mi")}
-		}
-		p.Status.Conditions = conditions
-		return plan.Pod{Pod: p, Gone: gone}
-	}
-	other := corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue}
-	ready := corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionTrue}
-	not := corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionFalse}
-	pods := []plan.Pod{pod(false, other, ready), pod(true, ready), pod(false, not), pod(false, other), pod(false), pod(false, ready)}
-	if got := runningMemory(pods); got != 4<<20 {
-		t.Errorf("%d bytes, want those of two pods", got)
 	}
 }
 

@@ -219,10 +219,13 @@ func (s *story) stored(n *corev1.Node) *corev1.Node {
 
 // turn asks what the base needs, does it, and tells.
 func (s *story) turn() []string {
-	was := s.base.Phase()
+	was, unready := s.base.Phase(), s.base.unready.reason
 	do := s.base.Turn(s.observe())
 	s.binds()
 	told := s.perform(do)
+	if is := s.base.unready.reason; is != unready {
+		told = append(told, "its pods are not ready: "+withDefault(is, "they may be"))
+	}
 	phase := s.base.Phase().String()
 	if s.base.Phase() != was {
 		phase = was.String() + " -> " + phase

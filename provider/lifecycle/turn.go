@@ -140,6 +140,7 @@ func (b *Base) show(in Facts, do Actions, told []plan.Event, times ...time.Time)
 		return do
 	}
 	do.Changed = b.node.changed(age)
+	b.unready.follow(age.NotReady, later(in.Now, conflictEnds), b.seen.listed)
 
 	out := b.plan(in, age, conflict)
 	if !idle(out) && !in.Current {
@@ -178,7 +179,7 @@ func (b *Base) wait(in Facts, out plan.Output, do *Actions, times ...time.Time) 
 	writes := do.Write.Node != nil
 	switch {
 	case b.phase < Draining:
-		needed := out.Ask || !b.talk.reachable || b.probes(in)
+		needed := b.needsList(in, out)
 		do.Talk.Ask = b.asks(in, needed)
 		do.Settled = b.quiet(out)
 		do.Summary = b.summary(out)
@@ -205,6 +206,15 @@ func (b *Base) wait(in Facts, out plan.Output, do *Actions, times ...time.Time) 
 	}
 }
 
+// needsList says that something waits for the base's list.
+func (b *Base) needsList(in Facts, out plan.Output) bool {
+	switch {
+	case out.Ask, !b.talk.reachable, b.unready.returned:
+		return true
+	}
+	return b.probes(in)
+}
+
 // minWait bounds how often a base is reconciled by itself, whatever is due.
 const minWait = 10 * time.Millisecond
 
@@ -215,6 +225,8 @@ const podsPause = 50 * time.Millisecond
 func (b *Base) quiet(out plan.Output) bool {
 	switch {
 	case out.Ask, len(out.Commands) > 0:
+		return false
+	case b.unready.reason != "": // any message may end it
 		return false
 	}
 	return len(b.ledger.Attempts) == 0

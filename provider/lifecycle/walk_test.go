@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -121,7 +122,47 @@ func (w *walk) turnAndCheck() {
 	w.perform(do)
 	if w.base.Phase() == Gone {
 		w.restart()
+		return
 	}
+	w.rests(do)
+}
+
+// rests checks that a base which nothing happens to is not reconciled again and again: it may
+// be due at once, but not once more after a Turn that did nothing.
+func (w *walk) rests(do Actions) {
+	w.t.Helper()
+	if w.broken { // then the shell waits longer each time
+		return
+	}
+	for hurried := false; !do.Next.After(w.now.Add(minWait)); {
+		quiet := idles(do)
+		if hurried && quiet {
+			w.t.Errorf("it is due at once, and once more, and nothing is done: %+v", do)
+			return
+		}
+		hurried = quiet
+		w.now = later(do.Next, w.now)
+		do = w.base.Turn(w.observe())
+		w.binds()
+		if do.Begin {
+			w.begun = w.facts.Claim.Epoch
+		}
+		for _, c := range do.Talk.Send {
+			w.requests[c.RequestID] = true
+		}
+		w.perform(do)
+		if w.base.Phase() == Gone {
+			w.restart()
+			return
+		}
+	}
+}
+
+// idles says that Actions change nothing that the next Turn sees.
+func idles(do Actions) bool {
+	changes := []bool{do.LetGo, do.Begin, do.Drained, do.Retire != nil, do.Moved != nil, do.Changed != nil, do.Write.Node != nil}
+	some := len(do.Talk.Send) + len(do.Talk.Ask) + len(do.Write.Pods) + len(do.Write.Finish)
+	return !slices.Contains(changes, true) && some == 0
 }
 
 // restart makes the record anew, as the shell does when the base is heard again.
@@ -169,7 +210,7 @@ func (w *walk) check(was Phase, in Facts, do Actions) {
 	must(do.Begin || do.Retire != nil || !do.Next.Before(in.Now.Add(minWait)), "it is reconciled again too soon")
 	must(do.LetGo == (was.served() && (now == Foreign || do.Begin)), "pods are let go when, and only when, the claim is lost")
 	if node := do.Write.Node; node != nil && do.Write.Was == nil {
-		must(plan.NotReadyOf(node) == "", "a Node is created for a base that is not heard")
+		must(plan.NotReadyOf(node) != plan.ReasonBaseSilent, "a Node is created for a base that is not heard")
 	}
 }
 

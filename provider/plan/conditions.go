@@ -78,3 +78,10 @@ func setPodCondition(s *corev1.PodStatus, want corev1.PodCondition, now time.Tim
 	want.LastProbeTime, want.ObservedGeneration = was.LastProbeTime, was.ObservedGeneration
 	s.Conditions[i] = want
 }
+
+// isTrue says whether a condition is true.
+func isTrue(s corev1.PodStatus, kind corev1.PodConditionType) bool {
+	return slices.ContainsFunc(s.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == kind && c.Status == corev1.ConditionTrue
+	})
+}

@@ -34,13 +34,16 @@ type demand struct {
 	// sources is where a module was installed from, as the youngest pod tells that
 	// has run it.
 	sources map[tunnel.ModuleKey]string
-	// unfit is why a pod's modules cannot be installed.
-	unfit map[types.UID]waiting
+	// plans are of the live pods that are synced.
+	plans map[types.UID]*podPlan
 }
 
 // name is one module name on the base: the pods that want it, and what is done about it.
 type name struct {
 	name string
+	// at is how many names were known before: they are worked on in the order in which the
+	// pods, the oldest first, and their containers name them.
+	at int
 	// wants are the containers of live pods that want it, the oldest first.
 	wants []*want
 	// chosen is the one of them that is to serve; nil where there is none.
@@ -63,10 +66,10 @@ const (
 func (n *name) raise(w work) { n.work = max(n.work, w) }
 
 // newDemand reads the pods.
-func newDemand(in Input) *demand {
+func newDemand(in Input, l *list) *demand {
 	d := &demand{
 		pods: slices.Clone(in.Pods), names: map[string]*name{}, interests: map[tunnel.ModuleKey]interest{},
-		releasedBy: map[tunnel.ModuleKey]types.UID{}, sources: map[tunnel.ModuleKey]string{}, unfit: map[types.UID]waiting{},
+		releasedBy: map[tunnel.ModuleKey]types.UID{}, sources: map[tunnel.ModuleKey]string{}, plans: map[types.UID]*podPlan{},
 	}
 	slices.SortStableFunc(d.pods, func(a, b Pod) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
@@ -75,7 +78,7 @@ func newDemand(in Input) *demand {
 		d.read(pod, in)
 	}
 	for _, n := range d.names {
-		n.choose()
+		n.choose(l)
 	}
 	return d
 }
@@ -86,7 +89,7 @@ func (d *demand) of(key tunnel.ModuleKey) interest { return d.interests[key] }
 // name gives a module name, also one that no pod asks for.
 func (d *demand) name(n string) *name {
 	if d.names[n] == nil {
-		d.names[n] = &name{name: n}
+		d.names[n] = &name{name: n, at: len(d.names)}
 	}
 	return d.names[n]
 }
@@ -100,7 +103,7 @@ func (d *demand) workOn(n string) work {
 }
 
 func (d *demand) sorted() []*name {
-	return slices.SortedFunc(maps.Values(d.names), func(a, b *name) int { return cmp.Compare(a.name, b.name) })
+	return slices.SortedFunc(maps.Values(d.names), func(a, b *name) int { return cmp.Compare(a.at, b.at) })
 }
 
 func (d *demand) read(pod Pod, in Input) {
@@ -131,19 +134,24 @@ func (d *demand) readLive(pod Pod, in Input) {
 		d.interests[key] = requested // even where it is not installed for this pod: it may run already
 	}
 	if pod.Unsynced {
-		for _, c := range pod.Spec.Containers {
-			d.name(c.Name).raise(unsynced)
+		for _, m := range specOf(pod.Pod, in.Config.MaxContainers).modules {
+			d.name(m.key.Name).raise(unsynced)
 		}
 		return
 	}
 	asked := specOf(pod.Pod, in.Config.MaxContainers)
-	if why := unfit(pod, asked, in); why != (waiting{}) {
-		d.unfit[pod.UID] = why
+	pp := &podPlan{pod: pod, asked: asked, unfit: unfit(pod, asked, in)}
+	d.plans[pod.UID] = pp
+	if pp.unfit != (waiting{}) {
 		return
 	}
 	for _, m := range asked.modules {
-		n := d.name(m.key.Name)
-		n.wants = append(n.wants, wantOf(pod, m))
+		if m.invalid != "" { // that is told of its container, and touches no other
+			continue
+		}
+		w, n := wantOf(pod, m), d.name(m.key.Name)
+		w.of = pp
+		pp.wants, n.wants = append(pp.wants, w), append(n.wants, w)
 	}
 }
 
@@ -152,8 +160,8 @@ func unfit(pod Pod, asked spec, in Input) waiting {
 	if pod.Unresolved != "" {
 		return waiting{ReasonConfigError, clip(pod.Unresolved)}
 	}
-	if why := asked.whyInvalid(); why != "" {
-		return waiting{ReasonInvalid, clip(why)}
+	if asked.invalid != "" {
+		return waiting{ReasonInvalid, clip(asked.invalid)}
 	}
 	return in.withholds(pod)
 }

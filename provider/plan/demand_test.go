@@ -60,7 +60,7 @@ func TestDemandOfAModule(t *testing.T) {
 		{"a pod that ended", []Pod{podFor("a", "orders:1", succeeding)}, unrequested, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := newDemand(Input{Pods: c.pods}.completed())
+			d := demandOf(Input{Pods: c.pods})
 			if got := d.of(module("orders:1")); got != c.want {
 				t.Errorf("demand %d, want %d", got, c.want)
 			}
@@ -73,12 +73,12 @@ func TestDemandOfAModule(t *testing.T) {
 
 // Where a module was installed from, as the youngest pod tells that ran it.
 func TestDemandSources(t *testing.T) {
-	d := newDemand(Input{Pods: []Pod{
+	d := demandOf(Input{Pods: []Pod{
 		podFor("new", "orders:1"),
 		podFor("older", "orders:1", ran("file:///older.jar"), age(3*time.Minute)),
 		podFor("old", "orders:1", ran("file:///old.jar"), age(2*time.Minute), terminating),
 		podFor("other", "orders:2", ran("file:///other.jar")),
-	}}.completed())
+	}})
 	want := map[tunnel.ModuleKey]string{module("orders:1"): "file:///old.jar", module("orders:2"): "file:///other.jar"}
 	if diff := cmp.Diff(want, d.sources); diff != "" {
 		t.Errorf("sources (-want +got):\n%s", diff)
@@ -97,29 +97,38 @@ func TestDemandWants(t *testing.T) {
 		{"a live pod", podFor("a", "orders:1"), 1, idle, ""},
 		{"not synced", podFor("a", "orders:1", notSynced), 0, unsynced, ""},
 		{"not resolved", podFor("a", "orders:1", noSecret), 0, idle, ReasonConfigError},
-		{"no version", podFor("a", "orders:"), 0, idle, ReasonInvalid},
+		{"no version", podFor("a", "orders:"), 0, idle, ""},
 		{"terminating", podFor("a", "orders:1", terminating), 0, idle, ""},
 		{"terminating and not resolved", podFor("a", "orders:1", terminating, noSecret), 0, idle, ""},
 		{"ended", podFor("a", "orders:1", succeeding), 0, idle, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := newDemand(Input{Pods: []Pod{c.pod}}.completed())
+			d := demandOf(Input{Pods: []Pod{c.pod}})
 			n := d.name("orders")
-			if len(n.wants) != c.wants || n.work != c.work || d.unfit["a"].reason != c.reason {
-				t.Errorf("%d wants, work %d, unfit %+v", len(n.wants), n.work, d.unfit["a"])
+			if len(n.wants) != c.wants || n.work != c.work || reasonOf(d.plans["a"]) != c.reason {
+				t.Errorf("%d wants, work %d, unfit for %q", len(n.wants), n.work, reasonOf(d.plans["a"]))
 			}
 		})
 	}
 }
 
+// reasonOf is why a pod is unfit; empty where it is not, or is not live.
+func reasonOf(pp *podPlan) string {
+	if pp == nil {
+		return ""
+	}
+	return pp.unfit.reason
+}
+
 func TestDemandIsRead(t *testing.T) {
+	// The oldest pod's modules come first, then those of the next.
 	pods := []Pod{podFor("b", "stock:1"), podFor("a", "orders:1", age(time.Hour)), podFor("c", "bills:1")}
-	d := newDemand(Input{Pods: pods}.completed())
+	d := demandOf(Input{Pods: pods})
 	var names []string
 	for _, n := range d.sorted() {
 		names = append(names, n.name)
 	}
-	if diff := cmp.Diff([]string{"bills", "orders", "stock"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"orders", "stock", "bills"}, names); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
 	if d.pods[0].Name != "a" || d.pods[1].Name != "b" || d.pods[2].Name != "c" || pods[0].Name != "b" {

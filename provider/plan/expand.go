@@ -3,35 +3,56 @@ package plan
 import "strings"
 
 // expand replaces $(NAME) by the variable's value, as a kubelet does in arguments:
-// a name that is not there stays as it is, and $$ stands for $.
+// a name that is not there stays as it is, and $$ stands for $. It ends soon after the
+// result is longer than any that can be used.
 func expand(args []string, env map[string]string) []string {
 	expanded := make([]string, 0, len(args))
+	longest, size := 0, 0
+	for name := range env {
+		longest = max(longest, len(name))
+	}
 	for _, arg := range args {
-		expanded = append(expanded, expandOne(arg, env))
+		text := expandOne(arg, env, longest)
+		expanded = append(expanded, text)
+		if size += len(text); size > maxSettings {
+			break
+		}
 	}
 	return expanded
 }
 
-func expandOne(text string, env map[string]string) string {
+// expandOne expands one argument. No name in env is longer than longest: further on a
+// closing bracket is not looked for.
+func expandOne(text string, env map[string]string, longest int) string {
 	var out strings.Builder
 	for {
 		before, after, found := strings.Cut(text, "$")
 		out.WriteString(before)
-		if !found {
+		if !found || out.Len() > maxSettings {
 			return out.String()
 		}
-		name, rest, closed := strings.Cut(strings.TrimPrefix(after, "("), ")")
+		name, closed := nameIn(after, longest)
 		value, known := env[name]
 		switch {
 		case strings.HasPrefix(after, "$"):
 			out.WriteByte('$')
 			text = after[1:]
-		case strings.HasPrefix(after, "(") && closed && known:
+		case closed && known:
 			out.WriteString(value)
-			text = rest
+			text = after[len(name)+len("()"):]
 		default:
 			out.WriteByte('$')
 			text = after
 		}
 	}
+}
+
+// nameIn is the name in the brackets that a text begins with.
+func nameIn(text string, longest int) (name string, closed bool) {
+	name, opened := strings.CutPrefix(text, "(")
+	if !opened {
+		return "", false
+	}
+	name, _, closed = strings.Cut(name[:min(len(name), longest+1)], ")")
+	return name, closed
 }

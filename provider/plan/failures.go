@@ -6,13 +6,57 @@ import (
 	"module-controller/tunnel"
 )
 
+// Purpose is what a command is for. That one failed says nothing of another.
+type Purpose struct {
+	Verb tunnel.Verb
+	URL  string // of an install
+}
+
+func purposeOf(c tunnel.Command) Purpose {
+	if c.Verb == tunnel.InstallModule {
+		return Purpose{c.Verb, c.URL}
+	}
+	return Purpose{Verb: c.Verb}
+}
+
+// Failure is what is remembered of a module's command that failed. One that fails for
+// another purpose takes its place, and counts from one.
+type Failure struct {
+	Purpose
+	// Count is how many of these commands failed in a row.
+	Count int
+	// At is when the last one failed, NotBefore when the next may be tried.
+	At, NotBefore time.Time
+	// Message is one line with the root cause first, at most tunnel.MaxText bytes.
+	Message string
+	// Hurried: NotBefore was brought forward since, because another module began to serve.
+	Hurried bool
+	// Mismatch is what the jar proved to be; zero unless it is another module or version.
+	Mismatch tunnel.ModuleKey
+}
+
+// wrong says that the jar proved to be another module or version.
+func (f Failure) wrong() bool { return f.Mismatch != tunnel.ModuleKey{} }
+
+// hurried says whether a module's next install is worth trying before its time, where
+// modules of these names began to serve.
+func (f Failure) hurried(began map[string]bool, key tunnel.ModuleKey) bool {
+	switch {
+	case f.Verb != tunnel.InstallModule, f.wrong(), f.Hurried:
+		return false
+	case began[key.Name]:
+		return len(began) > 1
+	}
+	return len(began) > 0
+}
+
 // failures is what failed last, by module. It shares its entries with a Memory.
 type failures map[tunnel.ModuleKey]Failure
 
 // of is the last failure of a command for a module that had this purpose; the zero
 // Failure where there is none, or where another kind of command failed since.
-func (fs failures) of(key tunnel.ModuleKey, purpose string) Failure {
-	if f := fs[key]; f.URL == purpose {
+func (fs failures) of(key tunnel.ModuleKey, what Purpose) Failure {
+	if f := fs[key]; f.Purpose == what {
 		return f
 	}
 	return Failure{}
@@ -21,22 +65,17 @@ func (fs failures) of(key tunnel.ModuleKey, purpose string) Failure {
 // again is the failure of an attempt, counted on from those before it. It is not kept
 // yet.
 func (fs failures) again(a Attempt, now time.Time) Failure {
-	f := fs.of(a.Module, purpose(a.Command))
-	f.URL = purpose(a.Command)
+	f := fs.of(a.Module, purposeOf(a.Command))
+	f.Purpose = purposeOf(a.Command)
 	f.Count++
-	f.At = now
+	f.At, f.Hurried = now, false
 	return f
 }
 
-// succeeded drops what a command that succeeded makes untrue. That a base replaces
-// nothing stays true.
+// succeeded drops what a command that succeeded makes untrue: that it failed before, and
+// whatever failed of a version that is installed anew.
 func (fs failures) succeeded(c tunnel.Command) {
-	f := fs[c.Module]
-	over := f.URL == purpose(c)
-	if c.Verb == tunnel.InstallModule {
-		over = !f.Plain
-	}
-	if over {
+	if c.Verb == tunnel.InstallModule || fs[c.Module].Purpose == purposeOf(c) {
 		delete(fs, c.Module)
 	}
 }
@@ -44,18 +83,9 @@ func (fs failures) succeeded(c tunnel.Command) {
 // serves drops a failure that is over because the version serves. That it could not be
 // uninstalled is not over.
 func (fs failures) serves(key tunnel.ModuleKey) {
-	if fs[key].URL != string(tunnel.UninstallModule) {
+	if fs[key].Verb != tunnel.UninstallModule {
 		delete(fs, key)
 	}
-}
-
-// purpose keeps failures of different kinds of commands for one module apart: it is the
-// URL of an install, and the verb of what has none.
-func purpose(c tunnel.Command) string {
-	if c.Verb == tunnel.InstallModule {
-		return c.URL
-	}
-	return string(c.Verb)
 }
 
 // backOff is the pause after so many failures in a row.

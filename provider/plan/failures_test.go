@@ -10,12 +10,12 @@ import (
 )
 
 func TestFailuresOfAPurpose(t *testing.T) {
-	f := Failure{URL: "uninstall", Count: 2, NotBefore: noon}
+	f := Failure{Purpose: ofUninstall, Count: 2, NotBefore: noon}
 	fs := failures{module("orders:1"): f}
-	if d := cmp.Diff(f, fs.of(module("orders:1"), "uninstall")); d != "" {
+	if d := cmp.Diff(f, fs.of(module("orders:1"), ofUninstall)); d != "" {
 		t.Errorf("of the same purpose (-want +got):\n%s", d)
 	}
-	for _, none := range []Failure{fs.of(module("orders:1"), urlOf("orders", "1")), fs.of(module("orders:2"), "uninstall")} {
+	for _, none := range []Failure{fs.of(module("orders:1"), from(urlOf("orders", "1"))), fs.of(module("orders:2"), ofUninstall)} {
 		if none != (Failure{}) {
 			t.Errorf("found %+v, want none", none)
 		}
@@ -25,16 +25,16 @@ func TestFailuresOfAPurpose(t *testing.T) {
 // Failures count on while the purpose stays, and from one for another.
 func TestFailuresAgain(t *testing.T) {
 	key := module("orders:1")
-	fs := failures{key: {URL: urlOf("orders", "1"), Count: 2, Message: "before"}}
+	fs := failures{key: {Purpose: from(urlOf("orders", "1")), Count: 2, Message: "before"}}
 	for _, c := range []struct {
 		name    string
 		command tunnel.Command
 		want    Failure
 	}{
-		{"the same URL", install("orders:1"), Failure{URL: urlOf("orders", "1"), Count: 3, At: noon, Message: "before"}},
-		{"another URL", tunnel.Command{Verb: tunnel.InstallModule, Module: key, URL: "file:///new.jar"}, Failure{URL: "file:///new.jar", Count: 1, At: noon}},
-		{"another verb", uninstall("orders:1"), Failure{URL: "uninstall", Count: 1, At: noon}},
-		{"another module", install("orders:2"), Failure{URL: urlOf("orders", "2"), Count: 1, At: noon}},
+		{"the same URL", install("orders:1"), Failure{Purpose: from(urlOf("orders", "1")), Count: 3, At: noon, Message: "before"}},
+		{"another URL", tunnel.Command{Verb: tunnel.InstallModule, Module: key, URL: "file:///new.jar"}, Failure{Purpose: from("file:///new.jar"), Count: 1, At: noon}},
+		{"another verb", uninstall("orders:1"), Failure{Purpose: ofUninstall, Count: 1, At: noon}},
+		{"another module", install("orders:2"), Failure{Purpose: from(urlOf("orders", "2")), Count: 1, At: noon}},
 	} {
 		if d := cmp.Diff(c.want, fs.again(Attempt{Command: c.command}, noon)); d != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, d)
@@ -44,9 +44,8 @@ func TestFailuresAgain(t *testing.T) {
 
 // What a success makes untrue is forgotten, and nothing else.
 func TestFailuresAreForgotten(t *testing.T) {
-	ofInstall := Failure{URL: urlOf("orders", "1"), Count: 1}
-	plain := Failure{URL: urlOf("orders", "1"), Plain: true}
-	ofUninstall := Failure{URL: "uninstall", Count: 1}
+	ofInstall := Failure{Purpose: from(urlOf("orders", "1")), Count: 1}
+	failedUninstall := Failure{Purpose: ofUninstall, Count: 1}
 	for _, c := range []struct {
 		name   string
 		failed Failure
@@ -54,15 +53,13 @@ func TestFailuresAreForgotten(t *testing.T) {
 		kept   bool
 	}{
 		{"installed", ofInstall, func(fs failures) { fs.succeeded(install("orders:1")) }, false},
-		{"installed after a failed uninstall", ofUninstall, func(fs failures) { fs.succeeded(install("orders:1")) }, false},
-		{"installed on a base that replaces nothing", plain, func(fs failures) { fs.succeeded(install("orders:1")) }, true},
+		{"installed after a failed uninstall", failedUninstall, func(fs failures) { fs.succeeded(install("orders:1")) }, false},
 		{"another is installed", ofInstall, func(fs failures) { fs.succeeded(install("orders:2")) }, true},
-		{"uninstalled", ofUninstall, func(fs failures) { fs.succeeded(uninstall("orders:1")) }, false},
+		{"uninstalled", failedUninstall, func(fs failures) { fs.succeeded(uninstall("orders:1")) }, false},
 		{"uninstalled after a failed install", ofInstall, func(fs failures) { fs.succeeded(uninstall("orders:1")) }, true},
 		{"switched after a failed install", ofInstall, func(fs failures) { fs.succeeded(switchTo("orders:1")) }, true},
 		{"it serves", ofInstall, func(fs failures) { fs.serves(module("orders:1")) }, false},
-		{"it serves on a base that replaces nothing", plain, func(fs failures) { fs.serves(module("orders:1")) }, false},
-		{"it serves, and could not be uninstalled", ofUninstall, func(fs failures) { fs.serves(module("orders:1")) }, true},
+		{"it serves, and could not be uninstalled", failedUninstall, func(fs failures) { fs.serves(module("orders:1")) }, true},
 	} {
 		fs := failures{module("orders:1"): c.failed}
 		c.do(fs)
@@ -79,6 +76,38 @@ func TestBackOff(t *testing.T) {
 	} {
 		if got := cfg.backOff(count); got != want {
 			t.Errorf("after %d failures %s, want %s", count, got, want)
+		}
+	}
+}
+
+// A back-off is cut short once another module serves, once, and only where that may help.
+func TestAFailureIsTriedSoonerOnceAnotherModuleServes(t *testing.T) {
+	late, soon := noon.Add(time.Minute), noon.Add(hurryPause)
+	for _, c := range []struct {
+		name   string
+		failed Failure
+		list   []string
+		sent   tunnel.Command
+		pods   []Pod
+		want   time.Time
+	}{
+		{"another was installed", Failure{Purpose: from("x"), Count: 5, NotBefore: late}, []string{"stock:1 activated"}, install("stock:1"), []Pod{podFor("s", "stock:1")}, soon},
+		{"another was switched to", Failure{Purpose: from("x"), Count: 5, NotBefore: late}, []string{"stock:1 activated"}, switchTo("stock:1"), []Pod{podFor("s", "stock:1")}, soon},
+		{"it is due anyway", Failure{Purpose: from("x"), Count: 1, NotBefore: noon.Add(time.Second)}, []string{"stock:1 activated"}, install("stock:1"), []Pod{podFor("s", "stock:1")}, noon.Add(time.Second)},
+		{"once", Failure{Purpose: from("x"), Count: 5, NotBefore: late, Hurried: true}, []string{"stock:1 activated"}, install("stock:1"), []Pod{podFor("s", "stock:1")}, late},
+		{"not a wrong jar", Failure{Purpose: from("x"), Count: 5, NotBefore: late, Mismatch: module("x:1")}, []string{"stock:1 activated"}, install("stock:1"), []Pod{podFor("s", "stock:1")}, late},
+		{"not an uninstall", Failure{Purpose: ofUninstall, Count: 5, NotBefore: late}, []string{"stock:1 activated"}, install("stock:1"), []Pod{podFor("s", "stock:1")}, late},
+		{"it does not serve yet", Failure{Purpose: from("x"), Count: 5, NotBefore: late}, []string{"stock:1 deactivated"}, install("stock:1"), []Pod{podFor("s", "stock:1")}, late},
+		{"it is only given back", Failure{Purpose: from("x"), Count: 5, NotBefore: late}, []string{"stock:1 activated"}, install("stock:1"), []Pod{podFor("s", "stock:1", age(time.Hour)), podFor("t", "stock:2")}, late},
+		{"it is the same module", Failure{Purpose: from("x"), Count: 5, NotBefore: late}, []string{"orders:2 activated"}, install("orders:2"), []Pod{podFor("t", "orders:2")}, late},
+	} {
+		in := onBase(c.list...).with(c.pods...).sent(c.sent, time.Second)
+		failing(c.failed)(&in)
+		p := newPlanner(in)
+		resolver{p}.resolveAll()
+		f := p.failures[module("orders:1")]
+		if !f.NotBefore.Equal(c.want) || f.Count != c.failed.Count {
+			t.Errorf("%s: tried again at %s, want %s; count %d", c.name, f.NotBefore, c.want, f.Count)
 		}
 	}
 }

@@ -127,7 +127,7 @@ func TestCollect(t *testing.T) {
 		{name: "new on a partial list", change: func(in *Input) { in.Seen.Partial = true }, want: collected{"", time.Time{}, false, false}},
 		{name: "that failed just now", since: due, change: func(in *Input) {
 			ours(in)
-			failing(Failure{URL: "uninstall", Count: 1, NotBefore: noon.Add(time.Second)})(in)
+			failing(Failure{Purpose: ofUninstall, Count: 1, NotBefore: noon.Add(time.Second)})(in)
 		}, want: collected{"", due, false, false}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

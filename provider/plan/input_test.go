@@ -38,10 +38,10 @@ func onBase(words ...string) Input {
 	}
 }
 
-// completed is an input whose settings are the defaults where it has none.
-func (in Input) completed() Input {
+// demandOf is what the pods ask for on a base that lists nothing.
+func demandOf(in Input) *demand {
 	in.Config = in.Config.Complete()
-	return in
+	return newDemand(in, newList(in.Seen))
 }
 
 func (in Input) with(pods ...Pod) Input {
@@ -90,6 +90,12 @@ func ran(url string) func(*Pod) {
 	}
 }
 
+// unready makes a pod that ran show that it does not any more.
+func unready(p *Pod) {
+	c := &p.Status.ContainerStatuses[0]
+	c.Ready, c.State = false, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: ReasonInstalling}}
+}
+
 // waits makes a pod show why it waits.
 func waits(reason string) func(*Pod) {
 	return func(p *Pod) {
@@ -105,8 +111,13 @@ func revision(hash string) func(*Pod) {
 	return func(p *Pod) {
 		yes := true
 		p.Labels = map[string]string{"pod-template-hash": hash}
-		p.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Name: hash, Controller: &yes}}
+		p.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "orders-" + hash, UID: types.UID(hash), Controller: &yes}}
 	}
+}
+
+// numbered makes a pod one of a workload's revision.
+func numbered(workload string, revision int64) func(*Pod) {
+	return func(p *Pod) { p.Workload, p.Revision = types.UID(workload), revision }
 }
 
 // install is a command as the planner makes it for a pod of podFor.
@@ -149,6 +160,11 @@ func answered(outcome tunnel.Outcome, message string) func(*Attempt) {
 }
 
 func unanswered(*Attempt) {}
+
+// What failed: an install from a URL, or what has none.
+var ofUninstall, ofSwitch = Purpose{Verb: tunnel.UninstallModule}, Purpose{Verb: tunnel.SwitchModule}
+
+func from(url string) Purpose { return Purpose{tunnel.InstallModule, url} }
 
 // commands tells planned commands in words.
 func commands(out Output) string {

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"slices"
 
 	"module-controller/tunnel"
@@ -49,7 +48,7 @@ func (i installer) removeReleased(n *name) bool {
 
 // backsOff says whether an install for a want must wait after a failure.
 func (i installer) backsOff(w *want) bool {
-	return i.out.tooEarly(i.failures.of(w.key, w.url).NotBefore)
+	return i.out.tooEarly(i.failures.of(w.key, w.purpose()).NotBefore)
 }
 
 // fallBack gives the newest superseded pod its module back where nothing of the
@@ -58,9 +57,9 @@ func (i installer) fallBack(n *name) {
 	if i.list.serves(n.name) {
 		return
 	}
-	tried := map[tunnel.ModuleKey]bool{n.chosen.key: true} // it has all duplicates too
+	tried := map[tunnel.ModuleKey]bool{n.chosen.key: true}
 	for _, w := range slices.Backward(n.wants) {
-		if tried[w.key] {
+		if w.role != superseded || tried[w.key] {
 			continue
 		}
 		tried[w.key] = true // an older one of the same version must not take turns with it
@@ -72,65 +71,34 @@ func (i installer) fallBack(n *name) {
 	}
 }
 
-// advance plans the next step towards a want's module serving, by what the base has of
-// it. A want that backs off comes here only while its module serves.
+// advance plans the next step towards a want's module serving. A want that backs off
+// comes here only while its module serves.
 func (i installer) advance(n *name, w *want) {
-	is := i.list.of(w.key)
-	if is.started() && !i.current(w) {
-		i.renew(n, w)
-		return
-	}
-	switch is {
-	case unlisted, starting: // a command now would be refused, or do it twice
-		i.out.Ask = true
-	case absent:
-		i.install(n, w, w.atOnce() && len(i.list.byName[n.name]) > 0)
-	case serving:
-		i.failures.serves(w.key)
-	case deactivated:
-		i.activate(n, w)
-	case broken:
-		i.repair(n, w)
+	if step := steps[i.pending(n, w)]; step != nil {
+		step(i, n, w)
 	}
 }
 
-// current says whether the listed version was installed from the URL that is wanted
-// now, and need not be installed once more for a later revision. Where nobody knows the
-// URL, it is.
-func (i installer) current(w *want) bool {
-	switch {
-	case i.installed[w.key] == w.url:
-		return true
-	case w.fresh:
-		return false
-	}
-	switch cmp.Or(w.running, i.demand.sources[w.key]) {
-	case "", w.url:
-		return true
-	}
-	return false
+// steps has what is done about a want in each state; nil for nothing.
+var steps = [wantStates]func(installer, *name, *want){
+	wantUnknown:   installer.await, // a command now would be refused, or do it twice
+	wantStarting:  installer.await,
+	wantAbsent:    installer.bring,
+	wantServing:   installer.keep,
+	wantOutdated:  installer.renew,
+	wantToSwitch:  installer.activate,
+	wantToReplace: installer.replace,
+	wantBroken:    installer.repair,
 }
 
-// activate makes a version serve that is there and does not.
-func (i installer) activate(n *name, w *want) {
-	if i.in.Seen.Features.Switch && i.failures[w.key].URL != string(tunnel.SwitchModule) {
-		i.out.command(n, w.pod.UID, tunnel.Command{Verb: tunnel.SwitchModule, Module: w.key})
-		return
-	}
-	i.replace(n, w)
-}
+func (i installer) await(*name, *want) { i.out.Ask = true }
 
-// repair installs what did not start once more. It must not take the place of another
-// version that may serve.
-func (i installer) repair(n *name, w *want) {
-	switch {
-	case i.unreplaced(w):
-		i.makeRoom(n, w)
-	case len(i.list.byName[n.name]) > 1:
-		i.uninstall(n, w.key)
-	default:
-		i.install(n, w, true)
-	}
+func (i installer) keep(_ *name, w *want) { i.failures.serves(w.key) }
+
+// bring installs what is not there: beside the other versions, unless the pod asks for
+// their place at once.
+func (i installer) bring(n *name, w *want) {
+	i.install(n, w, w.atOnce() && len(i.list.byName[n.name]) > 0)
 }
 
 // renew replaces a version that was installed from elsewhere.
@@ -140,16 +108,29 @@ func (i installer) renew(n *name, w *want) {
 	}
 }
 
+// activate makes a version serve that is there and does not.
+func (i installer) activate(n *name, w *want) {
+	i.command(n, Planned{tunnel.Command{Verb: tunnel.SwitchModule, Module: w.key}, w.pod.UID})
+}
+
 func (i installer) replace(n *name, w *want) {
-	if i.unreplaced(w) {
+	if i.out.Memory.Plain {
 		i.makeRoom(n, w)
 		return
 	}
 	i.install(n, w, true)
 }
 
-// unreplaced says whether the base has shown with this want that it replaces nothing.
-func (i installer) unreplaced(w *want) bool { return i.failures.of(w.key, w.url).Plain }
+// repair installs what did not start once more. It must not take the place of another
+// version that may serve.
+func (i installer) repair(n *name, w *want) {
+	switch {
+	case i.out.Memory.Plain, len(i.list.byName[n.name]) > 1:
+		i.uninstall(n, w.key)
+	default:
+		i.install(n, w, true)
+	}
+}
 
 // makeRoom uninstalls what stands in the way on a base that replaces nothing: the
 // other versions first, then this one.
@@ -168,13 +149,13 @@ func (i installer) install(n *name, w *want, replace bool) {
 	if i.in.Seen.Features.Settings {
 		c.Args, c.Env = w.args, w.env
 	}
-	i.out.command(n, w.pod.UID, c)
+	i.command(n, Planned{c, w.pod.UID})
 }
 
 // uninstall plans the end of a listed version, unless that failed just now.
 func (p *planner) uninstall(n *name, key tunnel.ModuleKey) {
-	if p.out.tooEarly(p.failures.of(key, string(tunnel.UninstallModule)).NotBefore) {
+	if p.out.tooEarly(p.failures.of(key, Purpose{Verb: tunnel.UninstallModule}).NotBefore) {
 		return
 	}
-	p.out.command(n, p.demand.releasedBy[key], tunnel.Command{Verb: tunnel.UninstallModule, Module: key})
+	p.command(n, Planned{tunnel.Command{Verb: tunnel.UninstallModule, Module: key}, p.demand.releasedBy[key]})
 }

@@ -173,28 +173,29 @@ func TestAdvance(t *testing.T) {
 		{name: "starting", list: []string{"orders:1 resolved"}, pod: podFor("p", "orders:1"), ask: true},
 		{name: "serving", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", ran(urlOf("orders", "1")))},
 		{name: "serving, from nobody knows where", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", changed)},
-		{name: "serving from another URL", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", ran("file:///old.jar")), want: "install orders:1 replacing for p"},
+		{name: "serving from another URL", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", ran("file:///old.jar"), unready), want: "install orders:1 replacing for p"},
+		{name: "serving from another URL, and the pod does not show that it ends", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", ran("file:///old.jar"))},
 		{name: "serving from another URL, which failed", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", ran("file:///old.jar")),
-			change: failing(Failure{URL: urlOf("orders", "1"), Count: 1, NotBefore: noon.Add(time.Second)})},
-		{name: "serving from another URL, which failed before", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", ran("file:///old.jar")),
-			change: failing(Failure{URL: urlOf("orders", "1"), Count: 1, NotBefore: noon}), want: "install orders:1 replacing for p"},
+			change: failing(Failure{Purpose: from(urlOf("orders", "1")), Count: 1, NotBefore: noon.Add(time.Second)})},
+		{name: "serving from another URL, which failed before", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", ran("file:///old.jar"), unready),
+			change: failing(Failure{Purpose: from(urlOf("orders", "1")), Count: 1, NotBefore: noon}), want: "install orders:1 replacing for p"},
 		{name: "deactivated, over MQTT", list: []string{"orders:0 activated", "orders:1 deactivated"}, pod: podFor("p", "orders:1"), want: "install orders:1 replacing for p"},
 		{name: "deactivated, over HTTP", list: []string{"orders:0 activated", "orders:1 deactivated"}, pod: podFor("p", "orders:1"), change: withSwitch, want: "switch orders:1 for p"},
 		{name: "deactivated, and the switch failed", list: []string{"orders:1 deactivated"}, pod: podFor("p", "orders:1"),
-			change: func(in *Input) { withSwitch(in); failing(Failure{URL: "switch", Count: 1})(in) }, want: "install orders:1 replacing for p"},
+			change: func(in *Input) { withSwitch(in); failing(Failure{Purpose: ofSwitch, Count: 1})(in) }, want: "install orders:1 replacing for p"},
 		{name: "deactivated, from another URL", list: []string{"orders:1 deactivated"}, pod: podFor("p", "orders:1", ran("file:///old.jar")), change: withSwitch, want: "install orders:1 replacing for p"},
 		{name: "broken and alone", list: []string{"orders:1 broken"}, pod: podFor("p", "orders:1"), want: "install orders:1 replacing for p"},
 		{name: "broken beside another version", list: []string{"orders:0 activated", "orders:1 broken"}, pod: podFor("p", "orders:1"), want: "uninstall orders:1"},
-		{name: "broken on a base that replaces nothing", list: []string{"orders:1 broken"}, pod: podFor("p", "orders:1"), change: failing(plain), want: "uninstall orders:1"},
-		{name: "deactivated on a base that replaces nothing: others go first", list: []string{"orders:0 activated", "orders:1 deactivated"}, pod: podFor("p", "orders:1"), change: failing(plain), want: "uninstall orders:0"},
-		{name: "deactivated on a base that replaces nothing: younger ones too", list: []string{"orders:1 deactivated", "orders:2 activated"}, pod: podFor("p", "orders:1"), change: failing(plain), want: "uninstall orders:2"},
+		{name: "broken on a base that replaces nothing", list: []string{"orders:1 broken"}, pod: podFor("p", "orders:1"), change: plain, want: "uninstall orders:1"},
+		{name: "deactivated on a base that replaces nothing: others go first", list: []string{"orders:0 activated", "orders:1 deactivated"}, pod: podFor("p", "orders:1"), change: plain, want: "uninstall orders:0"},
+		{name: "deactivated on a base that replaces nothing: younger ones too", list: []string{"orders:1 deactivated", "orders:2 activated"}, pod: podFor("p", "orders:1"), change: plain, want: "uninstall orders:2"},
 		{name: "with settings", pod: podFor("p", "orders:1"), change: func(in *Input) { in.Seen.Features.Settings = true }, want: "install orders:1 for p"},
 		{name: "not synced", pod: podFor("p", "orders:1", notSynced)},
 		{name: "in flight", pod: podFor("p", "orders:1"), change: func(in *Input) { *in = in.sent(install("orders:1"), time.Second) }},
 		{name: "released, and it goes first", list: []string{"orders:0 activated"}, pod: podFor("p", "orders:0", terminating), want: "uninstall orders:0 for p"},
 		{name: "released, and it starts", list: []string{"orders:0 resolved"}, pod: podFor("p", "orders:0", terminating), ask: true},
 		{name: "released, and that failed just now", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", terminating),
-			change: failing(Failure{URL: "uninstall", Count: 1, NotBefore: noon.Add(time.Second)})},
+			change: failing(Failure{Purpose: ofUninstall, Count: 1, NotBefore: noon.Add(time.Second)})},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in := onBase(c.list...).with(c.pod)
@@ -214,8 +215,8 @@ func TestAdvance(t *testing.T) {
 func atOnce(p *Pod)        { p.Annotations = map[string]string{AnnotationReplace: ReplaceAtOnce} }
 func withSwitch(in *Input) { in.Seen.Features.Switch = true }
 
-// plain is what is remembered of a base that replaces nothing.
-var plain = Failure{URL: urlOf("orders", "1"), Plain: true}
+// plain makes a base one that was seen to replace nothing.
+func plain(in *Input) { in.Memory.Plain = true }
 
 // failing remembers a failure of orders:1.
 func failing(f Failure) func(*Input) {
@@ -228,7 +229,7 @@ func TestFallBack(t *testing.T) {
 	failed := func(word string) func(*Input) {
 		key := module(word)
 		return func(in *Input) {
-			in.Memory.Failures[key] = Failure{URL: urlOf(key.Name, key.Version), Count: 1, NotBefore: noon.Add(time.Minute)}
+			in.Memory.Failures[key] = Failure{Purpose: from(urlOf(key.Name, key.Version)), Count: 1, NotBefore: noon.Add(time.Minute)}
 		}
 	}
 	for _, c := range []struct {
@@ -279,7 +280,7 @@ func TestInstallPassesSettings(t *testing.T) {
 // installed it.
 func TestAVersionThatServesForgetsItsFailure(t *testing.T) {
 	in := onBase("orders:1 activated").with(podFor("p", "orders:1"))
-	failing(Failure{URL: urlOf("orders", "1"), Count: 3, NotBefore: noon.Add(time.Minute)})(&in)
+	failing(Failure{Purpose: from(urlOf("orders", "1")), Count: 3, NotBefore: noon.Add(time.Minute)})(&in)
 	if out := Modules(in); len(out.Memory.Failures) > 0 || commands(out) != "" {
 		t.Errorf("failures %v, commands %q", out.Memory.Failures, commands(out))
 	}

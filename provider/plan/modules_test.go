@@ -160,6 +160,8 @@ func TestStandingOf(t *testing.T) {
 		{"ready", func(*Input) {}, ready, false},
 		{"never listed", func(in *Input) { in.Seen = Seen{} }, unread, true},
 		{"not heard", func(in *Input) { in.Live = false }, away, false},
+		{"not ready", func(in *Input) { in.NotReady = ReasonBaseNotAnswering }, away, false},
+		{"not ready, never listed", func(in *Input) { in.NotReady, in.Seen = ReasonBaseSilent, Seen{} }, unread, true},
 		{"neither", func(in *Input) { in.Live, in.Seen = false, Seen{} }, away, false},
 		{"two bases", func(in *Input) { in.Conflict = "two" }, conflicted, false},
 		{"two bases, never listed", func(in *Input) { in.Conflict, in.Seen = "two", Seen{} }, conflicted, false},
@@ -208,7 +210,7 @@ func TestModulesKeepsItsInput(t *testing.T) {
 			podFor("p", "orders:1"), podFor("q", "bills:1", ran(urlOf("bills", "1"))), podFor("r", "stock:1", terminating))
 		ours(&in)
 		in.Memory.Unmanaged[module("orders:9")] = noon.Add(-time.Hour)
-		in.Memory.Failures[module("orders:1")] = Failure{URL: "file:///other.jar", Count: 1}
+		in.Memory.Failures[module("orders:1")] = Failure{Purpose: from("file:///other.jar"), Count: 1}
 		return in.sent(install("orders:1"), 10*time.Second, answered(tunnel.Done, ""))
 	}
 	in := build()

@@ -7,6 +7,29 @@
 //
 // Modules answers for pods and commands (modules.go tells its phases), Node for the
 // Node.
+//
+// What a container of a live pod wants of the base is in one state (state.go); two tables
+// make of it the next command (install.go) and what the container shows (reasons.go):
+//
+//	state       what it means                                  command               shown
+//	Unknown     the list is partial and does not show it       none; the list        Installing, or its failure
+//	Absent      it is not there                                install               Installing, or its failure
+//	Starting    its main runs                                  none; the list        Installing
+//	Serving     it serves, from where it is wanted             none                  Running
+//	Outdated    it is there from elsewhere, or of an           replacing install     Running while it serves
+//	            older revision
+//	ToSwitch    it has started, another version may serve      switch                its failure, or Deactivated
+//	ToReplace   as ToSwitch, on a base that cannot switch      replacing install     its failure, or Deactivated
+//	Broken      it is listed and did not start                 uninstall or replace  its failure, or Deactivated
+//	Blocked     it would take another pod's place, and not     none                  Running while it serves,
+//	            every module of its pod can                                          then TakeoverBlocked
+//	Installing  a command for it is planned or in flight       none                  Installing
+//	Replacing   it is installed in the place of what serves    none                  Installing
+//	Duplicate   another pod has the same version               none                  DuplicateModule
+//	Conflicting another workload has the name                  none                  Running while it serves,
+//	                                                                                 then ModuleConflict
+//	Superseded  a newer version is to serve instead            none; it is given     Running while it serves,
+//	                                                           back if that fails    then Superseded
 package plan
 
 import (
@@ -29,6 +52,9 @@ const (
 	// EnvVersion is the environment variable of a container that holds its
 	// module's version.
 	EnvVersion = "BIZ_VERSION"
+	// EnvName is the one that holds the module's name, where it is none that a container
+	// can have; without it the module is named as the container.
+	EnvName = "BIZ_NAME"
 	// AnnotationReplace chooses on a pod how a version replaces another:
 	// ReplaceBeside (the default) proves the new one beside the old before it
 	// serves; ReplaceAtOnce removes the old one first, for modules that open a
@@ -44,10 +70,12 @@ const (
 	ReasonInstalling      = "Installing"                 // an install is in progress or queued
 	ReasonInstallFailed   = "InstallFailed"              // the last install failed, for the first time
 	ReasonInstallBackOff  = "InstallBackOff"             // it failed again; the next try is later
+	ReasonBlocked         = "TakeoverBlocked"            // it would take an older pod's place, which not all of its pod can
 	ReasonVersionMismatch = "VersionMismatch"            // the jar is another module or version
 	ReasonDeactivated     = "Deactivated"                // there, but not serving
-	ReasonSuperseded      = "Superseded"                 // a newer pod has the module on this base
-	ReasonDuplicate       = "DuplicateModule"            // an older pod has the same module and version
+	ReasonSuperseded      = "Superseded"                 // a pod of a wanted revision has the module on this base
+	ReasonDuplicate       = "DuplicateModule"            // another pod has the same module and version
+	ReasonConflict        = "ModuleConflict"             // a pod of another workload has another version of the module
 	ReasonInvalid         = "InvalidModule"              // the pod spec does not name a module
 	ReasonConfigError     = "CreateContainerConfigError" // the environment cannot be resolved
 	ReasonBaseConflict    = "BaseIdentityConflict"       // two live bases have this identity
@@ -107,43 +135,6 @@ type Probed struct {
 // Terminating says that the pod's modules are to be uninstalled.
 func (p Pod) Terminating() bool { return p.Gone || p.DeletionTimestamp != nil }
 
-// Attempt is the last command sent for a module name on a base. There is at most
-// one in flight for each name.
-type Attempt struct {
-	tunnel.Command
-	Pod  types.UID // for whom; empty for an uninstall that no pod waits for
-	Sent time.Time
-	// Before is what was listed when it was sent: an answer need not tell what a
-	// jar turned out to be, but what is new in the list does.
-	Before []tunnel.ModuleKey
-	// Answer is what the base said, nil while it has said nothing.
-	Answer   *tunnel.Answer
-	Answered time.Time
-	// Restarted says that the base was restarted, or unfollowed, after Sent: no
-	// answer will come and no effect is left.
-	Restarted bool
-}
-
-// Failure is what is remembered of a module's command that failed. One that fails with
-// another URL takes its place, and counts from one.
-type Failure struct {
-	// URL is where the module was to be installed from; for an uninstall or a
-	// switch it is the verb.
-	URL string
-	// Count is how many of these commands failed in a row; 0 beside Plain.
-	Count int
-	// At is when the last one failed, NotBefore when the next may be tried.
-	At, NotBefore time.Time
-	// Message is one line with the root cause first, at most tunnel.MaxText bytes.
-	Message string
-	// Wrong: the jar proved to be another module or version; Mismatch is which.
-	Wrong    bool
-	Mismatch tunnel.ModuleKey
-	// Plain: the base replaces no module in one step, so what is there is uninstalled
-	// before the next install of this URL.
-	Plain bool
-}
-
 // Seen is what the base itself reported, as far as it reached this process. It is
 // empty when this process takes the base over, and again when the base restarts.
 type Seen struct {
@@ -177,6 +168,9 @@ type Memory struct {
 	// Unmanaged has since when a listed module has had no pod. It has no key of a
 	// module that a pod asks for.
 	Unmanaged map[tunnel.ModuleKey]time.Time
+	// Plain: the base was seen to replace no module in one step, so what is there is
+	// uninstalled before another is installed in its place.
+	Plain bool
 }
 
 // Input is all that is known of one base's modules. It is not changed.
@@ -197,6 +191,9 @@ type Input struct {
 	// modules were last seen to do: its Node shows it. Empty while the Node is ready, and
 	// while only our own link is down.
 	NotReady string
+	// Held: no command leaves now, though it is planned. So no pod is shown as unready for
+	// one.
+	Held bool
 	// Conflict explains that two live bases share the identity; no command is
 	// planned then.
 	Conflict string

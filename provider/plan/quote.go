@@ -97,7 +97,7 @@ func credentialsOf(raw string) []string {
 // Where the spec as declared is not known, it may have.
 func (p Pod) fromSecret(container, variable string) bool {
 	if p.Declared == nil {
-		return variable != EnvVersion
+		return variable != EnvVersion && variable != EnvName
 	}
 	i := slices.IndexFunc(p.Declared.Containers, func(c corev1.Container) bool { return c.Name == container })
 	if i < 0 {

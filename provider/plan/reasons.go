@@ -22,7 +22,7 @@ func (w waiting) reinstalls() bool {
 // toldElsewhere says of a reason that it needs no event: the first two are the usual way
 // of an install, the others had an event when they came up.
 func (w waiting) toldElsewhere() bool {
-	return slices.Contains([]string{ReasonCreating, ReasonInstalling,
+	return slices.Contains([]string{ReasonCreating, ReasonInstalling, ReasonBlocked,
 		ReasonInstallFailed, ReasonInstallBackOff, ReasonVersionMismatch, ReasonConfigError}, w.reason)
 }
 
@@ -33,29 +33,54 @@ type observation struct {
 	waiting           // where it does not run
 	since   time.Time // when the base says that it began to serve; may be zero
 	imageID string    // where the module was installed from; empty keeps what is known
+	// handedOn: the module was installed anew for another pod, so where it was installed
+	// from for this one is not to be known any more.
+	handedOn bool
 }
 
 // observe says what a container of a live pod shows.
 func (r reporter) observe(pod Pod, c corev1.Container) observation {
 	is := observation{key: keyOf(c)}
-	why, unfit := r.demand.unfit[pod.UID]
+	pp := r.demand.plans[pod.UID]
 	switch { // what users can fix comes first, and is shown whatever the base does
-	case unfit:
-		return r.observeUnfit(is, why)
+	case pp == nil:
+		return is.wait(ReasonCreating, "")
+	case pp.unfit != (waiting{}):
+		return r.observeUnfit(is, pp.unfit)
+	case pp.invalid(c.Name) != "":
+		return is.wait(ReasonInvalid, "%s", pp.invalid(c.Name))
 	case r.standing == conflicted:
 		return is.wait(ReasonBaseConflict, "%s", r.in.Conflict)
 	case r.standing != ready:
 		return is.wait(ReasonCreating, "the base's module list is not known yet")
 	}
-	n := r.demand.name(c.Name)
-	for _, w := range n.wants {
-		if w.pod.UID == pod.UID {
-			is = r.observeWant(is, n, w)
-			is.imageID = r.imageOf(w, is.running)
-			return is
-		}
+	w := pp.want(c.Name)
+	if w == nil {
+		return is.wait(ReasonCreating, "")
 	}
-	return is.wait(ReasonCreating, "")
+	is = shows[r.stateOf(w)](r, is, w)
+	if !is.handedOn {
+		is.imageID = r.imageOf(w, is.running)
+	}
+	return is
+}
+
+// shows has what a want in each state shows.
+var shows = [wantStates]func(reporter, observation, *want) observation{
+	wantUnknown:     reporter.backingOff,
+	wantAbsent:      reporter.backingOff,
+	wantStarting:    reporter.installing,
+	wantServing:     reporter.serving,
+	wantOutdated:    reporter.outdated,
+	wantToSwitch:    reporter.backingOff,
+	wantToReplace:   reporter.backingOff,
+	wantBroken:      reporter.backingOff,
+	wantBlocked:     reporter.blocked,
+	wantInstalling:  reporter.installing,
+	wantReplacing:   reporter.installing,
+	wantDuplicate:   reporter.duplicate,
+	wantConflicting: reporter.conflicting,
+	wantSuperseded:  reporter.superseded,
 }
 
 func (is observation) wait(reason, format string, args ...any) observation {
@@ -86,41 +111,57 @@ func (r reporter) observeUnfit(is observation, why waiting) observation {
 	return is
 }
 
-func (r reporter) observeWant(is observation, n *name, w *want) observation {
-	switch w.role {
-	case duplicate:
-		return is.wait(ReasonDuplicate, "pod %s has %s on this base: spread the pods over bases, or delete one", n.oldest(w.key).pod.Name, w.key)
-	case superseded:
-		return r.observeSuperseded(is, n, w)
-	case chosen:
-	}
-	doing := r.out.doing(w.key)
-	switch on := r.list.of(w.key); {
-	case doing.Replace: // the list may still show the version that is being replaced
-		return r.installing(is, w)
-	case on == serving:
+func (r reporter) serving(is observation, _ *want) observation { return r.running(is) }
+
+// outdated serves on until it is replaced.
+func (r reporter) outdated(is observation, w *want) observation {
+	if r.list.of(w.key) == serving {
 		return r.running(is)
-	case on == starting, doing.Verb != "":
-		return r.installing(is, w)
 	}
 	return r.backingOff(is, w)
 }
 
-// observeSuperseded keeps a version running that serves until the chosen one does.
-func (r reporter) observeSuperseded(is observation, n *name, w *want) observation {
-	handedOn := n.has(w.key) && cmp.Or(n.chosen.running, r.installed[w.key]) != ""
+// blocked serves on, where it does, until its pod can take over.
+func (r reporter) blocked(is observation, w *want) observation {
+	if r.list.of(w.key) == serving {
+		return r.running(is)
+	}
+	return is.wait(ReasonBlocked, "%s takes the place of an older pod's version once all modules of its pod can: %s", w.key, r.lacks(w))
+}
+
+func (r reporter) duplicate(is observation, w *want) observation {
+	return is.wait(ReasonDuplicate, "pod %s has %s on this base: spread the pods over bases, or delete one", r.demand.name(w.key.Name).chosen.pod.Name, w.key)
+}
+
+// conflicting keeps a version running that ran for it, as long as it serves.
+func (r reporter) conflicting(is observation, w *want) observation {
+	has := r.demand.name(w.key.Name).chosen
 	switch {
-	case handedOn: // the same version serves, but for the younger pod
+	case ends(r.out.under(w.key.Name), w.key):
+	case r.list.of(w.key) == serving && w.tenure(r.list) == holding:
+		return r.running(is)
+	}
+	return is.wait(ReasonConflict, "pod %s of another workload has %s on this base: pod %s with %s waits until that is gone; spread the workloads over bases",
+		has.pod.Name, has.key, w.pod.Name, w.key)
+}
+
+// superseded keeps a version running that serves until the chosen one does.
+func (r reporter) superseded(is observation, w *want) observation {
+	n := r.demand.name(w.key.Name)
+	is.handedOn = n.has(w.key) && cmp.Or(n.chosen.running, r.installed[w.key]) != ""
+	switch {
+	case is.handedOn: // the same version serves, but for the other pod
+	case ends(r.out.under(w.key.Name), w.key): // it is told before it is done
 	case r.list.of(w.key) == serving:
 		return r.running(is)
 	case r.out.doing(w.key).Verb != "":
 		return r.installing(is, w)
 	}
-	return is.wait(ReasonSuperseded, "newer pod %s has %s on this base", n.chosen.pod.Name, n.chosen.key)
+	return is.wait(ReasonSuperseded, "pod %s has %s on this base", n.chosen.pod.Name, n.chosen.key)
 }
 
 func (r reporter) installing(is observation, w *want) observation {
-	if f := r.failures.of(w.key, w.url); f.Count > 0 {
+	if f := r.failures.of(w.key, w.purpose()); f.Count > 0 {
 		return is.wait(ReasonInstalling, "installing again after: %s", f.Message)
 	}
 	return is.wait(ReasonInstalling, "%s from %s", w.key, redact(w.url))
@@ -128,7 +169,7 @@ func (r reporter) installing(is observation, w *want) observation {
 
 // backingOff explains why a module does not serve and nothing is being done.
 func (r reporter) backingOff(is observation, w *want) observation {
-	if f := r.failures.of(w.key, w.url); f.Count > 0 {
+	if f := r.failures.of(w.key, w.purpose()); f.Count > 0 {
 		return is.failed(f)
 	}
 	m, there := r.list.byKey[w.key]
@@ -145,7 +186,7 @@ func (r reporter) backingOff(is observation, w *want) observation {
 func (is observation) failed(f Failure) observation {
 	pause := f.NotBefore.Sub(f.At)
 	switch {
-	case f.Wrong:
+	case f.wrong():
 		return is.wait(ReasonVersionMismatch, "%s", f.Message)
 	case f.Count == 1:
 		return is.waitAgain(ReasonInstallFailed, f.Message, fmt.Sprintf(" (next try after %s)", pause))

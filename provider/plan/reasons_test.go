@@ -31,9 +31,9 @@ func TestAFailureTellsItsCauseAndWhenItIsTriedAgain(t *testing.T) {
 // What a container shows, by what the base has and what is known of its pod.
 func TestObserve(t *testing.T) {
 	url := urlOf("orders", "1")
-	once := Failure{URL: url, Count: 1, At: noon, NotBefore: noon.Add(10 * time.Second), Message: "no stock"}
+	once := Failure{Purpose: from(url), Count: 1, At: noon, NotBefore: noon.Add(10 * time.Second), Message: "no stock"}
 	twice, wrong, other := once, once, once
-	twice.Count, wrong.Wrong, other.URL = 2, true, "file:///other.jar"
+	twice.Count, wrong.Mismatch, other.URL = 2, module("orders:9"), "file:///other.jar"
 	older, newer := podFor("old", "orders:0", age(time.Hour)), podFor("new", "orders:2", age(0))
 	for _, c := range []struct {
 		name   string
@@ -53,25 +53,25 @@ func TestObserve(t *testing.T) {
 		{name: "the jar is a wrong one", pod: podFor("p", "orders:1"), change: failing(wrong), want: "VersionMismatch: no stock"},
 		{name: "another URL failed", pod: podFor("p", "orders:1"), change: failing(other), want: "Installing: orders:1 from file:///orders-1.jar"},
 		{name: "unknown on a partial list", pod: podFor("p", "orders:1"), change: func(in *Input) { in.Seen.Partial = true }, want: "Installing: orders:1 from file:///orders-1.jar"},
-		{name: "it is to go and cannot", list: []string{"orders:0 activated", "orders:1 broken"}, pod: podFor("p", "orders:1"), change: failing(Failure{URL: "uninstall", Count: 1, NotBefore: noon.Add(time.Second), Message: "threads"}), want: "Deactivated: orders:1 is broken: threads"},
+		{name: "it is to go and cannot", list: []string{"orders:0 activated", "orders:1 broken"}, pod: podFor("p", "orders:1"), change: failing(Failure{Purpose: ofUninstall, Count: 1, NotBefore: noon.Add(time.Second), Message: "threads"}), want: "Deactivated: orders:1 is broken: threads"},
 		{name: "what stands in its way cannot go", list: []string{"orders:0 activated", "orders:1 deactivated"}, pod: podFor("p", "orders:1"), change: func(in *Input) {
-			failing(plain)(in)
-			in.Memory.Failures[module("orders:0")] = Failure{URL: "uninstall", Count: 1, NotBefore: noon.Add(time.Second)}
+			plain(in)
+			in.Memory.Failures[module("orders:0")] = Failure{Purpose: ofUninstall, Count: 1, NotBefore: noon.Add(time.Second)}
 			in.Seen.Modules[1].Message = "It waits."
 		}, want: "Deactivated: orders:1 is installed, but deactivated. It waits."},
 		{name: "a duplicate", list: []string{"orders:0 activated"}, pod: podFor("p", "orders:0"), others: []Pod{older},
 			want: "DuplicateModule: pod old has orders:0 on this base: spread the pods over bases, or delete one"},
-		{name: "superseded", list: []string{"orders:2 activated"}, pod: podFor("p", "orders:1"), others: []Pod{newer}, want: "Superseded: newer pod new has orders:2 on this base"},
+		{name: "superseded", list: []string{"orders:2 activated"}, pod: podFor("p", "orders:1"), others: []Pod{newer}, want: "Superseded: pod new has orders:2 on this base"},
 		{name: "superseded and serving still", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1"), others: []Pod{newer}, want: "Running"},
 		{name: "superseded and given back", pod: podFor("p", "orders:1"), others: []Pod{newer}, change: func(in *Input) {
-			in.Memory.Failures[module("orders:2")] = Failure{URL: urlOf("orders", "2"), Count: 1, NotBefore: noon.Add(time.Second)}
+			in.Memory.Failures[module("orders:2")] = Failure{Purpose: from(urlOf("orders", "2")), Count: 1, NotBefore: noon.Add(time.Second)}
 		}, want: "Installing: orders:1 from file:///orders-1.jar"},
 		{name: "superseded by a revision that runs", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", revision("x")),
-			others: []Pod{podFor("new", "orders:1", age(0), revision("y"), ran(url))}, want: "Superseded: newer pod new has orders:1 on this base"},
+			others: []Pod{podFor("new", "orders:1", age(0), revision("y"), ran(url))}, want: "Superseded: pod new has orders:1 on this base"},
 		{name: "its Secret is missing", list: []string{"orders:0 activated"}, pod: podFor("p", "orders:1", noSecret), want: "CreateContainerConfigError: secret is missing"},
 		{name: "its Secret is missing since it runs", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", noSecret), want: "Running"},
 		{name: "its Secret is missing and the base is away", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", noSecret), change: func(in *Input) { in.Live = false }, want: "CreateContainerConfigError: secret is missing"},
-		{name: "it is invalid, though that runs", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", image("x")), want: `InvalidModule: container orders: image "x" is no URL of a jar: it must begin with file://, http:// or https://`},
+		{name: "it is invalid, though that runs", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", image("x")), want: `InvalidModule: image "x" is no URL of a jar: it must begin with file://, http:// or https://`},
 		{name: "two bases", pod: podFor("p", "orders:1"), change: func(in *Input) { in.Conflict = "two of them" }, want: "BaseIdentityConflict: two of them"},
 		{name: "never listed", pod: podFor("p", "orders:1"), change: func(in *Input) { in.Seen = Seen{} }, want: "ContainerCreating: the base's module list is not known yet"},
 	} {

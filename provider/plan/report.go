@@ -25,20 +25,31 @@ func (r reporter) report(pod Pod) PodStatus {
 	switch {
 	case pod.Terminating():
 		s.Finished = r.finished(pod)
-		if s.Finished && !pod.Gone {
-			s.Status = finishedStatus(pod, r.in.Now)
-		}
-	case terminal(pod), r.awaitsSync(pod), r.frozen(pod):
+		s.Status = r.leaving(pod, s.Finished)
+	case terminal(pod), pod.Unsynced:
+	case r.awaitsSync(pod), r.frozen(pod):
+		s.Status = r.kept(pod)
 	default:
 		s.Status = r.status(pod)
 	}
 	return s
 }
 
+// leaving is what a terminating pod shows: what it has shown, and at last how it ended.
+func (r reporter) leaving(pod Pod, finished bool) corev1.PodStatus {
+	switch {
+	case pod.Gone:
+		return pod.Status
+	case finished:
+		return finishedStatus(pod, r.in.Now)
+	}
+	return r.kept(pod)
+}
+
 // awaitsSync says whether a module of a live pod waits for a pod that is not yet synced.
 func (r reporter) awaitsSync(pod Pod) bool {
 	return slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool {
-		return r.demand.name(c.Name).work == unsynced
+		return isModule(c) && r.demand.workOn(keyOf(c).Name) == unsynced
 	})
 }
 
@@ -53,7 +64,8 @@ func (r reporter) frozen(pod Pod) bool {
 		return true
 	case conflicted:
 		return slices.ContainsFunc(pod.Status.ContainerStatuses, runs)
-	case ready:
+	case ready: // its last list is as old as the base is silent
+		return r.in.NotReady != ""
 	}
 	return false
 }
@@ -61,7 +73,7 @@ func (r reporter) frozen(pod Pod) bool {
 // finished says whether all modules of a terminating pod are gone from the base, or are
 // now somebody else's.
 func (r reporter) finished(pod Pod) bool {
-	if r.standing != ready {
+	if r.standing != ready || r.in.NotReady != "" {
 		return false
 	}
 	for _, key := range Wanted(pod.Pod) {
@@ -79,14 +91,24 @@ func (r reporter) finished(pod Pod) bool {
 // the one that the pod has.
 func (r reporter) status(pod Pod) corev1.PodStatus {
 	s := *pod.Status.DeepCopy()
+	now := metav1.NewTime(r.in.Now.Truncate(time.Second))
 	s.ContainerStatuses = make([]corev1.ContainerStatus, 0, len(pod.Spec.Containers))
+	foreign := foreigners(&pod.Spec)
 	for _, c := range pod.Spec.Containers {
-		s.ContainerStatuses = append(s.ContainerStatuses, r.containerStatus(pod, c, r.observe(pod, c)))
+		if !slices.Contains(foreign, c.Name) {
+			s.ContainerStatuses = append(s.ContainerStatuses, r.containerStatus(pod, c, r.observe(pod, c)))
+		} else {
+			s.ContainerStatuses = append(s.ContainerStatuses, notRun(c.Name, c.Image, pod.Status.ContainerStatuses, now))
+		}
+	}
+	s.InitContainerStatuses = nil
+	for _, c := range pod.Spec.InitContainers {
+		s.InitContainerStatuses = append(s.InitContainerStatuses, notRun(c.Name, c.Image, pod.Status.InitContainerStatuses, now))
 	}
 	s.Phase = phaseOf(s)
 	s.Reason, s.Message = "", ""
 	if s.StartTime == nil {
-		s.StartTime = &metav1.Time{Time: r.in.Now.Truncate(time.Second)}
+		s.StartTime = &now
 	}
 	if ip := r.in.IP; ip != "" {
 		s.HostIP, s.PodIP = ip, ip
@@ -103,38 +125,16 @@ func phaseOf(s corev1.PodStatus) corev1.PodPhase {
 	case corev1.PodRunning, corev1.PodSucceeded, corev1.PodFailed, corev1.PodUnknown:
 		return s.Phase
 	}
-	for _, c := range s.ContainerStatuses {
-		if !runs(c) && c.LastTerminationState.Terminated == nil {
-			return corev1.PodPending
-		}
+	if slices.ContainsFunc(s.ContainerStatuses, neverRan) {
+		return corev1.PodPending
 	}
 	return corev1.PodRunning
 }
 
+// neverRan says of a container that it waits for its first start.
+func neverRan(c corev1.ContainerStatus) bool {
+	return c.State.Waiting != nil && c.LastTerminationState.Terminated == nil
+}
+
 // runs says whether a container shows that its module serves.
 func runs(c corev1.ContainerStatus) bool { return c.State.Running != nil }
-
-// finishedStatus is the last status of a pod whose modules are gone.
-func finishedStatus(pod Pod, now time.Time) corev1.PodStatus {
-	s := *pod.Status.DeepCopy()
-	at := metav1.NewTime(now.Truncate(time.Second))
-	for i := range s.ContainerStatuses {
-		finishContainer(&s.ContainerStatuses[i], at)
-	}
-	s.Phase = corev1.PodSucceeded
-	for i := range s.Conditions {
-		switch c := &s.Conditions[i]; c.Type {
-		case corev1.PodReady, corev1.ContainersReady:
-			complete(c, at)
-		default: // it stays true
-		}
-	}
-	return s
-}
-
-// complete makes a condition of readiness say that the pod has ended.
-func complete(c *corev1.PodCondition, at metav1.Time) {
-	if c.Status != corev1.ConditionFalse {
-		c.Status, c.Reason, c.LastTransitionTime = corev1.ConditionFalse, "PodCompleted", at
-	}
-}

@@ -33,6 +33,22 @@ func (r resolver) resolveAll() {
 			n.raise(busy)
 		}
 	}
+	r.hurry()
+}
+
+// hurryPause is when a module is tried again that failed, once another one serves.
+const hurryPause = 3 * time.Second
+
+// hurry cuts a back-off short, once, where another module began to serve since: it may be
+// the one that was missing. How often it failed still counts.
+func (r resolver) hurry() {
+	soon := r.in.Now.Add(hurryPause)
+	for key, f := range r.failures {
+		if f.hurried(r.began, key) && soon.Before(f.NotBefore) {
+			f.NotBefore, f.Hurried = soon, true
+			r.failures[key] = f
+		}
+	}
 }
 
 // resolve remembers how a command ended; false where it has not ended, or nobody can
@@ -47,8 +63,8 @@ func (r resolver) resolve(a Attempt) bool {
 	case forgotten:
 	case succeeded:
 		r.succeed(a)
-	case unreplaced:
-		r.failUnreplaced(a)
+	case unreplaced: // it takes no install strategy: it says that the module is there already
+		r.out.Memory.Plain = true
 	case astray:
 		r.failAstray(a)
 	case failed:
@@ -131,11 +147,22 @@ func (r resolver) succeed(a Attempt) {
 	r.failures.succeeded(a.Command)
 	switch a.Verb {
 	case tunnel.InstallModule:
+		r.begin(a.Module)
 		r.out.Memory.Installed[a.Module] = true
 		r.installed[a.Module] = a.URL
 	case tunnel.UninstallModule:
 		r.out.event(a.Pod, false, "Uninstalled", a.Module.String()+" was uninstalled")
-	case tunnel.SwitchModule, tunnel.ListModules, tunnel.ReadHealth: // the list tells
+	case tunnel.SwitchModule:
+		r.begin(a.Module)
+	case tunnel.ListModules, tunnel.ReadHealth: // the list tells
+	}
+}
+
+// begin notes that a module began to serve that is to. One that is only given back does
+// not count: two that give each other no room would take turns.
+func (r resolver) begin(key tunnel.ModuleKey) {
+	if r.demand.name(key.Name).has(key) && r.list.of(key) == serving {
+		r.began[key.Name] = true
 	}
 }
 
@@ -153,14 +180,6 @@ func (r resolver) fail(a Attempt, message string) {
 	r.out.event(a.Pod, true, reason, a.Module.String()+": "+f.Message)
 }
 
-// failUnreplaced notes a base that takes no install strategy: it says that the module
-// is there already instead of replacing it.
-func (r resolver) failUnreplaced(a Attempt) {
-	f := r.failures.again(a, r.in.Now)
-	f.Count, f.Plain, f.Message = 0, true, "the base does not replace modules: they are uninstalled first"
-	r.failures[a.Module] = f
-}
-
 // failAstray notes a jar of another name or version. What it brought is uninstalled
 // at once, unless somebody wants it.
 func (r resolver) failAstray(a Attempt) {
@@ -170,7 +189,7 @@ func (r resolver) failAstray(a Attempt) {
 		return
 	}
 	f := r.failures.again(a, r.in.Now)
-	f.Wrong, f.Mismatch = true, is
+	f.Mismatch = is
 	f.NotBefore = r.in.Now.Add(r.in.Config.BackOffMax)
 	f.Message = clip(fmt.Sprintf("asked for %s, but the jar at %s is %s: correct %s or the image", a.Module, redact(a.URL), r.quote(is.String()), EnvVersion))
 	r.failures[a.Module] = f

@@ -57,31 +57,32 @@ func TestResolveRemembersHowACommandEnded(t *testing.T) {
 		left, ask bool
 		failure   Failure // its At is noon
 		installed bool
+		plain     bool
 		events    string
 	}{
 		{name: "installed, unanswered", list: []string{"orders:1 activated"}, command: install("orders:1"), change: unanswered, installed: true},
 		{name: "not yet listed after its answer", list: []string{"orders:1 resolved"}, command: install("orders:1"), change: answered(tunnel.Done, ""), left: true, ask: true},
 		{name: "failed", command: install("orders:1"), change: answered(tunnel.Failed, "no stock\ntoday"),
-			failure: Failure{URL: "file:///orders-1.jar", Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "no stock today"},
+			failure: Failure{Purpose: from("file:///orders-1.jar"), Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "no stock today"},
 			events:  "InstallFailed: orders:1: no stock today"},
 		{name: "failed without a reason", command: install("orders:1"), change: answered(tunnel.Failed, ""),
-			failure: Failure{URL: "file:///orders-1.jar", Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "the base gave no reason"},
+			failure: Failure{Purpose: from("file:///orders-1.jar"), Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "the base gave no reason"},
 			events:  "InstallFailed: orders:1: the base gave no reason"},
 		{name: "success is not believed", command: install("orders:1"), change: answered(tunnel.Done, ""),
-			failure: Failure{URL: "file:///orders-1.jar", Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "the base answered success, but its list does not show it: orders:1"},
+			failure: Failure{Purpose: from("file:///orders-1.jar"), Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "the base answered success, but its list does not show it: orders:1"},
 			events:  "InstallFailed: orders:1: the base answered success, but its list does not show it: orders:1"},
 		{name: "another jar", list: []string{"orders:9 activated"}, command: install("orders:1"), change: answered(tunnel.Done, ""),
-			failure: Failure{URL: "file:///orders-1.jar", Count: 1, NotBefore: noon.Add(5 * time.Minute), Message: mismatch, Wrong: true, Mismatch: module("orders:9")},
+			failure: Failure{Purpose: from("file:///orders-1.jar"), Count: 1, NotBefore: noon.Add(5 * time.Minute), Message: mismatch, Mismatch: module("orders:9")},
 			events:  "VersionMismatch: " + mismatch},
 		{name: "nothing is replaced", list: []string{"orders:1 activated"}, command: install("orders:1", replacing), change: answered(tunnel.Repeated, "it is there"),
-			failure: Failure{URL: "file:///orders-1.jar", Plain: true, Message: "the base does not replace modules: they are uninstalled first"}},
+			plain: true},
 		{name: "uninstalled", command: uninstall("orders:1"), change: unanswered, events: "Uninstalled: orders:1 was uninstalled"},
 		{name: "not uninstalled", list: []string{"orders:1 activated"}, command: uninstall("orders:1"), change: answered(tunnel.Failed, "busy threads"),
-			failure: Failure{URL: "uninstall", Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "busy threads"},
+			failure: Failure{Purpose: ofUninstall, Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "busy threads"},
 			events:  "UninstallFailed: orders:1: busy threads"},
 		{name: "switched", list: []string{"orders:1 activated"}, command: switchTo("orders:1"), change: unanswered},
 		{name: "not switched", list: []string{"orders:1 deactivated"}, command: switchTo("orders:1"), change: answered(tunnel.Unsupported, "no such command"),
-			failure: Failure{URL: "switch", Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "no such command"},
+			failure: Failure{Purpose: ofSwitch, Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "no such command"},
 			events:  "SwitchFailed: orders:1: no such command"},
 		{name: "the base restarted", command: install("orders:1"), change: func(a *Attempt) { a.Restarted = true }},
 	} {
@@ -103,6 +104,9 @@ func TestResolveRemembersHowACommandEnded(t *testing.T) {
 			}
 			if got := p.out.Memory.Installed[module("orders:1")]; got != c.installed {
 				t.Errorf("installed %v", got)
+			}
+			if p.out.Memory.Plain != c.plain {
+				t.Errorf("replaces nothing: %v", p.out.Memory.Plain)
 			}
 			if got := events(p.out.Output); got != c.events {
 				t.Errorf("events %q, want %q", got, c.events)

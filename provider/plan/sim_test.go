@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,12 @@ func (s *sim) jar(url, name, version, fail string) {
 	s.jars[url] = jarOf{tunnel.ModuleKey{Name: name, Version: version}, fail}
 }
 
+// own makes a pod one of a workload's revision.
+func own(p *corev1.Pod, workload string, revision int) *corev1.Pod {
+	p.Annotations = map[string]string{"workload": workload, "revision": fmt.Sprint(revision)}
+	return p
+}
+
 func (s *sim) pod(name, module, version, url string) *corev1.Pod {
 	if _, ok := s.jars[url]; !ok {
 		s.jar(url, module, version, "")
@@ -67,6 +74,17 @@ func (s *sim) pod(name, module, version, url string) *corev1.Pod {
 			Env: []corev1.EnvVar{{Name: EnvVersion, Value: version}}}}},
 	}
 	s.pods = append(s.pods, p)
+	return p
+}
+
+// with adds a module to a pod.
+func (s *sim) with(p *corev1.Pod, module, version string) *corev1.Pod {
+	url := urlOf(module, version)
+	if _, ok := s.jars[url]; !ok {
+		s.jar(url, module, version, "")
+	}
+	p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: module, Image: url,
+		Env: []corev1.EnvVar{{Name: EnvVersion, Value: version}}})
 	return p
 }
 
@@ -89,7 +107,9 @@ func (s *sim) round() Output {
 	s.in.Now = s.now
 	s.in.Pods = nil
 	for _, p := range s.pods {
-		s.in.Pods = append(s.in.Pods, Pod{Pod: p, Gone: s.gone[p.UID], Unsynced: s.unsynced[p.Name]})
+		number, _ := strconv.ParseInt(p.Annotations["revision"], 10, 64)
+		s.in.Pods = append(s.in.Pods, Pod{Pod: p, Gone: s.gone[p.UID], Unsynced: s.unsynced[p.Name],
+			Workload: types.UID(p.Annotations["workload"]), Revision: number})
 	}
 	out := Modules(s.in)
 	s.in.Memory = out.Memory
@@ -205,6 +225,16 @@ func (s *sim) install(c tunnel.Command, a *tunnel.Answer) {
 	s.modules = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: state})
 	s.installs[jar.key]++
 	a.Installed = jar.key
+}
+
+// isReady says whether a pod shows that all its modules serve.
+func (s *sim) isReady(name string) bool {
+	for _, p := range s.pods {
+		if p.Name == name {
+			return len(p.Status.ContainerStatuses) > 0 && !slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return !c.Ready })
+		}
+	}
+	return false
 }
 
 // rounds plans n times.

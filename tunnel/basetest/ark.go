@@ -49,7 +49,8 @@ func (p *process) install(ctx context.Context, c Command) result {
 	if b.use(func(f *Faults) *int { return &f.WithoutEffect }) {
 		return b.pretend(c)
 	}
-	m, done := p.admit(c)
+	began := time.Now()
+	m, done := p.admit(ctx, c)
 	if done != nil {
 		return *done
 	}
@@ -57,8 +58,7 @@ func (p *process) install(ctx context.Context, c Command) result {
 	if b.use(func(f *Faults) *int { return &f.FailInstalls }) {
 		fault = cmp.Or(b.Faults().FailWith, "told to fail")
 	}
-	began := time.Now()
-	if !pause(ctx, cmp.Or(m.jar.Start, b.options.Start)) {
+	if !p.start(ctx, m.jar) {
 		return result{lost: true}
 	}
 	b.mu.Lock()
@@ -77,27 +77,69 @@ func (p *process) install(ctx context.Context, c Command) result {
 			began.Format("15:04:05,000"))}}
 }
 
-// admit clears the way for an install and registers the module, or gives the result
-// if it has ended already.
-func (p *process) admit(c Command) (*Module, *result) {
+// start lets a module's start take its time; false: the process ended meanwhile.
+func (p *process) start(ctx context.Context, jar Jar) bool {
 	b := p.base
+	if jar.Hangs || b.use(func(f *Faults) *int { return &f.HangStarts }) {
+		b.mu.Lock()
+		released := p.released
+		b.mu.Unlock()
+		select {
+		case <-released:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return pause(ctx, cmp.Or(jar.Start, b.options.Start))
+}
+
+// EndStarts ends the starts that hang now.
+func (b *Base) EndStarts() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.process.released)
+	b.process.released = make(chan struct{})
+}
+
+// admit clears the way for an install, fetches the jar and registers the module, or
+// gives the result if the install has ended already.
+func (p *process) admit(ctx context.Context, c Command) (*Module, *result) {
+	b := p.base
+	if done := p.makeRoom(c); done != nil {
+		return nil, done
+	}
+	jar, why := b.options.Jars.open(c.URL)
+	if !pause(ctx, jar.Download+b.Faults().Download) {
+		return nil, &result{lost: true}
+	}
+	if why != nil {
+		r := throw(wrap(arkletRuntime, why))
+		return nil, &r
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if p.ctx.Err() != nil {
 		return nil, &result{lost: true}
 	}
-	if c.Strategy == replaceStrategy && b.runtime.strategy {
-		if why := p.modules.removeAll(c.Name); why != nil {
-			r := throw(wrap(arkletRuntime, why))
-			return nil, &r
-		}
-	}
-	jar, why := b.options.Jars.open(c.URL)
-	if why != nil {
-		r := throw(wrap(arkletRuntime, why))
-		return nil, &r
-	}
 	return p.modules.register(c, jar, b.now())
+}
+
+// makeRoom removes what an install is to replace, before the jar is looked at.
+func (p *process) makeRoom(c Command) *result {
+	b := p.base
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case p.ctx.Err() != nil:
+		return &result{lost: true}
+	case c.Strategy != replaceStrategy, !b.runtime.strategy:
+		return nil
+	}
+	if why := p.modules.removeAll(c.Name); why != nil {
+		r := throw(wrap(arkletRuntime, why))
+		return &r
+	}
+	return nil
 }
 
 // pretend answers an install that did nothing.
@@ -126,6 +168,10 @@ func (p *process) uninstall(c Command) result {
 		}}
 	case m.State == resolved:
 		return throw(wrap(arkletRuntime, notStoppable()))
+	case take(&b.faults.FailUninstalls):
+		return m.stays(b.faults.FailUninstallsWith)
+	case take(&b.faults.KeepUninstalled):
+		return m.uninstalled()
 	}
 	p.modules.remove(m)
 	b.log.uninstalls[m.key()]++
@@ -134,7 +180,22 @@ func (p *process) uninstall(c Command) result {
 		null := &exception{class: "java.lang.NullPointerException", message: b.runtime.plain}
 		return throw(wrap(arkletRuntime, wrap(bizRuntime, null)))
 	}
+	return m.uninstalled()
+}
+
+// uninstalled is the result of an uninstall that worked.
+func (m *Module) uninstalled() result {
 	return result{ok: true, op: &operation{code: "SUCCESS", text: fmt.Sprintf("Uninstall biz: %s success.", m.key())}}
+}
+
+// stays is the result of an uninstall that did not.
+func (m *Module) stays(thrown string) result {
+	if thrown != "" {
+		return throw(wrap(arkletRuntime, parse(thrown)))
+	}
+	return result{message: "uninstall biz not success!", op: &operation{
+		code: "FAILED", text: fmt.Sprintf("Uninstall biz: %s failed, java.io.IOException: Unable to delete file: %s/lib/%s.jar", m.key(), m.dir, m.Name),
+	}}
 }
 
 // switchTo does a switchBiz.

@@ -77,6 +77,7 @@ type Base struct {
 	watcher                func() // called when a process begins or ends, and after Say
 	outbox                 []raw  // what Say wants sent
 	log                    log
+	ports                  ports
 }
 
 // New makes a base whose process has just started. It starts no goroutine.
@@ -86,6 +87,7 @@ func New(o Options) (*Base, error) {
 		return nil, fmt.Errorf("make base %s: %w", o.Identity, err)
 	}
 	b := &Base{options: o, runtime: runtimes[o.Runtime], name: o.Name, version: o.Version, cluster: o.Cluster, clock: o.Clock, log: newLog()}
+	b.ports.base = b
 	b.Restart()
 	return b, nil
 }
@@ -101,6 +103,9 @@ func (b *Base) Jars() *Jars { return b.options.Jars }
 
 // Restart ends the base's process, if it has one, and starts it again: it has no
 // modules then. Commands under way are never answered.
+//
+// A base whose modules listen has goroutines until its process ends, or the fleet that
+// plays it: see Jar.Listens.
 func (b *Base) Restart() {
 	b.mu.Lock()
 	number := 1

@@ -1,6 +1,9 @@
 package basetest
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Faults are what is wrong with a base now. Counts fall as they are used up.
 type Faults struct {
@@ -20,10 +23,28 @@ type Faults struct {
 	// FailInstalls is how many installs fail, with FailWith as Jar.FailWith.
 	FailInstalls int
 	FailWith     string
+	// FailUninstalls is how many uninstalls fail; the module stays listed. FailUninstallsWith
+	// is what is thrown, as Jar.FailWith; by default the base answers FAILED for a file
+	// that it cannot delete.
+	FailUninstalls     int
+	FailUninstallsWith string
+	// KeepUninstalled is how many uninstalls answer success and leave the module as it is.
+	KeepUninstalled int
+	// HangStarts is how many modules begin to start and never end; see Base.EndStarts.
+	HangStarts int
+	// Download delays each install before its module is listed, beside Jar.Download.
+	Download time.Duration
+	// LateLists delays each list on its way: it tells what was there when it was asked for.
+	LateLists time.Duration
 	// WithoutEffect is how many installs answer success and do nothing.
 	WithoutEffect int
 	// ErrorWithEffect is how many installs and uninstalls are done and answer an error.
 	ErrorWithEffect int
+
+	// Unhealthy are the modules, by name, that answer 500 at /health if they listen;
+	// "*" is all. HangRequests: no request to a module is answered.
+	Unhealthy    []string // replaced, never changed in place
+	HangRequests bool
 
 	// Over MQTT only: Duplicate is how many reports are sent twice, Late delays each
 	// report, and Reorder is how many are held until another one was sent.
@@ -55,11 +76,19 @@ func (b *Base) Faults() Faults {
 // away reports that nothing reaches the base.
 func (f Faults) away() bool { return f.Silent || f.Stopped }
 
+func (f Faults) unhealthy(module string) bool {
+	return slices.ContainsFunc(f.Unhealthy, func(name string) bool { return name == module || name == "*" })
+}
+
 // use takes one of a fault's count; false when none is left.
 func (b *Base) use(count func(*Faults) *int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := count(&b.faults)
+	return take(count(&b.faults))
+}
+
+// take takes one of a count; false when none is left.
+func take(n *int) bool {
 	if *n <= 0 {
 		return false
 	}

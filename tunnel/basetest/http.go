@@ -32,6 +32,11 @@ type HTTPFleet struct {
 func (f *HTTPFleet) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
+	defer func() { // last
+		for _, b := range f.Bases {
+			b.closePorts()
+		}
+	}()
 	defer wg.Wait()
 	defer cancel()
 	for _, b := range f.Bases {
@@ -173,6 +178,8 @@ func (s *server) respond(ctx context.Context, p *process, conn net.Conn, command
 		return // the connection is closed without a word
 	case f.Mute, f.Silent:
 		hang(conn)
+		return
+	case command == queryAllBiz && !pause(ctx, f.LateLists):
 		return
 	}
 	_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")

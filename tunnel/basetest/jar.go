@@ -19,6 +19,15 @@ type Jar struct {
 	FailWith string `json:"failWith"`
 	// Port is a fixed port that it opens; a second module with it cannot start.
 	Port int `json:"port"`
+	// Listens has it truly open Port, at the base's address, from the end of its start
+	// until it is uninstalled: HTTP requests are answered 200 with its name:version, and
+	// 500 at paths that end with /health while it is one of Faults.Unhealthy. Bases need
+	// addresses of their own for it.
+	Listens bool `json:"listens"`
+	// Shared says that Port is the base's own web server's, which modules share. A path
+	// that begins with a module's name is that module's, and only what is activated
+	// answers.
+	Shared bool `json:"shared"`
 	// Plain is a module without Spring.
 	Plain bool `json:"plain"`
 	// Missing: there is no such file.
@@ -27,6 +36,12 @@ type Jar struct {
 	Metaspace int64 `json:"metaspace"`
 	// Start is how long it starts, in nanoseconds as JSON; 0 takes the base's.
 	Start time.Duration `json:"start"`
+	// Download is how long it takes to fetch, in nanoseconds as JSON. Nothing is listed
+	// meanwhile, and other commands for the module meet a conflict.
+	Download time.Duration `json:"download"`
+	// Hangs says that its main never returns: the module is starting until
+	// Base.EndStarts or the end of the process.
+	Hangs bool `json:"hangs"`
 }
 
 // Jars are the jars that bases find at URLs. One that was not added is what its

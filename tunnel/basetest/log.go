@@ -49,6 +49,8 @@ type Report struct {
 	Uninstalls map[string]int `json:"uninstalls"`
 	Replaced   map[string]int `json:"replaced"`
 	Failures   map[string]int `json:"failures"`
+	// Requests counts those that came to modules that listen, by name:version.
+	Requests map[string]int `json:"requests"`
 	// Questions counts commands that change nothing, by name.
 	Questions map[string]int    `json:"questions"`
 	Commands  []ReceivedCommand `json:"commands"`
@@ -59,7 +61,7 @@ type Report struct {
 
 // log is what a base did, over all processes. Base.mu guards it.
 type log struct {
-	installs, uninstalls, replaced, failures, questions map[string]int
+	installs, uninstalls, replaced, failures, questions, requests map[string]int
 
 	received  []ReceivedCommand
 	serving   []Serving
@@ -70,7 +72,7 @@ type log struct {
 func newLog() log {
 	return log{
 		installs: map[string]int{}, uninstalls: map[string]int{}, replaced: map[string]int{},
-		failures: map[string]int{}, questions: map[string]int{},
+		failures: map[string]int{}, questions: map[string]int{}, requests: map[string]int{},
 	}
 }
 
@@ -84,7 +86,7 @@ func (b *Base) Look() Report {
 	r := Report{
 		Identity: b.options.Identity, Process: b.process.number, Port: b.log.port, Modules: []Module{},
 		Installs: maps.Clone(b.log.installs), Uninstalls: maps.Clone(b.log.uninstalls), Replaced: maps.Clone(b.log.replaced),
-		Failures: maps.Clone(b.log.failures), Questions: maps.Clone(b.log.questions),
+		Failures: maps.Clone(b.log.failures), Questions: maps.Clone(b.log.questions), Requests: maps.Clone(b.log.requests),
 		Commands: slices.Clone(b.log.received), Serving: slices.Clone(b.log.serving), Forgotten: b.log.forgotten,
 	}
 	for _, m := range inOrder(b.process.modules.list) {

@@ -54,6 +54,7 @@ const masterName = "base"
 type modules struct {
 	options *Options // of the base
 	log     *log     // of the base
+	ports   *ports   // of the base
 	process int
 
 	list   []*Module // in the order in which they came
@@ -148,15 +149,25 @@ func (ms *modules) failure(m *Module, fault string) *exception {
 	case m.jar.FailWith != "":
 		return parse(m.jar.FailWith)
 	}
-	for _, other := range ms.list {
-		if other != m && m.jar.Port != 0 && other.jar.Port == m.jar.Port {
-			return portInUse(m.jar.Port)
-		}
+	if slices.ContainsFunc(ms.list, m.excludes) {
+		return portInUse(m.jar.Port)
 	}
 	if limit := ms.options.MaxMetaspace; limit > 0 && ms.metaspace() > limit {
 		return &exception{class: "java.lang.OutOfMemoryError", message: "Metaspace"}
 	}
+	if m.jar.Listens && !ms.ports.listen(m.jar.Port) { // the last that can fail
+		return portInUse(m.jar.Port)
+	}
 	return nil
+}
+
+// excludes says whether a module cannot start beside another for its port.
+func (m *Module) excludes(other *Module) bool {
+	if other == m || m.jar.Port == 0 {
+		return false
+	}
+	share := m.jar.Shared && other.jar.Shared
+	return other.jar.Port == m.jar.Port && !share
 }
 
 func portInUse(port int) *exception {
@@ -192,8 +203,9 @@ func (ms *modules) activate(m *Module, now time.Time) {
 	ms.note()
 }
 
-// note records in the log what serves now.
+// note records in the log what serves now, and closes the ports of what is gone.
 func (ms *modules) note() {
+	ms.ports.keep(ms.list)
 	serving := []string{}
 	for _, m := range ms.list {
 		if m.State == activated {

@@ -64,6 +64,7 @@ func newGroup(f *MQTTFleet, bases []*Base) *group {
 func (g *group) run(ctx context.Context) {
 	for _, s := range g.bases {
 		s.watch(g.poke)
+		defer s.closePorts()
 		defer s.watch(nil)
 	}
 	var beats sync.WaitGroup

@@ -20,6 +20,8 @@ type process struct {
 	// heartDead: a heartbeat could not be published, and none ever will be.
 	heartDead bool
 	loop      int // which event loop serves the next connection
+	// released is closed when starts that hang end; another takes its place.
+	released chan struct{}
 
 	commands *pool // commands over MQTT
 	async    *pool // asynchronous commands
@@ -31,8 +33,8 @@ const eventLoops = 4
 
 func newProcess(b *Base, number int) *process {
 	p := &process{
-		base: b, number: number, begun: time.Now(), running: map[string]string{}, requests: map[string]*ops{},
-		modules:  modules{options: &b.options, log: &b.log, process: number},
+		base: b, number: number, begun: time.Now(), running: map[string]string{}, requests: map[string]*ops{}, released: make(chan struct{}),
+		modules:  modules{options: &b.options, log: &b.log, ports: &b.ports, process: number},
 		commands: &pool{core: 5, most: 10, limit: 100}, async: &pool{core: 20, most: 50, limit: 100},
 	}
 	p.ctx, p.end = context.WithCancel(context.Background())

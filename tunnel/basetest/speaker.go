@@ -74,9 +74,13 @@ func (s *speaker) report(ctx context.Context, topic string, data any) {
 	if f.Mute || f.away() {
 		return
 	}
-	if f.Late > 0 {
+	late := f.Late
+	if topic == "base/simpleBiz" {
+		late += f.LateLists
+	}
+	if late > 0 {
 		s.group.spawn(func() {
-			if pause(ctx, f.Late) {
+			if pause(ctx, late) {
 				s.group.send(r.where, r.body)
 			}
 		})

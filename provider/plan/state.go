@@ -1,0 +1,120 @@
+package plan
+
+import (
+	"cmp"
+
+	"module-controller/tunnel"
+)
+
+// wantState is how far a want is. The package comment tells what each means, and what
+// follows from it.
+type wantState int
+
+const (
+	wantUnknown wantState = iota
+	wantAbsent
+	wantStarting
+	wantServing
+	wantOutdated
+	wantToSwitch
+	wantToReplace
+	wantBroken
+	wantBlocked
+	wantInstalling
+	wantReplacing
+	wantDuplicate
+	wantConflicting
+	wantSuperseded
+)
+
+// wantStates is how many there are.
+const wantStates = int(wantSuperseded) + 1
+
+func (s wantState) String() string {
+	return [wantStates]string{"Unknown", "Absent", "Starting", "Serving", "Outdated", "ToSwitch", "ToReplace", "Broken", "Blocked",
+		"Installing", "Replacing", "Duplicate", "Conflicting", "Superseded"}[s]
+}
+
+// stateOf is the state of a want by its rank among those of its name, by what is being
+// done for it, and by what the base has.
+func (p *planner) stateOf(w *want) wantState {
+	switch w.role {
+	case duplicate:
+		return wantDuplicate
+	case contested:
+		return wantConflicting
+	case superseded:
+		return wantSuperseded
+	case chosen:
+	}
+	switch { // the list may still show what is being replaced
+	case ends(p.out.under(w.key.Name), w.key):
+		return wantReplacing
+	case p.out.doing(w.key).Verb != "" && p.list.of(w.key) != serving:
+		return wantInstalling
+	}
+	return p.pending(p.demand.name(w.key.Name), w)
+}
+
+// pending is the state of a want that is to serve, while nothing is being done for it.
+func (p *planner) pending(n *name, w *want) wantState {
+	is := p.stageOf(w)
+	switch is {
+	case wantOutdated, wantToSwitch, wantToReplace:
+	case wantAbsent:
+		if !w.atOnce() {
+			return is
+		}
+	default:
+		return is
+	}
+	if p.takesOver(n, w, is == wantOutdated) && p.lacks(w) != "" {
+		return wantBlocked
+	}
+	return is
+}
+
+// stageOf is how far a want's module is on the base, whoever is to serve.
+func (p *planner) stageOf(w *want) wantState {
+	is := p.list.of(w.key)
+	if is.started() && !p.current(w) {
+		return wantOutdated
+	}
+	switch is {
+	case absent:
+		return wantAbsent
+	case unlisted:
+		return wantUnknown
+	case broken:
+		return wantBroken
+	case starting:
+		return wantStarting
+	case serving:
+		return wantServing
+	case deactivated:
+		return p.inactive(w)
+	}
+	return wantUnknown
+}
+
+// inactive tells how a version comes to serve that is there and does not.
+func (p *planner) inactive(w *want) wantState {
+	if p.in.Seen.Features.Switch && p.failures[w.key].Verb != tunnel.SwitchModule {
+		return wantToSwitch
+	}
+	return wantToReplace
+}
+
+// current says whether the listed version was installed from the URL that is wanted
+// now, and need not be installed once more for a later revision. Where nobody knows the
+// URL, it is.
+func (p *planner) current(w *want) bool {
+	switch {
+	case p.installed[w.key] == w.url:
+		return true
+	case w.fresh:
+		return false
+	}
+	from := cmp.Or(w.running, p.demand.sources[w.key])
+	return from == "" || from == sourceOf(w.url)
+}
