@@ -91,6 +91,12 @@ func ran(url string) func(*Pod) {
 	}
 }
 
+// unready makes a pod that ran show that it does not any more.
+func unready(p *Pod) {
+	c := &p.Status.ContainerStatuses[0]
+	c.Ready, c.State = false, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: ReasonInstalling}}
+}
+
 // waits makes a pod show why it waits.
 func waits(reason string) func(*Pod) {
 	return func(p *Pod) {

@@ -108,20 +108,6 @@ func envOf(c corev1.Container, name string) string {
 	return ""
 }
 
-// whyInvalid is the first reason for which something of the pod cannot be installed; empty
-// where all can.
-func (s spec) whyInvalid() string {
-	if s.invalid != "" {
-		return s.invalid
-	}
-	for _, m := range s.modules {
-		if m.invalid != "" {
-			return fmt.Sprintf("container %s: %s", m.container, m.invalid)
-		}
-	}
-	return ""
-}
-
 // checkPod says why nothing of a pod can be installed, whatever its containers are.
 func checkPod(pod *corev1.Pod, modules []moduleSpec, maxContainers int) string {
 	switch n := len(pod.Spec.Containers) + len(pod.Spec.InitContainers); {

@@ -26,9 +26,20 @@ func (pp *podPlan) want(container string) *want {
 	return nil
 }
 
+// invalid is why a container cannot be installed; empty where it can.
+func (pp *podPlan) invalid(container string) string {
+	for _, m := range pp.asked.modules {
+		if m.container == container {
+			return m.invalid
+		}
+	}
+	return ""
+}
+
 // want is one module of a live pod.
 type want struct {
 	moduleSpec
+	of       *podPlan
 	pod      Pod
 	workload string // see workloadOf
 	// running is the source that this pod's module was installed from, as its own

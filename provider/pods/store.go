@@ -7,7 +7,6 @@ import (
 	"github.com/virtual-kubelet/virtual-kubelet/errdefs"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/cache"
 )
 
 // store has the pods as the pod controller handed them over: with their environment
@@ -159,12 +158,12 @@ func (s *store) cannotResolve(pod *corev1.Pod, why string) {
 
 // notHandedOver records why virtual-kubelet could not hand a pod over, by the pod's
 // key. It does not write an Event for all that it cannot resolve.
+//
+// virtual-kubelet calls it with its queue locked, and the facade queues pods with mu
+// locked: so the pod is taken from the cache, without mu.
 func (s *store) notHandedOver(key string, why error) {
-	namespace, name, err := cache.SplitMetaNamespaceKey(key)
-	if err != nil {
-		return // not a pod's
-	}
-	if pod := s.facade.get(namespace, name); pod != nil {
+	obj, there, err := s.facade.informer.GetStore().GetByKey(key)
+	if pod, is := obj.(*corev1.Pod); err == nil && there && is {
 		s.cannotResolve(pod, why.Error())
 	}
 }
