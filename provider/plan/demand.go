@@ -112,7 +112,7 @@ func (d *demand) sorted() []*name {
 
 func (d *demand) read(pod Pod, in Input, l *list) {
 	for _, c := range pod.Spec.Containers {
-		key, ran := runsAs(pod, c.Name)
+		key, ran := RunsAs(&pod.Status, c.Name)
 		if !ran {
 			key = keyOf(c)
 		}
@@ -147,7 +147,7 @@ func (d *demand) readTerminating(pod Pod, now time.Time) {
 func (d *demand) keysOf(pod Pod) []tunnel.ModuleKey {
 	keys := Wanted(pod.Pod)
 	for _, c := range pod.Spec.Containers {
-		if key, ran := runsAs(pod, c.Name); ran && !slices.Contains(keys, key) {
+		if key, ran := RunsAs(&pod.Status, c.Name); ran && !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
 	}

@@ -85,7 +85,7 @@ func standingOf(in Input) standing {
 		return away
 	case in.Seen.Listed.IsZero():
 		return unread
-	case in.NotReady != "": // pods show that, and no command follows from it
+	case in.NotReady != "": // until the list shows what the base has now
 		return away
 	}
 	return ready

@@ -47,7 +47,7 @@ func (r reporter) observe(pod Pod, c corev1.Container) observation {
 	case pp == nil:
 		return is.wait(ReasonCreating, "")
 	case pp.unfit != (waiting{}):
-		if key, ran := runsAs(pod, c.Name); ran {
+		if key, ran := RunsAs(&pod.Status, c.Name); ran {
 			is.key = key
 		}
 		return r.observeUnfit(is, pp.unfit)

@@ -136,9 +136,6 @@ func (p *planner) current(w *want) bool {
 	case w.fresh:
 		return false
 	}
-	switch cmp.Or(w.running, p.demand.sources[w.key]) {
-	case "", w.url:
-		return true
-	}
-	return false
+	from := cmp.Or(w.running, p.demand.sources[w.key])
+	return from == "" || from == sourceOf(w.url)
 }

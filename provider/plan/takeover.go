@@ -13,7 +13,9 @@ import (
 // down for one that cannot start. And the pod whose module is taken away says so first, so
 // that no request is sent to what is not there any more.
 
-// ends says whether a command ends the service of a version of its name.
+// ends says whether a command ends the service of a version of its name. A switch is none
+// such: the base serves one version or the other at each moment, so a pod that said it first
+// would take the base out of its Service for nothing.
 func ends(c tunnel.Command, key tunnel.ModuleKey) bool {
 	switch {
 	case c.Module.Name != key.Name:
@@ -21,7 +23,7 @@ func ends(c tunnel.Command, key tunnel.ModuleKey) bool {
 	case c.Verb == tunnel.UninstallModule:
 		return c.Module == key
 	case c.Verb == tunnel.SwitchModule:
-		return c.Module != key
+		return false
 	}
 	return c.Replace
 }

@@ -1,8 +1,6 @@
 package plan
 
 import (
-	"strings"
-
 	corev1 "k8s.io/api/core/v1"
 
 	"module-controller/tunnel"
@@ -47,7 +45,7 @@ type want struct {
 	of       *podPlan
 	pod      Pod
 	workload string // see workloadOf
-	// running is the URL that this pod's module was installed from, as its own
+	// running is the source that this pod's module was installed from, as its own
 	// status tells; empty when it has not run.
 	running string
 	role    role
@@ -66,27 +64,12 @@ func (w *want) purpose() Purpose { return Purpose{tunnel.InstallModule, w.url} }
 // atOnce says whether a pod's module replaces another version at once.
 func (w *want) atOnce() bool { return w.pod.Annotations[AnnotationReplace] == ReplaceAtOnce }
 
-// runsAs is the module that a container runs, or ran last, as its own status tells; false
-// where it never ran.
-func runsAs(pod Pod, container string) (tunnel.ModuleKey, bool) {
-	s := statusOf(pod.Pod, container)
-	if s == nil {
-		return tunnel.ModuleKey{}, false
-	}
-	parts := strings.Split(strings.TrimPrefix(s.ContainerID, "koupleless://"), "/")
-	if len(parts) < 2 {
-		return tunnel.ModuleKey{}, false
-	}
-	name, version, whole := strings.Cut(parts[1], ":")
-	return tunnel.ModuleKey{Name: name, Version: version}, whole
-}
-
 // pin keeps what a container asks for as it was when its module started, while that is
 // there: a ConfigMap that gave its version and changed since changes nothing that runs.
 func pin(pod Pod, m moduleSpec, l *list) moduleSpec {
-	key, ran := runsAs(pod, m.container)
+	key, ran := RunsAs(&pod.Status, m.container)
 	switch {
-	case !ran, !l.of(key).listed(), installedFrom(pod.Pod, m.container) != m.url:
+	case !ran, !l.of(key).listed(), installedFrom(pod.Pod, m.container) != sourceOf(m.url):
 		return m
 	}
 	m.key = key
@@ -96,10 +79,10 @@ func pin(pod Pod, m moduleSpec, l *list) moduleSpec {
 // beside says of a want in this state that it can go on though another version serves.
 func (w *want) beside(is wantState) bool { return is == wantAbsent && !w.atOnce() }
 
-// installedFrom is the URL that a pod's module was installed from when it last ran.
+// installedFrom is the source that a pod's module was installed from when it last ran.
 func installedFrom(pod *corev1.Pod, container string) string {
 	if s := statusOf(pod, container); s != nil {
-		return s.ImageID
+		return sourceOf(s.ImageID)
 	}
 	return ""
 }
