@@ -21,6 +21,7 @@ func Modules(in Input) Output {
 		p.adopt()
 		p.watchStarts()
 		p.buryDead()
+		p.watchDuplicates()
 		resolver{p}.resolveAll()
 		installer{p}.installAll()
 		p.drop()
@@ -126,7 +127,7 @@ func (p *planner) inherited() int {
 func (m Memory) clone() Memory {
 	return Memory{
 		Attempts: cloned(m.Attempts), Failures: cloned(m.Failures),
-		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged), Dead: cloned(m.Dead), Starts: cloned(m.Starts), Plain: m.Plain,
+		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged), Dead: cloned(m.Dead), Duplicates: cloned(m.Duplicates), Starts: cloned(m.Starts), Plain: m.Plain,
 	}
 }
 

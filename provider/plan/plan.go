@@ -172,6 +172,8 @@ type Memory struct {
 	// Unmanaged has since when a listed module has had no pod. It has no key of a
 	// module that a pod asks for.
 	Unmanaged map[tunnel.ModuleKey]time.Time
+	// Duplicates has since when pods wait for a module that another of their revision has.
+	Duplicates map[types.UID]time.Time
 	// Dead has why modules are to be installed anew that serve: the pods say so before it
 	// is done, and then nothing is probed any more.
 	Dead map[tunnel.ModuleKey]string

@@ -72,6 +72,10 @@ func (s *sim) jar(url, name, version, fail string) {
 
 // own makes a pod one of a workload's revision.
 func own(p *corev1.Pod, workload string, revision int) *corev1.Pod {
+	if p.OwnerReferences == nil { // a rollback numbers the same ReplicaSet anew
+		yes := true
+		p.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", UID: types.UID(fmt.Sprint(workload, revision)), Controller: &yes}}
+	}
 	p.Annotations = map[string]string{"workload": workload, "revision": fmt.Sprint(revision)}
 	return p
 }
