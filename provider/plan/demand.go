@@ -41,6 +41,9 @@ type demand struct {
 // name is one module name on the base: the pods that want it, and what is done about it.
 type name struct {
 	name string
+	// at is how many names were known before: they are worked on in the order in which the
+	// pods, the oldest first, and their containers name them.
+	at int
 	// wants are the containers of live pods that want it, the oldest first.
 	wants []*want
 	// chosen is the one of them that is to serve; nil where there is none.
@@ -86,7 +89,7 @@ func (d *demand) of(key tunnel.ModuleKey) interest { return d.interests[key] }
 // name gives a module name, also one that no pod asks for.
 func (d *demand) name(n string) *name {
 	if d.names[n] == nil {
-		d.names[n] = &name{name: n}
+		d.names[n] = &name{name: n, at: len(d.names)}
 	}
 	return d.names[n]
 }
@@ -100,7 +103,7 @@ func (d *demand) workOn(n string) work {
 }
 
 func (d *demand) sorted() []*name {
-	return slices.SortedFunc(maps.Values(d.names), func(a, b *name) int { return cmp.Compare(a.name, b.name) })
+	return slices.SortedFunc(maps.Values(d.names), func(a, b *name) int { return cmp.Compare(a.at, b.at) })
 }
 
 func (d *demand) read(pod Pod, in Input) {
@@ -143,7 +146,11 @@ func (d *demand) readLive(pod Pod, in Input) {
 		return
 	}
 	for _, m := range asked.modules {
+		if m.invalid != "" { // that is told of its container, and touches no other
+			continue
+		}
 		w, n := wantOf(pod, m), d.name(m.key.Name)
+		w.of = pp
 		pp.wants, n.wants = append(pp.wants, w), append(n.wants, w)
 	}
 }
@@ -153,8 +160,8 @@ func unfit(pod Pod, asked spec, in Input) waiting {
 	if pod.Unresolved != "" {
 		return waiting{ReasonConfigError, clip(pod.Unresolved)}
 	}
-	if why := asked.whyInvalid(); why != "" {
-		return waiting{ReasonInvalid, clip(why)}
+	if asked.invalid != "" {
+		return waiting{ReasonInvalid, clip(asked.invalid)}
 	}
 	return in.withholds(pod)
 }

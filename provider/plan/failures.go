@@ -29,12 +29,26 @@ type Failure struct {
 	At, NotBefore time.Time
 	// Message is one line with the root cause first, at most tunnel.MaxText bytes.
 	Message string
+	// Hurried: NotBefore was brought forward since, because another module began to serve.
+	Hurried bool
 	// Mismatch is what the jar proved to be; zero unless it is another module or version.
 	Mismatch tunnel.ModuleKey
 }
 
 // wrong says that the jar proved to be another module or version.
 func (f Failure) wrong() bool { return f.Mismatch != tunnel.ModuleKey{} }
+
+// hurried says whether a module's next install is worth trying before its time, where
+// modules of these names began to serve.
+func (f Failure) hurried(began map[string]bool, key tunnel.ModuleKey) bool {
+	switch {
+	case f.Verb != tunnel.InstallModule, f.wrong(), f.Hurried:
+		return false
+	case began[key.Name]:
+		return len(began) > 1
+	}
+	return len(began) > 0
+}
 
 // failures is what failed last, by module. It shares its entries with a Memory.
 type failures map[tunnel.ModuleKey]Failure
@@ -54,7 +68,7 @@ func (fs failures) again(a Attempt, now time.Time) Failure {
 	f := fs.of(a.Module, purposeOf(a.Command))
 	f.Purpose = purposeOf(a.Command)
 	f.Count++
-	f.At = now
+	f.At, f.Hurried = now, false
 	return f
 }
 

@@ -74,7 +74,7 @@ func (i installer) fallBack(n *name) {
 // advance plans the next step towards a want's module serving. A want that backs off
 // comes here only while its module serves.
 func (i installer) advance(n *name, w *want) {
-	if step := steps[i.stageOf(w)]; step != nil {
+	if step := steps[i.pending(n, w)]; step != nil {
 		step(i, n, w)
 	}
 }
@@ -110,7 +110,7 @@ func (i installer) renew(n *name, w *want) {
 
 // activate makes a version serve that is there and does not.
 func (i installer) activate(n *name, w *want) {
-	i.out.command(n, w.pod.UID, tunnel.Command{Verb: tunnel.SwitchModule, Module: w.key})
+	i.command(n, Planned{tunnel.Command{Verb: tunnel.SwitchModule, Module: w.key}, w.pod.UID})
 }
 
 func (i installer) replace(n *name, w *want) {
@@ -125,9 +125,7 @@ func (i installer) replace(n *name, w *want) {
 // version that may serve.
 func (i installer) repair(n *name, w *want) {
 	switch {
-	case i.out.Memory.Plain:
-		i.makeRoom(n, w)
-	case len(i.list.byName[n.name]) > 1:
+	case i.out.Memory.Plain, len(i.list.byName[n.name]) > 1:
 		i.uninstall(n, w.key)
 	default:
 		i.install(n, w, true)
@@ -151,7 +149,7 @@ func (i installer) install(n *name, w *want, replace bool) {
 	if i.in.Seen.Features.Settings {
 		c.Args, c.Env = w.args, w.env
 	}
-	i.out.command(n, w.pod.UID, c)
+	i.command(n, Planned{c, w.pod.UID})
 }
 
 // uninstall plans the end of a listed version, unless that failed just now.
@@ -159,5 +157,5 @@ func (p *planner) uninstall(n *name, key tunnel.ModuleKey) {
 	if p.out.tooEarly(p.failures.of(key, Purpose{Verb: tunnel.UninstallModule}).NotBefore) {
 		return
 	}
-	p.out.command(n, p.demand.releasedBy[key], tunnel.Command{Verb: tunnel.UninstallModule, Module: key})
+	p.command(n, Planned{tunnel.Command{Verb: tunnel.UninstallModule, Module: key}, p.demand.releasedBy[key]})
 }

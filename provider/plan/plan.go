@@ -21,6 +21,8 @@
 //	ToSwitch    it has started, another version may serve      switch                its failure, or Deactivated
 //	ToReplace   as ToSwitch, on a base that cannot switch      replacing install     its failure, or Deactivated
 //	Broken      it is listed and did not start                 uninstall or replace  its failure, or Deactivated
+//	Blocked     it would take another pod's place, and not     none                  Running while it serves,
+//	            every module of its pod can                                          then TakeoverBlocked
 //	Installing  a command for it is planned or in flight       none                  Installing
 //	Replacing   it is installed in the place of what serves    none                  Installing
 //	Duplicate   another pod has the same version               none                  DuplicateModule
@@ -68,6 +70,7 @@ const (
 	ReasonInstalling      = "Installing"                 // an install is in progress or queued
 	ReasonInstallFailed   = "InstallFailed"              // the last install failed, for the first time
 	ReasonInstallBackOff  = "InstallBackOff"             // it failed again; the next try is later
+	ReasonBlocked         = "TakeoverBlocked"            // it would take an older pod's place, which not all of its pod can
 	ReasonVersionMismatch = "VersionMismatch"            // the jar is another module or version
 	ReasonDeactivated     = "Deactivated"                // there, but not serving
 	ReasonSuperseded      = "Superseded"                 // a pod of a wanted revision has the module on this base
@@ -188,6 +191,9 @@ type Input struct {
 	// modules were last seen to do: its Node shows it. Empty while the Node is ready, and
 	// while only our own link is down.
 	NotReady string
+	// Held: no command leaves now, though it is planned. So no pod is shown as unready for
+	// one.
+	Held bool
 	// Conflict explains that two live bases share the identity; no command is
 	// planned then.
 	Conflict string

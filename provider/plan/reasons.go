@@ -22,7 +22,7 @@ func (w waiting) reinstalls() bool {
 // toldElsewhere says of a reason that it needs no event: the first two are the usual way
 // of an install, the others had an event when they came up.
 func (w waiting) toldElsewhere() bool {
-	return slices.Contains([]string{ReasonCreating, ReasonInstalling,
+	return slices.Contains([]string{ReasonCreating, ReasonInstalling, ReasonBlocked,
 		ReasonInstallFailed, ReasonInstallBackOff, ReasonVersionMismatch, ReasonConfigError}, w.reason)
 }
 
@@ -47,6 +47,8 @@ func (r reporter) observe(pod Pod, c corev1.Container) observation {
 		return is.wait(ReasonCreating, "")
 	case pp.unfit != (waiting{}):
 		return r.observeUnfit(is, pp.unfit)
+	case pp.invalid(c.Name) != "":
+		return is.wait(ReasonInvalid, "%s", pp.invalid(c.Name))
 	case r.standing == conflicted:
 		return is.wait(ReasonBaseConflict, "%s", r.in.Conflict)
 	case r.standing != ready:
@@ -73,6 +75,7 @@ var shows = [wantStates]func(reporter, observation, *want) observation{
 	wantToSwitch:    reporter.backingOff,
 	wantToReplace:   reporter.backingOff,
 	wantBroken:      reporter.backingOff,
+	wantBlocked:     reporter.blocked,
 	wantInstalling:  reporter.installing,
 	wantReplacing:   reporter.installing,
 	wantDuplicate:   reporter.duplicate,
@@ -118,6 +121,14 @@ func (r reporter) outdated(is observation, w *want) observation {
 	return r.backingOff(is, w)
 }
 
+// blocked serves on, where it does, until its pod can take over.
+func (r reporter) blocked(is observation, w *want) observation {
+	if r.list.of(w.key) == serving {
+		return r.running(is)
+	}
+	return is.wait(ReasonBlocked, "%s takes the place of an older pod's version once all modules of its pod can: %s", w.key, r.lacks(w))
+}
+
 func (r reporter) duplicate(is observation, w *want) observation {
 	return is.wait(ReasonDuplicate, "pod %s has %s on this base: spread the pods over bases, or delete one", r.demand.name(w.key.Name).chosen.pod.Name, w.key)
 }
@@ -125,7 +136,9 @@ func (r reporter) duplicate(is observation, w *want) observation {
 // conflicting keeps a version running that ran for it, as long as it serves.
 func (r reporter) conflicting(is observation, w *want) observation {
 	has := r.demand.name(w.key.Name).chosen
-	if r.list.of(w.key) == serving && w.tenure(r.list) == holds {
+	switch {
+	case ends(r.out.under(w.key.Name), w.key):
+	case r.list.of(w.key) == serving && w.tenure(r.list) == holding:
 		return r.running(is)
 	}
 	return is.wait(ReasonConflict, "pod %s of another workload has %s on this base: pod %s with %s waits until that is gone; spread the workloads over bases",
@@ -138,6 +151,7 @@ func (r reporter) superseded(is observation, w *want) observation {
 	is.handedOn = n.has(w.key) && cmp.Or(n.chosen.running, r.installed[w.key]) != ""
 	switch {
 	case is.handedOn: // the same version serves, but for the other pod
+	case ends(r.out.under(w.key.Name), w.key): // it is told before it is done
 	case r.list.of(w.key) == serving:
 		return r.running(is)
 	case r.out.doing(w.key).Verb != "":

@@ -33,6 +33,22 @@ func (r resolver) resolveAll() {
 			n.raise(busy)
 		}
 	}
+	r.hurry()
+}
+
+// hurryPause is when a module is tried again that failed, once another one serves.
+const hurryPause = 3 * time.Second
+
+// hurry cuts a back-off short, once, where another module began to serve since: it may be
+// the one that was missing. How often it failed still counts.
+func (r resolver) hurry() {
+	soon := r.in.Now.Add(hurryPause)
+	for key, f := range r.failures {
+		if f.hurried(r.began, key) && soon.Before(f.NotBefore) {
+			f.NotBefore, f.Hurried = soon, true
+			r.failures[key] = f
+		}
+	}
 }
 
 // resolve remembers how a command ended; false where it has not ended, or nobody can
@@ -131,11 +147,22 @@ func (r resolver) succeed(a Attempt) {
 	r.failures.succeeded(a.Command)
 	switch a.Verb {
 	case tunnel.InstallModule:
+		r.begin(a.Module)
 		r.out.Memory.Installed[a.Module] = true
 		r.installed[a.Module] = a.URL
 	case tunnel.UninstallModule:
 		r.out.event(a.Pod, false, "Uninstalled", a.Module.String()+" was uninstalled")
-	case tunnel.SwitchModule, tunnel.ListModules, tunnel.ReadHealth: // the list tells
+	case tunnel.SwitchModule:
+		r.begin(a.Module)
+	case tunnel.ListModules, tunnel.ReadHealth: // the list tells
+	}
+}
+
+// begin notes that a module began to serve that is to. One that is only given back does
+// not count: two that give each other no room would take turns.
+func (r resolver) begin(key tunnel.ModuleKey) {
+	if r.demand.name(key.Name).has(key) && r.list.of(key) == serving {
+		r.began[key.Name] = true
 	}
 }
 

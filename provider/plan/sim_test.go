@@ -77,6 +77,17 @@ func (s *sim) pod(name, module, version, url string) *corev1.Pod {
 	return p
 }
 
+// with adds a module to a pod.
+func (s *sim) with(p *corev1.Pod, module, version string) *corev1.Pod {
+	url := urlOf(module, version)
+	if _, ok := s.jars[url]; !ok {
+		s.jar(url, module, version, "")
+	}
+	p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: module, Image: url,
+		Env: []corev1.EnvVar{{Name: EnvVersion, Value: version}}})
+	return p
+}
+
 func (s *sim) delete(name string) {
 	for _, p := range s.pods {
 		if p.Name == name && p.DeletionTimestamp == nil {
@@ -214,6 +225,16 @@ func (s *sim) install(c tunnel.Command, a *tunnel.Answer) {
 	s.modules = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: state})
 	s.installs[jar.key]++
 	a.Installed = jar.key
+}
+
+// isReady says whether a pod shows that all its modules serve.
+func (s *sim) isReady(name string) bool {
+	for _, p := range s.pods {
+		if p.Name == name {
+			return len(p.Status.ContainerStatuses) > 0 && !slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return !c.Ready })
+		}
+	}
+	return false
 }
 
 // rounds plans n times.

@@ -19,6 +19,7 @@ const (
 	wantToSwitch
 	wantToReplace
 	wantBroken
+	wantBlocked
 	wantInstalling
 	wantReplacing
 	wantDuplicate
@@ -30,7 +31,7 @@ const (
 const wantStates = int(wantSuperseded) + 1
 
 func (s wantState) String() string {
-	return [wantStates]string{"Unknown", "Absent", "Starting", "Serving", "Outdated", "ToSwitch", "ToReplace", "Broken",
+	return [wantStates]string{"Unknown", "Absent", "Starting", "Serving", "Outdated", "ToSwitch", "ToReplace", "Broken", "Blocked",
 		"Installing", "Replacing", "Duplicate", "Conflicting", "Superseded"}[s]
 }
 
@@ -46,13 +47,31 @@ func (p *planner) stateOf(w *want) wantState {
 		return wantSuperseded
 	case chosen:
 	}
-	switch doing := p.out.doing(w.key); { // the list may still show what is being replaced
-	case doing.Replace:
+	switch { // the list may still show what is being replaced
+	case ends(p.out.under(w.key.Name), w.key):
 		return wantReplacing
-	case doing.Verb != "" && p.list.of(w.key) != serving:
+	case p.out.doing(w.key).Verb != "" && p.list.of(w.key) != serving:
 		return wantInstalling
 	}
-	return p.stageOf(w)
+	return p.pending(p.demand.name(w.key.Name), w)
+}
+
+// pending is the state of a want that is to serve, while nothing is being done for it.
+func (p *planner) pending(n *name, w *want) wantState {
+	is := p.stageOf(w)
+	switch is {
+	case wantOutdated, wantToSwitch, wantToReplace:
+	case wantAbsent:
+		if !w.atOnce() {
+			return is
+		}
+	default:
+		return is
+	}
+	if p.takesOver(n, w, is == wantOutdated) && p.lacks(w) != "" {
+		return wantBlocked
+	}
+	return is
 }
 
 // stageOf is how far a want's module is on the base, whoever is to serve.
@@ -96,9 +115,6 @@ func (p *planner) current(w *want) bool {
 	case w.fresh:
 		return false
 	}
-	switch cmp.Or(w.running, p.demand.sources[w.key]) {
-	case "", w.url:
-		return true
-	}
-	return false
+	from := cmp.Or(w.running, p.demand.sources[w.key])
+	return from == "" || from == sourceOf(w.url)
 }

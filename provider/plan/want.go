@@ -26,12 +26,23 @@ func (pp *podPlan) want(container string) *want {
 	return nil
 }
 
+// invalid is why a container cannot be installed; empty where it can.
+func (pp *podPlan) invalid(container string) string {
+	for _, m := range pp.asked.modules {
+		if m.container == container {
+			return m.invalid
+		}
+	}
+	return ""
+}
+
 // want is one module of a live pod.
 type want struct {
 	moduleSpec
+	of       *podPlan
 	pod      Pod
 	workload string // see workloadOf
-	// running is the URL that this pod's module was installed from, as its own
+	// running is the source that this pod's module was installed from, as its own
 	// status tells; empty when it has not run.
 	running string
 	role    role
@@ -50,10 +61,10 @@ func (w *want) purpose() Purpose { return Purpose{tunnel.InstallModule, w.url} }
 // atOnce says whether a pod's module replaces another version at once.
 func (w *want) atOnce() bool { return w.pod.Annotations[AnnotationReplace] == ReplaceAtOnce }
 
-// installedFrom is the URL that a pod's module was installed from when it last ran.
+// installedFrom is the source that a pod's module was installed from when it last ran.
 func installedFrom(pod *corev1.Pod, container string) string {
 	if s := statusOf(pod, container); s != nil {
-		return s.ImageID
+		return sourceOf(s.ImageID)
 	}
 	return ""
 }
