@@ -142,7 +142,7 @@ func (n *nodeCopy) unknown() bool {
 // would be collected.
 func (b *Base) tooEarly(now time.Time, age Age) bool {
 	switch {
-	case b.about.lastSeen.IsZero(), b.seen.answered.IsZero(), age.Stage > Fresh:
+	case b.about.lastSeen.IsZero(), b.seen.answered.IsZero(), age.Stage > Fresh, age.NotReady == plan.ReasonBasePodDeleted:
 		return true
 	case b.seen.health != nil:
 		return false

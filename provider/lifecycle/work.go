@@ -24,7 +24,7 @@ func (b *Base) plan(in Facts, age Age, conflict string) plan.Output {
 // gone may be anybody's by now.
 func (b *Base) live(in Facts, age Age) bool {
 	switch {
-	case in.WorkloadGone, !b.talk.reachable, in.Mail.Contest.ambiguous(in.Now, b.cfg.StaleAfter):
+	case in.Place.Workload == plan.WorkloadEnded, !b.talk.reachable, in.Mail.Contest.ambiguous(in.Now, b.cfg.StaleAfter):
 		return false
 	}
 	return age.NotReady != plan.ReasonBaseSilent

@@ -43,6 +43,7 @@ const (
 	ReasonBaseSilent       = "BaseSilent"           // nothing was heard for too long
 	ReasonBaseNotAnswering = "BaseNotAnswering"     // it is heard, but answers no command
 	ReasonIdentityConflict = "BaseIdentityConflict" // two live bases have this identity
+	ReasonBasePodDeleted   = "BasePodDeleted"       // the Pod in which it runs is being deleted, or is gone
 )
 
 // Reasons of a Node's other conditions. They are stable: users match on them.

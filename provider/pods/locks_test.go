@@ -27,6 +27,9 @@ func TestAFailedHandoverWaitsForNoEvent(t *testing.T) {
 	s.serve("n")
 	s.shows("n")
 	s.facade.handler = failing{s, keyOf(pod)}
+	pod = pod.DeepCopy()
+	pod.Spec.Hostname = "changed"
+	must(t, indexer.Update(pod))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
