@@ -72,9 +72,12 @@ func TestABaseThatVanishedIsNotAskedFor(t *testing.T) {
 				p := running(t)
 				if served {
 					p.serves()
+				}
+				p.owner.loses(shop) // first, or it makes its Node anew
+				p.passes(time.Second)
+				if served {
 					must(t, p.api.CoreV1().Nodes().Delete(t.Context(), shopNode, *deleteNow()))
 				}
-				p.owner.loses(shop)
 				p.beats()
 				p.passes(39 * time.Second)
 				p.owner.retire(shop) // whoever had it deleted its Lease
