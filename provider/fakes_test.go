@@ -411,7 +411,7 @@ func newTestProvider(t *testing.T, cfg Config, more []*wire, objects ...runtime.
 	}
 	var err error
 	p.Provider, err = New(cfg, Deps{
-		Client: p.api, Owner: p.owner, Tunnels: tunnels, Log: zap.New(core), Envs: []string{"dev", "test"},
+		Client: p.api, Metadata: newMetadata(), Owner: p.owner, Tunnels: tunnels, Log: zap.New(core), Envs: []string{"dev", "test"},
 		Recorder: p.events, Retired: p.owner.retire,
 	})
 	must(t, err)

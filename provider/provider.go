@@ -4,18 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 
 	"module-controller/provider/plan"
 	"module-controller/provider/pods"
+	"module-controller/provider/revisions"
 	"module-controller/shard"
 	"module-controller/tunnel"
 )
@@ -36,7 +39,9 @@ type Owner interface {
 // Deps are what the provider works with. All but Retired, Meter and Workloads are needed.
 type Deps struct {
 	Client kubernetes.Interface
-	Owner  Owner
+	// Metadata reads objects without their specs.
+	Metadata metadata.Interface
+	Owner    Owner
 	// Tunnels are the transports. A base that is heard through several stays with the one
 	// that it is followed through.
 	Tunnels  []tunnel.Tunnel
@@ -50,6 +55,24 @@ type Deps struct {
 	Retired func(tunnel.BaseID)
 	// Workloads knows the places in which bases run. Nil: nothing is known of them.
 	Workloads Workloads
+}
+
+// complete fills in what may be left out, and fails where something is missing.
+func (d *Deps) complete() error {
+	missing := slices.Contains([]bool{d.Client == nil, d.Metadata == nil, d.Owner == nil, d.Recorder == nil, d.Log == nil, len(d.Tunnels) == 0}, true)
+	if missing {
+		return errors.New("make provider: a client, one for metadata, an owner, a recorder, a logger and at least one tunnel are needed")
+	}
+	if d.Meter == nil {
+		d.Meter = NoMeter
+	}
+	if d.Retired == nil {
+		d.Retired = func(tunnel.BaseID) {}
+	}
+	if d.Workloads == nil {
+		d.Workloads = unknownWorkloads{}
+	}
+	return nil
 }
 
 // Workloads knows the places in which bases run.
@@ -78,7 +101,7 @@ type Provider struct {
 	bases   *roster
 	queue   workqueue.TypedRateLimitingInterface[tunnel.BaseID] // a key is worked on by one worker at a time
 	nodes   *nodes
-	pods    *pods.Pods
+	pods    *seenPods
 	history *history
 	server  *serverVersion
 	ready   chan struct{} // closed once the Nodes that are there were adopted
@@ -91,8 +114,8 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure provider: %w", err)
 	}
-	if deps.Client == nil || deps.Owner == nil || deps.Recorder == nil || deps.Log == nil || len(deps.Tunnels) == 0 {
-		return nil, errors.New("make provider: a client, an owner, a recorder, a logger and at least one tunnel are needed")
+	if err := deps.complete(); err != nil {
+		return nil, err
 	}
 	history, err1 := newHistory(cfg.HistoryLimit)
 	door, err2 := newAdmission(cfg.Admission, cfg.StaleAfter, cfg.HistoryLimit)
@@ -104,15 +127,6 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("make provider: %w", err)
-	}
-	if deps.Meter == nil {
-		deps.Meter = NoMeter
-	}
-	if deps.Retired == nil {
-		deps.Retired = func(tunnel.BaseID) {}
-	}
-	if deps.Workloads == nil {
-		deps.Workloads = unknownWorkloads{}
 	}
 	p := &Provider{
 		cfg: cfg, deps: deps, log: deps.Log, meter: deps.Meter, tunnels: tunnels{map[string]tunnel.Tunnel{}, deps.Log},
@@ -127,10 +141,14 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 		registry: newRegistry(), cfg: cfg.Config, envs: envs, tunnels: p.tunnels, nodes: p.nodes, history: history, log: deps.Log,
 		door: door, refused: newRefusals(deps.Meter, deps.Log),
 	}
-	p.pods = pods.New(
+	known, err := revisions.New(revisions.Deps{Client: deps.Client, Metadata: deps.Metadata, Log: p.log, Wake: p.podsChanged})
+	if err != nil {
+		return nil, fmt.Errorf("make provider: %w", err)
+	}
+	p.pods = &seenPods{pods.New(
 		pods.Deps{Client: deps.Client, Recorder: deps.Recorder, Meter: p.meter, Log: p.log, Workers: cfg.Workers},
 		pods.Hooks{Wake: p.podsChanged, MayWrite: p.mayWrite, Address: p.nodes.address},
-	)
+	), known}
 	return p, nil
 }
 
@@ -177,6 +195,9 @@ func (p *Provider) Run(parent context.Context) error {
 // Ready is closed once the caches are synced and the Nodes that are there were
 // adopted.
 func (p *Provider) Ready() <-chan struct{} { return p.ready }
+
+// Notes tell what is not as it should be, but stops nothing.
+func (p *Provider) Notes() []string { return p.pods.revisions.Notes() }
 
 // podsChanged queues the base on a Node, whose pods changed. It does not block.
 func (p *Provider) podsChanged(node string) {

@@ -197,7 +197,7 @@ func TestMayWrite(t *testing.T) {
 // New tells all that is wrong, and makes nothing then.
 func TestNewChecksWhatItIsGiven(t *testing.T) {
 	whole := Deps{
-		Client: newAPI(), Owner: newOwner(), Recorder: &recorder{}, Log: zap.NewNop(),
+		Client: newAPI(), Metadata: newMetadata(), Owner: newOwner(), Recorder: &recorder{}, Log: zap.NewNop(),
 		Tunnels: []tunnel.Tunnel{newWire("wire")}, Envs: []string{"dev"},
 	}
 	for name, c := range map[string]struct {
@@ -207,6 +207,7 @@ func TestNewChecksWhatItIsGiven(t *testing.T) {
 	}{
 		"its settings": {Config{Workers: -1, HistoryLimit: -1}, func(*Deps) {}, []string{"VNODE_WORKER_NUM", "HISTORY_LIMIT"}},
 		"no client":    {Config{}, func(d *Deps) { d.Client = nil }, []string{"client"}},
+		"no metadata":  {Config{}, func(d *Deps) { d.Metadata = nil }, []string{"metadata"}},
 		"no owner":     {Config{}, func(d *Deps) { d.Owner = nil }, []string{"owner"}},
 		"no recorder":  {Config{}, func(d *Deps) { d.Recorder = nil }, []string{"recorder"}},
 		"no logger":    {Config{}, func(d *Deps) { d.Log = nil }, []string{"logger"}},

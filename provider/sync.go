@@ -63,7 +63,11 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 	if in.Right == lifecycle.Valid {
 		o.version = p.pods.Version()
 		in.Current = p.pods.Freshness(r.node, o.version, in.Now) == pods.Current
-		in.Writing, in.Pods = p.pods.Writing(r.node), p.pods.On(r.node)
+		var again time.Duration
+		in.Writing = p.pods.Writing(r.node)
+		if in.Pods, again = p.pods.On(r.node, in.Now); again > 0 {
+			p.queue.AddAfter(id, again)
+		}
 		in.Failures = p.history.recall(id, in.Pods)
 	}
 	return o, true
@@ -117,7 +121,7 @@ func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Acti
 		p.pods.Serve(o.node, o.facts.Now)
 	}
 	p.tunnels.follow(o.id, do.Talk)
-	p.note(o.id, do.News)
+	note(p.log.With(zap.Stringer("base", o.id)), p.meter, do.News)
 	if do.Retire != nil {
 		return 0, p.retire(ctx, o.entry, *do.Retire)
 	}
@@ -136,9 +140,8 @@ func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Acti
 	return p.end(o, do), nil
 }
 
-// note logs and counts what is new.
-func (p *Provider) note(id tunnel.BaseID, n lifecycle.News) {
-	log := p.log.With(zap.Stringer("base", id))
+// note logs and counts what is new of a base.
+func note(log *zap.Logger, meter Meter, n lifecycle.News) {
 	if h := n.Contested; h != nil {
 		log.Info("base contested: the heartbeat is not believed while the base lives", from(*h)...)
 	}
@@ -147,7 +150,7 @@ func (p *Provider) note(id tunnel.BaseID, n lifecycle.News) {
 	}
 	if c := n.Changed; c != nil {
 		if c.Is == plan.ReasonIdentityConflict {
-			p.meter.Conflict()
+			meter.Conflict()
 		}
 		log.Info("base readiness changed", zap.String("reason", c.Is), zap.String("was", c.Was))
 	}

@@ -73,8 +73,8 @@ func TestABaseThatVanishedIsNotAskedFor(t *testing.T) {
 				if served {
 					p.serves()
 				}
-				p.owner.loses(shop) // first, or it makes its Node anew
-				p.passes(time.Second)
+				p.owner.loses(shop)
+				p.passes(time.Second) // its owner would make a deleted Node anew
 				if served {
 					must(t, p.api.CoreV1().Nodes().Delete(t.Context(), shopNode, *deleteNow()))
 				}

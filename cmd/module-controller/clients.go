@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -26,6 +27,8 @@ type clients struct {
 	// work writes Nodes, Pods and bases' Leases, and nothing while this replica may
 	// not act.
 	work kubernetes.Interface
+	// metadata reads objects without their specs, as work reads them whole.
+	metadata metadata.Interface
 	// member writes the membership, on a connection of its own.
 	member kubernetes.Interface
 	// review asks about the tokens of others, and reads what is read once: what they
@@ -88,6 +91,9 @@ func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) 
 		return nil, fmt.Errorf("create client: %w", err)
 	}
 	if c.work, err = kubernetes.NewForConfig(work); err != nil {
+		return nil, fmt.Errorf("create client: %w", err)
+	}
+	if c.metadata, err = metadata.NewForConfig(work); err != nil {
 		return nil, fmt.Errorf("create client: %w", err)
 	}
 	if c.member, err = kubernetes.NewForConfig(member); err != nil {

@@ -71,7 +71,7 @@ func newSession(cfg *config, log *zap.Logger, recorder record.EventRecorder) (*s
 		return nil, err
 	}
 	deps := provider.Deps{
-		Client: s.api.work, Owner: s.owner, Tunnels: s.tunnels, Meter: s.metrics, Log: log.Named("provider"), Envs: cfg.envs,
+		Client: s.api.work, Metadata: s.api.metadata, Owner: s.owner, Tunnels: s.tunnels, Meter: s.metrics, Log: log.Named("provider"), Envs: cfg.envs,
 		Recorder: recorder, Retired: s.owner.Retire,
 	}
 	if s.workloads != nil {
@@ -189,7 +189,7 @@ func (s *session) Evict(ctx context.Context, incarnation string) error {
 // notes tell who asks whether this replica is ready what is not as it should be, but fails
 // nothing.
 func (s *session) notes() []string {
-	notes := s.cfg.notes()
+	notes := append(s.cfg.notes(), s.provider.Notes()...)
 	if n, by := s.owner.Foreign(); n > 0 {
 		notes = append(notes, fmt.Sprintf("standing by: %d bases are held by %s", n, strings.Join(by, ", ")))
 	}
