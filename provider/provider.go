@@ -139,7 +139,7 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	}
 	p.bases = &roster{
 		registry: newRegistry(), cfg: cfg.Config, envs: envs, tunnels: p.tunnels, nodes: p.nodes, history: history, log: deps.Log,
-		door: door, refused: newRefusals(deps.Meter, deps.Log),
+		door: door, refused: newRefusals(deps.Meter, deps.Log), heard: p.Heartbeat,
 	}
 	known, err := revisions.New(revisions.Deps{Client: deps.Client, Metadata: deps.Metadata, Log: p.log, Wake: p.podsChanged})
 	if err != nil {
