@@ -103,6 +103,7 @@ type Provider struct {
 	nodes   *nodes
 	pods    *seenPods
 	history *history
+	server  *serverVersion
 	ready   chan struct{} // closed once the Nodes that are there were adopted
 }
 
@@ -130,7 +131,8 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	p := &Provider{
 		cfg: cfg, deps: deps, log: deps.Log, meter: deps.Meter, tunnels: tunnels{map[string]tunnel.Tunnel{}, deps.Log},
 		nodes: newNodes(deps.Client, deps.Meter, deps.Log), history: history, ready: make(chan struct{}),
-		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](retryBase, retryMax)),
+		server: newServerVersion(deps.Client.Discovery(), deps.Log),
+		queue:  workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](retryBase, retryMax)),
 	}
 	for _, t := range deps.Tunnels {
 		p.tunnels.byName[t.Name()] = t
@@ -172,6 +174,8 @@ func (p *Provider) Run(parent context.Context) error {
 	wg.Go(func() { p.nodes.informer.RunWithContext(ctx) })
 	wg.Go(func() { cancel(p.pods.Run(ctx)) })
 	if cache.WaitForCacheSync(ctx.Done(), p.nodes.informer.HasSynced, p.pods.HasSynced) {
+		p.server.read(ctx) // before Nodes are made
+		wg.Go(func() { p.server.follow(ctx) })
 		p.bases.adopt()
 		for _, r := range p.bases.all() {
 			p.queue.Add(r.id)
