@@ -141,6 +141,7 @@ func behaviour(c *config) []setting {
 		{env: "CPUS_PER_NODE", help: "CPU capacity of a Node whose base does not report its processors", value: count(&p.Node.CPUs)},
 		{env: "NODE_MAX_MEMORY", help: "memory capacity that a base is believed to have at most", value: quantity(&p.Node.MaxMemory)},
 		{env: "NODE_MAX_CPUS", help: "CPU capacity that a base is believed to have at most", value: count(&p.Node.MaxCPUs)},
+		{env: "VNODE_LABELS", help: "further labels of each Node, as key=value pairs separated by commas, such as topology.kubernetes.io/zone=a; zone and region of a base whose Pod is known, with HTTP_TUNNEL_AUTH=pod or token, are those of the Node that it runs on", value: text(&p.Node.Labels)},
 		{env: "SECRETS_OVER_HTTP", help: "whether modules whose environment refers to Secrets are installed on bases over HTTP, where whoever reads the pod network reads them: allow or forbid", value: oneOf(&p.Plan.SecretsOverHTTP, plan.SecretsAllow, plan.SecretsForbid)},
 		{env: "UNMANAGED_MODULES", was: "UNWANTED_MODULES", help: "what to do with modules that no pod requests and this controller did not install: report or uninstall", value: oneOf(&p.Plan.Policy, plan.PolicyReport, plan.PolicyUninstall)},
 		{env: "UNMANAGED_GRACE", was: "UNWANTED_GRACE", help: "how long a module stays installed after it lost its pod without a graceful deletion", value: duration(&p.Plan.UnmanagedGrace)},
