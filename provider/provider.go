@@ -124,7 +124,7 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	}
 	p.bases = &roster{
 		registry: newRegistry(), cfg: cfg.Config, envs: envs, tunnels: p.tunnels, nodes: p.nodes, history: history, log: deps.Log,
-		door: door, refused: newRefusals(deps.Meter, deps.Log),
+		door: door, refused: newRefusals(deps.Meter, deps.Log), heard: p.Heartbeat,
 	}
 	known, err := revisions.New(revisions.Deps{Client: deps.Client, Metadata: deps.Metadata, Log: p.log, Wake: p.podsChanged})
 	if err != nil {
@@ -132,7 +132,7 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	}
 	p.pods = &seenPods{pods.New(
 		pods.Deps{Client: deps.Client, Recorder: deps.Recorder, Meter: p.meter, Log: p.log, Workers: cfg.Workers},
-		pods.Hooks{Wake: p.podsChanged, MayWrite: p.mayWrite, Address: p.nodes.address},
+		pods.Hooks{Wake: p.podsChanged, MayWrite: p.mayWrite, Address: p.nodes.address, Allocatable: p.nodes.allocatable},
 	), known}
 	return p, nil
 }
