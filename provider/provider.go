@@ -75,18 +75,6 @@ func (d *Deps) complete() error {
 	return nil
 }
 
-// Workloads knows the places in which bases run.
-type Workloads interface {
-	// Gone says whether a workload that a base was bound to is known to be no more: it
-	// was deleted, or has ended. It returns at once.
-	Gone(workload string) bool
-}
-
-// unknownWorkloads knows none.
-type unknownWorkloads struct{}
-
-func (unknownWorkloads) Gone(string) bool { return false }
-
 // Provider makes bases Nodes and modules Pods. It is a tunnel.Sink.
 type Provider struct {
 	cfg     Config
@@ -100,6 +88,7 @@ type Provider struct {
 	nodes   *nodes
 	pods    *seenPods
 	history *history
+	server  *serverVersion
 	ready   chan struct{} // closed once the Nodes that are there were adopted
 }
 
@@ -127,14 +116,15 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	p := &Provider{
 		cfg: cfg, deps: deps, log: deps.Log, meter: deps.Meter, tunnels: tunnels{map[string]tunnel.Tunnel{}, deps.Log},
 		nodes: newNodes(deps.Client, deps.Meter, deps.Log), history: history, ready: make(chan struct{}),
-		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](retryBase, retryMax)),
+		server: newServerVersion(deps.Client.Discovery(), deps.Log),
+		queue:  workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](retryBase, retryMax)),
 	}
 	for _, t := range deps.Tunnels {
 		p.tunnels.byName[t.Name()] = t
 	}
 	p.bases = &roster{
 		registry: newRegistry(), cfg: cfg.Config, envs: envs, tunnels: p.tunnels, nodes: p.nodes, history: history, log: deps.Log,
-		door: door, refused: newRefusals(deps.Meter, deps.Log),
+		door: door, refused: newRefusals(deps.Meter, deps.Log), heard: p.Heartbeat,
 	}
 	known, err := revisions.New(revisions.Deps{Client: deps.Client, Metadata: deps.Metadata, Log: p.log, Wake: p.podsChanged})
 	if err != nil {
@@ -163,12 +153,14 @@ func (p *Provider) Run(parent context.Context) error {
 	defer cancel(nil)
 	defer p.queue.ShutDown()
 
-	if err := p.nodes.watch(p.bases.nodeAdded, p.nodeChanged); err != nil {
+	if err := errors.Join(p.nodes.watch(p.bases.nodeAdded, p.nodeChanged), p.deps.Workloads.Watch(wakes(p.bases.registry, p.queue))); err != nil {
 		return err
 	}
 	wg.Go(func() { p.nodes.informer.RunWithContext(ctx) })
 	wg.Go(func() { cancel(p.pods.Run(ctx)) })
 	if cache.WaitForCacheSync(ctx.Done(), p.nodes.informer.HasSynced, p.pods.HasSynced) {
+		p.server.read(ctx) // before Nodes are made
+		wg.Go(func() { p.server.follow(ctx) })
 		p.bases.adopt()
 		for _, r := range p.bases.all() {
 			p.queue.Add(r.id)

@@ -110,7 +110,7 @@ func (b *Base) serve(in Facts) Actions {
 	case next == nil:
 	case application(*next) != application(b.about.heartbeat):
 		return Actions{Retire: &Retirement{
-			Why: "it is gone, and another application has its identity", Node: b.node.catchUp(in.Node), Successor: next,
+			Why: "it is gone, and another application has its identity", Node: b.node.catchUp(in.Node), Evict: true, Successor: next,
 		}}
 	default:
 		return b.moved(in, *next)
@@ -123,7 +123,7 @@ func (b *Base) serve(in Facts) Actions {
 func (b *Base) moved(in Facts, to tunnel.Heartbeat) Actions {
 	told := tellMove(b.about.heartbeat, to)
 	b.move(to, in.Now)
-	in.WorkloadGone = false // that was the one before
+	in.Place = plan.Place{} // that was the one before
 	return b.show(in, Actions{News: News{Moved: &to}}, told)
 }
 
@@ -136,7 +136,7 @@ func (b *Base) show(in Facts, do Actions, told []plan.Event, times ...time.Time)
 	input.Conflict = conflict
 	age := AgeOf(input)
 	if age.Stage == Expired {
-		do.Retire = &Retirement{Why: "no message received for too long", Node: b.node.catchUp(in.Node), Installed: b.ledger.Installed}
+		do.Retire = b.expire(in, age)
 		return do
 	}
 	do.Changed = b.node.changed(age)
@@ -154,23 +154,6 @@ func (b *Base) show(in Facts, do Actions, told []plan.Event, times ...time.Time)
 	do.Write = b.write(in, age, out, append(told, conflictEvent(do.Changed, conflict)...))
 	b.wait(in, out, &do, append(times, age.Next, conflictEnds)...)
 	return do
-}
-
-// alive is the base's last sign of life. What answers at the address of a workload that is
-// gone may be anybody: only heartbeats tell who sent them.
-func (b *Base) alive(in Facts) time.Time {
-	if in.WorkloadGone {
-		return b.about.beat
-	}
-	return b.about.lastSeen
-}
-
-// ageInput is what tells how alive the base is, if it was last seen then.
-func (b *Base) ageInput(in Facts, lastSeen time.Time) AgeInput {
-	return AgeInput{
-		Now: in.Now, LastSeen: lastSeen, ServedSince: b.since, Unanswered: b.talk.unanswered,
-		Link: in.Links[b.about.heartbeat.Tunnel], Was: b.node.notReady, Config: b.cfg,
-	}
 }
 
 // wait ends a Turn: it asks what is due, says when to reconcile again, and lets a base that

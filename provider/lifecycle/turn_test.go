@@ -126,7 +126,7 @@ func TestWhatARetirementNames(t *testing.T) {
 		t.Fatalf("it is retired while it may live: %+v", do.Retire)
 	}
 	reused := s.turnAt(42 * time.Second).Retire
-	want = &Retirement{Why: "it is gone, and another application has its identity", Node: s.facts.Node, Successor: &tunnel.Heartbeat{
+	want = &Retirement{Why: "it is gone, and another application has its identity", Evict: true, Node: s.facts.Node, Successor: &tunnel.Heartbeat{
 		Base: id, Tunnel: "mqtt", Name: "bank", Version: "1", Cluster: "c", IP: "192.0.2.3", Received: at(40900 * time.Millisecond),
 	}}
 	if diff := cmp.Diff(want, reused); diff != "" {

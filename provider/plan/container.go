@@ -15,22 +15,26 @@ func (r reporter) containerStatus(pod Pod, c corev1.Container, is observation) c
 		cs = *was.DeepCopy()
 	}
 	if is.running {
-		r.start(pod, &cs, is)
+		r.start(pod, c, &cs, is)
 	} else {
 		r.stop(pod, c, &cs, is)
 	}
 	cs.Image = redact(c.Image)
-	if is.imageID != "" || is.handedOn {
+	switch {
+	case is.imageID != "", is.handedOn:
 		cs.ImageID = is.imageID
 	}
 	cs.ImageID = sourceOf(cs.ImageID)
+	if resized(c, &cs) {
+		setAllocated(&cs, c)
+	}
 	setReadiness(&cs, c, pod.Probed[c.Name])
 	return cs
 }
 
 // start records that a module serves; one that did already keeps its start. Each start but
 // the first is a restart, whyever it was stopped.
-func (r reporter) start(pod Pod, cs *corev1.ContainerStatus, is observation) {
+func (r reporter) start(pod Pod, c corev1.Container, cs *corev1.ContainerStatus, is observation) {
 	if runs(*cs) {
 		return
 	}
@@ -40,6 +44,9 @@ func (r reporter) start(pod Pod, cs *corev1.ContainerStatus, is observation) {
 	}
 	cs.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: at}}
 	cs.ContainerID = containerID(r.in.BaseID.Identity, is.key, at.Time)
+	if len(c.Resources.Requests)+len(c.Resources.Limits) > 0 {
+		setAllocated(cs, c)
+	}
 	r.out.event(pod.UID, false, "Installed", is.key.String()+" serves")
 }
 
@@ -67,4 +74,11 @@ func (r reporter) stop(pod Pod, c corev1.Container, cs *corev1.ContainerStatus, 
 	if !repeated && !is.toldElsewhere() {
 		r.out.event(pod.UID, true, is.reason, cs.Name+": "+is.message)
 	}
+}
+
+// setAllocated shows a container's resources. It is done at a start, and where they are
+// shown: an API server that drops them would be written to for ever.
+func setAllocated(cs *corev1.ContainerStatus, c corev1.Container) {
+	shown := allocated(c)
+	cs.Resources, cs.AllocatedResources = shown.DeepCopy(), c.Resources.Requests.DeepCopy()
 }

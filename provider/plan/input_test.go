@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -216,3 +217,6 @@ func shownBy(out Output, uid types.UID) string {
 	}
 	return "terminated"
 }
+
+// equal says whether two statuses are alike, as who writes them compares them.
+func equal(a, b corev1.PodStatus) bool { return equality.Semantic.DeepEqual(a, b) }

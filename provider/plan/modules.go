@@ -19,8 +19,15 @@ func Modules(in Input) Output {
 	switch p.standing {
 	case ready:
 		p.adopt()
+		p.watchStarts()
+		p.buryDead()
+		p.watchDuplicates()
 		resolver{p}.resolveAll()
 		installer{p}.installAll()
+		p.drop()
+		for _, at := range p.demand.leaves {
+			p.out.wake(at)
+		}
 		(&collector{planner: p}).collect()
 		p.out.Inherited = p.inherited()
 	case unread:
@@ -39,8 +46,8 @@ type planner struct {
 	demand   *demand
 	// failures is out.Memory.Failures.
 	failures failures
-	// installed has the URLs of installs found in this run to have succeeded.
-	installed map[tunnel.ModuleKey]string
+	// installed has the installs found in this run to have succeeded.
+	installed map[tunnel.ModuleKey]Attempt
 	// began has the names of which a module was found in this run to serve now.
 	began   map[string]bool
 	out     *draft
@@ -52,7 +59,7 @@ func newPlanner(in Input) *planner {
 	l := newList(in.Seen)
 	p := &planner{
 		in: in, standing: standingOf(in), list: l, demand: newDemand(in, l),
-		installed: map[tunnel.ModuleKey]string{}, began: map[string]bool{}, out: &draft{now: in.Now, Output: Output{Memory: in.Memory.clone()}},
+		installed: map[tunnel.ModuleKey]Attempt{}, began: map[string]bool{}, out: &draft{now: in.Now, Output: Output{Memory: in.Memory.clone()}},
 	}
 	p.failures = p.out.Memory.Failures
 	for _, n := range slices.Sorted(maps.Keys(in.Memory.Attempts)) {
@@ -120,7 +127,7 @@ func (p *planner) inherited() int {
 func (m Memory) clone() Memory {
 	return Memory{
 		Attempts: cloned(m.Attempts), Failures: cloned(m.Failures),
-		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged), Plain: m.Plain,
+		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged), Dead: cloned(m.Dead), Duplicates: cloned(m.Duplicates), Starts: cloned(m.Starts), Plain: m.Plain,
 	}
 }
 

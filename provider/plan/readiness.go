@@ -21,4 +21,4 @@ func setReadiness(cs *corev1.ContainerStatus, c corev1.Container, probed Probed)
 
 // probes says whether a probe counts. There is no process that a command could be run in,
 // so one that runs a command passes; an Event tells that it is ignored.
-func probes(p *corev1.Probe) bool { return p != nil && p.Exec == nil }
+func probes(p *corev1.Probe) bool { return p != nil && !execs(p) }

@@ -42,10 +42,14 @@ type observation struct {
 func (r reporter) observe(pod Pod, c corev1.Container) observation {
 	is := observation{key: keyOf(c)}
 	pp := r.demand.plans[pod.UID]
+	w := pp.want(c.Name)
 	switch { // what users can fix comes first, and is shown whatever the base does
 	case pp == nil:
 		return is.wait(ReasonCreating, "")
 	case pp.unfit != (waiting{}):
+		if key, ran := RunsAs(&pod.Status, c.Name); ran {
+			is.key = key
+		}
 		return r.observeUnfit(is, pp.unfit)
 	case pp.invalid(c.Name) != "":
 		return is.wait(ReasonInvalid, "%s", pp.invalid(c.Name))
@@ -54,10 +58,10 @@ func (r reporter) observe(pod Pod, c corev1.Container) observation {
 	case r.standing != ready:
 		return is.wait(ReasonCreating, "the base's module list is not known yet")
 	}
-	w := pp.want(c.Name)
 	if w == nil {
 		return is.wait(ReasonCreating, "")
 	}
+	is.key = w.key
 	is = shows[r.stateOf(w)](r, is, w)
 	if !is.handedOn {
 		is.imageID = r.imageOf(w, is.running)
@@ -70,11 +74,14 @@ var shows = [wantStates]func(reporter, observation, *want) observation{
 	wantUnknown:     reporter.backingOff,
 	wantAbsent:      reporter.backingOff,
 	wantStarting:    reporter.installing,
+	wantHung:        reporter.hangs,
 	wantServing:     reporter.serving,
+	wantDead:        reporter.serving,
 	wantOutdated:    reporter.outdated,
 	wantToSwitch:    reporter.backingOff,
 	wantToReplace:   reporter.backingOff,
 	wantBroken:      reporter.backingOff,
+	wantWaiting:     reporter.waits,
 	wantBlocked:     reporter.blocked,
 	wantInstalling:  reporter.installing,
 	wantReplacing:   reporter.installing,
@@ -103,27 +110,33 @@ func (r reporter) running(is observation) observation {
 // installed: a Secret that was deleted since changes nothing on the base, nor does a new
 // owner that has not yet proved who the base is.
 func (r reporter) observeUnfit(is observation, why waiting) observation {
-	kept := r.standing == ready && why.reason != ReasonInvalid
-	if kept && r.list.of(is.key) == serving {
-		return r.running(is)
+	switch {
+	case r.standing != ready, why.reason == ReasonInvalid, r.list.of(is.key) != serving:
+		is.waiting = why
+		return is
 	}
-	is.waiting = why
-	return is
+	return r.running(is)
 }
 
 func (r reporter) serving(is observation, _ *want) observation { return r.running(is) }
 
 // outdated serves on until it is replaced.
 func (r reporter) outdated(is observation, w *want) observation {
-	if r.list.of(w.key) == serving {
+	switch {
+	case w.fresh:
+		return r.installing(is, w)
+	case r.list.of(w.key) == serving:
 		return r.running(is)
 	}
 	return r.backingOff(is, w)
 }
 
+// servesFor says whether what serves did so for that pod already.
+func (r reporter) servesFor(w *want) bool { return r.list.of(w.key) == serving && w.running != "" }
+
 // blocked serves on, where it does, until its pod can take over.
 func (r reporter) blocked(is observation, w *want) observation {
-	if r.list.of(w.key) == serving {
+	if r.servesFor(w) {
 		return r.running(is)
 	}
 	return is.wait(ReasonBlocked, "%s takes the place of an older pod's version once all modules of its pod can: %s", w.key, r.lacks(w))
@@ -145,10 +158,13 @@ func (r reporter) conflicting(is observation, w *want) observation {
 		has.pod.Name, has.key, w.pod.Name, w.key)
 }
 
+// took says of the chosen want that its module was installed for it.
+func (r reporter) took(w *want) bool { return w.running != "" || r.installedFor(w) }
+
 // superseded keeps a version running that serves until the chosen one does.
 func (r reporter) superseded(is observation, w *want) observation {
 	n := r.demand.name(w.key.Name)
-	is.handedOn = n.has(w.key) && cmp.Or(n.chosen.running, r.installed[w.key]) != ""
+	is.handedOn = n.has(w.key) && r.took(n.chosen)
 	switch {
 	case is.handedOn: // the same version serves, but for the other pod
 	case ends(r.out.under(w.key.Name), w.key): // it is told before it is done
@@ -160,11 +176,41 @@ func (r reporter) superseded(is observation, w *want) observation {
 	return is.wait(ReasonSuperseded, "pod %s has %s on this base", n.chosen.pod.Name, n.chosen.key)
 }
 
+// waits tells what a want waits for.
+func (r reporter) waits(is observation, w *want) observation {
+	by, _ := r.inTheWay(r.demand.name(w.key.Name), w, r.stageOf(w))
+	if why := r.whyThere(by); why != "" {
+		return is.wait(ReasonInstalling, "%s waits: %s", w.key, why)
+	}
+	return is.wait(ReasonInstalling, "%s waits until %s of a terminating pod is uninstalled", w.key, by)
+}
+
+func (r reporter) hangs(is observation, w *want) observation {
+	return is.wait(ReasonHung, "%s", r.whyHung(w.key))
+}
+
 func (r reporter) installing(is observation, w *want) observation {
+	if by, waits := r.inTheWay(r.demand.name(w.key.Name), w, r.stageOf(w)); waits && r.hung(by) {
+		return r.waits(is, w)
+	}
+	if took := r.takes(w.key); took >= slowAfter {
+		return is.wait(ReasonInstalling, "installing %s for %s", w.key, roughly(took))
+	}
 	if f := r.failures.of(w.key, w.purpose()); f.Count > 0 {
 		return is.wait(ReasonInstalling, "installing again after: %s", f.Message)
 	}
 	return is.wait(ReasonInstalling, "%s from %s", w.key, redact(w.url))
+}
+
+// takes is how long the install of a module takes already.
+func (r reporter) takes(key tunnel.ModuleKey) time.Duration {
+	switch a := r.out.Memory.Attempts[key.Name]; {
+	case a.installs(key):
+		return r.in.Now.Sub(a.begun())
+	case r.list.of(key) == starting:
+		return r.in.Now.Sub(r.out.Memory.Starts[key].Since)
+	}
+	return 0
 }
 
 // backingOff explains why a module does not serve and nothing is being done.
@@ -197,12 +243,12 @@ func (is observation) failed(f Failure) observation {
 // imageOf is where a want's module was installed from, as far as that is known.
 func (r reporter) imageOf(w *want, running bool) string {
 	switch {
-	case r.installed[w.key] == w.url:
+	case r.installedFor(w):
 		return w.url
 	case w.running != "":
 		return w.running
 	case running:
-		return cmp.Or(r.demand.sources[w.key], w.url)
+		return cmp.Or(r.installed[w.key].URL, r.demand.sources[w.key], w.url)
 	}
 	return ""
 }

@@ -41,7 +41,11 @@ func sourceOf(from string) string {
 func isSource(text string) bool {
 	shown, hash, marked := strings.Cut(text, sourceMark)
 	sum, err := hex.DecodeString(hash)
-	return marked && err == nil && len(sum) == sourceHash && redact(shown) == shown
+	switch {
+	case !marked, err != nil, len(sum) != sourceHash:
+		return false
+	}
+	return redact(shown) == shown
 }
 
 // containerID names one start of a module on a base.
@@ -60,9 +64,9 @@ func RunsAs(status *corev1.PodStatus, container string) (tunnel.ModuleKey, bool)
 	rest, ours := strings.CutPrefix(s.ContainerID, idScheme)
 	_, rest, _ = strings.Cut(rest, "/") // identities have no '/', nor have names and versions
 	word, _, _ := strings.Cut(rest, "/")
-	name, version, whole := strings.Cut(word, ":")
+	name, version, _ := strings.Cut(word, ":")
 	key := tunnel.ModuleKey{Name: name, Version: version}
-	if !ours || !whole || checkKey(key) != "" {
+	if !ours || checkKey(key) != "" {
 		return tunnel.ModuleKey{}, false
 	}
 	return key, true

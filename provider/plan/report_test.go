@@ -26,6 +26,7 @@ func TestFinished(t *testing.T) {
 		{name: "its install is in flight", pods: []Pod{podFor("p", "orders:1", terminating)}, change: func(in *Input) { *in = in.sent(install("orders:1"), time.Second) }},
 		{name: "another's install is in flight", pods: []Pod{podFor("p", "orders:1", terminating)}, change: func(in *Input) { *in = in.sent(install("orders:2"), time.Second) }, want: true},
 		{name: "the base is away", pods: []Pod{podFor("p", "orders:1", terminating)}, change: func(in *Input) { in.Live = false }},
+		{name: "the base is not ready", pods: []Pod{podFor("p", "orders:1", terminating)}, change: func(in *Input) { in.NotReady = ReasonBaseNotAnswering }},
 		{name: "it named no module", pods: []Pod{podFor("p", "orders:", terminating)}, want: true},
 		{name: "it lives", pods: []Pod{podFor("p", "orders:1")}},
 	} {
@@ -111,6 +112,7 @@ func TestStatusOfAPod(t *testing.T) {
 		t.Errorf("status %+v", s)
 	}
 	pod.Status = s
+	in.Pods[0].Status = s
 	in.Now, in.IP = noon.Add(time.Hour), ""
 	if d := cmp.Diff(s, statusIn(Modules(in), "p").Status); d != "" {
 		t.Errorf("a later look without an address changes it (-was +is):\n%s", d)

@@ -13,7 +13,9 @@ import (
 // down for one that cannot start. And the pod whose module is taken away says so first, so
 // that no request is sent to what is not there any more.
 
-// ends says whether a command ends the service of a version of its name.
+// ends says whether a command ends the service of a version of its name. A switch is none
+// such: the base serves one version or the other at each moment, so a pod that said it first
+// would take the base out of its Service for nothing.
 func ends(c tunnel.Command, key tunnel.ModuleKey) bool {
 	switch {
 	case c.Module.Name != key.Name:
@@ -21,14 +23,17 @@ func ends(c tunnel.Command, key tunnel.ModuleKey) bool {
 	case c.Verb == tunnel.UninstallModule:
 		return c.Module == key
 	case c.Verb == tunnel.SwitchModule:
-		return c.Module != key
+		return false
 	}
 	return c.Replace
 }
 
 // serves says whether a live pod's module serves, for that pod.
 func (p *planner) serves(w *want) bool {
-	return w.role != duplicate && p.list.of(w.key) == serving
+	if w.role == duplicate {
+		return false
+	}
+	return p.list.of(w.key) == serving
 }
 
 // takesOver says whether making a want serve ends the service of another pod's.
@@ -92,12 +97,10 @@ const (
 func (p *planner) said(n *name, c tunnel.Command) saying {
 	least := told
 	for _, w := range n.wants {
-		if !ends(c, w.key) || !p.serves(w) {
-			continue
-		}
 		s := statusOf(w.pod.Pod, w.container)
 		switch {
-		case s != nil && s.Ready:
+		case s == nil, !ends(c, w.key), !p.serves(w):
+		case s.Ready:
 			least = min(least, untold)
 		case w.pod.Writing:
 			least = min(least, telling)

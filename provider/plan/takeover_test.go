@@ -126,16 +126,14 @@ func TestContainersStartInTheirOrder(t *testing.T) {
 // command leaves.
 func TestATakeoverIsSaidBeforeItIsDone(t *testing.T) {
 	for _, c := range []struct {
-		name     string
-		features tunnel.Features
-		change   func(old, pod *Pod)
-		list     []string
-		command  string
-		shows    string
+		name    string
+		change  func(old, pod *Pod)
+		list    []string
+		command string
+		shows   string
 	}{
-		{"a switch", overHTTP, nil, []string{"orders:1 activated", "orders:2 deactivated"}, "switch orders:2 for new", "Superseded: pod new has orders:2 on this base"},
-		{"a replacement", overMQTT, nil, []string{"orders:1 activated", "orders:2 deactivated"}, "install orders:2 replacing for new", "Superseded: pod new has orders:2 on this base"},
-		{"at once", overMQTT, func(_, pod *Pod) { atOnce(pod) }, []string{"orders:1 activated"}, "install orders:2 replacing for new", "Superseded: pod new has orders:2 on this base"},
+		{"a replacement", nil, []string{"orders:1 activated", "orders:2 deactivated"}, "install orders:2 replacing for new", "Superseded: pod new has orders:2 on this base"},
+		{"at once", func(_, pod *Pod) { atOnce(pod) }, []string{"orders:1 activated"}, "install orders:2 replacing for new", "Superseded: pod new has orders:2 on this base"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			old, pod := podFor("old", "orders:1", age(time.Hour), ran(urlOf("orders", "1"))), podFor("new", "orders:2", waits(ReasonInstalling))
@@ -143,7 +141,6 @@ func TestATakeoverIsSaidBeforeItIsDone(t *testing.T) {
 				c.change(&old, &pod)
 			}
 			in := onBase(c.list...).with(old, pod)
-			in.Seen.Features = c.features
 			in.Held = true
 			if out := Modules(in); commands(out) != "" || shownBy(out, "old") != "Running" {
 				t.Errorf("held: commands %q, the old pod shows %q", commands(out), shownBy(out, "old"))
@@ -170,6 +167,15 @@ func TestATakeoverIsSaidBeforeItIsDone(t *testing.T) {
 	}
 }
 
+// A switch is done at once: the base serves one version or the other all the while.
+func TestASwitchIsDoneAtOnce(t *testing.T) {
+	in := onBase("orders:1 activated", "orders:2 deactivated").with(podFor("old", "orders:1", age(time.Hour), ran(urlOf("orders", "1"))), podFor("new", "orders:2", waits(ReasonInstalling)))
+	in.Seen.Features = overHTTP
+	if out := Modules(in); commands(out) != "switch orders:2 for new" || shownBy(out, "old") != "Running" {
+		t.Errorf("commands %q, the old pod shows %q", commands(out), shownBy(out, "old"))
+	}
+}
+
 // A module that is installed anew for its own pod says so too.
 func TestAReplacementInPlaceIsSaidBeforeItIsDone(t *testing.T) {
 	in := onBase("orders:1 activated").with(podFor("p", "orders:1", ran("file:///old.jar")))
@@ -190,7 +196,7 @@ func TestEnds(t *testing.T) {
 		one, two bool
 	}{
 		{install("orders:2"), false, false}, {install("orders:2", replacing), true, true},
-		{switchTo("orders:2"), true, false}, {uninstall("orders:2"), false, true},
+		{switchTo("orders:2"), false, false}, {uninstall("orders:2"), false, true},
 		{install("stock:2", replacing), false, false}, {tunnel.Command{}, false, false},
 	} {
 		if one, two := ends(c.command, module("orders:1")), ends(c.command, module("orders:2")); one != c.one || two != c.two {
