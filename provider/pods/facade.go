@@ -28,7 +28,10 @@ func newInformer(client kubernetes.Interface) cache.SharedIndexInformer {
 			o.LabelSelector = plan.LabelComponent + "=" + plan.ComponentModule
 			o.FieldSelector = fields.OneTermNotEqualSelector("spec.nodeName", "").String()
 		}))
-	informer := factory.Core().V1().Pods().Informer()
+	return indexedByNode(factory.Core().V1().Pods().Informer())
+}
+
+func indexedByNode(informer cache.SharedIndexInformer) cache.SharedIndexInformer {
 	// An index can only be refused after the informer was started.
 	if err := informer.AddIndexers(cache.Indexers{byNode: func(obj any) ([]string, error) {
 		return []string{obj.(*corev1.Pod).Spec.NodeName}, nil
@@ -36,6 +39,19 @@ func newInformer(client kubernetes.Interface) cache.SharedIndexInformer {
 		panic(err)
 	}
 	return informer
+}
+
+// onNode gives the pods that an informer indexed by Node has. They must not be changed.
+func onNode(informer cache.SharedIndexInformer, node string) []*corev1.Pod {
+	objs, err := informer.GetIndexer().ByIndex(byNode, node)
+	if err != nil {
+		return nil // the index exists
+	}
+	pods := make([]*corev1.Pod, 0, len(objs))
+	for _, obj := range objs {
+		pods = append(pods, obj.(*corev1.Pod))
+	}
+	return pods
 }
 
 // facade is the informer that the one pod controller of this replica sees. It shows
@@ -162,17 +178,7 @@ func (f *facade) hideNode(node string) {
 
 // onNode gives the pods that the API server has on a Node, shown or not. They
 // must not be changed.
-func (f *facade) onNode(node string) []*corev1.Pod {
-	objs, err := f.informer.GetIndexer().ByIndex(byNode, node)
-	if err != nil {
-		return nil // the index exists: newInformer added it
-	}
-	pods := make([]*corev1.Pod, 0, len(objs))
-	for _, obj := range objs {
-		pods = append(pods, obj.(*corev1.Pod))
-	}
-	return pods
-}
+func (f *facade) onNode(node string) []*corev1.Pod { return onNode(f.informer, node) }
 
 // version is a resource version that the cache of pods has reached; empty where that is
 // not known.

@@ -54,13 +54,14 @@ func (noMeter) BoundToReady(time.Duration) {}
 
 // Pods are the module pods of the Nodes that this replica serves.
 type Pods struct {
-	deps     Deps
-	hooks    Hooks
-	facade   *facade
-	store    *store
-	handover *handover
-	writer   *writer
-	barrier  *barrier
+	deps      Deps
+	hooks     Hooks
+	facade    *facade
+	store     *store
+	handover  *handover
+	writer    *writer
+	barrier   *barrier
+	strangers *strangers
 }
 
 // New makes the room. It starts nothing.
@@ -77,6 +78,7 @@ func New(deps Deps, hooks Hooks) *Pods {
 	p.handover = &handover{
 		facade: f, store: p.store, reader: newReader(deps.Client, deps.Workers), on: p.hostOf, events: deps.Recorder,
 	}
+	p.strangers = newStrangers(deps, hooks.MayWrite, p.store.serves)
 	return p
 }
 
@@ -97,9 +99,14 @@ func (p *Pods) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	strangers, err := p.strangers.start()
+	if err != nil {
+		return err
+	}
 	wg.Go(func() { p.facade.informer.RunWithContext(ctx) })
 	statuses := p.writer.start()
 	wg.Go(func() { p.writer.run(ctx, statuses, p.deps.Workers) })
+	wg.Go(func() { p.strangers.run(ctx, strangers) })
 	wg.Go(func() { p.barrier.run(ctx, p.deps.Client, p.deps.Log) })
 	return runController(ctx, controller, p.deps.Workers)
 }
@@ -112,6 +119,7 @@ func (p *Pods) HasSynced() bool { return p.facade.informer.HasSynced() }
 func (p *Pods) Serve(node string, claimed time.Time) {
 	p.store.serve(node)
 	p.barrier.want(node, claimed)
+	p.strangers.serve(node)
 }
 
 // Show has the pod controller see the pods on a served Node. Showing it again is

@@ -166,17 +166,30 @@ func (s *store) deleted(pod *corev1.Pod) {
 	}
 }
 
-// isDeleted says whether a pod waits for nothing but its finalizers. A grace of 0 tells the
-// same of a deletion that somebody else asked for: without finalizers there would be no pod.
+// isDeleted says whether a pod waits for nothing but its finalizers.
 func (s *store) isDeleted(pod *corev1.Pod) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	node, grace := s.nodes[pod.Spec.NodeName], pod.DeletionGracePeriodSeconds
-	switch {
-	case node != nil && node.deleted[pod.UID]:
+	if node := s.nodes[pod.Spec.NodeName]; node != nil && node.deleted[pod.UID] {
 		return true
-	case pod.DeletionTimestamp == nil, len(pod.Finalizers) == 0:
+	}
+	return keptByFinalizers(pod)
+}
+
+// keptByFinalizers says whether somebody deleted a pod at once, whose finalizers keep it:
+// without any there would be no pod.
+func keptByFinalizers(pod *corev1.Pod) bool {
+	grace := pod.DeletionGracePeriodSeconds
+	switch {
+	case pod.DeletionTimestamp == nil, len(pod.Finalizers) == 0, grace == nil:
 		return false
 	}
-	return grace != nil && *grace == 0
+	return *grace == 0
+}
+
+// serves says whether a Node is served.
+func (s *store) serves(node string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nodes[node] != nil
 }
