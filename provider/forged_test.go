@@ -173,7 +173,14 @@ func TestSecretsLeaveOnlyToABoundBase(t *testing.T) {
 // goneWorkloads knows which workloads are no more.
 type goneWorkloads map[string]bool
 
-func (g goneWorkloads) Gone(workload string) bool { return g[workload] }
+func (g goneWorkloads) Place(workload string) plan.Place {
+	if g[workload] {
+		return plan.Place{Workload: plan.WorkloadEnded}
+	}
+	return plan.Place{}
+}
+
+func (goneWorkloads) Watch(func(string)) error { return nil }
 
 // When the Pod of a base is gone, the next one that has its identity is believed at once:
 // the Node and its pods stay.

@@ -77,15 +77,18 @@ func (d *Deps) complete() error {
 
 // Workloads knows the places in which bases run.
 type Workloads interface {
-	// Gone says whether a workload that a base was bound to is known to be no more: it
-	// was deleted, or has ended. It returns at once.
-	Gone(workload string) bool
+	// Place gives what is known of a workload that a base was bound to. It returns at once.
+	Place(workload string) plan.Place
+	// Watch has changed called with each workload that may be in another place than before,
+	// or ends. It must not block. It is called before anything runs.
+	Watch(changed func(workload string)) error
 }
 
 // unknownWorkloads knows none.
 type unknownWorkloads struct{}
 
-func (unknownWorkloads) Gone(string) bool { return false }
+func (unknownWorkloads) Place(string) plan.Place  { return plan.Place{} }
+func (unknownWorkloads) Watch(func(string)) error { return nil }
 
 // Provider makes bases Nodes and modules Pods. It is a tunnel.Sink.
 type Provider struct {
@@ -163,7 +166,7 @@ func (p *Provider) Run(parent context.Context) error {
 	defer cancel(nil)
 	defer p.queue.ShutDown()
 
-	if err := p.nodes.watch(p.bases.nodeAdded, p.nodeChanged); err != nil {
+	if err := errors.Join(p.nodes.watch(p.bases.nodeAdded, p.nodeChanged), p.deps.Workloads.Watch(p.workloadChanged)); err != nil {
 		return err
 	}
 	wg.Go(func() { p.nodes.informer.RunWithContext(ctx) })
@@ -220,6 +223,13 @@ func (p *Provider) nodeChanged(name string, lost types.UID) {
 		r.inbox.nodeDeleted(lost)
 	}
 	p.queue.Add(r.id)
+}
+
+// workloadChanged queues the bases that are bound to a workload. It does not block.
+func (p *Provider) workloadChanged(workload string) {
+	for _, id := range p.bases.boundTo(workload) {
+		p.queue.Add(id)
+	}
 }
 
 // HasNode says whether a base has a Node.

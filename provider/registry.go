@@ -21,6 +21,8 @@ type entry struct {
 	// base belongs to the worker that holds the base's key in the queue.
 	base   *lifecycle.Base
 	events budget // as base
+	// workload is the one that the registry has it under; as base.
+	workload string
 }
 
 // registry has the bases that this process knows, by identity and by Node name, and the
@@ -30,11 +32,12 @@ type registry struct {
 	// mu guards what follows
 	bases  map[tunnel.BaseID]*entry
 	byNode map[string]*entry
-	links  map[string]tunnel.Link // replaced, never changed: readers keep it
+	bound  map[string]map[tunnel.BaseID]bool // by workload; none is empty
+	links  map[string]tunnel.Link            // replaced, never changed: readers keep it
 }
 
 func newRegistry() *registry {
-	return &registry{bases: map[tunnel.BaseID]*entry{}, byNode: map[string]*entry{}, links: map[string]tunnel.Link{}}
+	return &registry{bases: map[tunnel.BaseID]*entry{}, byNode: map[string]*entry{}, bound: map[string]map[tunnel.BaseID]bool{}, links: map[string]tunnel.Link{}}
 }
 
 func (r *registry) get(id tunnel.BaseID) *entry {
@@ -60,6 +63,47 @@ func (r *registry) remove(b *entry) {
 	defer r.mu.Unlock()
 	delete(r.bases, b.id)
 	delete(r.byNode, b.node)
+	r.move(b, "")
+}
+
+// bind notes which workload a base is bound to; empty for none.
+func (r *registry) bind(b *entry, workload string) {
+	if b.workload == workload { // it changes here only, and in remove
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.bases[b.id] == b {
+		r.move(b, workload)
+	}
+}
+
+// move needs mu.
+func (r *registry) move(b *entry, to string) {
+	if b.workload == to {
+		return
+	}
+	if of := r.bound[b.workload]; of != nil {
+		delete(of, b.id)
+		if len(of) == 0 {
+			delete(r.bound, b.workload)
+		}
+	}
+	b.workload = to
+	if to == "" {
+		return
+	}
+	if r.bound[to] == nil {
+		r.bound[to] = map[tunnel.BaseID]bool{}
+	}
+	r.bound[to][b.id] = true
+}
+
+// boundTo gives the bases that are bound to a workload.
+func (r *registry) boundTo(workload string) []tunnel.BaseID {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Keys(r.bound[workload]))
 }
 
 // onNode gives the record of the base that a Node stands for; nil for none.

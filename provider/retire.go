@@ -12,7 +12,7 @@ import (
 // retire ends a base here: its Node is deleted, what was installed on it is remembered in
 // case it comes back, and its claim is given up. Until that succeeds it is served.
 func (p *Provider) retire(ctx context.Context, r *entry, why lifecycle.Retirement) error {
-	if why.Successor != nil {
+	if why.Evict {
 		if err := p.pods.Evict(ctx, r.node); err != nil {
 			return err
 		}

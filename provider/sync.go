@@ -22,6 +22,7 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 	}
 	do := seen.base.Turn(seen.facts)
 	seen.inbox.bind(seen.base.Incumbent(), p.cfg.StaleAfter) // before its new place is followed
+	p.bases.bind(seen.entry, seen.base.Workload())
 	return p.perform(ctx, seen, do)
 }
 
@@ -56,7 +57,7 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 		return o, false
 	}
 	in.Right, in.Claim = right(p.deps.Owner, id)
-	in.WorkloadGone = p.deps.Workloads.Gone(r.base.Workload())
+	in.Place = p.deps.Workloads.Place(r.base.Workload())
 	in.Now = time.Now()
 	if in.Right == lifecycle.Valid {
 		o.version = p.pods.Version()

@@ -72,9 +72,12 @@ func TestABaseThatVanishedIsNotAskedFor(t *testing.T) {
 				p := running(t)
 				if served {
 					p.serves()
-					must(t, p.api.CoreV1().Nodes().Delete(t.Context(), shopNode, *deleteNow()))
 				}
 				p.owner.loses(shop)
+				p.passes(time.Second) // its owner would make a deleted Node anew
+				if served {
+					must(t, p.api.CoreV1().Nodes().Delete(t.Context(), shopNode, *deleteNow()))
+				}
 				p.beats()
 				p.passes(39 * time.Second)
 				p.owner.retire(shop) // whoever had it deleted its Lease

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	_ "module-controller/internal/oneproc" // tests in bubbles
 )
 
 // faults gives what is wrong with a configuration, a fault a line.

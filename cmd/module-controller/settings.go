@@ -136,6 +136,7 @@ func behaviour(c *config) []setting {
 		{env: "COMMANDS_PER_BASE", help: "maximum number of commands in progress on one base", value: count(&p.CommandsPerBase)},
 		{env: "HISTORY_LIMIT", was: "REMEMBERED", help: "number of entries kept of failed installs and of removed bases", value: count(&p.HistoryLimit)},
 		{env: "DEFAULT_METASPACE", help: "memory capacity of a Node whose base has no metaspace limit", value: quantity(&p.Node.DefaultMetaspace)},
+		{env: "EPHEMERAL_STORAGE_PER_NODE", help: "ephemeral storage that a Node shows; a base's disk is not measured", value: quantity(&p.Node.EphemeralStorage)},
 		{env: "PODS_PER_NODE", help: "pod capacity of a Node", value: count(&p.Node.Pods)},
 		{env: "CPUS_PER_NODE", help: "CPU capacity of a Node whose base does not report its processors", value: count(&p.Node.CPUs)},
 		{env: "NODE_MAX_MEMORY", help: "memory capacity that a base is believed to have at most", value: quantity(&p.Node.MaxMemory)},

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"module-controller/e2e/process"
 )
@@ -36,6 +37,27 @@ func mosquitto() (string, error) {
 	return path, err
 }
 
+// sampleLimits gives the limits of the sample configuration that the product comes with,
+// as lines of a configuration.
+func sampleLimits() (string, error) {
+	const sample = "broker/mosquitto.conf"
+	text, err := os.ReadFile(Manifest(sample))
+	if err != nil {
+		return "", fmt.Errorf("read the sample configuration: %w", err)
+	}
+	limits, found := "", map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		switch name, _, _ := strings.Cut(line, " "); name {
+		case "message_size_limit", "max_packet_size", "max_inflight_messages", "max_queued_messages":
+			limits, found[name] = limits+line, true
+		}
+	}
+	if len(found) != 4 {
+		return "", fmt.Errorf("read the sample configuration: of the limits %s has %q only", sample, limits)
+	}
+	return limits, nil
+}
+
 // StartBroker starts a broker on a port of 127.0.0.1 and returns when it takes
 // connections. sim is the path of basesim; dir gets the log and the configuration.
 func StartBroker(ctx context.Context, kind, sim string, port int, dir string) (*process.Process, error) {
@@ -53,7 +75,11 @@ func StartBroker(ctx context.Context, kind, sim string, port int, dir string) (*
 		return nil, fmt.Errorf("find mosquitto: %w", err)
 	}
 	config := filepath.Join(dir, "mosquitto.conf")
-	text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\npersistence false\nmax_inflight_messages 0\nmax_queued_messages 0\n", port)
+	limits, err := sampleLimits()
+	if err != nil {
+		return nil, err
+	}
+	text := fmt.Sprintf("%slistener %d 127.0.0.1\nallow_anonymous true\npersistence false\n", limits, port)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("configure mosquitto: %w", err)
 	}

@@ -15,6 +15,8 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	client "k8s.io/client-go/kubernetes/typed/authentication/v1"
+
+	_ "module-controller/internal/oneproc" // tests in bubbles
 )
 
 const ours = "module-controller"

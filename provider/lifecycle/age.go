@@ -12,8 +12,11 @@ import (
 // with monotonic readings.
 type AgeInput struct {
 	Now time.Time
-	// LastSeen is when the base's last message of any kind came; zero for none yet.
-	LastSeen time.Time
+	// LastSeen is when the base's last message came that proves it alive, Heard when the last
+	// one of any kind did; zero for none yet.
+	LastSeen, Heard time.Time
+	// Workload is what is known of the place in which the base runs.
+	Workload plan.Workload
 	// ServedSince is since when this process serves the base without a break.
 	ServedSince time.Time
 	// Unanswered is when the first request was sent that it has not answered; zero when
@@ -36,7 +39,7 @@ type Stage int
 const (
 	Fresh   Stage = iota // heard within StaleAfter
 	Stale                // silent for longer: the Node is NotReady
-	Expired              // silent for GoneAfter: the Node is deleted
+	Expired              // silent for GoneAfter, or for StaleAfter and its Pod is gone: the Node is deleted
 )
 
 // Age is how alive a base is.
@@ -45,17 +48,22 @@ type Age struct {
 	// NotReady is the reason of the Ready condition when it is False, else empty.
 	NotReady string
 	Message  string
+	// Abandoned: it expired because its Pod is gone.
+	Abandoned bool
 	// Next is when this changes if nothing is heard; zero means not by itself.
 	Next time.Time
 }
 
-// AgeOf judges a base: first by its silence, then by whether it answers. The order of the
-// cases is the rule: two live bases with one identity are one fault whatever else holds,
-// and while our own link is down nobody ages, because we could not hear anybody.
+// AgeOf judges a base: first by the Pod in which it runs, then by its silence, then by
+// whether it answers. The order of the cases is the rule: two live bases with one identity
+// are one fault whatever else holds, of a Pod the API server tells, whatever we hear, and
+// while our own link is down nobody ages, because we could not hear anybody.
 func AgeOf(in AgeInput) Age {
 	switch {
 	case in.Conflict != "":
 		return Age{NotReady: plan.ReasonIdentityConflict, Message: in.Conflict}
+	case in.Workload > plan.WorkloadRuns:
+		return in.deserted()
 	case !in.Link.Up:
 		return Age{NotReady: in.Was, Message: messageOf(in.Was)}
 	}
@@ -64,6 +72,31 @@ func AgeOf(in AgeInput) Age {
 		return age
 	}
 	return in.answers(age)
+}
+
+// deserted judges a base whose Pod is being deleted, or is gone. Its modules are to have no
+// more requests, as the containers of that Pod have none. That it is gone is believed of one
+// that nothing was heard of since, in whatever way: a Pod also leaves our sight when its
+// labels change.
+func (in AgeInput) deserted() Age {
+	in.Was = "" // it tells nothing of silence any more
+	age := Age{}
+	if in.Link.Up {
+		age = in.silence()
+	}
+	age.NotReady, age.Message = plan.ReasonBasePodDeleted, messageOf(plan.ReasonBasePodDeleted)
+	if in.Workload < plan.WorkloadEnded || !in.Link.Up || age.Stage == Expired {
+		return age
+	}
+	heard := in
+	heard.LastSeen = in.Heard
+	from, _ := heard.silentFrom()
+	end := from.Add(in.Config.StaleAfter)
+	if in.Now.Before(end) {
+		age.Next = earliest(age.Next, end)
+		return age
+	}
+	return Age{Stage: Expired, NotReady: age.NotReady, Message: age.Message, Abandoned: true}
 }
 
 // silence judges by the last message.
@@ -82,7 +115,8 @@ func (in AgeInput) silence() Age {
 // silentFrom is when the silence that counts began, and whether a base that was silent
 // before our link broke, or before we served it, has not been heard since.
 func (in AgeInput) silentFrom() (from time.Time, stillSilent bool) {
-	if in.Was == plan.ReasonBaseSilent {
+	switch in.Was {
+	case plan.ReasonBaseSilent, plan.ReasonBasePodDeleted:
 		return in.silentBefore()
 	}
 	from = in.heardOrGrace(in.LastSeen)
@@ -95,12 +129,10 @@ func (in AgeInput) silentFrom() (from time.Time, stillSilent bool) {
 }
 
 // silentBefore is silentFrom of a base that shows as silent. Whoever served it before us
-// did not hear it either.
+// did not hear it either, but it may have been served by nobody since, or by one that could
+// not ask.
 func (in AgeInput) silentBefore() (from time.Time, stillSilent bool) {
-	seen := in.LastSeen
-	if seen.IsZero() {
-		seen = in.ServedSince.Add(-in.Config.StaleAfter)
-	}
+	seen := later(in.LastSeen, in.ServedSince.Add(-in.Config.StaleAfter))
 	return in.heardOrGrace(seen), !seen.After(in.Link.Since)
 }
 
@@ -144,6 +176,8 @@ func messageOf(reason string) string {
 		return "No message received from the base; polling it"
 	case plan.ReasonBaseNotAnswering:
 		return "The base sends heartbeats but answers no command"
+	case plan.ReasonBasePodDeleted:
+		return "The Pod in which the base runs is being deleted, or is gone"
 	case plan.ReasonIdentityConflict:
 		return "Two live bases have this identity"
 	}

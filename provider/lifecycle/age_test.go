@@ -35,6 +35,27 @@ func TestAgeOf(t *testing.T) {
 		{"heard again", 10, func(in *AgeInput) { in.Link.Since, in.Was, in.LastSeen = at(0), plan.ReasonBaseSilent, at(9) }, "", false},
 		{"heard, not answering", 90, func(in *AgeInput) { in.Unanswered, in.LastSeen = at(0), at(89) }, plan.ReasonBaseNotAnswering, false},
 		{"heard, not answering yet", 89, func(in *AgeInput) { in.Unanswered, in.LastSeen = at(0), at(88) }, "", false},
+		{"silent before a suspension: it ends no sooner for it", 1, func(in *AgeInput) { in.LastSeen, in.ServedSince, in.Was = at(-5000), at(0), plan.ReasonBaseSilent }, plan.ReasonBaseSilent, false},
+		{"silent before a suspension: it ends in the rest of its time", 559, func(in *AgeInput) { in.LastSeen, in.ServedSince, in.Was = at(-900), at(0), plan.ReasonBaseSilent }, plan.ReasonBaseSilent, false},
+		{"silent before a suspension, then gone", 560, func(in *AgeInput) { in.LastSeen, in.ServedSince, in.Was = at(-900), at(0), plan.ReasonBaseSilent }, plan.ReasonBaseSilent, true},
+		{"its Pod is being deleted", 1, func(in *AgeInput) { in.Workload = plan.WorkloadEnds }, plan.ReasonBasePodDeleted, false},
+		{"its Pod is being deleted: silent", 599, func(in *AgeInput) { in.Workload = plan.WorkloadEnds }, plan.ReasonBasePodDeleted, false},
+		{"its Pod is being deleted: silent for too long", 600, func(in *AgeInput) { in.Workload = plan.WorkloadEnds }, plan.ReasonBasePodDeleted, true},
+		{"its Pod is gone", 39, func(in *AgeInput) { in.Workload = plan.WorkloadEnded }, plan.ReasonBasePodDeleted, false},
+		{"its Pod is gone, and so is it", 40, func(in *AgeInput) { in.Workload = plan.WorkloadEnded }, plan.ReasonBasePodDeleted, true},
+		{"its Pod is gone, and something answers", 60, func(in *AgeInput) { in.Workload, in.Heard = plan.WorkloadEnded, at(21) }, plan.ReasonBasePodDeleted, false},
+		{"its Pod is gone, and something answers for too long", 600, func(in *AgeInput) { in.Workload, in.Heard = plan.WorkloadEnded, at(599) }, plan.ReasonBasePodDeleted, true},
+		{"its Pod is gone: taken over", 39, func(in *AgeInput) {
+			in.Workload, in.LastSeen, in.Heard, in.ServedSince, in.Was = plan.WorkloadEnded, time.Time{}, time.Time{}, at(0), plan.ReasonBasePodDeleted
+		}, plan.ReasonBasePodDeleted, false},
+		{"its Pod is gone: taken over, and silent", 40, func(in *AgeInput) {
+			in.Workload, in.LastSeen, in.Heard, in.ServedSince, in.Was = plan.WorkloadEnded, time.Time{}, time.Time{}, at(0), plan.ReasonBasePodDeleted
+		}, plan.ReasonBasePodDeleted, true},
+		{"its Pod is gone, our link is down", 9999, func(in *AgeInput) { in.Workload, in.Link.Up = plan.WorkloadEnded, false }, plan.ReasonBasePodDeleted, false},
+		{"its Pod was gone, and is not known yet", 1, func(in *AgeInput) {
+			in.LastSeen, in.ServedSince, in.Was = time.Time{}, at(0), plan.ReasonBasePodDeleted
+		}, plan.ReasonBaseSilent, false},
+		{"its Pod was gone, and it is heard", 1, func(in *AgeInput) { in.LastSeen, in.ServedSince, in.Was = at(1), at(0), plan.ReasonBasePodDeleted }, "", false},
 		{"two of them", 1, func(in *AgeInput) { in.Conflict = "two" }, plan.ReasonIdentityConflict, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -43,6 +64,7 @@ func TestAgeOf(t *testing.T) {
 			if c.change != nil {
 				c.change(&in)
 			}
+			in.Heard = later(in.Heard, in.LastSeen)
 			got := AgeOf(in)
 			if got.NotReady != c.want || (got.Stage == Expired) != c.gone {
 				t.Errorf("AgeOf = %q gone %v, want %q gone %v", got.NotReady, got.Stage == Expired, c.want, c.gone)

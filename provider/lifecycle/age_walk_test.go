@@ -25,11 +25,15 @@ func randomAge(r *rand.Rand) AgeInput {
 		return past()
 	}
 	in := AgeInput{
-		Now: noon, LastSeen: maybe(), ServedSince: past(), Unanswered: maybe(),
+		Now: noon, LastSeen: maybe(), Heard: maybe(), Workload: plan.Workload(r.IntN(3)), ServedSince: past(), Unanswered: maybe(),
 		Link:   tunnel.Link{Up: r.IntN(4) > 0, Since: past()},
-		Was:    []string{"", plan.ReasonBaseSilent, plan.ReasonBaseNotAnswering, plan.ReasonIdentityConflict}[r.IntN(4)],
+		Was:    []string{"", plan.ReasonBaseSilent, plan.ReasonBaseNotAnswering, plan.ReasonIdentityConflict, plan.ReasonBasePodDeleted}[r.IntN(5)],
 		Config: Config{}.Complete(),
 	}
+	if r.IntN(3) > 0 {
+		in.Workload = plan.WorkloadRuns
+	}
+	in.Heard = later(in.Heard, in.LastSeen)
 	if r.IntN(8) == 0 {
 		in.Conflict = "two"
 	}
@@ -52,7 +56,11 @@ func TestWhateverIsKnownAnAgeIsWhole(t *testing.T) {
 			bad = "it expires while nobody can be heard"
 		case age.Stage == Expired && in.Conflict != "":
 			bad = "it expires, and two are heard"
-		case age.Stage > Fresh && age.NotReady != plan.ReasonBaseSilent:
+		case age.Abandoned && (in.Workload != plan.WorkloadEnded || in.Now.Sub(in.Heard) < in.Config.StaleAfter || in.Now.Sub(in.ServedSince) < in.Config.StaleAfter):
+			bad = "it is given up although it may live"
+		case in.Workload > plan.WorkloadRuns && in.Conflict == "" && age.NotReady != plan.ReasonBasePodDeleted:
+			bad = "its Pod is deleted, and its Node does not say so"
+		case age.Stage > Fresh && age.NotReady != plan.ReasonBaseSilent && in.Workload == plan.WorkloadRuns:
 			bad = "it is silent for another reason"
 		case age.NotReady == plan.ReasonBaseNotAnswering && in.Link.Up && in.Unanswered.IsZero():
 			bad = "it owes no answer"
@@ -103,7 +111,7 @@ func TestAMessageMakesItFresh(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for range ages {
 		in := randomAge(r)
-		in.Conflict, in.Link.Up = "", true
+		in.Conflict, in.Link.Up, in.Workload = "", true, plan.WorkloadRuns
 		in.LastSeen = in.Now
 		if !in.Link.Since.Before(in.Now) {
 			continue

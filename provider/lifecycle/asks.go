@@ -88,6 +88,7 @@ func (b *Base) asks(in Facts, needed bool) []tunnel.Verb {
 	}
 	if !in.Now.Before(b.healthDue()) {
 		b.talk.healthAsked = in.Now
+		b.seen.metaspace.ask(b.ledger.Attempts)
 		due = append(due, tunnel.ReadHealth)
 	}
 	return due
@@ -111,7 +112,7 @@ func (b *Base) healthDue() time.Time {
 	switch {
 	case b.talk.healthAsked.IsZero():
 		return b.firstAsk()
-	case b.seen.health == nil:
+	case b.seen.health == nil, b.seen.metaspace.outdated:
 		return b.talk.healthAsked.Add(min(b.cfg.ListEvery, b.cfg.HealthEvery))
 	}
 	return b.talk.healthAsked.Add(b.cfg.HealthEvery)
@@ -150,7 +151,7 @@ func (b *Base) Sent(c plan.Planned, at time.Time) {
 	for _, m := range b.seen.Modules {
 		before = append(before, m.ModuleKey)
 	}
-	b.ledger.Attempts[c.Module.Name] = plan.Attempt{Command: c.Command, Pod: c.Pod, Sent: at, Before: before}
+	b.ledger.Attempts[c.Module.Name] = b.ledger.Attempts[c.Module.Name].Next(c, at, before)
 	b.talk.owes(at)
 }
 

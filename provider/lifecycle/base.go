@@ -57,6 +57,8 @@ type about struct {
 type seen struct {
 	plan.Seen
 	health *tunnel.Health
+	// metaspace is what health counts of modules.
+	metaspace metaspace
 	// answered is when the process first answered anything; zero before.
 	answered time.Time
 	// listed is when the list came that is known; zero where none is.
@@ -197,6 +199,7 @@ func (b *Base) absorbHeartbeat(h tunnel.Heartbeat) {
 func (b *Base) absorbHealth(h tunnel.Health, at time.Time) {
 	was := b.seen.health
 	b.seen.health = &h
+	b.seen.metaspace.told(b.ledger.Attempts)
 	if h.Uptime <= 0 {
 		return
 	}
@@ -226,4 +229,5 @@ func (s *seen) absorbList(r tunnel.Report) {
 		s.Listed = r.Asked
 	}
 	s.Modules, s.Partial, s.listed = r.Modules, r.Partial, r.Received
+	s.metaspace.listed(r.Modules, s.health != nil)
 }

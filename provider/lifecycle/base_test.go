@@ -75,7 +75,7 @@ func TestARestartForgetsTheProcessBefore(t *testing.T) {
 		Answers: map[string]tunnel.Report{"stock": {Received: at(time.Second), Answer: &tunnel.Answer{Verb: tunnel.InstallModule, Module: keyOf("stock:1")}}},
 	})
 	want := seen{Seen: plan.Seen{Started: at(5 * time.Second), Features: tunnel.Features{Switch: true}}, answered: noon}
-	if diff := cmp.Diff(want, b.seen, cmp.AllowUnexported(seen{})); diff != "" {
+	if diff := cmp.Diff(want, b.seen, cmp.AllowUnexported(seen{}, metaspace{})); diff != "" {
 		t.Errorf("known of the new process (-want +got):\n%s", diff)
 	}
 	if a := b.ledger.Attempts["stock"]; !a.Restarted || a.Answer == nil {

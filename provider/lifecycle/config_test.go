@@ -29,7 +29,7 @@ func TestDefaultsAreCompleteAndValid(t *testing.T) {
 func TestDefaultsReplaceNothing(t *testing.T) {
 	said := Config{
 		StaleAfter: 1, UnresponsiveAfter: 2, GoneAfter: 3, LinkGrace: 4, ListEvery: 5, HealthEvery: 6, NodeEvery: 7, CommandsPerBase: 8,
-		Node: plan.NodeConfig{DefaultMetaspace: 9, Pods: 10, CPUs: 11, Version: "12", MaxMemory: 18, MaxCPUs: 19},
+		Node: plan.NodeConfig{DefaultMetaspace: 9, EphemeralStorage: 20, Pods: 10, CPUs: 11, Version: "12", MaxMemory: 18, MaxCPUs: 19},
 		Plan: plan.Config{Policy: plan.PolicyUninstall, UnmanagedGrace: 13, CommandTimeout: 14, BackOffBase: 15, BackOffMax: 16, MaxContainers: 17, SecretsOverHTTP: plan.SecretsForbid},
 	}
 	if got := said.Complete(); got != said {

@@ -35,8 +35,9 @@ type Facts struct {
 	Now   time.Time
 	Links map[string]tunnel.Link // by tunnel; one that said nothing yet is down
 	Node  *corev1.Node           // as the cache has it; nil for none. It is not changed.
-	// WorkloadGone: the workload that the base is bound to is known to be no more.
-	WorkloadGone bool
+	// Place is that of the workload that the base is bound to; zero where it is bound to
+	// none.
+	Place plan.Place
 
 	// Pods and what follows are read for a base that is served; else they are empty.
 	Pods []plan.Pod
@@ -94,9 +95,11 @@ type Retirement struct {
 	Node *corev1.Node // nil for none
 	// Installed is remembered in case the base comes back.
 	Installed map[tunnel.ModuleKey]bool
-	// Successor is another application with the base's identity, where the one before is
-	// known to be gone: the pods on the Node are deleted, so that they are placed anew, and
-	// it becomes a base of its own. Nil where the base is silent.
+	// Evict: the base is known to be gone, so the pods on the Node are deleted first: they
+	// are placed anew at once, and not when Kubernetes finds that they have no Node.
+	Evict bool
+	// Successor is another application with the base's identity, which becomes a base of its
+	// own. Nil where there is none.
 	Successor *tunnel.Heartbeat
 }
 

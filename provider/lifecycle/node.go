@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"module-controller/provider/plan"
+	"module-controller/tunnel"
 )
 
 // nodeCopy is what this process knows of the base's Node.
@@ -103,8 +104,8 @@ func (b *Base) wantNode(in Facts, age Age) (current, want *corev1.Node) {
 // API server busy for all. Readiness and what is installed wait for nothing.
 func (b *Base) describe(in Facts, age Age, current *corev1.Node) *corev1.Node {
 	input := plan.NodeInput{
-		Now: in.Now, Name: b.name, Heartbeat: b.about.heartbeat, Health: b.seen.health, NotReady: age.NotReady, Message: age.Message,
-		Running: runningMemory(in.Pods), Installed: b.ledger.noted,
+		Now: in.Now, Name: b.name, Heartbeat: b.about.heartbeat, Health: b.weighed(current), NotReady: age.NotReady, Message: age.Message,
+		Loaded: b.seen.metaspace.requested(in.Pods), Installed: b.ledger.noted,
 		Touch: in.Now.Sub(b.node.touched) >= b.cfg.NodeEvery, Config: b.cfg.Node,
 	}
 	want := plan.Node(input, current)
@@ -120,6 +121,15 @@ func (b *Base) describe(in Facts, age Age, current *corev1.Node) *corev1.Node {
 	return plan.Node(input, current)
 }
 
+// weighed gives the health by which a Node is described: none while it is not known which
+// modules it counts, where the Node shows what was known before.
+func (b *Base) weighed(current *corev1.Node) *tunnel.Health {
+	if current != nil && b.seen.metaspace.present == nil {
+		return nil
+	}
+	return b.seen.health
+}
+
 // unknown says that this process neither wrote the Node nor knows when somebody did.
 func (n *nodeCopy) unknown() bool {
 	return n.touched.IsZero() && n.written == nil
@@ -132,7 +142,7 @@ func (n *nodeCopy) unknown() bool {
 // would be collected.
 func (b *Base) tooEarly(now time.Time, age Age) bool {
 	switch {
-	case b.about.lastSeen.IsZero(), b.seen.answered.IsZero(), age.Stage > Fresh:
+	case b.about.lastSeen.IsZero(), b.seen.answered.IsZero(), age.Stage > Fresh, age.NotReady == plan.ReasonBasePodDeleted:
 		return true
 	case b.seen.health != nil:
 		return false
@@ -188,29 +198,6 @@ func (b *Base) NodeFound(node *corev1.Node) { b.node.written, b.node.touched = n
 
 // NodeMissing takes in that the Node was not there when we wrote it.
 func (b *Base) NodeMissing() { b.node.written = nil }
-
-// runningMemory is the memory in bytes that pods request whose modules serve on the base.
-func runningMemory(pods []plan.Pod) int64 {
-	var sum int64
-	for _, pod := range pods {
-		if pod.Gone || !containersReady(pod.Pod) {
-			continue
-		}
-		for _, c := range pod.Spec.Containers {
-			sum += c.Resources.Requests.Memory().Value()
-		}
-	}
-	return sum
-}
-
-func containersReady(pod *corev1.Pod) bool {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.ContainersReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
-}
 
 // earliest is the first of the times that are not zero; zero when all are.
 func earliest(times ...time.Time) time.Time {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/provider/plan"
@@ -215,26 +214,6 @@ func TestWhenTheNodeIsDue(t *testing.T) {
 		if got := b.nodeDue(noon, r.IntN(2) > 0); !got.After(noon) || got.After(at(every)) {
 			t.Fatalf("touched %s, served since %s: due after %s", b.node.touched, b.since, got.Sub(noon))
 		}
-	}
-}
-
-// Memory counts of pods whose modules serve, gone ones left out.
-func TestMemoryOfWhatRuns(t *testing.T) {
-	pod := func(gone bool, conditions ...corev1.PodCondition) plan.Pod {
-		p := podWith("u", "orders:1")
-		p.Spec.Containers = append(p.Spec.Containers, p.Spec.Containers[0], corev1.Container{Name: "free"})
-		for i := range 2 {
-			p.Spec.Containers[i].Resources.Requests = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Mi")}
-		}
-		p.Status.Conditions = conditions
-		return plan.Pod{Pod: p, Gone: gone}
-	}
-	other := corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue}
-	ready := corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionTrue}
-	not := corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionFalse}
-	pods := []plan.Pod{pod(false, other, ready), pod(true, ready), pod(false, not), pod(false, other), pod(false), pod(false, ready)}
-	if got := runningMemory(pods); got != 4<<20 {
-		t.Errorf("%d bytes, want those of two pods", got)
 	}
 }
 

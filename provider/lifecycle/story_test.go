@@ -166,7 +166,7 @@ func (s *story) rights(verb string, args []string, opts map[string]string) {
 	case "lost":
 		s.facts.Right = NotHeld
 	case "workload":
-		s.facts.WorkloadGone = args[0] == "gone"
+		s.facts.Place.Workload = map[string]plan.Workload{"runs": plan.WorkloadRuns, "ends": plan.WorkloadEnds, "gone": plan.WorkloadEnded}[args[0]]
 	}
 }
 
@@ -271,7 +271,7 @@ func (s *story) perform(do Actions) (told []string) {
 	}
 	if m := do.Moved; m != nil {
 		say(true, "moved to %s over %s", nameOf(*m), m.Tunnel)
-		s.facts.WorkloadGone = false
+		s.facts.Place = plan.Place{}
 	}
 	if c := do.Changed; c != nil {
 		say(true, "readiness: %s, was %s", withDefault(c.Is, "Ready"), withDefault(c.Was, "Ready"))
@@ -318,8 +318,11 @@ func (s *story) retire(r Retirement) string {
 	if unfollow := s.base.Retired(); unfollow != "" {
 		text += "; unfollow over " + unfollow
 	}
+	if r.Evict {
+		text += "; evict its pods"
+	}
 	if r.Successor != nil {
-		text += "; evict its pods; " + r.Successor.Name + " is a base of its own"
+		text += "; " + r.Successor.Name + " is a base of its own"
 	}
 	return text
 }

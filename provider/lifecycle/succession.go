@@ -27,7 +27,7 @@ func (b *Base) successor(in Facts) (next *tunnel.Heartbeat, due time.Time) {
 	}
 	due = b.goneAt(in, *c)
 	switch {
-	case in.WorkloadGone, b.outranked(in, *c), b.movedItself(in.Now, *c):
+	case in.Place.Workload == plan.WorkloadEnded, b.outranked(in, *c), b.movedItself(in.Now, *c):
 		return c, time.Time{}
 	case due.IsZero(), in.Now.Before(due):
 		return nil, due

@@ -110,7 +110,7 @@ func (b *Base) serve(in Facts) Actions {
 	case next == nil:
 	case application(*next) != application(b.about.heartbeat):
 		return Actions{Retire: &Retirement{
-			Why: "it is gone, and another application has its identity", Node: b.node.catchUp(in.Node), Successor: next,
+			Why: "it is gone, and another application has its identity", Node: b.node.catchUp(in.Node), Evict: true, Successor: next,
 		}}
 	default:
 		return b.moved(in, *next)
@@ -123,7 +123,7 @@ func (b *Base) serve(in Facts) Actions {
 func (b *Base) moved(in Facts, to tunnel.Heartbeat) Actions {
 	told := tellMove(b.about.heartbeat, to)
 	b.move(to, in.Now)
-	in.WorkloadGone = false // that was the one before
+	in.Place = plan.Place{} // that was the one before
 	return b.show(in, Actions{News: News{Moved: &to}}, told)
 }
 
@@ -136,7 +136,7 @@ func (b *Base) show(in Facts, do Actions, told []plan.Event, times ...time.Time)
 	input.Conflict = conflict
 	age := AgeOf(input)
 	if age.Stage == Expired {
-		do.Retire = &Retirement{Why: "no message received for too long", Node: b.node.catchUp(in.Node), Installed: b.ledger.Installed}
+		do.Retire = b.expire(in, age)
 		return do
 	}
 	do.Changed = b.node.changed(age)
@@ -156,10 +156,19 @@ func (b *Base) show(in Facts, do Actions, told []plan.Event, times ...time.Time)
 	return do
 }
 
+// expire ends a base that is silent for too long, or whose workload is no more.
+func (b *Base) expire(in Facts, age Age) *Retirement {
+	r := &Retirement{Why: "no message received for too long", Node: b.node.catchUp(in.Node), Installed: b.ledger.Installed}
+	if age.Abandoned {
+		r.Why, r.Evict = "its Pod is gone, and no message was received since", true
+	}
+	return r
+}
+
 // alive is the base's last sign of life. What answers at the address of a workload that is
 // gone may be anybody: only heartbeats tell who sent them.
 func (b *Base) alive(in Facts) time.Time {
-	if in.WorkloadGone {
+	if in.Place.Workload == plan.WorkloadEnded {
 		return b.about.beat
 	}
 	return b.about.lastSeen
@@ -168,7 +177,7 @@ func (b *Base) alive(in Facts) time.Time {
 // ageInput is what tells how alive the base is, if it was last seen then.
 func (b *Base) ageInput(in Facts, lastSeen time.Time) AgeInput {
 	return AgeInput{
-		Now: in.Now, LastSeen: lastSeen, ServedSince: b.since, Unanswered: b.talk.unanswered,
+		Now: in.Now, LastSeen: lastSeen, Heard: b.about.lastSeen, Workload: in.Place.Workload, ServedSince: b.since, Unanswered: b.talk.unanswered,
 		Link: in.Links[b.about.heartbeat.Tunnel], Was: b.node.notReady, Config: b.cfg,
 	}
 }

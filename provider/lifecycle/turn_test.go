@@ -70,7 +70,7 @@ func TestCommandsOfABaseAreBounded(t *testing.T) {
 		}, []string{"install a:1", "install b:1"}},
 		{"what was in flight went with a restart", []string{
 			"1.5s pod u5 y:1", "1.5s pod u6 z:1", "1.5s turn", "1.6s heartbeat shop restarted=yes", "1.6s turn", "1.7s list",
-		}, []string{"install a:1", "install b:1", "install c:1"}},
+		}, []string{"install y:1", "install z:1", "install a:1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := told(t, served, c.told, four)
@@ -126,7 +126,7 @@ func TestWhatARetirementNames(t *testing.T) {
 		t.Fatalf("it is retired while it may live: %+v", do.Retire)
 	}
 	reused := s.turnAt(42 * time.Second).Retire
-	want = &Retirement{Why: "it is gone, and another application has its identity", Node: s.facts.Node, Successor: &tunnel.Heartbeat{
+	want = &Retirement{Why: "it is gone, and another application has its identity", Evict: true, Node: s.facts.Node, Successor: &tunnel.Heartbeat{
 		Base: id, Tunnel: "mqtt", Name: "bank", Version: "1", Cluster: "c", IP: "192.0.2.3", Received: at(40900 * time.Millisecond),
 	}}
 	if diff := cmp.Diff(want, reused); diff != "" {

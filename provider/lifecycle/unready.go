@@ -35,7 +35,7 @@ func (u *unready) follow(nodes string, holds, listed time.Time) {
 // Others are there that another controller gave, for the Node was not written.
 func ofTheBase(reason string) bool {
 	switch reason {
-	case plan.ReasonBaseSilent, plan.ReasonBaseNotAnswering, plan.ReasonIdentityConflict:
+	case plan.ReasonBaseSilent, plan.ReasonBaseNotAnswering, plan.ReasonIdentityConflict, plan.ReasonBasePodDeleted:
 		return true
 	}
 	return false

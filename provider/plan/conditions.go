@@ -10,14 +10,19 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// setPodConditions sets the pod conditions that are a kubelet's; those of others stay.
-// A transition time changes with the condition's status only.
-func setPodConditions(pod *corev1.Pod, s *corev1.PodStatus, now time.Time) {
+// setPodConditions sets the pod conditions that are ours; those of others stay. A
+// transition time changes with the condition's status only. While the base is not ready, no
+// pod of it is: notReady is why, empty while it is.
+func setPodConditions(pod *corev1.Pod, s *corev1.PodStatus, notReady string, now time.Time) {
 	is := func(t corev1.PodConditionType) corev1.PodCondition {
 		return corev1.PodCondition{Type: t, Status: corev1.ConditionTrue}
 	}
 	containers := containersReady(s)
-	for _, c := range []corev1.PodCondition{is(corev1.PodInitialized), podReady(pod, s, containers), containers} {
+	ready := podReady(pod, s, containers)
+	for _, c := range []corev1.PodCondition{
+		is(corev1.PodReadyToStartContainers), is(corev1.PodInitialized), // the base is there, and nothing comes before a module
+		unlessNotReady(ready, notReady), unlessNotReady(containers, notReady),
+	} {
 		setPodCondition(s, c, now)
 	}
 	if !slices.ContainsFunc(s.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodScheduled }) {
@@ -25,7 +30,7 @@ func setPodConditions(pod *corev1.Pod, s *corev1.PodStatus, now time.Time) {
 	}
 }
 
-// containersReady says whether all modules serve. A pod without containers is not ready.
+// containersReady says whether all modules are ready. A pod without containers is not.
 func containersReady(s *corev1.PodStatus) corev1.PodCondition {
 	c := corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionTrue}
 	var unready []string
@@ -55,9 +60,7 @@ func podReady(pod *corev1.Pod, s *corev1.PodStatus, containers corev1.PodConditi
 func gatesClosed(pod *corev1.Pod, s *corev1.PodStatus) []string {
 	var closed []string
 	for _, gate := range pod.Spec.ReadinessGates {
-		if !slices.ContainsFunc(s.Conditions, func(c corev1.PodCondition) bool {
-			return c.Type == gate.ConditionType && c.Status == corev1.ConditionTrue
-		}) {
+		if !isTrue(*s, gate.ConditionType) {
 			closed = append(closed, string(gate.ConditionType))
 		}
 	}

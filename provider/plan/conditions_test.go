@@ -15,7 +15,7 @@ func conditionsOf(pod Pod, ready ...bool) []corev1.PodCondition {
 	for i, is := range ready {
 		s.ContainerStatuses = append(s.ContainerStatuses, corev1.ContainerStatus{Name: string(rune('a' + i)), Ready: is})
 	}
-	setPodConditions(pod.Pod, &s, noon)
+	setPodConditions(pod.Pod, &s, "", noon)
 	return s.Conditions
 }
 
@@ -48,7 +48,7 @@ func TestPodConditions(t *testing.T) {
 			}
 			delete(got, "traffic")
 			want := map[corev1.PodConditionType]string{
-				corev1.PodInitialized: "True  ", corev1.PodScheduled: "True  ", corev1.ContainersReady: c.containers, corev1.PodReady: c.isPod,
+				corev1.PodReadyToStartContainers: "True  ", corev1.PodInitialized: "True  ", corev1.PodScheduled: "True  ", corev1.ContainersReady: c.containers, corev1.PodReady: c.isPod,
 			}
 			if d := cmp.Diff(want, got); d != "" {
 				t.Errorf("conditions (-want +got):\n%s", d)
@@ -71,6 +71,7 @@ func TestPodConditionsKeepWhatStands(t *testing.T) {
 		pod.Status.Conditions[0], pod.Status.Conditions[1],
 		{Type: corev1.ContainersReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(noon)},
 		pod.Status.Conditions[3],
+		{Type: corev1.PodReadyToStartContainers, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(noon)},
 		{Type: corev1.PodInitialized, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(noon)},
 	}
 	if d := cmp.Diff(want, conditionsOf(pod, true)); d != "" {

@@ -86,6 +86,9 @@ type NodeConfig struct {
 	// DefaultMetaspace, in bytes, is the memory capacity of a Node whose base has
 	// no metaspace limit or does not tell it. Default 1 GiB.
 	DefaultMetaspace int64
+	// EphemeralStorage, in bytes, is shown as a Node's: a base's disk is not measured, and
+	// requests for it, as a LimitRange adds them, are to block nothing. Default 1 TiB.
+	EphemeralStorage int64
 	// Pods is the pod capacity of a Node. Default 110.
 	Pods int64
 	// CPUs is the cpu capacity of a Node whose base does not tell its processors.
@@ -101,6 +104,7 @@ type NodeConfig struct {
 // Complete gives a copy with the defaults filled in.
 func (c NodeConfig) Complete() NodeConfig {
 	c.DefaultMetaspace = cmp.Or(c.DefaultMetaspace, 1<<30)
+	c.EphemeralStorage = cmp.Or(c.EphemeralStorage, 1<<40)
 	c.Pods = cmp.Or(c.Pods, 110)
 	c.CPUs = cmp.Or(c.CPUs, 8)
 	c.MaxMemory = cmp.Or(c.MaxMemory, 64<<30)
@@ -113,6 +117,7 @@ func (c NodeConfig) Complete() NodeConfig {
 func (c NodeConfig) Validate() error {
 	var f faults
 	f.positive("DEFAULT_METASPACE", c.DefaultMetaspace)
+	f.positive("EPHEMERAL_STORAGE_PER_NODE", c.EphemeralStorage)
 	f.positive("PODS_PER_NODE", c.Pods)
 	f.positive("CPUS_PER_NODE", c.CPUs)
 	f.positive("NODE_MAX_MEMORY", c.MaxMemory)

@@ -26,11 +26,11 @@ func TestConfigComplete(t *testing.T) {
 }
 
 func TestNodeConfigComplete(t *testing.T) {
-	want := NodeConfig{DefaultMetaspace: 1 << 30, Pods: 110, CPUs: 8, MaxMemory: 64 << 30, MaxCPUs: 256, Version: "dev"}
+	want := NodeConfig{DefaultMetaspace: 1 << 30, EphemeralStorage: 1 << 40, Pods: 110, CPUs: 8, MaxMemory: 64 << 30, MaxCPUs: 256, Version: "dev"}
 	if d := cmp.Diff(want, NodeConfig{}.Complete()); d != "" {
 		t.Errorf("defaults (-want +got):\n%s", d)
 	}
-	set := NodeConfig{DefaultMetaspace: 1, Pods: 2, CPUs: 3, MaxMemory: 5, MaxCPUs: 6, Version: "v4"}
+	set := NodeConfig{DefaultMetaspace: 1, EphemeralStorage: 7, Pods: 2, CPUs: 3, MaxMemory: 5, MaxCPUs: 6, Version: "v4"}
 	if d := cmp.Diff(set, set.Complete()); d != "" {
 		t.Errorf("what was set is changed (-want +got):\n%s", d)
 	}
@@ -46,7 +46,7 @@ func TestConfigsValidate(t *testing.T) {
 		{"defaults", Config{}.Complete(), nil},
 		{"defaults of a Node", NodeConfig{}.Complete(), nil},
 		{"not completed", Config{}, []string{"UNMANAGED_MODULES", "UNMANAGED_GRACE", "COMMAND_TIMEOUT", "BACKOFF_BASE", "BACKOFF_MAX", "MAX_CONTAINERS", "SECRETS_OVER_HTTP"}},
-		{"a Node's, not completed", NodeConfig{}, []string{"DEFAULT_METASPACE", "PODS_PER_NODE", "CPUS_PER_NODE", "NODE_MAX_MEMORY", "NODE_MAX_CPUS", "Version"}},
+		{"a Node's, not completed", NodeConfig{}, []string{"DEFAULT_METASPACE", "EPHEMERAL_STORAGE_PER_NODE", "PODS_PER_NODE", "CPUS_PER_NODE", "NODE_MAX_MEMORY", "NODE_MAX_CPUS", "Version"}},
 		{"a policy nobody knows", Config{Policy: "burn"}.Complete(), []string{"burn"}},
 		{"Secrets, sometimes", Config{SecretsOverHTTP: "sometimes"}.Complete(), []string{"sometimes"}},
 		{"defaults beyond what is believed", NodeConfig{MaxMemory: 1, MaxCPUs: 1}.Complete(), []string{"DEFAULT_METASPACE", "CPUS_PER_NODE"}},

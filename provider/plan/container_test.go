@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -30,24 +31,25 @@ func TestARestartedBaseGetsItsModulesBack(t *testing.T) {
 	}
 }
 
-// What is recorded of a module that served and does not any more.
+// What is recorded of a module that served and does not any more. A restart counts when it
+// serves again.
 func TestStop(t *testing.T) {
 	url := urlOf("orders", "1")
 	newer := podFor("new", "orders:2", age(0), ran(urlOf("orders", "2")))
 	for _, c := range []struct {
-		name     string
-		list     []string
-		pod      Pod
-		others   []Pod
-		change   func(*Input)
-		reason   string
-		restarts int32
+		name   string
+		list   []string
+		pod    Pod
+		others []Pod
+		change func(*Input)
+		reason string
+		exit   int32
 	}{
-		{name: "it vanished", pod: podFor("p", "orders:1", ran(url)), reason: "ModuleVanished", restarts: 1},
-		{name: "the base restarted", pod: podFor("p", "orders:1", ran(url)), change: func(in *Input) { in.Seen.Started = noon.Add(-time.Second) }, reason: "BaseRestarted", restarts: 1},
-		{name: "the base started before it", pod: podFor("p", "orders:1", ran(url)), change: func(in *Input) { in.Seen.Started = noon.Add(-time.Hour) }, reason: "ModuleVanished", restarts: 1},
-		{name: "its image was changed", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", ran("file:///old.jar")), reason: "Replaced", restarts: 1},
-		{name: "it is superseded", list: []string{"orders:2 activated"}, pod: podFor("p", "orders:1", ran(url)), others: []Pod{newer}, reason: ReasonSuperseded},
+		{name: "it vanished", pod: podFor("p", "orders:1", ran(url)), reason: "ModuleVanished", exit: 137},
+		{name: "the base restarted", pod: podFor("p", "orders:1", ran(url)), change: func(in *Input) { in.Seen.Started = noon.Add(-time.Second) }, reason: "BaseRestarted", exit: 137},
+		{name: "the base started before it", pod: podFor("p", "orders:1", ran(url)), change: func(in *Input) { in.Seen.Started = noon.Add(-time.Hour) }, reason: "ModuleVanished", exit: 137},
+		{name: "its image was changed", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", ran("file:///old.jar")), reason: "Replaced", exit: 143},
+		{name: "it is superseded", list: []string{"orders:2 activated"}, pod: podFor("p", "orders:1", ran(url)), others: []Pod{newer}, reason: ReasonSuperseded, exit: 143},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in := onBase(c.list...).with(c.others...).with(c.pod)
@@ -55,14 +57,39 @@ func TestStop(t *testing.T) {
 				c.change(&in)
 			}
 			s := statusIn(Modules(in), "p").Status.ContainerStatuses[0]
-			want := &corev1.ContainerStateTerminated{Reason: c.reason, StartedAt: metav1.NewTime(noon.Add(-30 * time.Second)), FinishedAt: metav1.NewTime(noon), ContainerID: "koupleless://b/x"}
+			want := &corev1.ContainerStateTerminated{Reason: c.reason, ExitCode: c.exit, StartedAt: metav1.NewTime(noon.Add(-30 * time.Second)), FinishedAt: metav1.NewTime(noon), ContainerID: "koupleless://b/x"}
 			if d := cmp.Diff(want, s.LastTerminationState.Terminated); d != "" {
 				t.Errorf("last state (-want +got):\n%s", d)
 			}
-			if s.RestartCount != c.restarts || s.State.Waiting == nil || s.Ready {
-				t.Errorf("status %+v, want %d restarts", s, c.restarts)
+			if s.RestartCount != 0 || s.State.Waiting == nil || s.Ready || *s.Started {
+				t.Errorf("status %+v", s)
 			}
 		})
+	}
+}
+
+// Each start but the first is a restart, and no two of them have one id.
+func TestRestarts(t *testing.T) {
+	in := onBase("orders:1 activated").with(podFor("p", "orders:1"))
+	ids := map[string]bool{}
+	for i := range int32(3) {
+		look := func(list ...string) corev1.ContainerStatus {
+			in.Now = in.Now.Add(10 * time.Second)
+			in.Seen.Modules, in.Seen.Listed = listed(list...), in.Now
+			if len(list) > 0 {
+				in.Seen.Modules[0].Since = noon // whatever the base says
+			}
+			in.Pods[0].Status = statusIn(Modules(in), "p").Status
+			return in.Pods[0].Status.ContainerStatuses[0]
+		}
+		s := look("orders:1 activated")
+		if s.RestartCount != i || s.State.Running == nil || ids[s.ContainerID] {
+			t.Errorf("start %d: %+v", i, s)
+		}
+		ids[s.ContainerID] = true
+		if s := look(); s.RestartCount != i || s.State.Waiting == nil {
+			t.Errorf("end %d: %+v", i, s)
+		}
 	}
 }
 
@@ -70,7 +97,7 @@ func TestStart(t *testing.T) {
 	in := onBase("orders:1 activated").with(podFor("p", "orders:1"))
 	out := Modules(in)
 	s := statusIn(out, "p").Status.ContainerStatuses[0]
-	if s.ContainerID != "koupleless://b/orders:1" || !s.Ready || !*s.Started || s.Image != urlOf("orders", "1") {
+	if s.ContainerID != fmt.Sprintf("koupleless://b/orders:1/%d", noon.Unix()) || !s.Ready || !*s.Started || s.Image != urlOf("orders", "1") {
 		t.Errorf("status %+v", s)
 	}
 	if got := events(out); got != "Installed: orders:1 serves" {

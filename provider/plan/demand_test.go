@@ -97,7 +97,7 @@ func TestDemandWants(t *testing.T) {
 		{"a live pod", podFor("a", "orders:1"), 1, idle, ""},
 		{"not synced", podFor("a", "orders:1", notSynced), 0, unsynced, ""},
 		{"not resolved", podFor("a", "orders:1", noSecret), 0, idle, ReasonConfigError},
-		{"no version", podFor("a", "orders:"), 0, idle, ReasonInvalid},
+		{"no version", podFor("a", "orders:"), 0, idle, ""},
 		{"terminating", podFor("a", "orders:1", terminating), 0, idle, ""},
 		{"terminating and not resolved", podFor("a", "orders:1", terminating, noSecret), 0, idle, ""},
 		{"ended", podFor("a", "orders:1", succeeding), 0, idle, ""},
@@ -121,13 +121,14 @@ func reasonOf(pp *podPlan) string {
 }
 
 func TestDemandIsRead(t *testing.T) {
+	// The oldest pod's modules come first, then those of the next.
 	pods := []Pod{podFor("b", "stock:1"), podFor("a", "orders:1", age(time.Hour)), podFor("c", "bills:1")}
 	d := demandOf(Input{Pods: pods})
 	var names []string
 	for _, n := range d.sorted() {
 		names = append(names, n.name)
 	}
-	if diff := cmp.Diff([]string{"bills", "orders", "stock"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"orders", "stock", "bills"}, names); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
 	if d.pods[0].Name != "a" || d.pods[1].Name != "b" || d.pods[2].Name != "c" || pods[0].Name != "b" {

@@ -12,8 +12,8 @@ import (
 type draft struct {
 	Output
 	now time.Time
-	// planned has Commands by their modules.
-	planned map[tunnel.ModuleKey]tunnel.Command
+	// announced has, by name, Commands, and those that wait until the pods show them.
+	announced map[string]tunnel.Command
 }
 
 // wake asks to plan again at a time, if nothing earlier is due.
@@ -36,21 +36,32 @@ func (d *draft) event(pod types.UID, warning bool, reason, message string) {
 	d.Events = append(d.Events, Event{Pod: pod, Warning: warning, Reason: reason, Message: clip(message)})
 }
 
-// command plans a command of a name, for a pod or, with an empty one, for nobody.
-func (d *draft) command(n *name, pod types.UID, c tunnel.Command) {
-	n.raise(commanded)
-	d.Commands = append(d.Commands, Planned{Command: c, Pod: pod})
-	if d.planned == nil {
-		d.planned = map[tunnel.ModuleKey]tunnel.Command{}
-	}
-	d.planned[c.Module] = c
+func (d *draft) command(c Planned) {
+	d.announce(c.Command)
+	d.Commands = append(d.Commands, c)
 }
 
-// doing gives the command for a module that is in flight or planned; the zero Command
-// where there is none.
-func (d *draft) doing(key tunnel.ModuleKey) tunnel.Command {
-	if a := d.Memory.Attempts[key.Name]; a.Module == key {
-		return a.Command
+// announce lets pods show a command, whether it is planned now or waits for them.
+func (d *draft) announce(c tunnel.Command) {
+	if d.announced == nil {
+		d.announced = map[string]tunnel.Command{}
 	}
-	return d.planned[key]
+	d.announced[c.Module.Name] = c
+}
+
+// under gives the command for a name that is in flight, planned or announced; the zero
+// Command where there is none.
+func (d *draft) under(name string) tunnel.Command {
+	if c, is := d.announced[name]; is { // it takes the place of an attempt that has lapsed
+		return c
+	}
+	return d.Memory.Attempts[name].Command
+}
+
+// doing gives the command for a module, as under does for its name.
+func (d *draft) doing(key tunnel.ModuleKey) tunnel.Command {
+	if c := d.under(key.Name); c.Module == key {
+		return c
+	}
+	return tunnel.Command{}
 }

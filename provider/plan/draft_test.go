@@ -31,14 +31,10 @@ func TestDraftTooEarly(t *testing.T) {
 	}
 }
 
-// A command is found in flight or planned, and keeps its name from another one.
+// A command is found in flight or planned.
 func TestDraftDoing(t *testing.T) {
 	d := draft{Output: Output{Memory: Memory{Attempts: map[string]Attempt{"stock": {Command: install("stock:1")}}}}}
-	n := &name{name: "orders"}
-	d.command(n, "p", install("orders:1", replacing))
-	if n.work != commanded {
-		t.Errorf("the name's work is %d, want %d", n.work, commanded)
-	}
+	d.command(Planned{Command: install("orders:1", replacing), Pod: "p"})
 	for word, want := range map[string]tunnel.Verb{
 		"orders:1": tunnel.InstallModule, "orders:2": "", "stock:1": tunnel.InstallModule, "stock:2": "", "bills:1": "",
 	} {

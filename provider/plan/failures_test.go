@@ -79,3 +79,35 @@ func TestBackOff(t *testing.T) {
 		}
 	}
 }
+
+// A back-off is cut short once another module serves, once, and only where that may help.
+func TestAFailureIsTriedSoonerOnceAnotherModuleServes(t *testing.T) {
+	late, soon := noon.Add(time.Minute), noon.Add(hurryPause)
+	for _, c := range []struct {
+		name   string
+		failed Failure
+		list   []string
+		sent   tunnel.Command
+		pods   []Pod
+		want   time.Time
+	}{
+		{"another was installed", Failure{Purpose: from("x"), Count: 5, NotBefore: late}, []string{"stock:1 activated"}, install("stock:1"), []Pod{podFor("s", "stock:1")}, soon},
+		{"another was switched to", Failure{Purpose: from("x"), Count: 5, NotBefore: late}, []string{"stock:1 activated"}, switchTo("stock:1"), []Pod{podFor("s", "stock:1")}, soon},
+		{"it is due anyway", Failure{Purpose: from("x"), Count: 1, NotBefore: noon.Add(time.Second)}, []string{"stock:1 activated"}, install("stock:1"), []Pod{podFor("s", "stock:1")}, noon.Add(time.Second)},
+		{"once", Failure{Purpose: from("x"), Count: 5, NotBefore: late, Hurried: true}, []string{"stock:1 activated"}, install("stock:1"), []Pod{podFor("s", "stock:1")}, late},
+		{"not a wrong jar", Failure{Purpose: from("x"), Count: 5, NotBefore: late, Mismatch: module("x:1")}, []string{"stock:1 activated"}, install("stock:1"), []Pod{podFor("s", "stock:1")}, late},
+		{"not an uninstall", Failure{Purpose: ofUninstall, Count: 5, NotBefore: late}, []string{"stock:1 activated"}, install("stock:1"), []Pod{podFor("s", "stock:1")}, late},
+		{"it does not serve yet", Failure{Purpose: from("x"), Count: 5, NotBefore: late}, []string{"stock:1 deactivated"}, install("stock:1"), []Pod{podFor("s", "stock:1")}, late},
+		{"it is only given back", Failure{Purpose: from("x"), Count: 5, NotBefore: late}, []string{"stock:1 activated"}, install("stock:1"), []Pod{podFor("s", "stock:1", age(time.Hour)), podFor("t", "stock:2")}, late},
+		{"it is the same module", Failure{Purpose: from("x"), Count: 5, NotBefore: late}, []string{"orders:2 activated"}, install("orders:2"), []Pod{podFor("t", "orders:2")}, late},
+	} {
+		in := onBase(c.list...).with(c.pods...).sent(c.sent, time.Second)
+		failing(c.failed)(&in)
+		p := newPlanner(in)
+		resolver{p}.resolveAll()
+		f := p.failures[module("orders:1")]
+		if !f.NotBefore.Equal(c.want) || f.Count != c.failed.Count {
+			t.Errorf("%s: tried again at %s, want %s; count %d", c.name, f.NotBefore, c.want, f.Count)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -88,6 +89,12 @@ func ran(url string) func(*Pod) {
 			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(noon.Add(-30 * time.Second))}},
 		}}
 	}
+}
+
+// unready makes a pod that ran show that it does not any more.
+func unready(p *Pod) {
+	c := &p.Status.ContainerStatuses[0]
+	c.Ready, c.State = false, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: ReasonInstalling}}
 }
 
 // waits makes a pod show why it waits.
@@ -210,3 +217,6 @@ func shownBy(out Output, uid types.UID) string {
 	}
 	return "terminated"
 }
+
+// equal says whether two statuses are alike, as who writes them compares them.
+func equal(a, b corev1.PodStatus) bool { return equality.Semantic.DeepEqual(a, b) }

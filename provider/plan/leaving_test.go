@@ -63,3 +63,59 @@ func TestLeavesAt(t *testing.T) {
 		})
 	}
 }
+
+// A terminating pod stays ready until its module is stopped. One that is there and serves no
+// more, because it was switched away from or does not stop, is no endpoint.
+func TestATerminatingPodIsReadyWhileItServes(t *testing.T) {
+	other := podFor("q", "orders:2", ran(urlOf("orders", "2")), age(time.Second))
+	for _, c := range []struct {
+		name   string
+		list   []string
+		change func(*Input)
+		ready  bool
+	}{
+		{"it serves", []string{"orders:1 activated"}, nil, true},
+		{"it was switched away from", []string{"orders:1 deactivated", "orders:2 activated"}, nil, false},
+		{"it is broken", []string{"orders:1 broken"}, nil, false},
+		{"the base is away", []string{"orders:1 deactivated"}, func(in *Input) { in.Live = false }, true},
+		{"it may be there, unlisted", []string{"orders:2 activated"}, func(in *Input) { in.Seen.Partial = true }, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			pod := podFor("p", "orders:1", ran(urlOf("orders", "1")), shownReady, terminating)
+			pod.Status.PodIP, pod.Status.PodIPs = "192.0.2.9", []corev1.PodIP{{IP: "192.0.2.9"}}
+			in := onBase(c.list...).with(pod, other)
+			if c.change != nil {
+				c.change(&in)
+			}
+			s := statusIn(Modules(in), "p").Status
+			if isTrue(s, corev1.PodReady) != c.ready || (s.PodIP != "") != c.ready || (len(s.PodIPs) > 0) != c.ready || s.ContainerStatuses[0].State.Running == nil {
+				t.Errorf("status %+v, want ready %v", s, c.ready)
+			}
+			in.Pods[0].Status, in.Now = s, noon.Add(time.Minute)
+			if again := statusIn(Modules(in), "p").Status; !equal(s, again) {
+				t.Errorf("a later look changes it: %+v, %+v", s, again)
+			}
+		})
+	}
+}
+
+// A pod that was not ready says nothing new when it is deleted.
+func TestATerminatingPodThatWasNotReadyShowsWhatItHas(t *testing.T) {
+	pod := podFor("p", "orders:1", waits(ReasonInstallBackOff), shownReady, terminating)
+	in := onBase("orders:1 broken").with(pod)
+	if got := statusIn(Modules(in), "p").Status; !equal(pod.Status, got) {
+		t.Errorf("status %+v", got)
+	}
+}
+
+func TestTellLeaving(t *testing.T) {
+	s := corev1.PodStatus{}
+	tellLeaving(&s, "uninstall failed: the file is held, 3 tries")
+	if s.Reason != "UninstallPending" || s.Message != "uninstall failed: the file is held, 3 tries" {
+		t.Errorf("status %+v", s)
+	}
+	tellLeaving(&s, "")
+	if s.Reason != "" || s.Message != "" {
+		t.Errorf("status %+v", s)
+	}
+}

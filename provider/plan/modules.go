@@ -2,6 +2,7 @@ package plan
 
 import (
 	"maps"
+	"slices"
 
 	"module-controller/tunnel"
 )
@@ -18,8 +19,15 @@ func Modules(in Input) Output {
 	switch p.standing {
 	case ready:
 		p.adopt()
+		p.watchStarts()
+		p.buryDead()
+		p.watchDuplicates()
 		resolver{p}.resolveAll()
 		installer{p}.installAll()
+		p.drop()
+		for _, at := range p.demand.leaves {
+			p.out.wake(at)
+		}
 		(&collector{planner: p}).collect()
 		p.out.Inherited = p.inherited()
 	case unread:
@@ -40,8 +48,10 @@ type planner struct {
 	failures failures
 	// installed has the URLs of installs found in this run to have succeeded.
 	installed map[tunnel.ModuleKey]string
-	out       *draft
-	secrets   []string // see quote; nil until they are looked for
+	// began has the names of which a module was found in this run to serve now.
+	began   map[string]bool
+	out     *draft
+	secrets []string // see quote; nil until they are looked for
 }
 
 func newPlanner(in Input) *planner {
@@ -49,10 +59,10 @@ func newPlanner(in Input) *planner {
 	l := newList(in.Seen)
 	p := &planner{
 		in: in, standing: standingOf(in), list: l, demand: newDemand(in, l),
-		installed: map[tunnel.ModuleKey]string{}, out: &draft{now: in.Now, Output: Output{Memory: in.Memory.clone()}},
+		installed: map[tunnel.ModuleKey]string{}, began: map[string]bool{}, out: &draft{now: in.Now, Output: Output{Memory: in.Memory.clone()}},
 	}
 	p.failures = p.out.Memory.Failures
-	for n := range in.Memory.Attempts {
+	for _, n := range slices.Sorted(maps.Keys(in.Memory.Attempts)) {
 		p.demand.name(n)
 	}
 	return p
@@ -63,7 +73,7 @@ type standing int
 
 const (
 	conflicted standing = iota // two live bases have the identity: pods show it, nothing is sent
-	away                       // silent, or our link is down: nothing is sent, pods stay
+	away                       // not to be worked on, or our link is down: nothing is sent
 	unread                     // its list was never read
 	ready                      // commands may be planned and pods judged
 )
@@ -117,7 +127,7 @@ func (p *planner) inherited() int {
 func (m Memory) clone() Memory {
 	return Memory{
 		Attempts: cloned(m.Attempts), Failures: cloned(m.Failures),
-		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged), Plain: m.Plain,
+		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged), Dead: cloned(m.Dead), Duplicates: cloned(m.Duplicates), Starts: cloned(m.Starts), Plain: m.Plain,
 	}
 }
 

@@ -160,6 +160,8 @@ func TestStandingOf(t *testing.T) {
 		{"ready", func(*Input) {}, ready, false},
 		{"never listed", func(in *Input) { in.Seen = Seen{} }, unread, true},
 		{"not heard", func(in *Input) { in.Live = false }, away, false},
+		{"not ready", func(in *Input) { in.NotReady = ReasonBaseNotAnswering }, away, false},
+		{"not ready, never listed", func(in *Input) { in.NotReady, in.Seen = ReasonBaseSilent, Seen{} }, unread, true},
 		{"neither", func(in *Input) { in.Live, in.Seen = false, Seen{} }, away, false},
 		{"two bases", func(in *Input) { in.Conflict = "two" }, conflicted, false},
 		{"two bases, never listed", func(in *Input) { in.Conflict, in.Seen = "two", Seen{} }, conflicted, false},

@@ -43,6 +43,14 @@ const (
 	ReasonBaseSilent       = "BaseSilent"           // nothing was heard for too long
 	ReasonBaseNotAnswering = "BaseNotAnswering"     // it is heard, but answers no command
 	ReasonIdentityConflict = "BaseIdentityConflict" // two live bases have this identity
+	ReasonBasePodDeleted   = "BasePodDeleted"       // the Pod in which it runs is being deleted, or is gone
+)
+
+// Reasons of a Node's other conditions. They are stable: users match on them.
+const (
+	ReasonInsufficientMetaspace = "BaseHasInsufficientMetaspace" // MemoryPressure: hardly any is left
+	ReasonSufficientMetaspace   = "BaseHasSufficientMetaspace"
+	ReasonNotMeasured           = "NotMeasured"
 )
 
 // Reasons of Events on a Node. They are stable: users match on them.
@@ -62,9 +70,9 @@ type NodeInput struct {
 	// NotReady is the reason why the base does not count as ready; empty when it
 	// does. Message explains either.
 	NotReady, Message string
-	// Running is the memory, in bytes, that pods request whose modules run on the
-	// base: it is in the base's used metaspace and in the scheduler's sum.
-	Running   int64
+	// Loaded is the memory, in bytes, that pods request for modules that Health counts:
+	// it is in the base's used metaspace and in the scheduler's sum.
+	Loaded    int64
 	Installed map[tunnel.ModuleKey]bool
 	// Touch asks for new heartbeat times although nothing differs.
 	Touch bool
@@ -145,6 +153,11 @@ func SameDescription(a, b *corev1.Node) bool {
 			Capacity: n.Status.Capacity, Allocatable: n.Status.Allocatable, Addresses: n.Status.Addresses,
 		}}
 		delete(d.Annotations, annotationInst)
+		for _, c := range n.Status.Conditions {
+			if c.Type == corev1.NodeMemoryPressure {
+				d.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status, Reason: c.Reason}}
+			}
+		}
 		return d
 	}
 	return equality.Semantic.DeepEqual(of(a), of(b))
@@ -190,16 +203,26 @@ func setConditions(in NodeInput, node *corev1.Node) {
 		ready.Status, ready.Reason = corev1.ConditionFalse, in.NotReady
 	}
 	no := func(t corev1.NodeConditionType, what string) corev1.NodeCondition {
-		return corev1.NodeCondition{Type: t, Status: corev1.ConditionFalse, Reason: "NotMeasured", Message: what}
+		return corev1.NodeCondition{Type: t, Status: corev1.ConditionFalse, Reason: ReasonNotMeasured, Message: what}
 	}
 	for _, c := range []corev1.NodeCondition{
 		ready,
-		no(corev1.NodeMemoryPressure, "The metaspace left is in allocatable memory"),
+		pressureShown(in, node),
 		no(corev1.NodeDiskPressure, "A base's disk is not measured"),
 		no(corev1.NodePIDPressure, "A base's threads are not measured"),
 	} {
 		setCondition(in, node, c)
 	}
+}
+
+// pressureShown is the MemoryPressure that a Node shows. As all that a base says of itself it
+// stays until it is told anew, and changes at the pace of a description.
+func pressureShown(in NodeInput, node *corev1.Node) corev1.NodeCondition {
+	i := slices.IndexFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type == corev1.NodeMemoryPressure })
+	if stays := in.Undescribed || in.Health == nil; stays && i >= 0 {
+		return node.Status.Conditions[i]
+	}
+	return memoryPressure(in, node)
 }
 
 func setCondition(in NodeInput, node *corev1.Node, want corev1.NodeCondition) {

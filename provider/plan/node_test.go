@@ -111,11 +111,12 @@ func TestNodeMemoryIsTheMetaspace(t *testing.T) {
 	for _, c := range []struct {
 		name              string
 		health            *tunnel.Health
-		running           int64
+		loaded            int64
 		capacity, allowed string
 	}{
 		{"not told", nil, 0, "1Gi", "1Gi"},
-		{"no limit", &tunnel.Health{MaxMetaspace: -1, UsedMetaspace: 52 << 20}, 0, "1Gi", "972Mi"},
+		{"no limit", &tunnel.Health{MaxMetaspace: -1, UsedMetaspace: 52 << 20}, 0, "1Gi", "1Gi"},
+		{"no limit, more used than is shown", &tunnel.Health{MaxMetaspace: -1, UsedMetaspace: 2 << 30}, 0, "1Gi", "1Gi"},
 		{"absent, as 1.2.2", &tunnel.Health{MaxMetaspace: -1, UsedMetaspace: -1}, 0, "1Gi", "1Gi"},
 		{"limit", &tunnel.Health{MaxMetaspace: 256 << 20, UsedMetaspace: 56 << 20}, 0, "256Mi", "200Mi"},
 		{"a module that runs is counted once", &tunnel.Health{MaxMetaspace: 256 << 20, UsedMetaspace: 56 << 20}, 16 << 20, "256Mi", "216Mi"},
@@ -124,7 +125,7 @@ func TestNodeMemoryIsTheMetaspace(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in := nodeInput()
-			in.Health, in.Running = c.health, c.running
+			in.Health, in.Loaded = c.health, c.loaded
 			s := Node(in, nil).Status
 			if want := resource.MustParse(c.capacity); s.Capacity.Memory().Cmp(want) != 0 {
 				t.Errorf("capacity %s, want %s", s.Capacity.Memory(), &want)

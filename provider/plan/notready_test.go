@@ -15,7 +15,7 @@ func shownReady(p *Pod) {
 	for i := range s.ContainerStatuses {
 		s.ContainerStatuses[i].Started = new(s.ContainerStatuses[i].Ready)
 	}
-	setPodConditions(p.Pod, s, noon.Add(-time.Hour))
+	setPodConditions(p.Pod, s, "", noon.Add(-time.Hour))
 	p.Status = *s
 }
 
@@ -97,7 +97,7 @@ func TestPodsOfABaseThatIsReadyAgain(t *testing.T) {
 		}
 	}
 	for i, c := range look(2*time.Minute, ReasonBaseNotAnswering, true).Conditions {
-		if unreadied(c) && (c.Reason != ReasonBaseNotAnswering || !c.LastTransitionTime.Equal(&since)) {
+		if (c.Type == corev1.PodReady || c.Type == corev1.ContainersReady) && (c.Reason != ReasonBaseNotAnswering || !c.LastTransitionTime.Equal(&since)) {
 			t.Errorf("condition %d: %+v", i, c)
 		}
 	}

@@ -35,10 +35,10 @@ const (
 type tenure int
 
 const (
-	awaits tenure = iota // it shows nothing yet, or that another workload has the name
-	tries                // it is being installed, failed, or is superseded
-	suits                // its version serves already, for a pod that is gone
-	holds                // its module serves for it
+	newcomer tenure = iota // it shows nothing yet, or that another workload has the name
+	trying                 // it is being installed, failed, or is superseded
+	suiting                // its version serves already, for a pod that is gone
+	holding                // its module serves for it
 )
 
 // choose says which want is to serve.
@@ -88,18 +88,18 @@ func (n *name) has(key tunnel.ModuleKey) bool { return n.chosen != nil && n.chos
 func (w *want) tenure(l *list) tenure {
 	s := statusOf(w.pod.Pod, w.container)
 	switch {
-	case s != nil && s.State.Running != nil:
-		return holds
+	case running(s):
+		return holding
 	case l.of(w.key) == serving:
-		return suits
+		return suiting
 	case s == nil:
-		return awaits
+		return newcomer
 	}
 	switch waitsFor(s) {
 	case ReasonDuplicate, ReasonConflict:
-		return awaits
+		return newcomer
 	}
-	return tries
+	return trying
 }
 
 // order compares wants of one workload so that the one that is to serve comes last.
@@ -161,8 +161,11 @@ func workloadOf(pod Pod) string {
 		return ""
 	}
 	for _, label := range hashLabels {
-		of, is := strings.CutSuffix(owner.Name, "-"+pod.Labels[label])
-		if is && pod.Labels[label] != "" {
+		hash := pod.Labels[label]
+		if hash == "" {
+			continue
+		}
+		if of, is := strings.CutSuffix(owner.Name, "-"+hash); is {
 			return owner.Kind + "/" + pod.Namespace + "/" + of
 		}
 	}

@@ -22,7 +22,7 @@ func (w waiting) reinstalls() bool {
 // toldElsewhere says of a reason that it needs no event: the first two are the usual way
 // of an install, the others had an event when they came up.
 func (w waiting) toldElsewhere() bool {
-	return slices.Contains([]string{ReasonCreating, ReasonInstalling,
+	return slices.Contains([]string{ReasonCreating, ReasonInstalling, ReasonBlocked,
 		ReasonInstallFailed, ReasonInstallBackOff, ReasonVersionMismatch, ReasonConfigError}, w.reason)
 }
 
@@ -42,20 +42,26 @@ type observation struct {
 func (r reporter) observe(pod Pod, c corev1.Container) observation {
 	is := observation{key: keyOf(c)}
 	pp := r.demand.plans[pod.UID]
+	w := pp.want(c.Name)
 	switch { // what users can fix comes first, and is shown whatever the base does
 	case pp == nil:
 		return is.wait(ReasonCreating, "")
 	case pp.unfit != (waiting{}):
+		if key, ran := RunsAs(&pod.Status, c.Name); ran {
+			is.key = key
+		}
 		return r.observeUnfit(is, pp.unfit)
+	case pp.invalid(c.Name) != "":
+		return is.wait(ReasonInvalid, "%s", pp.invalid(c.Name))
 	case r.standing == conflicted:
 		return is.wait(ReasonBaseConflict, "%s", r.in.Conflict)
 	case r.standing != ready:
 		return is.wait(ReasonCreating, "the base's module list is not known yet")
 	}
-	w := pp.want(c.Name)
 	if w == nil {
 		return is.wait(ReasonCreating, "")
 	}
+	is.key = w.key
 	is = shows[r.stateOf(w)](r, is, w)
 	if !is.handedOn {
 		is.imageID = r.imageOf(w, is.running)
@@ -68,11 +74,15 @@ var shows = [wantStates]func(reporter, observation, *want) observation{
 	wantUnknown:     reporter.backingOff,
 	wantAbsent:      reporter.backingOff,
 	wantStarting:    reporter.installing,
+	wantHung:        reporter.hangs,
 	wantServing:     reporter.serving,
+	wantDead:        reporter.serving,
 	wantOutdated:    reporter.outdated,
 	wantToSwitch:    reporter.backingOff,
 	wantToReplace:   reporter.backingOff,
 	wantBroken:      reporter.backingOff,
+	wantWaiting:     reporter.waits,
+	wantBlocked:     reporter.blocked,
 	wantInstalling:  reporter.installing,
 	wantReplacing:   reporter.installing,
 	wantDuplicate:   reporter.duplicate,
@@ -100,12 +110,12 @@ func (r reporter) running(is observation) observation {
 // installed: a Secret that was deleted since changes nothing on the base, nor does a new
 // owner that has not yet proved who the base is.
 func (r reporter) observeUnfit(is observation, why waiting) observation {
-	kept := r.standing == ready && why.reason != ReasonInvalid
-	if kept && r.list.of(is.key) == serving {
-		return r.running(is)
+	switch {
+	case r.standing != ready, why.reason == ReasonInvalid, r.list.of(is.key) != serving:
+		is.waiting = why
+		return is
 	}
-	is.waiting = why
-	return is
+	return r.running(is)
 }
 
 func (r reporter) serving(is observation, _ *want) observation { return r.running(is) }
@@ -118,6 +128,14 @@ func (r reporter) outdated(is observation, w *want) observation {
 	return r.backingOff(is, w)
 }
 
+// blocked serves on, where it does, until its pod can take over.
+func (r reporter) blocked(is observation, w *want) observation {
+	if r.list.of(w.key) == serving {
+		return r.running(is)
+	}
+	return is.wait(ReasonBlocked, "%s takes the place of an older pod's version once all modules of its pod can: %s", w.key, r.lacks(w))
+}
+
 func (r reporter) duplicate(is observation, w *want) observation {
 	return is.wait(ReasonDuplicate, "pod %s has %s on this base: spread the pods over bases, or delete one", r.demand.name(w.key.Name).chosen.pod.Name, w.key)
 }
@@ -125,7 +143,9 @@ func (r reporter) duplicate(is observation, w *want) observation {
 // conflicting keeps a version running that ran for it, as long as it serves.
 func (r reporter) conflicting(is observation, w *want) observation {
 	has := r.demand.name(w.key.Name).chosen
-	if r.list.of(w.key) == serving && w.tenure(r.list) == holds {
+	switch {
+	case ends(r.out.under(w.key.Name), w.key):
+	case r.list.of(w.key) == serving && w.tenure(r.list) == holding:
 		return r.running(is)
 	}
 	return is.wait(ReasonConflict, "pod %s of another workload has %s on this base: pod %s with %s waits until that is gone; spread the workloads over bases",
@@ -138,6 +158,7 @@ func (r reporter) superseded(is observation, w *want) observation {
 	is.handedOn = n.has(w.key) && cmp.Or(n.chosen.running, r.installed[w.key]) != ""
 	switch {
 	case is.handedOn: // the same version serves, but for the other pod
+	case ends(r.out.under(w.key.Name), w.key): // it is told before it is done
 	case r.list.of(w.key) == serving:
 		return r.running(is)
 	case r.out.doing(w.key).Verb != "":
@@ -146,11 +167,41 @@ func (r reporter) superseded(is observation, w *want) observation {
 	return is.wait(ReasonSuperseded, "pod %s has %s on this base", n.chosen.pod.Name, n.chosen.key)
 }
 
+// waits tells what a want waits for.
+func (r reporter) waits(is observation, w *want) observation {
+	by, _ := r.inTheWay(r.demand.name(w.key.Name), w, r.stageOf(w))
+	if why := r.whyThere(by); why != "" {
+		return is.wait(ReasonInstalling, "%s waits: %s", w.key, why)
+	}
+	return is.wait(ReasonInstalling, "%s waits until %s of a terminating pod is uninstalled", w.key, by)
+}
+
+func (r reporter) hangs(is observation, w *want) observation {
+	return is.wait(ReasonHung, "%s", r.whyHung(w.key))
+}
+
 func (r reporter) installing(is observation, w *want) observation {
+	if by, waits := r.inTheWay(r.demand.name(w.key.Name), w, r.stageOf(w)); waits && r.hung(by) {
+		return r.waits(is, w)
+	}
+	if took := r.takes(w.key); took >= slowAfter {
+		return is.wait(ReasonInstalling, "installing %s for %s", w.key, roughly(took))
+	}
 	if f := r.failures.of(w.key, w.purpose()); f.Count > 0 {
 		return is.wait(ReasonInstalling, "installing again after: %s", f.Message)
 	}
 	return is.wait(ReasonInstalling, "%s from %s", w.key, redact(w.url))
+}
+
+// takes is how long the install of a module takes already.
+func (r reporter) takes(key tunnel.ModuleKey) time.Duration {
+	switch a := r.out.Memory.Attempts[key.Name]; {
+	case a.installs(key):
+		return r.in.Now.Sub(a.begun())
+	case r.list.of(key) == starting:
+		return r.in.Now.Sub(r.out.Memory.Starts[key].Since)
+	}
+	return 0
 }
 
 // backingOff explains why a module does not serve and nothing is being done.

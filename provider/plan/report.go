@@ -8,15 +8,27 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// reporter says what the pods show. A pod's status is made of three things, each in a
-// file of its own: why its containers wait (reasons.go), the statuses of its
-// containers (container.go), and its conditions (conditions.go).
+// reporter says what the pods show. A pod's status is made of several things, each in a
+// file of its own: why its containers wait (reasons.go), the statuses of its containers
+// (container.go, readiness.go, ends.go, injected.go), its conditions (conditions.go,
+// notready.go) and how it leaves (leaving.go).
 type reporter struct{ *planner }
 
+// reportAll gives what becomes ready first: it is to be written first, so that a base which
+// hands a module on stays an endpoint.
 func (r reporter) reportAll() {
 	for _, pod := range r.demand.pods {
 		r.out.Statuses = append(r.out.Statuses, r.report(pod))
 	}
+	slices.SortStableFunc(r.out.Statuses, func(a, b PodStatus) int { return b.gain() - a.gain() })
+}
+
+// gain is 1 where a status makes a pod ready, else 0.
+func (s PodStatus) gain() int {
+	if isTrue(s.Status, corev1.PodReady) && !isTrue(s.Pod.Status, corev1.PodReady) {
+		return 1
+	}
+	return 0
 }
 
 // report is what a pod shows: what it has shown, where nothing is to be said of it.
@@ -27,23 +39,19 @@ func (r reporter) report(pod Pod) PodStatus {
 		s.Finished = r.finished(pod)
 		s.Status = r.leaving(pod, s.Finished)
 	case terminal(pod), pod.Unsynced:
+		return s
 	case r.awaitsSync(pod), r.frozen(pod):
 		s.Status = r.kept(pod)
+		return s
+	case r.rejects(pod):
+		s.Status = r.rejectedStatus(pod)
 	default:
 		s.Status = r.status(pod)
 	}
-	return s
-}
-
-// leaving is what a terminating pod shows: what it has shown, and at last how it ended.
-func (r reporter) leaving(pod Pod, finished bool) corev1.PodStatus {
-	switch {
-	case pod.Gone:
-		return pod.Status
-	case finished:
-		return finishedStatus(pod, r.in.Now)
+	if !pod.Gone {
+		stamp(pod, &s.Status)
 	}
-	return r.kept(pod)
+	return s
 }
 
 // awaitsSync says whether a module of a live pod waits for a pod that is not yet synced.
@@ -63,17 +71,21 @@ func (r reporter) frozen(pod Pod) bool {
 	case away, unread:
 		return true
 	case conflicted:
-		return slices.ContainsFunc(pod.Status.ContainerStatuses, runs)
-	case ready: // its last list is as old as the base is silent
-		return r.in.NotReady != ""
+	case ready:
+		if r.judges() {
+			return false
+		}
 	}
-	return false
+	return slices.ContainsFunc(pod.Status.ContainerStatuses, runs)
 }
+
+// judges says whether the base's list tells what there is now.
+func (r reporter) judges() bool { return r.standing == ready && r.in.NotReady == "" }
 
 // finished says whether all modules of a terminating pod are gone from the base, or are
 // now somebody else's.
 func (r reporter) finished(pod Pod) bool {
-	if r.standing != ready || r.in.NotReady != "" {
+	if !r.judges() {
 		return false
 	}
 	for _, key := range Wanted(pod.Pod) {
@@ -101,21 +113,39 @@ func (r reporter) status(pod Pod) corev1.PodStatus {
 			s.ContainerStatuses = append(s.ContainerStatuses, notRun(c.Name, c.Image, pod.Status.ContainerStatuses, now))
 		}
 	}
-	s.InitContainerStatuses = nil
-	for _, c := range pod.Spec.InitContainers {
-		s.InitContainerStatuses = append(s.InitContainerStatuses, notRun(c.Name, c.Image, pod.Status.InitContainerStatuses, now))
-	}
+	setNotRun(&s, pod, now)
 	s.Phase = phaseOf(s)
 	s.Reason, s.Message = "", ""
 	if s.StartTime == nil {
 		s.StartTime = &now
 	}
-	if ip := r.in.IP; ip != "" {
-		s.HostIP, s.PodIP = ip, ip
-		s.HostIPs, s.PodIPs = []corev1.HostIP{{IP: ip}}, []corev1.PodIP{{IP: ip}}
-	}
-	setPodConditions(pod.Pod, &s, r.in.Now)
+	r.setIPs(&s)
+	setPodConditions(pod.Pod, &s, r.in.NotReady, r.in.Now)
+	r.tellIgnored(pod)
 	return s
+}
+
+// setIPs sets the addresses, which are the base's. Several pods may have one address, and
+// of those with one address a Service sees a single one, ready or not, and which is not
+// defined. So a pod has an address only while its modules serve: no two pods serve one
+// module, so a base is an endpoint exactly while a module of the Service serves there.
+func (r reporter) setIPs(s *corev1.PodStatus) {
+	ip := r.in.IP
+	if ip != "" {
+		s.HostIP, s.HostIPs = ip, []corev1.HostIP{{IP: ip}}
+	}
+	switch {
+	case !serves(*s):
+		s.PodIP, s.PodIPs = "", nil
+	case ip != "":
+		s.PodIP, s.PodIPs = ip, []corev1.PodIP{{IP: ip}}
+	}
+}
+
+// serves says whether all modules of a pod serve.
+func serves(s corev1.PodStatus) bool {
+	return slices.ContainsFunc(s.ContainerStatuses, runs) &&
+		!slices.ContainsFunc(s.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.State.Waiting != nil })
 }
 
 // phaseOf is Pending until every module has run once; it never goes back.
@@ -138,28 +168,3 @@ func neverRan(c corev1.ContainerStatus) bool {
 
 // runs says whether a container shows that its module serves.
 func runs(c corev1.ContainerStatus) bool { return c.State.Running != nil }
-
-// finishedStatus is the last status of a pod whose modules are gone.
-func finishedStatus(pod Pod, now time.Time) corev1.PodStatus {
-	s := *pod.Status.DeepCopy()
-	at := metav1.NewTime(now.Truncate(time.Second))
-	for i := range s.ContainerStatuses {
-		finishContainer(&s.ContainerStatuses[i], at)
-	}
-	s.Phase = corev1.PodSucceeded
-	for i := range s.Conditions {
-		switch c := &s.Conditions[i]; c.Type {
-		case corev1.PodReady, corev1.ContainersReady:
-			complete(c, at)
-		default: // it stays true
-		}
-	}
-	return s
-}
-
-// complete makes a condition of readiness say that the pod has ended.
-func complete(c *corev1.PodCondition, at metav1.Time) {
-	if c.Status != corev1.ConditionFalse {
-		c.Status, c.Reason, c.LastTransitionTime = corev1.ConditionFalse, "PodCompleted", at
-	}
-}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // A terminating pod is finished when its modules are gone, or somebody else's.
@@ -27,6 +26,7 @@ func TestFinished(t *testing.T) {
 		{name: "its install is in flight", pods: []Pod{podFor("p", "orders:1", terminating)}, change: func(in *Input) { *in = in.sent(install("orders:1"), time.Second) }},
 		{name: "another's install is in flight", pods: []Pod{podFor("p", "orders:1", terminating)}, change: func(in *Input) { *in = in.sent(install("orders:2"), time.Second) }, want: true},
 		{name: "the base is away", pods: []Pod{podFor("p", "orders:1", terminating)}, change: func(in *Input) { in.Live = false }},
+		{name: "the base is not ready", pods: []Pod{podFor("p", "orders:1", terminating)}, change: func(in *Input) { in.NotReady = ReasonBaseNotAnswering }},
 		{name: "it named no module", pods: []Pod{podFor("p", "orders:", terminating)}, want: true},
 		{name: "it lives", pods: []Pod{podFor("p", "orders:1")}},
 	} {
@@ -39,42 +39,6 @@ func TestFinished(t *testing.T) {
 				t.Errorf("finished %v, want %v", got, c.want)
 			}
 		})
-	}
-}
-
-func TestFinishedStatus(t *testing.T) {
-	pod := podFor("p", "orders:1", ran("file:///x.jar"), terminating)
-	began := metav1.NewTime(noon.Add(-time.Minute))
-	pod.Status.Conditions = []corev1.PodCondition{
-		{Type: corev1.PodInitialized, Status: corev1.ConditionTrue, LastTransitionTime: began},
-		{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: began},
-		{Type: corev1.ContainersReady, Status: corev1.ConditionFalse, Reason: "before", LastTransitionTime: began},
-	}
-	started := pod.Status.ContainerStatuses[0].State.Running.StartedAt
-	s := statusIn(Modules(onBase().with(pod)), "p").Status
-	if s.Phase != corev1.PodSucceeded {
-		t.Errorf("phase %s", s.Phase)
-	}
-	want := &corev1.ContainerStateTerminated{Reason: "Uninstalled", StartedAt: started, FinishedAt: metav1.NewTime(noon), ContainerID: "koupleless://b/x"}
-	if d := cmp.Diff(want, s.ContainerStatuses[0].State.Terminated); d != "" || s.ContainerStatuses[0].Ready || *s.ContainerStatuses[0].Started {
-		t.Errorf("container %+v (-want +got):\n%s", s.ContainerStatuses[0], d)
-	}
-	conditions := []corev1.PodCondition{
-		{Type: corev1.PodInitialized, Status: corev1.ConditionTrue, LastTransitionTime: began},
-		{Type: corev1.PodReady, Status: corev1.ConditionFalse, Reason: "PodCompleted", LastTransitionTime: metav1.NewTime(noon)},
-		{Type: corev1.ContainersReady, Status: corev1.ConditionFalse, Reason: "before", LastTransitionTime: began},
-	}
-	if d := cmp.Diff(conditions, s.Conditions); d != "" {
-		t.Errorf("conditions (-want +got):\n%s", d)
-	}
-	// A second look changes nothing, and a pod that the API has no more is not written.
-	pod.Status = s
-	if d := cmp.Diff(s, finishedStatus(pod, noon.Add(time.Hour))); d != "" {
-		t.Errorf("a second look (-first +second):\n%s", d)
-	}
-	forced := podFor("p", "orders:1", ran("file:///x.jar"), gone)
-	if d := cmp.Diff(forced.Status, statusIn(Modules(onBase().with(forced)), "p").Status); d != "" {
-		t.Errorf("one deleted by force is written (-was +is):\n%s", d)
 	}
 }
 
@@ -148,6 +112,7 @@ func TestStatusOfAPod(t *testing.T) {
 		t.Errorf("status %+v", s)
 	}
 	pod.Status = s
+	in.Pods[0].Status = s
 	in.Now, in.IP = noon.Add(time.Hour), ""
 	if d := cmp.Diff(s, statusIn(Modules(in), "p").Status); d != "" {
 		t.Errorf("a later look without an address changes it (-was +is):\n%s", d)

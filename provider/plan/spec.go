@@ -62,7 +62,7 @@ func moduleSpecOf(c corev1.Container) moduleSpec {
 	m := moduleSpec{container: c.Name, key: keyOf(c), url: c.Image}
 	size := 0
 	for _, e := range c.Env {
-		if e.Name == EnvVersion || e.Name == EnvName {
+		if namesModule(e) {
 			continue
 		}
 		if m.env == nil {
@@ -87,10 +87,11 @@ func moduleSpecOf(c corev1.Container) moduleSpec {
 // isModule says whether a container is meant as a module: it says which, or its image is a
 // URL. What was injected beside it is neither.
 func isModule(c corev1.Container) bool {
-	return strings.Contains(c.Image, "://") || slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool {
-		return e.Name == EnvVersion || e.Name == EnvName
-	})
+	return strings.Contains(c.Image, "://") || slices.ContainsFunc(c.Env, namesModule)
 }
+
+// namesModule says whether a variable tells this program which module a container is.
+func namesModule(e corev1.EnvVar) bool { return slices.Contains([]string{EnvVersion, EnvName}, e.Name) }
 
 // keyOf is the module that a container names, unchecked, with an empty version where it
 // has none. Of a variable that is there twice the last one counts, as for a process.
@@ -102,20 +103,6 @@ func envOf(c corev1.Container, name string) string {
 	for _, e := range slices.Backward(c.Env) {
 		if e.Name == name {
 			return e.Value
-		}
-	}
-	return ""
-}
-
-// whyInvalid is the first reason for which something of the pod cannot be installed; empty
-// where all can.
-func (s spec) whyInvalid() string {
-	if s.invalid != "" {
-		return s.invalid
-	}
-	for _, m := range s.modules {
-		if m.invalid != "" {
-			return fmt.Sprintf("container %s: %s", m.container, m.invalid)
 		}
 	}
 	return ""
@@ -188,8 +175,11 @@ func isWord(text string) bool {
 // isJar says whether an image is a URL that a base can read a jar from.
 func isJar(image string) bool {
 	u, err := url.Parse(image)
-	return err == nil && slices.Contains([]string{"file", "http", "https"}, u.Scheme)
+	return err == nil && slices.Contains(jarSchemes, u.Scheme)
 }
+
+// jarSchemes are those of URLs that a base reads.
+var jarSchemes = []string{"file", "http", "https"}
 
 // Wanted gives the modules that a pod's containers name. One that names none that there can
 // be is left out; one that is wanted from a bad URL may run already.

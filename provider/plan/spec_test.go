@@ -140,5 +140,8 @@ func TestSettingsAreBounded(t *testing.T) {
 		if got := c.spec.invalid == ""; got != c.ok {
 			t.Errorf("%s: %q", name, c.spec.invalid)
 		}
+		if n := len(strings.Join(c.spec.args, "")); n > maxSettings+2000 {
+			t.Errorf("%s: %d bytes were made", name, n)
+		}
 	}
 }

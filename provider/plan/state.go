@@ -14,11 +14,15 @@ const (
 	wantUnknown wantState = iota
 	wantAbsent
 	wantStarting
+	wantHung
 	wantServing
 	wantOutdated
+	wantDead
 	wantToSwitch
 	wantToReplace
 	wantBroken
+	wantWaiting
+	wantBlocked
 	wantInstalling
 	wantReplacing
 	wantDuplicate
@@ -30,7 +34,7 @@ const (
 const wantStates = int(wantSuperseded) + 1
 
 func (s wantState) String() string {
-	return [wantStates]string{"Unknown", "Absent", "Starting", "Serving", "Outdated", "ToSwitch", "ToReplace", "Broken",
+	return [wantStates]string{"Unknown", "Absent", "Starting", "Hung", "Serving", "Outdated", "Dead", "ToSwitch", "ToReplace", "Broken", "Waiting", "Blocked",
 		"Installing", "Replacing", "Duplicate", "Conflicting", "Superseded"}[s]
 }
 
@@ -46,13 +50,33 @@ func (p *planner) stateOf(w *want) wantState {
 		return wantSuperseded
 	case chosen:
 	}
-	switch doing := p.out.doing(w.key); { // the list may still show what is being replaced
-	case doing.Replace:
+	switch { // the list may still show what is being replaced
+	case ends(p.out.under(w.key.Name), w.key):
 		return wantReplacing
-	case doing.Verb != "" && p.list.of(w.key) != serving:
+	case p.hung(w.key):
+		return wantHung
+	case p.out.doing(w.key).Verb != "" && p.list.of(w.key) != serving:
 		return wantInstalling
 	}
-	return p.stageOf(w)
+	return p.pending(p.demand.name(w.key.Name), w)
+}
+
+// pending is the state of a want that is to serve, while nothing is being done for it.
+func (p *planner) pending(n *name, w *want) wantState {
+	is := p.stageOf(w)
+	switch is {
+	case wantOutdated, wantDead, wantToSwitch, wantToReplace, wantAbsent:
+	default:
+		return is
+	}
+	by, waits := p.inTheWay(n, w, is)
+	switch {
+	case waits && !p.hung(by):
+		return wantWaiting
+	case w.beside(is), !p.takesOver(n, w, is == wantOutdated), p.lacks(w) == "":
+		return is
+	}
+	return wantBlocked
 }
 
 // stageOf is how far a want's module is on the base, whoever is to serve.
@@ -69,13 +93,29 @@ func (p *planner) stageOf(w *want) wantState {
 	case broken:
 		return wantBroken
 	case starting:
-		return wantStarting
+		return p.inStart(w)
 	case serving:
-		return wantServing
+		return p.inService(w)
 	case deactivated:
 		return p.inactive(w)
 	}
 	return wantUnknown
+}
+
+func (p *planner) inService(w *want) wantState {
+	switch {
+	case p.installed[w.key] != "": // just now, since it was found dead
+	case p.whyDead(w) != "":
+		return wantDead
+	}
+	return wantServing
+}
+
+func (p *planner) inStart(w *want) wantState {
+	if p.hung(w.key) {
+		return wantHung
+	}
+	return wantStarting
 }
 
 // inactive tells how a version comes to serve that is there and does not.
@@ -96,9 +136,6 @@ func (p *planner) current(w *want) bool {
 	case w.fresh:
 		return false
 	}
-	switch cmp.Or(w.running, p.demand.sources[w.key]) {
-	case "", w.url:
-		return true
-	}
-	return false
+	from := cmp.Or(w.running, p.demand.sources[w.key])
+	return from == "" || from == sourceOf(w.url)
 }

@@ -14,11 +14,11 @@ import (
 )
 
 // newController makes virtual-kubelet's pod controller: one for all bases, for
-// one a base would cost goroutines and memory a base. It resolves environments,
-// hands pods over to the store, and writes the statuses that it is notified of.
+// one a base would cost goroutines and memory a base. It resolves environments
+// and hands pods over to the store.
 func (p *Pods) newController() (*vknode.PodController, error) {
 	config := vknode.PodControllerConfig{
-		PodClient:         podClient{p.deps.Client.CoreV1(), p},
+		PodClient:         noWrites{},
 		PodInformer:       podInformer{p.facade},
 		EventRecorder:     podRecorder{p.deps.Recorder, p.store},
 		Provider:          p.store,
@@ -26,12 +26,10 @@ func (p *Pods) newController() (*vknode.PodController, error) {
 		SecretInformer:    secrets{client: p.deps.Client},
 		ServiceInformer:   noServices{},
 
-		SyncPodsFromKubernetesRateLimiter:        podRetries(handoverRetryMax),
-		DeletePodsFromKubernetesRateLimiter:      podRetries(handoverRetryMax),
-		SyncPodStatusFromProviderRateLimiter:     podRetries(statusRetryMax),
-		SyncPodsFromKubernetesShouldRetryFunc:    p.retryHandover,
-		DeletePodsFromKubernetesShouldRetryFunc:  retryAlways,
-		SyncPodStatusFromProviderShouldRetryFunc: retryAlways,
+		SyncPodsFromKubernetesRateLimiter:       podRetries(handoverRetryMax),
+		DeletePodsFromKubernetesRateLimiter:     podRetries(handoverRetryMax),
+		SyncPodsFromKubernetesShouldRetryFunc:   p.retryHandover,
+		DeletePodsFromKubernetesShouldRetryFunc: retryAlways,
 	}
 	controller, err := vknode.NewPodController(config)
 	if err != nil {
@@ -48,13 +46,8 @@ func runController(ctx context.Context, c *vknode.PodController, workers int) er
 	return nil // what fails because ctx has ended is no failure
 }
 
-const (
-	// handoverRetryMax bounds the pause before a pod is handed over again.
-	handoverRetryMax = 30 * time.Second
-	// statusRetryMax bounds the pause before a status is tried again: after an outage
-	// of the API the pods show soon what is so.
-	statusRetryMax = 2 * time.Second
-)
+// handoverRetryMax bounds the pause before a pod is handed over again.
+const handoverRetryMax = 30 * time.Second
 
 // podRetries delays a pod's first turn by a millisecond: the controller's own
 // default is a bucket for ten pods a second.

@@ -1,39 +1,33 @@
 package pods
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"module-controller/provider/plan"
 )
 
 // entry is a pod that was handed over, or one that is being deleted.
 type entry struct {
-	pod *corev1.Pod // as handed over
-	// declared is the spec as the API server had it last; nil until it was seen there.
-	declared *corev1.PodSpec
-	deleted  bool // DeletePod was called, or another pod took the name
-	// last is the status that this process wrote last: until the cache has caught up
-	// with it, it is the pod's status. Nil once the cache has.
-	last *write
-}
-
-// write is one write of a status. Its status does not change.
-type write struct {
-	status  corev1.PodStatus
-	version string // the pod's resource version after it; empty while it is under way
+	// now is the pod as the API server had it last.
+	now *corev1.Pod
+	// spec is what was handed over: its environment is resolved.
+	spec corev1.PodSpec
 }
 
 // on gives the pods of a Node for the planner: those that the API server has, and
 // those that are gone from the API but not from the base.
 func (s *store) on(name string) (pods []plan.Pod) {
-	current := s.facade.onNode(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// It is read with mu held: a pod that was handed over was in the cache before, so one
+	// that is not there now is gone.
+	current := s.facade.onNode(name)
 	node := s.nodes[name]
 	there := map[types.UID]bool{}
 	for _, pod := range current {
@@ -45,109 +39,119 @@ func (s *store) on(name string) (pods []plan.Pod) {
 	if node == nil {
 		return pods
 	}
-	maps.DeleteFunc(node.unresolved, func(uid types.UID, _ string) bool { return !there[uid] })
+	node.keep(there)
 	for uid, e := range node.entries {
-		if e.deleted && !there[uid] {
-			pods = append(pods, plan.Pod{Pod: e.pod, Declared: e.declared, Gone: true})
+		if !there[uid] {
+			pods = append(pods, e.gone())
 		}
 	}
 	return pods
+}
+
+// keep forgets what is known of pods that the API server has no more, but for those that
+// were handed over.
+func (n *servedNode) keep(there map[types.UID]bool) {
+	maps.DeleteFunc(n.unresolved, func(uid types.UID, _ string) bool { return !there[uid] })
+	maps.DeleteFunc(n.writes, func(uid types.UID, _ *write) bool { return !there[uid] })
+	maps.DeleteFunc(n.deleted, func(uid types.UID, _ bool) bool { return !there[uid] })
 }
 
 // planned is a pod that the API server has, for the planner. The node is nil where it
 // is not served. The cases stand in the order in which more is known of a pod: what was
 // handed over is shown whatever could not be resolved of it later, and a deletion needs
 // no handover.
-func (n *servedNode) planned(pod *corev1.Pod) plan.Pod {
+func (n *servedNode) planned(now *corev1.Pod) plan.Pod {
 	if n == nil {
-		return plan.Pod{Pod: pod, Unsynced: true}
+		return plan.Pod{Pod: now, Unsynced: true}
 	}
-	if e := n.entries[pod.UID]; e != nil {
-		return e.planned(pod)
-	}
-	if pod.DeletionTimestamp != nil {
+	pod := *now
+	planned := plan.Pod{Pod: &pod, Writing: n.writes[now.UID].underWay()}
+	pod.Status = n.shown(now)
+	e := n.entries[now.UID]
+	if e == nil && now.DeletionTimestamp != nil {
 		// Its deletion began before it was handed over, perhaps to another owner.
-		n.entries[pod.UID] = &entry{pod: pod, deleted: true}
-		return n.entries[pod.UID].planned(pod)
+		e = &entry{spec: now.Spec}
+		n.entries[now.UID] = e
 	}
-	if why, ok := n.unresolved[pod.UID]; ok {
-		return plan.Pod{Pod: pod, Unresolved: why}
+	why, unresolved := n.unresolved[now.UID]
+	switch {
+	case e != nil:
+		e.now, pod.Spec, planned.Declared = now, e.spec, &now.Spec
+	case unresolved:
+		planned.Unresolved = why
+	default:
+		planned.Unsynced = true
 	}
-	return plan.Pod{Pod: pod, Unsynced: true}
+	return planned
 }
 
-// planned is the pod for the planner, as the API server has it now.
-func (e *entry) planned(now *corev1.Pod) plan.Pod {
-	e.declared = &now.Spec
-	return plan.Pod{Pod: e.merged(now), Declared: e.declared}
+// shown is the status of a pod, as the API server has it or as it was written since.
+func (n *servedNode) shown(now *corev1.Pod) corev1.PodStatus {
+	w := n.writes[now.UID]
+	switch {
+	case w == nil:
+		return now.Status
+	case w.shownBy(now), w.obsolete(now):
+		delete(n.writes, now.UID)
+		return now.Status
+	}
+	return over(now.Status, w.status)
 }
 
-// merged is the pod as handed over with what the API server says of it now.
-func (e *entry) merged(now *corev1.Pod) *corev1.Pod {
-	pod := *e.pod
-	pod.ObjectMeta, pod.Status = now.ObjectMeta, now.Status
-	if e.last == nil {
-		return &pod
-	}
-	if e.last.shownBy(now) {
-		e.last = nil
-		return &pod
-	}
-	pod.Status = e.last.status
-	return &pod
+// gone is the pod for the planner, once the API server has it no more.
+func (e *entry) gone() plan.Pod {
+	pod := *e.now
+	pod.Spec = e.spec
+	return plan.Pod{Pod: &pod, Declared: &e.now.Spec, Gone: true}
 }
 
-// shownBy says whether a pod from the cache is at least as new as a write that has
-// ended. Where their versions cannot be compared the cache is believed.
-func (w *write) shownBy(now *corev1.Pod) bool {
-	if w.underWay() {
-		return false
-	}
-	order, err := resourceversion.CompareResourceVersion(now.ResourceVersion, w.version)
-	return err != nil || order >= 0
-}
-
-// begin records that a status is to be written, and gives how to have it written; nil
-// while the pod controller does not run.
-func (s *store) begin(pod *corev1.Pod, status corev1.PodStatus) (notify func(*corev1.Pod)) {
+// saw takes in that a pod changed, and wakes its Node where that concerns the planner. Was
+// is nil for one that is new, is for one that is gone.
+func (s *store) saw(was, is *corev1.Pod) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.entry(pod); e != nil {
-		e.last = &write{status: status}
+	on := cmp.Or(is, was).Spec.NodeName
+	node := s.nodes[on]
+	switch {
+	case node == nil:
+	case is == nil, was != nil && node.concerns(was, is):
+		s.wake(on)
+	case was == nil && is.DeletionTimestamp != nil: // one that is not is waited for until it is handed over
+		s.wake(on)
 	}
-	return s.notify
 }
 
-// lastWrite gives the write of a pod that was begun last; nil for none, or for one that
-// the cache shows.
-func (s *store) lastWrite(pod *corev1.Pod) *write {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.entry(pod); e != nil {
-		return e.last
+// concerns says whether the planner sees a change of a pod. What was written here is seen
+// already, so that no write wakes for itself.
+func (n *servedNode) concerns(was, is *corev1.Pod) bool {
+	w := n.writes[is.UID]
+	switch {
+	case !sameDescription(was, is):
+		return true
+	case w == nil:
+		return !equality.Semantic.DeepEqual(was.Status, is.Status)
+	case w.obsolete(is):
+		return true
 	}
-	return nil
+	return !equality.Semantic.DeepEqual(over(was.Status, w.status), over(is.Status, w.status))
 }
 
-// wrote records the version that a write made. One that was begun since goes on.
-func (s *store) wrote(w *write, version string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if w != nil {
-		w.version = version
-	}
+// sameDescription says whether two states of a pod differ in their status and their spec
+// at most.
+func sameDescription(a, b *corev1.Pod) bool {
+	return a.DeletionTimestamp.Equal(b.DeletionTimestamp) && maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations)
 }
 
 // writing says whether a status of a pod that is there is being written.
 func (s *store) writing(name string) bool {
-	current := s.facade.onNode(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.ContainsFunc(current, func(pod *corev1.Pod) bool {
-		e := s.entry(pod)
-		return e != nil && e.last.underWay()
+	node := s.nodes[name]
+	if node == nil {
+		return false
+	}
+	return slices.ContainsFunc(s.facade.onNode(name), func(pod *corev1.Pod) bool {
+		w := node.writes[pod.UID]
+		return w.underWay() && !w.obsolete(pod)
 	})
 }
-
-// underWay says whether a write has not ended yet. A nil one has.
-func (w *write) underWay() bool { return w != nil && w.version == "" }

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -51,18 +52,25 @@ func withoutManagedFields(obj any) (any, error) {
 type facade struct {
 	informer cache.SharedIndexInformer
 	address  func(node string) string // of the base; empty where it is not known
+	// news is told how a shown pod changed: was is nil for one that is new, is for one that
+	// is gone. It is set once.
+	news func(was, is *corev1.Pod)
 
 	mu sync.Mutex
-	// mu guards what follows; it is held while the handler runs, which only queues
+	// mu guards what follows; it is held while the handler and news run, which only queue
 	handler cache.ResourceEventHandler // the pod controller's; nil until it runs
-	nodes   map[string]bool            // whose pods are shown
-	// shown are the pods that the handler knows, by namespace/name, as it was told of
-	// them last. All are on nodes.
+	// nodes are those whose pods are shown, with the names of these pods.
+	nodes map[string]map[string]bool
+	// shown are the pods that the handler knows, by namespace/name, as the API server has
+	// them. All are on nodes.
 	shown map[string]*corev1.Pod
 }
 
 func newFacade(informer cache.SharedIndexInformer, address func(node string) string) *facade {
-	return &facade{informer: informer, address: address, nodes: map[string]bool{}, shown: map[string]*corev1.Pod{}}
+	return &facade{
+		informer: informer, address: address, news: func(_, _ *corev1.Pod) {},
+		nodes: map[string]map[string]bool{}, shown: map[string]*corev1.Pod{},
+	}
 }
 
 // handle delivers events to h, beginning with the pods on Nodes that are shown already.
@@ -85,22 +93,47 @@ func (f *facade) see(obj any) {
 
 // show delivers a pod on a Node that is shown as new or changed. The caller holds mu.
 func (f *facade) show(pod *corev1.Pod) {
-	if f.handler == nil || !f.nodes[pod.Spec.NodeName] {
-		return
-	}
 	key := keyOf(pod)
-	was, shown := f.shown[key]
-	if shown && was.UID != pod.UID {
-		// The pod of that name is another one: the watch missed its deletion.
-		f.handler.OnDelete(was)
-		shown = false
+	was := f.shown[key]
+	if was != nil && was.UID != pod.UID {
+		// The pod of that name is another one, on whatever Node: the watch missed its deletion.
+		f.hide(key)
+		was = nil
 	}
-	f.shown[key] = pod
-	if shown {
-		f.handler.OnUpdate(was, pod)
-	} else {
+	names := f.nodes[pod.Spec.NodeName]
+	switch {
+	case f.handler == nil, names == nil:
+		return
+	case was == nil:
+		f.shown[key], names[key] = pod, true
 		f.handler.OnAdd(pod, false)
+		f.news(nil, pod)
+	default:
+		f.shown[key] = pod
+		f.news(was, pod)
+		if concernsHandover(was, pod) {
+			f.handler.OnUpdate(was, pod)
+		}
 	}
+}
+
+// concernsHandover says whether virtual-kubelet has to hear of a change of a pod: comparing
+// all of two pods, as it does, costs more than all else that follows from an event.
+func concernsHandover(was, is *corev1.Pod) bool {
+	switch {
+	case !was.DeletionTimestamp.Equal(is.DeletionTimestamp), !equal(was.DeletionGracePeriodSeconds, is.DeletionGracePeriodSeconds):
+		return true
+	case is.Generation > 0 && was.Generation == is.Generation:
+		return false
+	}
+	return !equality.Semantic.DeepEqual(&was.Spec, &is.Spec)
+}
+
+func equal(a, b *int64) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
 }
 
 // lose takes a deletion, or the tombstone of one that the watch missed.
@@ -116,20 +149,24 @@ func (f *facade) lose(obj any) {
 
 // hide delivers the deletion of a shown pod. The caller holds mu.
 func (f *facade) hide(key string) {
-	if pod, ok := f.shown[key]; ok {
-		delete(f.shown, key)
-		f.handler.OnDelete(pod)
+	pod := f.shown[key]
+	if pod == nil {
+		return
 	}
+	delete(f.shown, key)
+	delete(f.nodes[pod.Spec.NodeName], key)
+	f.handler.OnDelete(pod)
+	f.news(pod, nil)
 }
 
 // showNode shows the pods on a Node. Showing it again is harmless.
 func (f *facade) showNode(node string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.nodes[node] {
+	if f.nodes[node] != nil {
 		return
 	}
-	f.nodes[node] = true
+	f.nodes[node] = map[string]bool{}
 	for _, pod := range f.onNode(node) {
 		f.show(pod)
 	}
@@ -139,15 +176,10 @@ func (f *facade) showNode(node string) {
 func (f *facade) hideNode(node string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.nodes[node] {
-		return
+	for key := range f.nodes[node] {
+		f.hide(key)
 	}
 	delete(f.nodes, node)
-	for key, pod := range f.shown {
-		if pod.Spec.NodeName == node {
-			f.hide(key)
-		}
-	}
 }
 
 // onNode gives the pods that the API server has on a Node, shown or not. They

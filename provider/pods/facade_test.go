@@ -105,6 +105,11 @@ func TestFacadeShowsSomeNodesOnly(t *testing.T) {
 	expect("add one")
 	f.see(one)
 	f.see(two)
+	expect() // it is the same
+	one = one.DeepCopy()
+	one.Spec.Containers = []corev1.Container{{Name: "orders", Image: "file:///new.jar"}}
+	must(t, index.Update(one))
+	f.see(one)
 	expect("update one")
 	if pods, _ := (podInformer{f}).Lister().List(labels.Everything()); len(pods) != 1 || pods[0] != one {
 		t.Errorf("listed %v, want one", pods)
@@ -130,6 +135,31 @@ func TestFacadeUnwrapsTombstonesAndNoticesRecreation(t *testing.T) {
 	want := []string{"add web-0", "delete web-0", "add web-0", "delete web-0"}
 	if got := h.take(); !slices.Equal(got, want) {
 		t.Errorf("handler saw %v, want %v", got, want)
+	}
+}
+
+// virtual-kubelet hears of what concerns a handover, for it compares all of a pod each time.
+func TestWhatConcernsAHandover(t *testing.T) {
+	was := podOn("one", "a", "1")
+	was.Generation = 1
+	grace := int64(30)
+	for _, c := range []struct {
+		name   string
+		change func(*corev1.Pod)
+		want   bool
+	}{
+		{"nothing", func(*corev1.Pod) {}, false},
+		{"the status", func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning }, false},
+		{"a label", func(p *corev1.Pod) { p.Labels = map[string]string{"x": "y"} }, false},
+		{"the deletion", func(p *corev1.Pod) { now := metav1.Now(); p.DeletionTimestamp = &now }, true},
+		{"the grace", func(p *corev1.Pod) { p.DeletionGracePeriodSeconds = &grace }, true},
+		{"the spec", func(p *corev1.Pod) { p.Generation, p.Spec.Containers = 2, []corev1.Container{{Name: "x"}} }, true},
+		{"the spec, on a server without generations", func(p *corev1.Pod) { p.Generation, p.Spec.Containers = 0, []corev1.Container{{Name: "x"}} }, true},
+	} {
+		is := was.DeepCopy()
+		if c.change(is); concernsHandover(was, is) != c.want {
+			t.Errorf("%s: %v", c.name, !c.want)
+		}
 	}
 }
 
@@ -159,7 +189,7 @@ func TestFacadeKeepsOrderUnderRaces(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if len(f.shown) != 0 || len(h.known) != 0 {
-		t.Errorf("all hidden, but shown %d, known %d", len(f.shown), len(h.known))
+	if len(f.shown) != 0 || len(f.nodes) != 0 || len(h.known) != 0 {
+		t.Errorf("all hidden, but shown %d on %d, known %d", len(f.shown), len(f.nodes), len(h.known))
 	}
 }

@@ -13,21 +13,17 @@ import (
 	"module-controller/provider/plan"
 )
 
-// Write has a pod's new status written. It may block while virtual-kubelet looks for
-// the pod, and does nothing once ctx has ended. What fails is tried again until the
-// Node is forgotten; Writing tells when it has ended.
+// Write has a pod's new status written, and returns at once. It does nothing once ctx has
+// ended. What fails is tried again until the Node is forgotten; Writing tells when it has
+// ended.
 func (p *Pods) Write(ctx context.Context, pod *corev1.Pod, status corev1.PodStatus) {
 	if ctx.Err() != nil {
 		return
 	}
 	p.meterReady(pod.Status, status)
-	notify := p.store.begin(pod, status)
-	if notify == nil {
-		return // HasSynced is not true yet
+	if p.store.begin(pod, status) {
+		p.writer.add(statusKey{pod.Spec.NodeName, pod.UID})
 	}
-	changed := *pod
-	changed.Status = status
-	notify(&changed)
 }
 
 // meterReady counts the time from binding to readiness, once a pod.
@@ -53,7 +49,7 @@ func holds(status corev1.PodStatus, kind corev1.PodConditionType) *metav1.Time {
 
 // Finish ends a pod whose modules are gone: its last status is written, it is deleted
 // from the API at once, and forgotten. Where the deletion fails the pod stays, to be
-// finished again.
+// finished again. One that finalizers keep is deleted once.
 func (p *Pods) Finish(ctx context.Context, s plan.PodStatus) {
 	if s.Pod.Gone || p.remove(ctx, s.Pod.Pod, s.Status) {
 		p.Drop(s.Pod.Pod)
@@ -61,23 +57,25 @@ func (p *Pods) Finish(ctx context.Context, s plan.PodStatus) {
 }
 
 // remove writes a pod's last status, deletes the pod from the API and says whether
-// that has it no more.
+// that has it no more, or for its finalizers only.
 func (p *Pods) remove(ctx context.Context, pod *corev1.Pod, status corev1.PodStatus) bool {
-	client := p.deps.Client.CoreV1()
+	p.store.cancel(pod)
 	if !equality.Semantic.DeepEqual(pod.Status, status) {
-		last := pod.DeepCopy()
-		last.Status = status
-		_, err := podClient{client, p}.Pods(pod.Namespace).UpdateStatus(ctx, last, metav1.UpdateOptions{})
+		_, err := p.patchStatus(ctx, &write{pod: pod, status: status})
 		switch {
 		case err == nil, apierrors.IsNotFound(err):
 		default:
 			p.deps.Log.Warn("last status not written", zap.String("pod", keyOf(pod)), zap.Error(err))
 		}
 	}
+	if p.store.isDeleted(pod) {
+		return true
+	}
 	if err := p.delete(ctx, pod); err != nil {
 		p.deps.Log.Warn("pod not deleted", zap.String("pod", keyOf(pod)), zap.Error(err))
 		return false
 	}
+	p.store.deleted(pod)
 	return true
 }
 
@@ -92,8 +90,14 @@ func (p *Pods) Evict(ctx context.Context, node string) error {
 	return nil
 }
 
-// delete deletes a pod at once. One that is gone, or another one of the name, is well.
+// delete deletes a pod at once, unless the base's claim is lost. One that is gone, or
+// another one of the name, is well.
 func (p *Pods) delete(ctx context.Context, pod *corev1.Pod) error {
+	if !p.hooks.MayWrite(pod.Spec.NodeName) {
+		return errNotHeld
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	opts := metav1.NewDeleteOptions(0)
 	opts.Preconditions = metav1.NewUIDPreconditions(string(pod.UID))
 	err := p.deps.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, *opts)

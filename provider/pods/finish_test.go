@@ -53,6 +53,58 @@ func TestAPodIsForgottenOnceItIsDeleted(t *testing.T) {
 	}
 }
 
+// A pod that finalizers keep is deleted once, whoever asked for it, and its last status is
+// written: controllers take their finalizers off for that.
+func TestAPodThatFinalizersKeepIsDeletedOnce(t *testing.T) {
+	for name, gone := range map[string]func(*corev1.Pod){
+		"deleted here": func(*corev1.Pod) {},
+		"deleted at once by somebody": func(pod *corev1.Pod) {
+			now, grace := metav1.Now(), int64(0)
+			pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = &now, &grace
+		},
+	} {
+		pod := podOn("one", "a", "1")
+		pod.Finalizers = []string{"example.com/keep"}
+		gone(pod)
+		p, client := served(t, pod)
+		deletions, statuses := 0, 0
+		client.PrependReactor("delete", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
+			deletions++
+			if p.Writing("a") {
+				t.Errorf("%s: another status is to be written after the last", name)
+			}
+			return true, nil, nil
+		})
+		client.PrependReactor("patch", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { statuses++; return false, nil, nil })
+		for range 3 {
+			p.Write(t.Context(), pod, corev1.PodStatus{Phase: corev1.PodRunning}) // is not to come after the last
+			p.Finish(t.Context(), plan.PodStatus{Pod: plan.Pod{Pod: pod}, Status: corev1.PodStatus{Phase: corev1.PodSucceeded}, Finished: true})
+			p.On("a")
+			ended, err := client.CoreV1().Pods("default").Get(t.Context(), "one", metav1.GetOptions{})
+			must(t, err)
+			pod = ended
+			must(t, p.facade.informer.GetIndexer().Update(pod))
+		}
+		if want := map[string]int{"deleted here": 1}[name]; deletions != want || statuses != 1 {
+			t.Errorf("%s: %d deletions, want %d, and %d statuses", name, deletions, want, statuses)
+		}
+	}
+}
+
+// Nothing is deleted without the claim.
+func TestNothingIsDeletedWithoutTheClaim(t *testing.T) {
+	pod := podOn("one", "a", "1")
+	p, client := served(t, pod)
+	p.hooks.MayWrite = func(string) bool { return false }
+	p.Finish(t.Context(), plan.PodStatus{Pod: plan.Pod{Pod: pod}, Finished: true})
+	if err := p.Evict(t.Context(), "a"); !errors.Is(err, errNotHeld) {
+		t.Errorf("evicted: %v", err)
+	}
+	if _, err := client.CoreV1().Pods("default").Get(t.Context(), "one", metav1.GetOptions{}); err != nil {
+		t.Errorf("it was deleted: %v", err)
+	}
+}
+
 // readiness is a Meter that keeps what it observed.
 type readiness struct {
 	noMeter

@@ -19,7 +19,7 @@ type Deps struct {
 	Recorder record.EventRecorder
 	Meter    Meter // default: nothing is counted
 	Log      *zap.Logger
-	// Workers is how many pods virtual-kubelet works on at once in each of its queues.
+	// Workers is how many pods are handed over at once, and how many statuses are written.
 	Workers int
 }
 
@@ -56,6 +56,7 @@ type Pods struct {
 	hooks   Hooks
 	facade  *facade
 	store   *store
+	writer  *writer
 	barrier *barrier
 }
 
@@ -65,7 +66,9 @@ func New(deps Deps, hooks Hooks) *Pods {
 		deps.Meter = noMeter{}
 	}
 	f := newFacade(newInformer(deps.Client), hooks.Address)
-	return &Pods{deps: deps, hooks: hooks, facade: f, store: newStore(f, hooks.Wake), barrier: newBarrier()}
+	p := &Pods{deps: deps, hooks: hooks, facade: f, store: newStore(f, hooks.Wake), barrier: newBarrier()}
+	p.writer = &writer{log: deps.Log, next: p.store.pending, do: p.patchStatus, done: p.store.wrote}
+	return p
 }
 
 // Run watches pods and writes statuses until ctx ends, and returns when all that it
@@ -81,15 +84,14 @@ func (p *Pods) Run(ctx context.Context) error {
 		return err
 	}
 	wg.Go(func() { p.facade.informer.RunWithContext(ctx) })
+	statuses := p.writer.start()
+	wg.Go(func() { p.writer.run(ctx, statuses, p.deps.Workers) })
 	wg.Go(func() { p.barrier.run(ctx, p.deps.Client, p.deps.Log) })
 	return runController(ctx, controller, p.deps.Workers)
 }
 
-// HasSynced says whether the cache of pods is filled and statuses can be written.
-// Nothing must be served before.
-func (p *Pods) HasSynced() bool {
-	return p.store.canNotify() && p.facade.informer.HasSynced()
-}
+// HasSynced says whether the cache of pods is filled. Nothing must be served before.
+func (p *Pods) HasSynced() bool { return p.facade.informer.HasSynced() }
 
 // Serve begins to take the pods of a Node whose claim was seen to be held at the given
 // time. Freshness is Unknown from now on. Pods that were taken already stay.

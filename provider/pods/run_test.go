@@ -3,6 +3,7 @@ package pods
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -310,5 +311,45 @@ func TestRunEndsBeforeItsCacheIsFilled(t *testing.T) {
 		if err := p.Run(ctx); err != nil {
 			t.Errorf("run: %v", err)
 		}
+	})
+}
+
+// What others write of a pod's status wakes its Node at once, and no write of ours does.
+func TestAStatusOfOthersWakesTheNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := running(t, podOn("one", "a", "1"))
+		r.versions()
+		before := r.wakes.Load()
+		r.Write(t.Context(), r.planned().Pod, corev1.PodStatus{Phase: corev1.PodRunning})
+		r.passes(time.Second)
+		if phase := r.inAPI().Status.Phase; phase != corev1.PodRunning || r.wakes.Load() != before {
+			t.Errorf("in the API it is %q, woken %d times", phase, r.wakes.Load()-before)
+		}
+		theirs := r.inAPI().DeepCopy()
+		theirs.Status.Conditions = []corev1.PodCondition{condition("example.com/gate", corev1.ConditionTrue, "")}
+		_, err := r.client.CoreV1().Pods("default").UpdateStatus(t.Context(), theirs, metav1.UpdateOptions{})
+		must(t, err)
+		synctest.Wait()
+		if r.wakes.Load() != before+1 || len(r.planned().Status.Conditions) != 1 {
+			t.Errorf("woken %d times, planned %+v", r.wakes.Load()-before, r.planned().Status)
+		}
+	})
+}
+
+// versions has the API server in memory count versions of pods from now on.
+func (r *room) versions() {
+	version := 5
+	r.client.PrependReactor("*", "pods", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		writes := map[string]bool{"patch": true, "update": true}[a.GetVerb()]
+		if !writes {
+			return false, nil, nil
+		}
+		handled, obj, err := clienttesting.ObjectReaction(r.client.Tracker())(a)
+		if pod, ok := obj.(*corev1.Pod); ok && err == nil {
+			version++
+			pod.ResourceVersion = strconv.Itoa(version)
+			err = r.client.Tracker().Update(corev1.SchemeGroupVersion.WithResource("pods"), pod, pod.Namespace)
+		}
+		return handled, obj, err
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/virtual-kubelet/virtual-kubelet/errdefs"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/cache"
 )
 
 // store has the pods as the pod controller handed them over: with their environment
@@ -21,17 +20,30 @@ type store struct {
 	// mu guards what follows, and all that it leads to
 	nodes  map[string]*servedNode // by name; a Node that is not here is not served
 	byName map[string]*entry      // by namespace/name, the newest; each is in nodes too
-	notify func(*corev1.Pod)      // nil until the pod controller runs
 }
 
-// servedNode is what is known of the pods of a Node. A pod is in one of the two at most.
+// servedNode is what is known of the pods of a Node. A pod is in one of the first two at
+// most.
 type servedNode struct {
 	entries    map[types.UID]*entry // that were handed over
 	unresolved map[types.UID]string // why a pod could not be
+	// writes are the statuses that were written last, until the cache shows them.
+	writes map[types.UID]*write
+	// deleted are the pods whose deletion at once was accepted; finalizers may keep them.
+	deleted map[types.UID]bool
+}
+
+func newServedNode() *servedNode {
+	return &servedNode{
+		entries: map[types.UID]*entry{}, unresolved: map[types.UID]string{}, writes: map[types.UID]*write{},
+		deleted: map[types.UID]bool{},
+	}
 }
 
 func newStore(f *facade, wake func(node string)) *store {
-	return &store{facade: f, wake: wake, nodes: map[string]*servedNode{}, byName: map[string]*entry{}}
+	s := &store{facade: f, wake: wake, nodes: map[string]*servedNode{}, byName: map[string]*entry{}}
+	f.news = s.saw
+	return s
 }
 
 func keyOf(pod *corev1.Pod) string { return pod.Namespace + "/" + pod.Name }
@@ -58,41 +70,21 @@ func (s *store) put(pod *corev1.Pod) {
 	if node == nil {
 		return
 	}
-	s.supersede(pod)
 	e := node.entries[pod.UID]
 	if e == nil {
-		e = &entry{}
+		e = &entry{now: pod}
 		node.entries[pod.UID] = e
 	}
-	e.pod = pod
+	e.spec = pod.Spec
 	s.byName[keyOf(pod)] = e
 	delete(node.unresolved, pod.UID)
 	s.wake(pod.Spec.NodeName)
 }
 
-// supersede ends the pod that had the name of this one before. The caller holds mu.
-func (s *store) supersede(pod *corev1.Pod) {
-	was := s.byName[keyOf(pod)]
-	if was == nil {
-		return
-	}
-	if was.pod.UID != pod.UID {
-		was.deleted = true
-		s.wake(was.pod.Spec.NodeName)
-	}
-}
-
 // DeletePod implements virtual-kubelet's PodLifecycleHandler. It is called when
-// the deletion of a pod began, and when the API server has the pod no more.
-func (s *store) DeletePod(_ context.Context, pod *corev1.Pod) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.entry(pod)
-	if e == nil {
-		return errdefs.NotFoundf("pod %s is not known", keyOf(pod))
-	}
-	e.deleted = true
-	s.wake(pod.Spec.NodeName)
+// the deletion of a pod began, and when the API server has the pod no more: the facade
+// told both.
+func (s *store) DeletePod(context.Context, *corev1.Pod) error {
 	return nil
 }
 
@@ -107,9 +99,9 @@ func (s *store) GetPod(_ context.Context, namespace, name string) (*corev1.Pod, 
 	switch {
 	case e == nil:
 	case now == nil: // no other took its place
-		return e.pod, nil
-	case now.UID == e.pod.UID:
-		return e.pod, nil
+		return e.now, nil
+	case now.UID == e.now.UID:
+		return e.now, nil
 	}
 	return nil, errdefs.NotFoundf("pod %s/%s is not known", namespace, name)
 }
@@ -128,18 +120,9 @@ func (s *store) GetPodStatus(ctx context.Context, namespace, name string) (*core
 // process knows none then.
 func (s *store) GetPods(context.Context) ([]*corev1.Pod, error) { return nil, nil }
 
-// NotifyPods implements virtual-kubelet's PodNotifier.
-func (s *store) NotifyPods(_ context.Context, notify func(*corev1.Pod)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.notify = notify
-}
-
-func (s *store) canNotify() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.notify != nil
-}
+// NotifyPods implements virtual-kubelet's PodNotifier. It is never notified: it would
+// skip, compare and forget statuses by rules of its own.
+func (s *store) NotifyPods(context.Context, func(*corev1.Pod)) {}
 
 // cannotResolve records why a pod's environment could not be resolved, so that it
 // could not be handed over.
@@ -159,12 +142,12 @@ func (s *store) cannotResolve(pod *corev1.Pod, why string) {
 
 // notHandedOver records why virtual-kubelet could not hand a pod over, by the pod's
 // key. It does not write an Event for all that it cannot resolve.
+//
+// virtual-kubelet calls it with its queue locked, and the facade queues pods with mu
+// locked: so the pod is taken from the cache, without mu.
 func (s *store) notHandedOver(key string, why error) {
-	namespace, name, err := cache.SplitMetaNamespaceKey(key)
-	if err != nil {
-		return // not a pod's
-	}
-	if pod := s.facade.get(namespace, name); pod != nil {
+	obj, there, err := s.facade.informer.GetStore().GetByKey(key)
+	if pod, is := obj.(*corev1.Pod); err == nil && there && is {
 		s.cannotResolve(pod, why.Error())
 	}
 }
@@ -174,7 +157,7 @@ func (s *store) serve(node string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.nodes[node] == nil {
-		s.nodes[node] = &servedNode{entries: map[types.UID]*entry{}, unresolved: map[types.UID]string{}}
+		s.nodes[node] = newServedNode()
 	}
 }
 
@@ -201,25 +184,50 @@ func (s *store) drop(pod *corev1.Pod) {
 		return
 	}
 	delete(node.unresolved, pod.UID)
+	delete(node.writes, pod.UID)
 	if e := node.entries[pod.UID]; e != nil {
 		delete(node.entries, pod.UID)
 		s.unname(e)
 	}
 }
 
-// unname forgets an entry by its name, unless another pod has the name by now. The
-// caller holds mu.
-func (s *store) unname(e *entry) {
-	if key := keyOf(e.pod); s.byName[key] == e {
-		delete(s.byName, key)
+// cancel forgets what is to be written of a pod.
+func (s *store) cancel(pod *corev1.Pod) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if node := s.nodes[pod.Spec.NodeName]; node != nil {
+		delete(node.writes, pod.UID)
 	}
 }
 
-// entry gives a pod that was handed over; nil for none. The caller holds mu.
-func (s *store) entry(pod *corev1.Pod) *entry {
-	node := s.nodes[pod.Spec.NodeName]
-	if node == nil {
-		return nil
+// deleted records that the API server accepted to delete a pod at once.
+func (s *store) deleted(pod *corev1.Pod) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if node := s.nodes[pod.Spec.NodeName]; node != nil {
+		node.deleted[pod.UID] = true
 	}
-	return node.entries[pod.UID]
+}
+
+// isDeleted says whether a pod waits for nothing but its finalizers. A grace of 0 tells the
+// same of a deletion that somebody else asked for: without finalizers there would be no pod.
+func (s *store) isDeleted(pod *corev1.Pod) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	node, grace := s.nodes[pod.Spec.NodeName], pod.DeletionGracePeriodSeconds
+	switch {
+	case node != nil && node.deleted[pod.UID]:
+		return true
+	case pod.DeletionTimestamp == nil, len(pod.Finalizers) == 0:
+		return false
+	}
+	return grace != nil && *grace == 0
+}
+
+// unname forgets an entry by its name, unless another pod has the name by now. The
+// caller holds mu.
+func (s *store) unname(e *entry) {
+	if key := keyOf(e.now); s.byName[key] == e {
+		delete(s.byName, key)
+	}
 }

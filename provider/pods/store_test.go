@@ -90,9 +90,6 @@ func TestALateHandoverIsForgotten(t *testing.T) {
 	must(t, s.CreatePod(t.Context(), pod))
 	s.forget("a")
 	must(t, s.CreatePod(t.Context(), pod))
-	if err := s.DeletePod(t.Context(), pod); !errdefs.IsNotFound(err) {
-		t.Errorf("deleted: %v", err)
-	}
 	must(t, index.Delete(pod))
 	s.serve("a")
 	if pods := s.planned("a"); len(pods) > 0 {
@@ -171,66 +168,28 @@ func TestAPodThatCannotBeHandedOverSaysWhy(t *testing.T) {
 	}
 }
 
-// A status that was written is what the pod shows until the cache has caught up.
-func TestWhatWasWrittenIsShown(t *testing.T) {
-	s, index := newTestStore()
-	pod := podOn("one", "a", "1")
-	pod.ResourceVersion = "5"
-	must(t, index.Add(pod))
-	s.serve("a")
-	must(t, s.CreatePod(t.Context(), pod))
-	s.begin(pod, corev1.PodStatus{Phase: corev1.PodRunning})
-	s.wrote(s.lastWrite(pod), "7")
-	if pods := s.planned("a"); pods["one"].Status.Phase != corev1.PodRunning {
-		t.Errorf("status %+v", pods["one"].Status)
-	}
-	later := pod.DeepCopy()
-	later.ResourceVersion, later.Status.Phase = "8", corev1.PodFailed
-	must(t, index.Update(later))
-	if pods := s.planned("a"); pods["one"].Status.Phase != corev1.PodFailed {
-		t.Errorf("status %+v, and the cache is newer", pods["one"].Status)
-	}
-}
-
-// The cache is believed where versions cannot be compared.
-func TestAVersionThatCannotBeComparedEndsAWrite(t *testing.T) {
-	s, index := newTestStore()
-	pod := podOn("one", "a", "1")
-	pod.ResourceVersion = "5"
-	must(t, index.Add(pod))
-	s.serve("a")
-	must(t, s.CreatePod(t.Context(), pod))
-	s.begin(pod, corev1.PodStatus{Phase: corev1.PodRunning})
-	s.wrote(s.lastWrite(pod), "x")
-	if pods := s.planned("a"); pods["one"].Status.Phase != "" || s.lastWrite(pod) != nil {
-		t.Errorf("status %+v", pods["one"].Status)
-	}
-}
-
-// The end of one write of a status is not that of the next, which waits for it.
-func TestAStatusThatIsToBeWrittenIsWaitedFor(t *testing.T) {
-	s, index := newTestStore()
-	pod := podOn("one", "a", "1")
-	must(t, index.Add(pod))
-	s.serve("a")
-	must(t, s.CreatePod(t.Context(), pod))
-	s.begin(pod, corev1.PodStatus{Reason: "first"})
-	first := s.lastWrite(pod)
-	s.begin(pod, corev1.PodStatus{Reason: "second"})
-	if s.wrote(first, "6"); !s.writing("a") {
-		t.Error("the second is not waited for")
-	}
-	if s.wrote(s.lastWrite(pod), "7"); s.writing("a") {
-		t.Error("it is waited for, though it is written")
-	}
-}
-
 // Whatever changes for the planner wakes the base on the Node, and nothing else does.
 func TestWhatChangesWakesTheNode(t *testing.T) {
 	pod, successor := podOn("one", "a", "1"), podOn("one", "b", "2")
 	woken := map[string]bool{}
 	s := newStore(newFacade(newInformer(fake.NewClientset()), noAddress), func(node string) { woken[node] = true })
-	must(t, s.facade.informer.GetIndexer().Add(pod))
+	index := s.facade.informer.GetIndexer()
+	sees := func(change ...func(*corev1.Pod)) {
+		pod = pod.DeepCopy()
+		for _, c := range change {
+			c(pod)
+		}
+		must(t, index.Update(pod))
+		s.facade.see(pod)
+	}
+	gate := func(is corev1.ConditionStatus) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Status.Conditions = []corev1.PodCondition{condition("example.com/gate", is, "")}
+		}
+	}
+	ours := corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{condition(corev1.PodReady, corev1.ConditionTrue, "")}}
+	version := func(v string) func(*corev1.Pod) { return func(p *corev1.Pod) { p.ResourceVersion = v } }
+	a := map[string]bool{"a": true}
 	s.serve("a")
 	s.shows("a")
 	for _, c := range []struct {
@@ -239,13 +198,29 @@ func TestWhatChangesWakesTheNode(t *testing.T) {
 		want map[string]bool
 	}{
 		{"served", func() { s.serve("b") }, nil},
-		{"not resolved", func() { s.cannotResolve(pod, "no such Secret") }, map[string]bool{"a": true}},
+		{"new", func() { sees() }, nil},
+		{"not resolved", func() { s.cannotResolve(pod, "no such Secret") }, a},
 		{"not resolved, still", func() { s.cannotResolve(pod, "no such Secret") }, nil},
 		{"not a pod's key", func() { s.notHandedOver("a/b/c", errors.New("no")) }, nil},
-		{"handed over", func() { must(t, s.CreatePod(t.Context(), pod)) }, map[string]bool{"a": true}},
-		{"another has its name", func() { must(t, s.UpdatePod(t.Context(), successor)) }, map[string]bool{"a": true, "b": true}},
-		{"deleted", func() { must(t, s.DeletePod(t.Context(), successor)) }, map[string]bool{"b": true}},
+		{"handed over", func() { must(t, s.CreatePod(t.Context(), pod)) }, a},
+		{"nothing changed", func() { sees() }, nil},
+		{"a gate of others", func() { sees(gate(corev1.ConditionTrue), version("6")) }, a},
+		{"annotated", func() { sees(func(p *corev1.Pod) { p.Annotations = map[string]string{"x": "y"} }) }, a},
+		{"written", func() { s.begin(pod, ours) }, nil},
+		{"the write, before its end is known", func() {
+			sees(version("7"), func(p *corev1.Pod) { p.Status = over(p.Status, ours) })
+		}, nil},
+		{"the end of the write", func() { s.wrote(s.pending(statusKey{"a", "1"}), "7") }, nil},
+		{"a gate of others, while the write is shown", func() { sees(gate(corev1.ConditionFalse), version("8")) }, a},
+		{"planned", func() { s.on("a") }, nil},
+		{"overwritten by others", func() { sees(version("9"), func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }) }, a},
+		{"to be written again", func() { s.begin(pod, ours) }, nil},
+		{"ended by others meanwhile", func() { sees(version("10"), func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }) }, a},
+		{"being deleted", func() { sees(func(p *corev1.Pod) { now := metav1.Now(); p.DeletionTimestamp = &now }) }, a},
+		{"another has its name, on a Node that is not shown", func() { s.facade.see(successor) }, a},
 		{"a pod of no Node that is served", func() { must(t, s.CreatePod(t.Context(), podOn("two", "c", "3"))) }, nil},
+		{"a new one that is being deleted", func() { s.shows("b"); successor.DeletionTimestamp = pod.DeletionTimestamp; s.facade.see(successor) }, map[string]bool{"b": true}},
+		{"deleted", func() { s.facade.lose(successor) }, map[string]bool{"b": true}},
 		{"dropped", func() { s.drop(pod) }, nil},
 		{"forgotten", func() { s.forget("b") }, nil},
 	} {
@@ -253,6 +228,29 @@ func TestWhatChangesWakesTheNode(t *testing.T) {
 		if c.do(); !maps.Equal(woken, c.want) {
 			t.Errorf("%s: woken %v, want %v", c.name, woken, c.want)
 		}
+	}
+}
+
+// A pod whose name another one took on a Node of somebody else is gone, although the watch
+// never told of its end, and although what took its name is not handed over.
+func TestAPodOfTheSameNameElsewhere(t *testing.T) {
+	s, index := newTestStore()
+	first, second := podOn("web-0", "a", "1"), podOn("web-0", "b", "2")
+	must(t, index.Add(first))
+	s.serve("a")
+	s.shows("a")
+	must(t, s.CreatePod(t.Context(), first))
+	must(t, index.Update(second))
+	s.facade.see(second)
+	if got := s.planned("a"); len(got) != 1 || !got["web-0"].Gone {
+		t.Errorf("planned %+v", got)
+	}
+	if pod := s.facade.get("default", "web-0"); pod != nil {
+		t.Errorf("virtual-kubelet is shown %s", pod.UID)
+	}
+	s.drop(first)
+	if got := s.planned("a"); len(got) > 0 {
+		t.Errorf("planned %+v after its end", got)
 	}
 }
 
@@ -264,9 +262,6 @@ func TestNothingIsKnownAtTheStart(t *testing.T) {
 	}
 	if _, err := s.GetPodStatus(t.Context(), "default", "one"); !errdefs.IsNotFound(err) {
 		t.Errorf("the status of a pod that is not known: %v", err)
-	}
-	if s.canNotify() {
-		t.Error("statuses can be written")
 	}
 }
 
@@ -286,7 +281,6 @@ func TestThePlannerSeesWhatAPodDeclares(t *testing.T) {
 		if got.Spec.Containers[0].Env[0].Value != "s3cr3t" || got.Declared == nil || got.Declared.Containers[0].Env[0].ValueFrom == nil {
 			t.Errorf("while it is %s: %+v, declared %+v", is, got.Spec, got.Declared)
 		}
-		must(t, s.DeletePod(t.Context(), resolved))
 		must(t, index.Delete(declared))
 	}
 }

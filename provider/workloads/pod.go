@@ -26,6 +26,10 @@ type pod struct {
 	// ended says that no base runs in it any more, or ever: its containers have ended and do
 	// not start again, or it is a module's, whatever its labels say.
 	ended bool
+	// ends says that it is being deleted.
+	ends bool
+	// machine is the name of the Node on which it runs; empty until it is placed.
+	machine string
 	// shared says that its addresses are its machine's.
 	shared bool
 }
@@ -44,6 +48,8 @@ func shrink(obj any) (any, error) {
 		},
 		identity: strings.Clone(full.Annotations[AnnotationIdentity]),
 		ended:    full.Status.Phase == corev1.PodSucceeded || full.Status.Phase == corev1.PodFailed || onVNode(full),
+		ends:     full.DeletionTimestamp != nil,
+		machine:  strings.Clone(full.Spec.NodeName),
 		shared:   full.Spec.HostNetwork,
 	}
 	ips := full.Status.PodIPs
@@ -71,6 +77,14 @@ func (p *pod) workload() httptunnel.Workload {
 		Name:      p.Namespace + "/" + p.Name + "/" + string(p.UID),
 		Addresses: p.addresses, Identity: p.identity,
 	}
+}
+
+// lasts is what of a Pod says how long it may be a base.
+func lasts(obj any) (how struct{ ends, ended bool }) {
+	if p, ok := obj.(*pod); ok {
+		how.ends, how.ended = p.ends, p.ended
+	}
+	return how
 }
 
 // split takes a workload's name apart; ok is false for what is no Pod's.

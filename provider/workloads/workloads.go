@@ -67,6 +67,7 @@ type Pods struct {
 	cfg      Config
 	log      *zap.Logger
 	caches   []cache.SharedIndexInformer // one for each of the namespaces, or one for all
+	machines cache.SharedIndexInformer
 	reviewer *tokens.Reviewer
 	known    chan struct{} // closed once all Pods were seen
 }
@@ -92,6 +93,10 @@ func New(cfg Config, client kubernetes.Interface, reviews authentication.TokenRe
 		}
 		p.caches = append(p.caches, c)
 	}
+	var err error
+	if p.machines, err = newMachines(client); err != nil {
+		return nil, fmt.Errorf("watch machines: %w", err)
+	}
 	p.reviewer = tokens.New(reviews, tokens.Config{Audience: Audience, Look: p.look})
 	return p, nil
 }
@@ -101,7 +106,7 @@ func New(cfg Config, client kubernetes.Interface, reviews authentication.TokenRe
 func (p *Pods) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for _, c := range p.caches {
+	for _, c := range append([]cache.SharedIndexInformer{p.machines}, p.caches...) {
 		wg.Go(func() { c.RunWithContext(ctx) })
 	}
 	if cache.WaitForCacheSync(ctx.Done(), p.hasSynced()...) {
@@ -117,10 +122,11 @@ func (p *Pods) Known() <-chan struct{} { return p.known }
 
 // Synced says whether all Pods were seen. Until then nobody is known, and nobody is gone.
 func (p *Pods) Synced() bool {
-	return !slices.ContainsFunc(p.caches, func(c cache.SharedIndexInformer) bool { return !c.HasSynced() })
+	return !slices.ContainsFunc(p.hasSynced(), func(synced cache.InformerSynced) bool { return !synced() })
 }
 
 func (p *Pods) hasSynced() (all []cache.InformerSynced) {
+	all = append(all, p.machines.HasSynced) // or a Node would be without a zone for a moment
 	for _, c := range p.caches {
 		all = append(all, c.HasSynced)
 	}
@@ -260,15 +266,49 @@ func (p *Pods) live(uid string) (*pod, error) {
 	return nil, p.refuse("no Pod that matches the selector %q%s has the token's UID %q: label the Pod, or set BASE_POD_SELECTOR or BASE_NAMESPACES", p.cfg.Selector, p.where(), uid)
 }
 
-// Gone says whether a workload is known to be gone: its Pod is in the cluster no more, has
-// ended, or may be a base no more because its labels changed. It returns at once.
-func (p *Pods) Gone(workload string) bool {
+// Place gives what is known of a workload. It has ended if its Pod is in the cluster no more,
+// has ended, or may be a base no more because its labels changed.
+func (p *Pods) Place(workload string) plan.Place {
 	namespace, uid, ok := split(workload)
 	if !ok || !p.watched(namespace) || !p.Synced() {
-		return false
+		return plan.Place{}
 	}
-	_, err := p.live(string(uid))
-	return err != nil
+	one, err := p.live(string(uid))
+	if err != nil {
+		return plan.Place{Workload: plan.WorkloadEnded}
+	}
+	on := p.machine(one.machine)
+	place := plan.Place{Zone: on.zone, Region: on.region}
+	if one.ends {
+		place.Workload = plan.WorkloadEnds
+	}
+	return place
+}
+
+// Watch has changed called with each workload whose place may differ from before. It must
+// not block.
+func (p *Pods) Watch(changed func(workload string)) error {
+	tell := func(obj any) {
+		if missed, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+			obj = missed.Obj
+		}
+		if one, ok := obj.(*pod); ok {
+			changed(one.workload().Name)
+		}
+	}
+	for _, c := range p.caches {
+		if _, err := c.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			UpdateFunc: func(was, is any) {
+				if lasts(was) != lasts(is) {
+					tell(is)
+				}
+			},
+			DeleteFunc: tell,
+		}); err != nil {
+			return fmt.Errorf("watch Pods that may be bases: %w", err)
+		}
+	}
+	return nil
 }
 
 // watched says whether a namespace's Pods are looked at.

@@ -24,6 +24,7 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 
+	"module-controller/provider/plan"
 	httptunnel "module-controller/tunnel/http"
 )
 
@@ -200,8 +201,8 @@ func TestBeforeAllIsSeen(t *testing.T) {
 	c := newCluster(t, Config{}, aPod("plain", "10.0.0.1"))
 	_, at := c.At(netip.MustParseAddr("10.0.0.1"))
 	_, of := c.OfToken(t.Context(), token("uid-plain"))
-	if !errors.Is(at, httptunnel.ErrUnreviewed) || !errors.Is(of, httptunnel.ErrUnreviewed) || c.Gone("shop/x/uid-x") {
-		t.Errorf("%v, %v, gone %v", at, of, c.Gone("shop/x/uid-x"))
+	if !errors.Is(at, httptunnel.ErrUnreviewed) || !errors.Is(of, httptunnel.ErrUnreviewed) || c.Place("shop/x/uid-x") != (plan.Place{}) {
+		t.Errorf("%v, %v, gone %v", at, of, c.Place("shop/x/uid-x"))
 	}
 	select {
 	case <-c.Known():
@@ -216,19 +217,20 @@ func TestBeforeAllIsSeen(t *testing.T) {
 // name changes nothing. What is no Pod's name, or is not looked at, is not known to be gone.
 func TestWhoIsGone(t *testing.T) {
 	c := newCluster(t, Config{Namespaces: []string{"shop"}}, aPod("live", "10.0.0.1"), aPod("terminating", "10.0.0.2", terminating), aPod("ended", "10.0.0.3", ended)).run(t)
-	for name, want := range map[string]bool{
-		"shop/live/uid-live": false, "shop/terminating/uid-terminating": false, "shop/ended/uid-ended": true,
-		"shop/live/uid-before": true, "shop/never/uid-never": true, "bank/x/uid-x": false,
-		"": false, "orders": false, "shop/live": false, "shop/live/": false, "a/b/c/d": false,
+	runs, ends, ended := plan.WorkloadRuns, plan.WorkloadEnds, plan.WorkloadEnded
+	for name, want := range map[string]plan.Workload{
+		"shop/live/uid-live": runs, "shop/terminating/uid-terminating": ends, "shop/ended/uid-ended": ended,
+		"shop/live/uid-before": ended, "shop/never/uid-never": ended, "bank/x/uid-x": runs,
+		"": runs, "orders": runs, "shop/live": runs, "shop/live/": runs, "a/b/c/d": runs,
 	} {
-		if got := c.Gone(name); got != want {
-			t.Errorf("%q is gone: %v", name, got)
+		if got := c.Place(name); got != (plan.Place{Workload: want}) {
+			t.Errorf("%q is at %+v", name, got)
 		}
 	}
 	if err := c.api.CoreV1().Pods("shop").Delete(t.Context(), "live", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a deleted Pod is gone", func() bool { return c.Gone("shop/live/uid-live") })
+	eventually(t, "a deleted Pod is gone", func() bool { return c.Place("shop/live/uid-live").Workload == ended })
 	if _, err := c.api.CoreV1().Pods("shop").Create(t.Context(), aPod("next", "10.0.0.1"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -320,4 +322,53 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 		t.Error(err)
 	}
 	goleak.VerifyNone(t, before)
+}
+
+// A base is in the zone of the machine that its Pod runs on; VNodes are no machines.
+func TestWhereAPodRuns(t *testing.T) {
+	on := func(node string) func(*corev1.Pod) { return func(p *corev1.Pod) { p.Spec.NodeName = node } }
+	node := func(name string, labels map[string]string) *corev1.Node {
+		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
+	}
+	c := newCluster(t, Config{},
+		node("zoned", map[string]string{corev1.LabelTopologyZone: "a", corev1.LabelTopologyRegion: "r", "team": "blue"}), node("plain", nil),
+		node("virtual", map[string]string{plan.LabelComponent: plan.ComponentVNode, corev1.LabelTopologyZone: "v"}),
+		aPod("zoned", "10.0.0.1", on("zoned")), aPod("plain", "10.0.0.2", on("plain")), aPod("virtual", "10.0.0.3", on("virtual")),
+		aPod("pending", ""), aPod("ends", "10.0.0.4", on("zoned"), terminating), aPod("away", "10.0.0.5", on("unknown"))).run(t)
+	for name, want := range map[string]plan.Place{
+		"zoned": {Zone: "a", Region: "r"}, "plain": {}, "virtual": {}, "pending": {}, "away": {},
+		"ends": {Workload: plan.WorkloadEnds, Zone: "a", Region: "r"},
+	} {
+		if got := c.Place("shop/" + name + "/uid-" + name); got != want {
+			t.Errorf("%s is at %+v, want %+v", name, got, want)
+		}
+	}
+}
+
+// Whoever watches is told when a Pod begins to end and when it is gone, and of nothing else.
+func TestWatchers(t *testing.T) {
+	c := newCluster(t, Config{}, aPod("live", "10.0.0.1"))
+	told := make(chan string, 10)
+	if err := c.Watch(func(w string) { told <- w }); err != nil {
+		t.Fatal(err)
+	}
+	c.run(t)
+	pods := c.api.CoreV1().Pods("shop")
+	for _, change := range []func(*corev1.Pod){declared, terminating} {
+		if _, err := pods.Update(t.Context(), aPod("live", "10.0.0.1", change), metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := <-told; got != "shop/live/uid-live" || c.Place(got).Workload != plan.WorkloadEnds {
+		t.Errorf("told of %q, which is at %+v", got, c.Place(got))
+	}
+	if err := pods.Delete(t.Context(), "live", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-told; got != "shop/live/uid-live" || c.Place(got).Workload != plan.WorkloadEnded {
+		t.Errorf("told of %q, which is at %+v", got, c.Place(got))
+	}
+	if len(told) > 0 {
+		t.Errorf("told once more, of %q", <-told)
+	}
 }

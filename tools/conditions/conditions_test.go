@@ -136,3 +136,22 @@ func TestCodeThatDoesNotParseIsAnError(t *testing.T) {
 		t.Errorf("failures: %q", failures)
 	}
 }
+
+func TestTestsInBubbles(t *testing.T) {
+	root := module(t, map[string]string{
+		"bare/a_test.go":             "package bare\n\nimport _ \"testing/synctest\"\n",
+		"kept/a_test.go":             "package kept\n\nimport _ \"testing/synctest\"\n",
+		"kept/main_test.go":          "package kept\n\nimport _ \"module-controller/internal/oneproc\"\n",
+		"none/a_test.go":             "package none\n\nimport _ \"testing\"\n",
+		"code/a.go":                  "package code\n\nimport _ \"testing/synctest\"\n",
+		"other/go.mod":               "module other\n",
+		"other/a_test.go":            "package other\n\nimport _ \"testing/synctest\"\n",
+		"internal/oneproc/a_test.go": "package oneproc\n\nimport _ \"testing/synctest\"\n",
+	})
+	if got := unserialized(root); len(got) != 1 || !strings.Contains(got[0], "bare: ") {
+		t.Errorf("failures: %q", got)
+	}
+	if got := unserialized(module(t, map[string]string{"p/p_test.go": "package"})); len(got) != 1 || !strings.Contains(got[0], "parse ") {
+		t.Errorf("failures: %q", got)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -72,7 +73,11 @@ func (b *Broker) Start() error {
 	if err := s.AddHook(&hook{broker: b}, nil); err != nil {
 		return fmt.Errorf("start broker: %w", err)
 	}
-	l := &listener{address: b.address, secure: b.secure}
+	address, err := b.listenAt()
+	if err != nil {
+		return fmt.Errorf("start broker: %w", err)
+	}
+	l := &listener{address: address, secure: b.secure}
 	if err := s.AddListener(l); err != nil {
 		return fmt.Errorf("start broker on %s: %w", b.address, err)
 	}
@@ -84,6 +89,15 @@ func (b *Broker) Start() error {
 	}
 	b.server, b.address, b.retained = s, l.Address(), nil
 	return nil
+}
+
+// listenAt is the broker's address, with a port that stays free while it is stopped.
+func (b *Broker) listenAt() (string, error) {
+	host, port, err := net.SplitHostPort(b.address)
+	if err != nil || port != "0" {
+		return b.address, err
+	}
+	return FreeAddress(host)
 }
 
 // Stop ends the broker and all connections.

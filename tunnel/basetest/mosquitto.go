@@ -62,12 +62,11 @@ func (m *Mosquitto) Address() string { return m.address }
 // connections.
 func (m *Mosquitto) Start() error {
 	if m.address == "" {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is there at once
+		address, err := FreeAddress("127.0.0.1")
 		if err != nil {
-			return fmt.Errorf("find a port for mosquitto: %w", err)
+			return err
 		}
-		m.address = l.Addr().String()
-		_ = l.Close()
+		m.address = address
 	}
 	_, port, _ := net.SplitHostPort(m.address)
 	config := filepath.Join(m.dir, "mosquitto.conf")

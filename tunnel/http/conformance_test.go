@@ -2,7 +2,6 @@ package httptunnel
 
 import (
 	"context"
-	"net"
 	"testing"
 
 	"go.uber.org/zap/zaptest"
@@ -34,10 +33,9 @@ func TestConformance(t *testing.T) {
 // freeAddress finds a port that nobody listens on.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := basetest.FreeAddress("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
 
+	_ "module-controller/internal/oneproc" // tests in bubbles
 	"module-controller/tunnel"
 	"module-controller/tunnel/tunneltest"
 )

@@ -79,12 +79,11 @@ func (s *sampled) read(name string) string {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := basetest.FreeAddress("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return address
 }
 
 // hashed is a line of Mosquitto's file of passwords.
@@ -202,6 +201,27 @@ func TestTheSampleACLsPermitWhatIsNeeded(t *testing.T) {
 	checkProbe(t, tun)
 	if r := sink.Recorded(); r.Ups() != 1 || dropped.of("subscription_refused") > 0 {
 		t.Errorf("the connection came up %d times, %d filters were refused", r.Ups(), dropped.of("subscription_refused"))
+	}
+}
+
+// With the sample configuration a client that sends far too much is cut off while it does,
+// and the tunnel is not held up.
+func TestTheSampleCutsHugeMessagesOff(t *testing.T) {
+	s := startSampled(t)
+	if s == nil {
+		return // no Mosquitto here
+	}
+	dropped, sink := newCounts(), &tunneltest.RecordingSink{}
+	runOn(t, s.tunnel("module-controller-a", newWills(), dropped), sink)
+	big := s.base("b2", "koupleless_default/b2/+")
+	if err := within10s(big.Publish("koupleless_default/b2/base/simpleBiz", qos, false, make([]byte, 8<<20))); err == nil {
+		t.Error("the broker took 8 MiB")
+	}
+	tunneltest.Await(t, "cut off", func() bool { return !big.IsConnected() })
+	s.say(s.base("b1", "koupleless_default/b1/+"), "koupleless_default/b1/base/heart", heartOf("b1", "sound"))
+	tunneltest.Await(t, "a sound heartbeat behind it", func() bool { return len(sink.Recorded().Beats) == 1 })
+	if n := dropped.of("too_large"); n > 0 || sink.Recorded().Ups() != 1 {
+		t.Errorf("%d messages came that are too large, %d connections", n, sink.Recorded().Ups())
 	}
 }
 

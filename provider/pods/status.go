@@ -1,0 +1,146 @@
+package pods
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// What of a pod's status is this program's: the fields that takeFields names, and these
+// conditions. All else is of the scheduler, of controllers that set readiness gates, of
+// the API server: it is never written back, for the cache may be older than what they
+// wrote.
+var (
+	// ownFields are the JSON names of the fields.
+	ownFields = []string{
+		"phase", "reason", "message", "podIP", "podIPs", "hostIP", "hostIPs", "startTime",
+		"containerStatuses", "initContainerStatuses", "observedGeneration",
+	}
+	ownConditions = []corev1.PodConditionType{
+		corev1.PodInitialized, corev1.PodReady, corev1.ContainersReady, corev1.PodReadyToStartContainers,
+	}
+)
+
+// ownPrefix begins the types of conditions that are this program's own.
+const ownPrefix = "base.koupleless.io/"
+
+func isOwn(t corev1.PodConditionType) bool {
+	return slices.Contains(ownConditions, t) || strings.HasPrefix(string(t), ownPrefix)
+}
+
+// takeFields sets the fields that are ours.
+func takeFields(s *corev1.PodStatus, from corev1.PodStatus) {
+	s.Phase, s.Reason, s.Message = from.Phase, from.Reason, from.Message
+	s.PodIP, s.PodIPs, s.HostIP, s.HostIPs = from.PodIP, from.PodIPs, from.HostIP, from.HostIPs
+	s.StartTime, s.ObservedGeneration = from.StartTime, from.ObservedGeneration
+	s.ContainerStatuses, s.InitContainerStatuses = from.ContainerStatuses, from.InitContainerStatuses
+}
+
+// over gives a pod's status as it is once ours is written: what is of others is as they
+// have it.
+func over(theirs, ours corev1.PodStatus) corev1.PodStatus {
+	s := theirs
+	takeFields(&s, ours)
+	s.Conditions = nil
+	for _, c := range ours.Conditions {
+		switch has := conditionOf(theirs, c.Type); {
+		case isOwn(c.Type):
+			s.Conditions = append(s.Conditions, c)
+		case has != nil:
+			s.Conditions = append(s.Conditions, *has)
+		case c.Type == corev1.PodScheduled:
+			s.Conditions = append(s.Conditions, c)
+		}
+	}
+	for _, c := range theirs.Conditions {
+		if !isOwn(c.Type) && conditionOf(s, c.Type) == nil {
+			s.Conditions = append(s.Conditions, c)
+		}
+	}
+	return s
+}
+
+func conditionOf(s corev1.PodStatus, t corev1.PodConditionType) *corev1.PodCondition {
+	for i := range s.Conditions {
+		if s.Conditions[i].Type == t {
+			return &s.Conditions[i]
+		}
+	}
+	return nil
+}
+
+// statusPatch makes a strategic merge patch that leads from any status to what is ours
+// of one: what a merge would leave in place is nulled, replaced or deleted. It is bound to
+// the pod's UID. What was is the status that the new one was made from.
+func statusPatch(pod *corev1.Pod, was, is corev1.PodStatus) ([]byte, error) {
+	var fields corev1.PodStatus
+	takeFields(&fields, is)
+	status, err := object(fields)
+	if err != nil {
+		return nil, err
+	}
+	nullWhereAbsent(status, ownFields...)
+	for _, field := range []string{"podIPs", "hostIPs"} {
+		if ips, ok := status[field].([]any); ok {
+			status[field] = append([]any{map[string]any{"$patch": "replace"}}, ips...)
+		}
+	}
+	conditions, err := conditionPatches(was, is)
+	if err != nil {
+		return nil, err
+	}
+	if len(conditions) > 0 {
+		status["conditions"] = conditions
+	}
+	return json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID}, "status": status})
+}
+
+// conditionPatches has the conditions that are ours, and the deletions of those that are
+// no more. That a pod is scheduled is told only where nobody did.
+func conditionPatches(was, is corev1.PodStatus) (patches []any, err error) {
+	for _, c := range is.Conditions {
+		switch {
+		case isOwn(c.Type):
+		case c.Type == corev1.PodScheduled && conditionOf(was, c.Type) == nil:
+		default:
+			continue
+		}
+		patch, err := object(c)
+		if err != nil {
+			return nil, err
+		}
+		nullWhereAbsent(patch, "reason", "message", "observedGeneration")
+		patches = append(patches, patch)
+	}
+	for _, c := range was.Conditions {
+		if isOwn(c.Type) && conditionOf(is, c.Type) == nil {
+			patches = append(patches, map[string]any{"$patch": "delete", "type": c.Type})
+		}
+	}
+	return patches, nil
+}
+
+// object gives a value as JSON has it.
+func object(v any) (map[string]any, error) {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var o map[string]any
+	return o, json.Unmarshal(raw, &o)
+}
+
+func nullWhereAbsent(m map[string]any, keys ...string) {
+	for _, key := range keys {
+		if _, ok := m[key]; !ok {
+			m[key] = nil
+		}
+	}
+}
+
+// terminal says that a pod has ended.
+func terminal(s corev1.PodStatus) bool {
+	return s.Phase == corev1.PodSucceeded || s.Phase == corev1.PodFailed
+}

@@ -1,0 +1,205 @@
+package pods
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/client-go/util/workqueue"
+)
+
+const (
+	// statusRetryFirst and statusRetryMax bound the pause before a status is tried again,
+	// which doubles: after an outage of the API the pods show soon what is so.
+	statusRetryFirst = 5 * time.Millisecond
+	statusRetryMax   = 2 * time.Second
+	// writeTimeout bounds one write: a request that hangs must hold no worker.
+	writeTimeout = 30 * time.Second
+)
+
+var errNotHeld = errors.New("the base's claim is not held now")
+
+// write is one write of a status: the last that was asked for of its pod. Its status does
+// not change.
+type write struct {
+	pod *corev1.Pod // with the status that the new one was made from
+	// status is what the pod is to show.
+	status corev1.PodStatus
+	// ended: it is under way no more. version is the pod's resource version after it; empty
+	// while it is under way, and where the API server had the pod no more.
+	ended   bool
+	version string
+}
+
+// underWay says whether a write has not ended yet. A nil one has.
+func (w *write) underWay() bool { return w != nil && !w.ended }
+
+// shownBy says whether a pod from the cache is at least as new as a write that has
+// ended. Where their versions cannot be compared the cache is believed.
+func (w *write) shownBy(now *corev1.Pod) bool {
+	if w.version == "" {
+		return false
+	}
+	order, err := resourceversion.CompareResourceVersion(now.ResourceVersion, w.version)
+	return err != nil || order >= 0
+}
+
+// obsolete says whether somebody has ended the pod since: what ran shows no more.
+func (w *write) obsolete(now *corev1.Pod) bool {
+	return terminal(now.Status) && !terminal(w.status)
+}
+
+// statusKey names a pod whose status is to be written.
+type statusKey struct {
+	node string
+	uid  types.UID
+}
+
+// begin records that a status is to be written, and replaces one that waits. It is false
+// for a pod of a Node that is not served.
+func (s *store) begin(pod *corev1.Pod, status corev1.PodStatus) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	node := s.nodes[pod.Spec.NodeName]
+	if node == nil {
+		return false
+	}
+	node.writes[pod.UID] = &write{pod: pod, status: status}
+	return true
+}
+
+// pending gives the write of a pod that is to be done now; nil for none.
+func (s *store) pending(key statusKey) *write {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	node := s.nodes[key.node]
+	if node == nil {
+		return nil
+	}
+	w := node.writes[key.uid]
+	switch {
+	case !w.underWay():
+		return nil
+	case s.facade.isEnded(w): // the planner is woken by the event that told so
+		delete(node.writes, key.uid)
+		return nil
+	}
+	return w
+}
+
+// isEnded says whether the cache shows that the pod of a write was ended by somebody.
+func (f *facade) isEnded(w *write) bool {
+	obj, ok, err := f.informer.GetIndexer().GetByKey(keyOf(w.pod))
+	if err != nil || !ok {
+		return false
+	}
+	now := obj.(*corev1.Pod)
+	return now.UID == w.pod.UID && w.obsolete(now)
+}
+
+// wrote records the end of a write, with the version that it made; empty where the pod
+// was not there. One that was begun since goes on.
+func (s *store) wrote(w *write, version string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.ended, w.version = true, version
+}
+
+// statusQueue has the pods whose statuses are to be written.
+type statusQueue = workqueue.TypedRateLimitingInterface[statusKey]
+
+// writer writes statuses, each pod's last one, until it is written or the pod is forgotten.
+type writer struct {
+	queue atomic.Pointer[statusQueue] // nil until it runs
+	log   *zap.Logger
+	next  func(statusKey) *write                        // nil where nothing is to be written
+	do    func(context.Context, *write) (string, error) // gives the pod's version after it
+	done  func(w *write, version string)
+}
+
+// add has a pod's status written. Before the writer runs nothing is served.
+func (w *writer) add(key statusKey) {
+	if queue := w.queue.Load(); queue != nil {
+		(*queue).Add(key)
+	}
+}
+
+// start lets statuses be added. The queue has goroutines of its own, which end when it is
+// shut: run is to be called next.
+func (w *writer) start() statusQueue {
+	limit := workqueue.NewTypedItemExponentialFailureRateLimiter[statusKey](statusRetryFirst, statusRetryMax)
+	queue := workqueue.NewTypedRateLimitingQueue(limit)
+	w.queue.Store(&queue)
+	return queue
+}
+
+// run writes until ctx ends.
+func (w *writer) run(ctx context.Context, queue statusQueue, workers int) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for range workers {
+		wg.Go(func() {
+			for w.step(ctx, queue) {
+			}
+		})
+	}
+	<-ctx.Done()
+	queue.ShutDown()
+}
+
+// step does one write. It is false once the queue is shut.
+func (w *writer) step(ctx context.Context, queue statusQueue) bool {
+	key, shut := queue.Get()
+	if shut {
+		return false
+	}
+	defer queue.Done(key)
+	what := w.next(key)
+	if what == nil {
+		queue.Forget(key)
+		return true
+	}
+	version, err := w.do(ctx, what)
+	switch {
+	case err == nil, apierrors.IsNotFound(err): // it is gone, or another pod has its name
+		w.done(what, version)
+		queue.Forget(key)
+	default:
+		w.log.Info("status not written, retrying", zap.String("pod", keyOf(what.pod)), zap.Error(err))
+		queue.AddRateLimited(key)
+	}
+	return true
+}
+
+// patchStatus writes a pod's status, unless the base's claim is lost, and gives the
+// version of the pod after it. A pod that is another one of that name counts as not found.
+func (p *Pods) patchStatus(ctx context.Context, w *write) (version string, err error) {
+	if !p.hooks.MayWrite(w.pod.Spec.NodeName) {
+		return "", errNotHeld
+	}
+	patch, err := statusPatch(w.pod, w.pod.Status, w.status)
+	if err != nil {
+		return "", fmt.Errorf("patch status of pod %s: %w", keyOf(w.pod), err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	client := p.deps.Client.CoreV1().Pods(w.pod.Namespace)
+	written, err := client.Patch(ctx, w.pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	p.deps.Meter.Wrote("pod", err)
+	switch {
+	case apierrors.IsConflict(err):
+		return "", apierrors.NewNotFound(corev1.Resource("pods"), w.pod.Name)
+	case err != nil:
+		return "", err
+	}
+	return written.ResourceVersion, nil
+}

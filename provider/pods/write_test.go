@@ -1,0 +1,203 @@
+package pods
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+)
+
+// idle is a room that does not run, with an API server in memory.
+func idle(mayWrite bool, objects ...runtime.Object) (*Pods, *fake.Clientset) {
+	client := fake.NewClientset(objects...)
+	return New(Deps{Client: client, Log: zap.NewNop()}, Hooks{
+		Wake: func(string) {}, MayWrite: func(string) bool { return mayWrite }, Address: noAddress,
+	}), client
+}
+
+// served is an idle room that serves Node a with one pod that was handed over.
+func served(t *testing.T, pod *corev1.Pod) (*Pods, *fake.Clientset) {
+	t.Helper()
+	p, client := idle(true, pod)
+	p.Serve("a", noon)
+	must(t, p.facade.informer.GetIndexer().Add(pod))
+	must(t, p.store.CreatePod(t.Context(), pod))
+	return p, client
+}
+
+func statusOf(name string) corev1.PodStatus { return corev1.PodStatus{Reason: name} }
+
+// writeNow does the write of a pod that is pending.
+func (p *Pods) writeNow(t *testing.T, pod *corev1.Pod) error {
+	t.Helper()
+	w := p.store.pending(statusKey{pod.Spec.NodeName, pod.UID})
+	if w == nil {
+		t.Fatal("nothing is to be written")
+	}
+	version, err := p.patchStatus(t.Context(), w)
+	if err == nil || apierrors.IsNotFound(err) {
+		p.store.wrote(w, version)
+	}
+	return err
+}
+
+func TestAStatusThatMayNotBeWrittenNowStaysToBeWritten(t *testing.T) {
+	pod := podOn("one", "a", "1")
+	p, _ := served(t, pod)
+	p.hooks.MayWrite = func(string) bool { return false }
+	p.Write(t.Context(), pod, statusOf("new"))
+	if err := p.writeNow(t, pod); !errors.Is(err, errNotHeld) || !p.Writing("a") {
+		t.Errorf("error %v, being written: %v", err, p.Writing("a"))
+	}
+	got, err := p.deps.Client.CoreV1().Pods("default").Get(t.Context(), "one", metav1.GetOptions{})
+	must(t, err)
+	if got.Status.Reason != "" {
+		t.Errorf("it was written: %s", got.Status.Reason)
+	}
+}
+
+// What is gone is written no more, all else is tried again.
+func TestErrorsOfAWrite(t *testing.T) {
+	gr := corev1.Resource("pods")
+	for _, c := range []struct {
+		name string
+		err  error
+		ends bool
+	}{
+		{"another pod of that name", apierrors.NewConflict(gr, "one", errors.New("the UID differs")), true},
+		{"the pod is gone", apierrors.NewNotFound(gr, "one"), true},
+		{"the API server fails", apierrors.NewInternalError(errors.New("no")), false},
+	} {
+		pod := podOn("one", "a", "1")
+		p, client := served(t, pod)
+		client.PrependReactor("patch", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, c.err })
+		p.Write(t.Context(), pod, statusOf("new"))
+		err := p.writeNow(t, pod)
+		if err == nil || p.Writing("a") == c.ends {
+			t.Errorf("%s: error %v, being written: %v", c.name, err, p.Writing("a"))
+		}
+		// Until the cache shows its end it is not written again and again.
+		if got := p.On("a")[0]; got.Status.Reason != "new" || got.Writing == c.ends {
+			t.Errorf("%s: planned %+v", c.name, got)
+		}
+	}
+}
+
+// A write that hangs is given up.
+func TestAWriteHasATimeout(t *testing.T) {
+	pod := podOn("one", "a", "1")
+	p, client := served(t, pod)
+	var left time.Duration
+	p.deps.Client = deadlines{client, &left}
+	p.Write(t.Context(), pod, statusOf("new"))
+	must(t, p.writeNow(t, pod))
+	if left <= 0 || left > writeTimeout {
+		t.Errorf("a write has %s", left)
+	}
+	must(t, p.delete(t.Context(), pod))
+	if left <= 0 || left > writeTimeout {
+		t.Errorf("a deletion has %s", left)
+	}
+}
+
+// A status that was written is what the pod shows until the cache has caught up.
+func TestWhatWasWrittenIsShown(t *testing.T) {
+	pod := podOn("one", "a", "1")
+	pod.ResourceVersion = "5"
+	p, _ := served(t, pod)
+	p.Write(t.Context(), pod, corev1.PodStatus{Phase: corev1.PodRunning})
+	p.store.wrote(p.store.pending(statusKey{"a", "1"}), "7")
+	if got := p.On("a")[0]; got.Status.Phase != corev1.PodRunning || got.Writing {
+		t.Errorf("planned %+v", got)
+	}
+	theirs := pod.DeepCopy()
+	theirs.ResourceVersion = "6"
+	theirs.Status.Conditions = []corev1.PodCondition{condition("example.com/gate", corev1.ConditionTrue, "")}
+	must(t, p.facade.informer.GetIndexer().Update(theirs))
+	if got := p.On("a")[0]; got.Status.Phase != corev1.PodRunning || len(got.Status.Conditions) != 1 {
+		t.Errorf("the cache is older, and has more of others: %+v", got.Status)
+	}
+	later := pod.DeepCopy()
+	later.ResourceVersion, later.Status.Phase = "8", corev1.PodPending
+	must(t, p.facade.informer.GetIndexer().Update(later))
+	if got := p.On("a")[0]; got.Status.Phase != corev1.PodPending {
+		t.Errorf("status %+v, and the cache is newer", got.Status)
+	}
+}
+
+// The cache is believed where versions cannot be compared.
+func TestAVersionThatCannotBeComparedEndsAWrite(t *testing.T) {
+	pod := podOn("one", "a", "1")
+	pod.ResourceVersion = "5"
+	p, _ := served(t, pod)
+	p.Write(t.Context(), pod, statusOf("new"))
+	p.store.wrote(p.store.pending(statusKey{"a", "1"}), "x")
+	if got := p.On("a")[0]; got.Status.Reason != "" || len(p.store.nodes["a"].writes) > 0 {
+		t.Errorf("status %+v", got.Status)
+	}
+}
+
+// The end of one write of a status is not that of the next, which waits for it.
+func TestAStatusThatIsToBeWrittenIsWaitedFor(t *testing.T) {
+	pod := podOn("one", "a", "1")
+	p, _ := served(t, pod)
+	p.Write(t.Context(), pod, statusOf("first"))
+	first := p.store.pending(statusKey{"a", "1"})
+	p.Write(t.Context(), pod, statusOf("second"))
+	if p.store.wrote(first, "6"); !p.Writing("a") {
+		t.Error("the second is not waited for")
+	}
+	if p.store.wrote(p.store.pending(statusKey{"a", "1"}), "7"); p.Writing("a") {
+		t.Error("it is waited for, though it is written")
+	}
+}
+
+// A pod that somebody ended has ended: what was to be written is not, and nobody waits.
+func TestAPodThatSomebodyEndedIsNotWritten(t *testing.T) {
+	pod := podOn("one", "a", "1")
+	pod.ResourceVersion = "5"
+	p, _ := served(t, pod)
+	p.Write(t.Context(), pod, corev1.PodStatus{Phase: corev1.PodRunning})
+	ended := pod.DeepCopy()
+	ended.ResourceVersion, ended.Status.Phase = "9", corev1.PodFailed
+	must(t, p.facade.informer.GetIndexer().Update(ended))
+	if p.Writing("a") {
+		t.Error("it is waited for")
+	}
+	if w := p.store.pending(statusKey{"a", "1"}); w != nil {
+		t.Errorf("it is written: %+v", w.status)
+	}
+	if got := p.On("a")[0]; got.Status.Phase != corev1.PodFailed || got.Writing {
+		t.Errorf("planned %+v", got)
+	}
+}
+
+// What is ours to end is written.
+func TestAPodIsEndedByItsStatus(t *testing.T) {
+	pod := podOn("one", "a", "1")
+	p, _ := served(t, pod)
+	p.Write(t.Context(), pod, corev1.PodStatus{Phase: corev1.PodFailed})
+	must(t, p.writeNow(t, pod))
+	got, err := p.deps.Client.CoreV1().Pods("default").Get(t.Context(), "one", metav1.GetOptions{})
+	must(t, err)
+	if got.Status.Phase != corev1.PodFailed {
+		t.Errorf("it shows %s", got.Status.Phase)
+	}
+}
+
+// virtual-kubelet writes and deletes nothing.
+func TestVirtualKubeletWritesNothing(t *testing.T) {
+	pod := podOn("one", "a", "1")
+	client := noWrites{}.Pods("default")
+	if got, err := client.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{}); err != nil || got != pod {
+		t.Errorf("a status: %v, %v", got, err)
+	}
+	must(t, client.Delete(t.Context(), "one", metav1.DeleteOptions{}))
+}
