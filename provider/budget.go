@@ -10,11 +10,11 @@ import (
 )
 
 // Events of one base: so many at once, then one in each pause. Those on pods are more, for
-// a base that restarts tells of each of its modules. Client-go keeps 1,000 Events of all
-// bases and drops the rest.
+// a base that restarts tells of each of its modules. It bounds what etcd has to keep: the
+// recorder sees to it that no base's Events displace those of others.
 const (
 	nodeEvents, nodeEventPause = 10, 10 * time.Second
-	podEvents, podEventPause   = 250, time.Second
+	podEvents, podEventPause   = 1000, time.Second
 )
 
 // reasonLeftOut is the reason of the Event that tells of those that were left out.
@@ -26,9 +26,12 @@ type budget struct {
 	leftOut    int
 }
 
-// spend gives the Events that may be told now, and counts those that may not. Once there
+// droppedLeftOut is why an Event is not told, where they are counted.
+const droppedLeftOut = "left_out"
+
+// spend gives the Events that may be told now, and how many of these may not. Once there
 // is room again, it adds one that says how many they were.
-func (b *budget) spend(events []plan.Event, now time.Time) (told []plan.Event) {
+func (b *budget) spend(events []plan.Event, now time.Time) (told []plan.Event, left int) {
 	if len(events) > 0 && b.node == nil {
 		b.node = rate.NewLimiter(rate.Every(nodeEventPause), nodeEvents)
 		b.pods = rate.NewLimiter(rate.Every(podEventPause), podEvents)
@@ -41,13 +44,14 @@ func (b *budget) spend(events []plan.Event, now time.Time) (told []plan.Event) {
 		if of.AllowN(now, 1) {
 			told = append(told, e)
 		} else {
-			b.leftOut++
+			left++
 		}
 	}
+	b.leftOut += left
 	if b.leftOut > 0 && b.node.AllowN(now, 1) {
 		told = append(told, plan.Event{Warning: true, Reason: reasonLeftOut,
 			Message: fmt.Sprintf("%d Events of this base and its modules were left out: it changes too often", b.leftOut)})
 		b.leftOut = 0
 	}
-	return told
+	return told, left
 }

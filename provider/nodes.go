@@ -79,6 +79,14 @@ func (n *nodes) address(name string) string {
 	return ""
 }
 
+// allocatable is what a Node has for pods; nil where it is not known. It must not be changed.
+func (n *nodes) allocatable(name string) corev1.ResourceList {
+	if node := n.get(name); node != nil {
+		return node.Status.Allocatable
+	}
+	return nil
+}
+
 // watch calls changed for a Node whose content differs, and for one that was deleted: lost
 // is its UID then, and else empty. It calls added for a Node that is new. Neither may block.
 func (n *nodes) watch(added func(name string), changed func(name string, lost types.UID)) error {

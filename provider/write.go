@@ -25,7 +25,9 @@ func (p *Provider) writePods(ctx context.Context, o observation, w lifecycle.Wri
 	for _, pod := range o.facts.Pods {
 		byUID[pod.UID] = pod.Pod
 	}
-	for _, e := range o.events.spend(w.Events, time.Now()) {
+	told, left := o.events.spend(w.Events, time.Now())
+	p.meter.EventsDropped(droppedLeftOut, left)
+	for _, e := range told {
 		tell(p.deps.Recorder, o.node, byUID[e.Pod], e)
 	}
 }

@@ -29,6 +29,8 @@ type clients struct {
 	work kubernetes.Interface
 	// metadata reads objects without their specs, as work reads them whole.
 	metadata metadata.Interface
+	// events writes Events, which wait while they are many: they delay nothing else.
+	events kubernetes.Interface
 	// member writes the membership, on a connection of its own.
 	member kubernetes.Interface
 	// review asks about the tokens of others, and reads what is read once: what they
@@ -40,6 +42,9 @@ const dialTimeout = 10 * time.Second
 
 // reviewQPS is how many reviews a second are asked for at most.
 const reviewQPS = 50
+
+// eventQPS is how many Events a second are written at most.
+const eventQPS = 100
 
 // memberKeepAlive has a connection that leads nowhere noticed in 11 s: until then a
 // watch on it shows members as silent who are not.
@@ -75,9 +80,10 @@ func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) 
 	base.ContentType = runtime.ContentTypeProtobuf
 	base.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	base.Wrap(func(rt http.RoundTripper) http.RoundTripper { return patientWatches{rt, log} })
-	work, member, review := rest.CopyConfig(base), rest.CopyConfig(base), rest.CopyConfig(base)
+	work, events, member, review := rest.CopyConfig(base), rest.CopyConfig(base), rest.CopyConfig(base), rest.CopyConfig(base)
 	work.QPS, work.Burst = float32(cfg.qps), cfg.burst
 	work.Wrap(func(rt http.RoundTripper) http.RoundTripper { return gatedWrites{rt, gate} })
+	events.QPS, events.Burst = eventQPS, eventQPS
 	member.QPS = -1
 	// A write that takes too long ends its connection, which HTTP/2 would keep: the
 	// next one finds another way.
@@ -91,6 +97,9 @@ func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) 
 		return nil, fmt.Errorf("create client: %w", err)
 	}
 	if c.work, err = kubernetes.NewForConfig(work); err != nil {
+		return nil, fmt.Errorf("create client: %w", err)
+	}
+	if c.events, err = kubernetes.NewForConfig(events); err != nil {
 		return nil, fmt.Errorf("create client: %w", err)
 	}
 	if c.metadata, err = metadata.NewForConfig(work); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"module-controller/election"
+	"module-controller/internal/events"
 	"module-controller/provider"
 	"module-controller/shard"
 	"module-controller/tunnel"
@@ -22,6 +23,7 @@ const prefix = "module_controller_"
 type metrics struct {
 	registry     *prometheus.Registry
 	dropped      *prometheus.CounterVec
+	events       *prometheus.CounterVec // that were dropped
 	commands     *prometheus.HistogramVec
 	writes       *prometheus.CounterVec
 	syncs        *prometheus.HistogramVec
@@ -45,6 +47,7 @@ func newMetrics() *metrics {
 	m := &metrics{
 		registry:       prometheus.NewRegistry(),
 		dropped:        counter("messages_dropped_total", "Messages from bases that were dropped, by tunnel and reason; peer_unauthorized: a connection to the peers' port whose key is no member's.", "tunnel", "reason"),
+		events:         counter("events_dropped_total", "Events that were not written, by reason; left_out: its base tells too much, queue_full: too many wait, repeated: its object told too often, refused: by the API server, unsent: the API server was not reached in two minutes.", "reason"),
 		commands:       histogram("command_duration_seconds", "Time until a command was sent (MQTT) or answered (HTTP), by tunnel, verb and outcome.", prometheus.ExponentialBuckets(0.001, 4, 8), "tunnel", "verb", "outcome"),
 		writes:         counter("api_writes_total", "Writes of Nodes, pod statuses and Leases to the API server, by object and result; Events and the expiring of members are not counted.", "object", "result"),
 		syncs:          histogram("sync_duration_seconds", "Duration of one reconcile of a base, by result.", prometheus.ExponentialBuckets(0.0001, 4, 8), "result"),
@@ -59,7 +62,7 @@ func newMetrics() *metrics {
 			Buckets: []float64{1, 2, 5, 10, 30, 60, 120, 300},
 		}),
 	}
-	m.registry.MustRegister(m.dropped, m.commands, m.writes, m.syncs, m.links, m.conflicts, m.boundToReady, m.moves, m.expired, m.insecure, m.scrapesRefused,
+	m.registry.MustRegister(m.dropped, m.events, m.commands, m.writes, m.syncs, m.links, m.conflicts, m.boundToReady, m.moves, m.expired, m.insecure, m.scrapesRefused,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -119,6 +122,10 @@ func result(failed bool) string {
 
 func (m *metrics) Dropped(tunnel, reason string) { m.dropped.WithLabelValues(tunnel, reason).Inc() }
 
+func (m *metrics) EventsDropped(reason string, n int) {
+	m.events.WithLabelValues(reason).Add(float64(n))
+}
+
 func (m *metrics) Command(name string, v tunnel.Verb, outcome string, took time.Duration) {
 	m.commands.WithLabelValues(name, string(v), outcome).Observe(took.Seconds())
 }
@@ -152,4 +159,5 @@ var (
 	_ tunnel.Meter   = (*metrics)(nil)
 	_ provider.Meter = (*metrics)(nil)
 	_ election.Meter = (*metrics)(nil)
+	_ events.Meter   = (*metrics)(nil)
 )

@@ -35,6 +35,7 @@ func counted() *metrics {
 	m.BoundToReady(time.Second)
 	m.Link("t", true)
 	m.Conflict()
+	m.EventsDropped("queue_full", 3)
 	m.Moved("transferred")
 	m.Expired()
 	m.warnOf([]risk{{setting: "METRICS_AUTH"}})
@@ -60,7 +61,7 @@ func TestMetricsCount(t *testing.T) {
 		`module_controller_command_duration_seconds_count{outcome="done",tunnel="t",verb="` + string(tunnel.InstallModule) + `"} 1`,
 		`module_controller_sync_duration_seconds_count{result="ok"} 1`, "module_controller_bound_to_ready_seconds_count 1",
 		`module_controller_api_writes_total{object="node",result="error"} 1`, `module_controller_api_writes_total{object="node",result="ok"} 1`,
-		"module_controller_identity_conflicts_total 1", `module_controller_ownership_changes_total{how="transferred"} 1`,
+		`module_controller_events_dropped_total{reason="queue_full"} 3`, "module_controller_identity_conflicts_total 1", `module_controller_ownership_changes_total{how="transferred"} 1`,
 		"module_controller_members_expired_total 1", `module_controller_insecure{setting="METRICS_AUTH"} 1`, `module_controller_scrapes_refused_total{reason="no_token"} 1`, "go_goroutines",
 	} {
 		if !strings.Contains(text, "\n"+want) {

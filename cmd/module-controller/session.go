@@ -10,11 +10,9 @@ import (
 
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/kubernetes/scheme"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/tools/record"
 
 	"module-controller/election"
+	"module-controller/internal/events"
 	"module-controller/provider"
 	"module-controller/provider/workloads"
 	"module-controller/tunnel"
@@ -30,6 +28,7 @@ type session struct {
 	metrics *metrics
 	owner   *election.Replica
 	api     *clients
+	events  *events.Recorder
 	key     *httptunnel.Key // what it proves itself with to members
 	tunnels []tunnel.Tunnel
 	mqtt    *mqtttunnel.Tunnel // one of tunnels; nil without MQTT
@@ -41,19 +40,16 @@ type session struct {
 // runSession runs a session until ctx ends and all bases were handed over, or one part
 // fails. It returns when all that it started has ended.
 func runSession(ctx context.Context, cfg *config, log *zap.Logger) error {
-	events := record.NewBroadcaster(record.WithContext(context.WithoutCancel(ctx)))
-	defer events.Shutdown()
-	s, err := newSession(cfg, log, events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "module-controller", Host: cfg.podName}))
+	s, err := newSession(cfg, log)
 	if err != nil {
 		return err
 	}
-	events.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: s.api.work.CoreV1().Events("")})
 	return s.run(ctx)
 }
 
 // newSession makes the parts of a session, in the order in which they need each other;
 // it starts nothing.
-func newSession(cfg *config, log *zap.Logger, recorder record.EventRecorder) (*session, error) {
+func newSession(cfg *config, log *zap.Logger) (*session, error) {
 	s := &session{cfg: cfg, log: log, metrics: newMetrics()}
 	var err error
 	if s.key, err = httptunnel.NewKey(); err != nil {
@@ -67,12 +63,16 @@ func newSession(cfg *config, log *zap.Logger, recorder record.EventRecorder) (*s
 	if s.api, err = newClients(cfg, s.owner, log.Named("api")); err != nil {
 		return nil, err
 	}
+	s.events = events.New(events.Config{
+		Source: corev1.EventSource{Component: "module-controller", Host: cfg.podName},
+		Sink: events.API{Client: s.api.events.CoreV1()}, Meter: s.metrics, Log: log.Named("events"),
+	})
 	if err = s.makeTunnels(); err != nil {
 		return nil, err
 	}
 	deps := provider.Deps{
 		Client: s.api.work, Metadata: s.api.metadata, Owner: s.owner, Tunnels: s.tunnels, Meter: s.metrics, Log: log.Named("provider"), Envs: cfg.envs,
-		Recorder: recorder, Retired: s.owner.Retire,
+		Recorder: s.events, Retired: s.owner.Retire,
 	}
 	if s.workloads != nil {
 		deps.Workloads = s.workloads
@@ -122,6 +122,7 @@ func (s *session) run(ctx context.Context) error {
 	links := newLinkWatch(s.provider, len(s.tunnels), s.owner.Linked)
 	parts := []func(context.Context) error{
 		s.provider.Run,
+		s.events.Run,
 		func(ctx context.Context) error { return links.run(ctx, s.ready()...) },
 		func(ctx context.Context) error {
 			return serve(ctx, s.cfg.probeAddress, nil, healthHandler(s.readiness(links), s.notes))

@@ -11,7 +11,6 @@ import (
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
-	"k8s.io/client-go/tools/record"
 
 	"module-controller/election"
 	"module-controller/shard"
@@ -31,7 +30,7 @@ func configFor(t *testing.T, a *apiServer, env map[string]string, args ...string
 
 func sessionOf(t *testing.T, cfg *config) *session {
 	t.Helper()
-	s, err := newSession(cfg, zap.NewNop(), record.NewFakeRecorder(1))
+	s, err := newSession(cfg, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}

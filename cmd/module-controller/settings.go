@@ -130,7 +130,7 @@ func behaviour(c *config) []setting {
 		{env: "HEALTH_INTERVAL", help: "interval at which the health of a base is read", value: duration(&p.HealthEvery)},
 		{env: "NODE_STATUS_INTERVAL", help: "interval at which an unchanged Node status is written", value: duration(&p.NodeEvery)},
 		{env: "MAX_BASES", help: "bases that this replica knows at most, its own and those of other replicas; new ones beyond it are refused", value: count(&p.Admission.Total)},
-		{env: "MAX_UNPROVEN_BASES", help: "bases at a time that were heard of and have not answered yet, for each tunnel, those of proved senders and of others apart", value: count(&p.Admission.Unproven)},
+		{env: "MAX_UNPROVEN_BASES", help: "bases at a time that were heard of and have not answered yet, for each tunnel, those of proved senders and of others apart; of more than 200 the rest waits, without a Lease, until others have answered", value: count(&p.Admission.Unproven)},
 		{env: "NEW_BASES_PER_SECOND", help: "bases a second that are admitted which were not heard of before, counted as MAX_UNPROVEN_BASES is", value: number(&p.Admission.Rate)},
 		{env: "NEW_BASES_BURST", help: "how many of them are admitted at once", value: count(&p.Admission.Burst)},
 		{env: "COMMANDS_PER_BASE", help: "maximum number of commands in progress on one base", value: count(&p.CommandsPerBase)},

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -30,9 +31,7 @@ func TestTheZoneOfANode(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			in := nodeInput()
 			node := Node(in, nil)
-			for key, value := range c.before {
-				node.Labels[key] = value
-			}
+			maps.Copy(node.Labels, c.before)
 			in.Place, in.Config.Labels = c.place, c.setting
 			if labels := Node(in, node).Labels; labels[zone] != c.zone || labels[region] != c.region {
 				t.Errorf("zone %q, region %q", labels[zone], labels[region])

@@ -26,6 +26,7 @@ import (
 	metadatafake "k8s.io/client-go/metadata/fake"
 	clienttesting "k8s.io/client-go/testing"
 
+	_ "module-controller/internal/oneproc" // tests in bubbles
 	"module-controller/provider/plan"
 )
 
