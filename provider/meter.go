@@ -36,7 +36,8 @@ func (noMeter) Conflict()                  {}
 func (noMeter) Dropped(string, string)     {}
 func (noMeter) EventsDropped(string, int)  {}
 
-// Census is how the bases are at one moment, for gauges.
+// Census is how the bases are at one moment, for gauges and for who asks whether all is
+// well.
 type Census struct {
 	Ready, NotReady int
 	// Modules are the listed ones that serve; Unmanaged the listed ones that no pod
@@ -44,4 +45,6 @@ type Census struct {
 	Modules, Unmanaged int
 	// Queued is how many bases wait for a worker.
 	Queued int
+	// Unread is what may not be read, and what follows from that; empty for nothing.
+	Unread string
 }

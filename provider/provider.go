@@ -192,9 +192,6 @@ func (p *Provider) Run(parent context.Context) error {
 // adopted.
 func (p *Provider) Ready() <-chan struct{} { return p.ready }
 
-// Notes tell what is not as it should be, but stops nothing.
-func (p *Provider) Notes() []string { return p.pods.revisions.Notes() }
-
 // podsChanged queues the base on a Node, whose pods changed. It does not block.
 func (p *Provider) podsChanged(node string) {
 	if r := p.bases.onNode(node); r != nil {
@@ -278,9 +275,9 @@ func (p *Provider) workOn(ctx context.Context, id tunnel.BaseID) {
 	}
 }
 
-// Census counts the bases as they are now.
+// Census counts the bases as they are now, and tells what is amiss.
 func (p *Provider) Census() Census {
-	c := Census{Queued: p.queue.Len()}
+	c := Census{Queued: p.queue.Len(), Unread: p.pods.revisions.Unread()}
 	for _, r := range p.bases.all() {
 		s := r.inbox.lastSummary()
 		switch {

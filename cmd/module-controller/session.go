@@ -65,7 +65,7 @@ func newSession(cfg *config, log *zap.Logger) (*session, error) {
 	}
 	s.events = events.New(events.Config{
 		Source: corev1.EventSource{Component: "module-controller", Host: cfg.podName},
-		Sink: events.API{Client: s.api.events.CoreV1()}, Meter: s.metrics, Log: log.Named("events"),
+		Sink:   events.API{Client: s.api.events.CoreV1()}, Meter: s.metrics, Log: log.Named("events"),
 	})
 	if err = s.makeTunnels(); err != nil {
 		return nil, err
@@ -190,7 +190,10 @@ func (s *session) Evict(ctx context.Context, incarnation string) error {
 // notes tell who asks whether this replica is ready what is not as it should be, but fails
 // nothing.
 func (s *session) notes() []string {
-	notes := append(s.cfg.notes(), s.provider.Notes()...)
+	notes := s.cfg.notes()
+	if unread := s.provider.Census().Unread; unread != "" {
+		notes = append(notes, unread)
+	}
 	if n, by := s.owner.Foreign(); n > 0 {
 		notes = append(notes, fmt.Sprintf("standing by: %d bases are held by %s", n, strings.Join(by, ", ")))
 	}
