@@ -21,7 +21,8 @@ type Admission struct {
 	// unbound senders apart; Burst how many at once. Defaults 500, 2000.
 	Rate  float64
 	Burst int
-	// Unproven is how many of them may have answered nothing yet. Default 1000.
+	// Unproven is how many of them may have answered nothing yet. Of those, some wait until
+	// others have answered. Default 1000.
 	Unproven int
 	// Total is how many bases a replica knows. Default 20,000.
 	Total int
@@ -58,6 +59,7 @@ var (
 	errNoAnswer      = &refusal{"no_answer", "it answered nothing: see whether it accepts commands at the address that it names; it may try again in a minute"}
 	errTotal         = &refusal{"too_many_bases", "as many bases are known as a replica may know: raise the limit if they are yours"}
 	errUnproven      = &refusal{"too_many_unproven", "too many new bases have not answered yet: its next heartbeat may let it in"}
+	errWaits         = &refusal{"", "it comes in by itself once others have answered"} // neither counted nor told
 	errTooManyAtOnce = &refusal{"too_many_new", "too many new bases at once: its next heartbeat may let it in"}
 )
 
@@ -91,6 +93,32 @@ type crowd struct {
 type fill struct {
 	rate     *rate.Limiter
 	unproven int
+	since    time.Time // when the current minute began
+	proofs   [2]int    // how many answered in the current minute, and in the one before it
+	waiting  *waiting  // who came when no more were trusted
+}
+
+// strangers is how many bases of a crowd come in of which none answered lately. Each costs a
+// Lease, whoever made it up.
+const strangers = 200
+
+// trusted is how many may be in unproven by what was proved lately: one more for each that
+// answered. So a fleet that starts doubles it with each round of answers, and a flood gets
+// what strangers get.
+func (f *fill) trusted(now time.Time) int {
+	f.turn(now)
+	return strangers + f.proofs[0] + f.proofs[1]
+}
+
+// turn begins a new minute of proofs where one is over.
+func (f *fill) turn(now time.Time) {
+	switch age := now.Sub(f.since); {
+	case age < time.Minute:
+	case age < 2*time.Minute:
+		f.since, f.proofs = f.since.Add(time.Minute), [2]int{0, f.proofs[0]}
+	default:
+		f.since, f.proofs = now, [2]int{}
+	}
 }
 
 // newcomer is a base that came in and has answered nothing yet.
@@ -118,7 +146,7 @@ func (a *admission) admit(h tunnel.Heartbeat, known int, now time.Time) *refusal
 	c := crowd{h.Tunnel, h.Sender.Bound}
 	in := a.crowds[c]
 	if in == nil {
-		in = &fill{rate: rate.NewLimiter(rate.Limit(a.cfg.Rate), a.cfg.Burst)}
+		in = &fill{rate: rate.NewLimiter(rate.Limit(a.cfg.Rate), a.cfg.Burst), waiting: newWaiting()}
 		a.crowds[c] = in
 	}
 	out, was := a.expelled.Get(h.Base)
@@ -129,23 +157,57 @@ func (a *admission) admit(h tunnel.Heartbeat, known int, now time.Time) *refusal
 		return errTotal
 	case in.unproven >= a.cfg.Unproven:
 		return errUnproven
+	case in.unproven >= in.trusted(now):
+		if in.waiting.add(h, a.cfg.Unproven-in.unproven, now) {
+			return errWaits
+		}
+		return errUnproven
 	case !in.rate.AllowN(now, 1):
 		return errTooManyAtOnce
 	}
+	in.waiting.remove(h.Base)
 	in.unproven++
 	a.unproven[h.Base] = newcomer{c, now}
 	return nil
 }
 
-// leave takes in that a base is not unproven any more: it answered, it has a Node, or it is
-// known no more.
-func (a *admission) leave(id tunnel.BaseID) {
+// prove takes in that a base answered, or that it has a Node.
+func (a *admission) prove(id tunnel.BaseID, now time.Time) {
+	if of := a.leave(id); of != nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		of.turn(now)
+		of.proofs[0]++
+	}
+}
+
+// next gives a base that waited and comes in now, if there is one.
+func (a *admission) next(now time.Time) (tunnel.Heartbeat, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if n, is := a.unproven[id]; is {
-		a.crowds[n.crowd].unproven--
-		delete(a.unproven, id)
+	for _, in := range a.crowds {
+		if in.unproven < in.trusted(now) {
+			if h, is := in.waiting.next(now); is {
+				return h, true
+			}
+		}
 	}
+	return tunnel.Heartbeat{}, false
+}
+
+// leave takes in that a base is not unproven any more: it is known no more, or was proved.
+// It gives whose it was; nil where it was not unproven.
+func (a *admission) leave(id tunnel.BaseID) *fill {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n, is := a.unproven[id]
+	if !is {
+		return nil
+	}
+	delete(a.unproven, id)
+	of := a.crowds[n.crowd]
+	of.unproven--
+	return of
 }
 
 // expel keeps a base out for a while.

@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/version"
+	discovery "k8s.io/client-go/discovery/fake"
 	"k8s.io/client-go/kubernetes/fake"
 	metadatafake "k8s.io/client-go/metadata/fake"
 	clienttesting "k8s.io/client-go/testing"
@@ -195,4 +197,9 @@ func (a *api) list(is clienttesting.ListActionImpl) (bool, runtime.Object, error
 		pods.Items = there
 	}
 	return true, obj, nil
+}
+
+// serves has the API server be of a version.
+func (a *api) serves(gitVersion string) {
+	a.Discovery().(*discovery.FakeDiscovery).FakedServerVersion = &version.Info{GitVersion: gitVersion}
 }

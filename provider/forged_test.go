@@ -170,31 +170,19 @@ func TestSecretsLeaveOnlyToABoundBase(t *testing.T) {
 	})
 }
 
-// goneWorkloads knows which workloads are no more.
-type goneWorkloads map[string]bool
-
-func (g goneWorkloads) Place(workload string) plan.Place {
-	if g[workload] {
-		return plan.Place{Workload: plan.WorkloadEnded}
-	}
-	return plan.Place{}
-}
-
-func (goneWorkloads) Watch(func(string)) error { return nil }
-
 // When the Pod of a base is gone, the next one that has its identity is believed at once:
 // the Node and its pods stay.
 func TestABaseWhosePodIsGoneIsFollowedElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newTestProvider(t, Config{}, nil)
-		gone := goneWorkloads{}
+		gone := &places{}
 		p.deps.Workloads = gone
 		p.runs()
 		p.beats(overHTTP, of("ns/shop-0/1"))
 		p.passes(3 * time.Second)
 		p.installs(podOn("orders"))
 		before := p.shows()
-		gone["ns/shop-0/1"] = true
+		gone.set("ns/shop-0/1", plan.Place{Workload: plan.WorkloadEnded})
 		p.base.set(func(b *base) { clear(b.modules) })
 		p.beats(overHTTP, of("ns/shop-0/2"), func(h *tunnel.Heartbeat) { h.IP = "192.0.2.2" })
 		p.passes(10 * time.Second)

@@ -79,6 +79,14 @@ func (n *nodes) address(name string) string {
 	return ""
 }
 
+// allocatable is what a Node has for pods; nil where it is not known. It must not be changed.
+func (n *nodes) allocatable(name string) corev1.ResourceList {
+	if node := n.get(name); node != nil {
+		return node.Status.Allocatable
+	}
+	return nil
+}
+
 // watch calls changed for a Node whose content differs, and for one that was deleted: lost
 // is its UID then, and else empty. It calls added for a Node that is new. Neither may block.
 func (n *nodes) watch(added func(name string), changed func(name string, lost types.UID)) error {
@@ -117,10 +125,15 @@ func sameDescription(a, b *corev1.Node) bool {
 	return equality.Semantic.DeepEqual(of(a), of(b))
 }
 
+// nodeTimeout bounds what is written of one Node, for a worker waits for it.
+const nodeTimeout = 30 * time.Second
+
 // write writes what differs on a base's Node, and tells the base what the API server has
 // then. Found says that the Node was there although the cache did not have it: the base
 // is to be reconciled again.
 func (n *nodes) write(ctx context.Context, b *lifecycle.Base, w lifecycle.Write) (found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, nodeTimeout)
+	defer cancel()
 	switch {
 	case w.Node == nil:
 		return false, nil
@@ -140,10 +153,22 @@ func (n *nodes) write(ctx context.Context, b *lifecycle.Base, w lifecycle.Write)
 	if node != nil {
 		b.NodeWritten(node, status, time.Now())
 	}
-	if apierrors.IsNotFound(err) {
+	switch {
+	case apierrors.IsNotFound(err):
 		b.NodeMissing()
+	case apierrors.IsConflict(err):
+		n.readAnew(ctx, b, w.Was.Name)
 	}
 	return false, err
+}
+
+// readAnew tells a base how its Node is that somebody changed: one that has not our labels
+// yet is not in the cache, which would tell it else.
+func (n *nodes) readAnew(ctx context.Context, b *lifecycle.Base, name string) {
+	node, err := n.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	if err == nil {
+		b.NodeRead(node)
+	}
 }
 
 // create creates a Node. Where one of the name is there, it gives that one, and created
@@ -219,6 +244,8 @@ func nodePatch(was, is *corev1.Node) ([]byte, error) {
 
 // delete deletes a Node, unless it is another one of the name. One that is gone is well.
 func (n *nodes) delete(ctx context.Context, node *corev1.Node) error {
+	ctx, cancel := context.WithTimeout(ctx, nodeTimeout)
+	defer cancel()
 	err := n.client.CoreV1().Nodes().Delete(ctx, node.Name, *metav1.NewPreconditionDeleteOptions(string(node.UID)))
 	n.meter.Wrote("node", err)
 	if err == nil || apierrors.IsNotFound(err) {

@@ -301,3 +301,56 @@ func TestAddressOfANodeThatIsNotThere(t *testing.T) {
 		t.Errorf("without an address it gives %q", got)
 	}
 }
+
+// A Node that is not in the cache and changes while it is written is read anew, or each write
+// would conflict.
+func TestAForeignNodeThatChangesBecomesTheBases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		foreign := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: shopNode, UID: "theirs"}}
+		p := running(t, foreign)
+		p.api.before("patch nodes", func() {
+			p.inCluster(func(n *corev1.Node) {
+				n.Spec.Taints = []corev1.Taint{{Key: "theirs", Effect: corev1.TaintEffectNoSchedule}}
+			})
+		})
+		p.beats()
+		p.passes(5 * time.Second)
+		if got := p.node(); got.UID != "theirs" || len(got.Spec.Taints) != 3 || !describesShop(got) {
+			t.Errorf("it is %v %v", got.ObjectMeta, got.Spec.Taints)
+		}
+	})
+}
+
+// A Node shows the API server's version, and follows it.
+func TestANodeShowsTheServersVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newTestProvider(t, Config{}, nil)
+		p.api.serves("v1.36.4")
+		p.runs()
+		p.serves()
+		if got := p.node().Status.NodeInfo.KubeletVersion; got != "v1.36.4-module-controller-dev" {
+			t.Errorf("it is %q", got)
+		}
+		p.api.serves("v1.37.0")
+		for range 30 {
+			p.beats()
+			p.passes(30 * time.Second)
+		}
+		if got := p.node().Status.NodeInfo.KubeletVersion; got != "v1.37.0-module-controller-dev" {
+			t.Errorf("a quarter of an hour later it is %q", got)
+		}
+	})
+}
+
+// A version that cannot be read keeps nothing from being served.
+func TestABaseIsServedWithoutTheServersVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newTestProvider(t, Config{}, nil)
+		p.api.failsWith(errRefused, "get version")
+		p.runs()
+		p.serves()
+		if got := p.node().Status.NodeInfo.KubeletVersion; got != "v0.0.0-module-controller-dev" {
+			t.Errorf("it is %q", got)
+		}
+	})
+}

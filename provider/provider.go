@@ -75,21 +75,6 @@ func (d *Deps) complete() error {
 	return nil
 }
 
-// Workloads knows the places in which bases run.
-type Workloads interface {
-	// Place gives what is known of a workload that a base was bound to. It returns at once.
-	Place(workload string) plan.Place
-	// Watch has changed called with each workload that may be in another place than before,
-	// or ends. It must not block. It is called before anything runs.
-	Watch(changed func(workload string)) error
-}
-
-// unknownWorkloads knows none.
-type unknownWorkloads struct{}
-
-func (unknownWorkloads) Place(string) plan.Place  { return plan.Place{} }
-func (unknownWorkloads) Watch(func(string)) error { return nil }
-
 // Provider makes bases Nodes and modules Pods. It is a tunnel.Sink.
 type Provider struct {
 	cfg     Config
@@ -103,6 +88,7 @@ type Provider struct {
 	nodes   *nodes
 	pods    *seenPods
 	history *history
+	server  *serverVersion
 	ready   chan struct{} // closed once the Nodes that are there were adopted
 }
 
@@ -130,14 +116,15 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	p := &Provider{
 		cfg: cfg, deps: deps, log: deps.Log, meter: deps.Meter, tunnels: tunnels{map[string]tunnel.Tunnel{}, deps.Log},
 		nodes: newNodes(deps.Client, deps.Meter, deps.Log), history: history, ready: make(chan struct{}),
-		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](retryBase, retryMax)),
+		server: newServerVersion(deps.Client.Discovery(), deps.Log),
+		queue:  workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](retryBase, retryMax)),
 	}
 	for _, t := range deps.Tunnels {
 		p.tunnels.byName[t.Name()] = t
 	}
 	p.bases = &roster{
 		registry: newRegistry(), cfg: cfg.Config, envs: envs, tunnels: p.tunnels, nodes: p.nodes, history: history, log: deps.Log,
-		door: door, refused: newRefusals(deps.Meter, deps.Log),
+		door: door, refused: newRefusals(deps.Meter, deps.Log), heard: p.Heartbeat,
 	}
 	known, err := revisions.New(revisions.Deps{Client: deps.Client, Metadata: deps.Metadata, Log: p.log, Wake: p.podsChanged})
 	if err != nil {
@@ -145,7 +132,7 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	}
 	p.pods = &seenPods{pods.New(
 		pods.Deps{Client: deps.Client, Recorder: deps.Recorder, Meter: p.meter, Log: p.log, Workers: cfg.Workers},
-		pods.Hooks{Wake: p.podsChanged, MayWrite: p.mayWrite, Address: p.nodes.address},
+		pods.Hooks{Wake: p.podsChanged, MayWrite: p.mayWrite, Address: p.nodes.address, Allocatable: p.nodes.allocatable},
 	), known}
 	return p, nil
 }
@@ -166,12 +153,14 @@ func (p *Provider) Run(parent context.Context) error {
 	defer cancel(nil)
 	defer p.queue.ShutDown()
 
-	if err := errors.Join(p.nodes.watch(p.bases.nodeAdded, p.nodeChanged), p.deps.Workloads.Watch(p.workloadChanged)); err != nil {
+	if err := errors.Join(p.nodes.watch(p.bases.nodeAdded, p.nodeChanged), p.deps.Workloads.Watch(wakes(p.bases.registry, p.queue))); err != nil {
 		return err
 	}
 	wg.Go(func() { p.nodes.informer.RunWithContext(ctx) })
 	wg.Go(func() { cancel(p.pods.Run(ctx)) })
 	if cache.WaitForCacheSync(ctx.Done(), p.nodes.informer.HasSynced, p.pods.HasSynced) {
+		p.server.read(ctx) // before Nodes are made
+		wg.Go(func() { p.server.follow(ctx) })
 		p.bases.adopt()
 		for _, r := range p.bases.all() {
 			p.queue.Add(r.id)
@@ -220,13 +209,6 @@ func (p *Provider) nodeChanged(name string, lost types.UID) {
 		r.inbox.nodeDeleted(lost)
 	}
 	p.queue.Add(r.id)
-}
-
-// workloadChanged queues the bases that are bound to a workload. It does not block.
-func (p *Provider) workloadChanged(workload string) {
-	for _, id := range p.bases.boundTo(workload) {
-		p.queue.Add(id)
-	}
 }
 
 // HasNode says whether a base has a Node.

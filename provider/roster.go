@@ -24,6 +24,8 @@ type roster struct {
 	door    *admission
 	refused *refusals
 	log     *zap.Logger
+	// heard has a heartbeat taken in; it returns at once.
+	heard func(tunnel.Heartbeat)
 }
 
 // discover makes a record of a base heard for the first time. It gives nil where the base
@@ -43,7 +45,11 @@ func (r *roster) discover(h tunnel.Heartbeat) *entry {
 		return nil
 	}
 	if r.nodes.get(name) == nil { // one that has a Node has proved that it is one
-		if why := r.door.admit(h, r.size(), now); why != nil {
+		switch why := r.door.admit(h, r.size(), now); why {
+		case nil:
+		case errWaits:
+			return nil
+		default:
 			r.refused.add(h, why, nil, now)
 			return nil
 		}
@@ -51,7 +57,7 @@ func (r *roster) discover(h tunnel.Heartbeat) *entry {
 	e := r.enter(name, h)
 	if e.answered.Load() || r.nodes.get(name) != nil { // meanwhile, and nobody says so again
 		r.proved(e)
-		r.door.leave(e.id)
+		r.door.prove(e.id, now)
 	}
 	return e
 }
@@ -68,7 +74,19 @@ func (r *roster) enter(name string, h tunnel.Heartbeat) *entry {
 // proved takes in that a base answered, or that it has a Node.
 func (r *roster) proved(e *entry) {
 	if !e.answered.Swap(true) {
-		r.door.leave(e.id)
+		r.door.prove(e.id, time.Now())
+		r.welcome()
+	}
+}
+
+// welcome has those heard again for whom there is room now.
+func (r *roster) welcome() {
+	for {
+		h, is := r.door.next(time.Now())
+		if !is {
+			return
+		}
+		r.heard(h)
 	}
 }
 
@@ -83,6 +101,7 @@ func (r *roster) nodeAdded(name string) {
 func (r *roster) remove(e *entry) {
 	r.door.leave(e.id) // first: one that is heard meanwhile must not be taken for one that is in
 	r.registry.remove(e)
+	r.welcome()
 }
 
 // expel drops the record of a base that never answered, and keeps the base out for a while.

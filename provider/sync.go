@@ -57,6 +57,7 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 		return o, false
 	}
 	in.Right, in.Claim = right(p.deps.Owner, id)
+	in.ServerVersion = p.server.get()
 	in.Place = p.deps.Workloads.Place(r.base.Workload())
 	in.Now = time.Now()
 	if in.Right == lifecycle.Valid {

@@ -38,6 +38,8 @@ type Facts struct {
 	// Place is that of the workload that the base is bound to; zero where it is bound to
 	// none.
 	Place plan.Place
+	// ServerVersion is the API server's; empty while it is not known.
+	ServerVersion string
 
 	// Pods and what follows are read for a base that is served; else they are empty.
 	Pods []plan.Pod

@@ -28,6 +28,8 @@ type nodeCopy struct {
 	// describes: what is to be written now is one.
 	pace            pace
 	held, describes bool
+	// untold are Events on a Node that is not there yet.
+	untold []plan.Event
 	// excess is what was told of a capacity that is more than a base is believed to have.
 	excess string
 }
@@ -105,7 +107,7 @@ func (b *Base) wantNode(in Facts, age Age) (current, want *corev1.Node) {
 func (b *Base) describe(in Facts, age Age, current *corev1.Node) *corev1.Node {
 	input := plan.NodeInput{
 		Now: in.Now, Name: b.name, Heartbeat: b.about.heartbeat, Health: b.weighed(current), NotReady: age.NotReady, Message: age.Message,
-		Loaded: b.seen.metaspace.requested(in.Pods), Installed: b.ledger.noted,
+		Loaded: b.seen.metaspace.requested(in.Pods), Installed: b.ledger.noted, Place: in.Place, ServerVersion: in.ServerVersion,
 		Touch: in.Now.Sub(b.node.touched) >= b.cfg.NodeEvery, Config: b.cfg.Node,
 	}
 	want := plan.Node(input, current)
@@ -195,6 +197,9 @@ func (b *Base) NodeWritten(node *corev1.Node, status bool, now time.Time) {
 // NodeFound takes in a Node that was there when we created it: another controller's, for
 // it has not our labels yet. It is described anew at the next Turn.
 func (b *Base) NodeFound(node *corev1.Node) { b.node.written, b.node.touched = node, time.Time{} }
+
+// NodeRead takes in how the Node is now that somebody changed when we wrote it.
+func (b *Base) NodeRead(node *corev1.Node) { b.node.written = node }
 
 // NodeMissing takes in that the Node was not there when we wrote it.
 func (b *Base) NodeMissing() { b.node.written = nil }

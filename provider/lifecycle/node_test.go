@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -228,5 +229,44 @@ func TestEarliest(t *testing.T) {
 		if got := earliest(c.times...); !got.Equal(c.want) {
 			t.Errorf("of %v the first is %s", c.times, got)
 		}
+	}
+}
+
+// What the plan tells of a Node waits until there is one, and is told of one that this process
+// only found.
+func TestEventsWaitForTheNode(t *testing.T) {
+	unmanaged := func(events []plan.Event) bool {
+		return slices.ContainsFunc(events, func(e plan.Event) bool { return e.Reason == "UnmanagedModule" })
+	}
+	early := told(t, []string{"0s link up", "1s heartbeat shop", "1s claim 1", "1s turn", "1s turn", "1.1s list orders:1"})
+	if do := early.turnAt(1200 * time.Millisecond); do.Write.Node != nil || unmanaged(do.Write.Events) {
+		t.Fatalf("there is a Node %v, told %v", do.Write.Node, do.Write.Events)
+	}
+	if do := early.turnAt(1300*time.Millisecond, "health 1h"); do.Write.Node == nil || !unmanaged(do.Write.Events) {
+		t.Errorf("the Node is %v, told %v", do.Write.Node, do.Write.Events)
+	}
+	before := told(t, served)
+	found := newStory(t)
+	found.facts.Node, found.version = before.facts.Node, before.version
+	for _, line := range []string{"59s link up", "60s heartbeat shop", "60s claim 2", "60s turn", "60s turn", "61s list orders:1"} {
+		found.do(line)
+	}
+	if do := found.turnAt(61 * time.Second); do.Write.Node != nil || !unmanaged(do.Write.Events) {
+		t.Errorf("the Node is written: %v, told %v", do.Write.Node, do.Write.Events)
+	}
+}
+
+// What waits is bounded, and what is told of pods does not.
+func TestWhatWaitsForANodeIsBounded(t *testing.T) {
+	var n nodeCopy
+	events := append(slices.Repeat([]plan.Event{{Reason: "A"}}, 3*maxUntold), plan.Event{Pod: "u", Reason: "B"})
+	if now := n.tell(false, []plan.Event{{Reason: "C"}}, events); len(now) != 1 || now[0].Reason != "B" {
+		t.Errorf("without a Node %v is told", now)
+	}
+	if now := n.tell(true, nil, nil); len(now) != maxUntold || now[0].Reason != "A" {
+		t.Errorf("then %v is told", now)
+	}
+	if now := n.tell(true, nil, nil); len(now) != 0 {
+		t.Errorf("and again %v", now)
 	}
 }

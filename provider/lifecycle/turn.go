@@ -156,32 +156,6 @@ func (b *Base) show(in Facts, do Actions, told []plan.Event, times ...time.Time)
 	return do
 }
 
-// expire ends a base that is silent for too long, or whose workload is no more.
-func (b *Base) expire(in Facts, age Age) *Retirement {
-	r := &Retirement{Why: "no message received for too long", Node: b.node.catchUp(in.Node), Installed: b.ledger.Installed}
-	if age.Abandoned {
-		r.Why, r.Evict = "its Pod is gone, and no message was received since", true
-	}
-	return r
-}
-
-// alive is the base's last sign of life. What answers at the address of a workload that is
-// gone may be anybody: only heartbeats tell who sent them.
-func (b *Base) alive(in Facts) time.Time {
-	if in.Place.Workload == plan.WorkloadEnded {
-		return b.about.beat
-	}
-	return b.about.lastSeen
-}
-
-// ageInput is what tells how alive the base is, if it was last seen then.
-func (b *Base) ageInput(in Facts, lastSeen time.Time) AgeInput {
-	return AgeInput{
-		Now: in.Now, LastSeen: lastSeen, Heard: b.about.lastSeen, Workload: in.Place.Workload, ServedSince: b.since, Unanswered: b.talk.unanswered,
-		Link: in.Links[b.about.heartbeat.Tunnel], Was: b.node.notReady, Config: b.cfg,
-	}
-}
-
 // wait ends a Turn: it asks what is due, says when to reconcile again, and lets a base that
 // drains be handed off once nothing is in flight and everything is written.
 func (b *Base) wait(in Facts, out plan.Output, do *Actions, times ...time.Time) {

@@ -71,11 +71,10 @@ func (b *Base) room(in Facts) int {
 }
 
 // write gives what differs at the API server, with what is told of the Node beside what
-// the plan tells. Events on a Node that this process has not written have nobody to read
-// them, nor has what is told of one that is not there.
+// the plan tells.
 func (b *Base) write(in Facts, age Age, out plan.Output, told []plan.Event) Write {
 	was, node := b.wantNode(in, age)
-	w := Write{Was: was, Node: node, Show: true, Events: out.Events}
+	w := Write{Was: was, Node: node, Show: true, Events: b.node.tell(was != nil || node != nil, told, out.Events)}
 	for _, s := range out.Statuses {
 		switch {
 		case s.Finished:
@@ -84,11 +83,30 @@ func (b *Base) write(in Facts, age Age, out plan.Output, told []plan.Event) Writ
 			w.Pods = append(w.Pods, s)
 		}
 	}
-	if b.node.written == nil && node == nil {
-		w.Events = slices.DeleteFunc(slices.Clone(out.Events), func(e plan.Event) bool { return e.Pod == "" })
-	}
-	if was != nil || node != nil {
-		w.Events = slices.Concat(told, w.Events)
-	}
 	return w
+}
+
+// maxUntold bounds what is kept to be told of a Node that is not there.
+const maxUntold = 10
+
+// tell gives what is told now, first of the Node and then what the plan tells. What the plan
+// tells of a Node that is not there waits for it; who contends with a base that has none is
+// of no interest later.
+func (n *nodeCopy) tell(there bool, ofNode, planned []plan.Event) []plan.Event {
+	waiting := n.untold
+	n.untold = nil
+	if there {
+		return slices.Concat(waiting, ofNode, planned)
+	}
+	var now []plan.Event
+	n.untold = waiting
+	for _, e := range planned {
+		if e.Pod == "" {
+			n.untold = append(n.untold, e)
+		} else {
+			now = append(now, e)
+		}
+	}
+	n.untold = n.untold[:min(len(n.untold), maxUntold)]
+	return now
 }

@@ -80,3 +80,24 @@ func TestNothingIsSentThatWouldComeTooLate(t *testing.T) {
 		}
 	}
 }
+
+// What is sent must reach the base and nobody else, whatever its Node shows.
+func TestWhomCommandsReach(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		told []string
+		age  Age
+		want bool
+	}{
+		{"a base that is heard", nil, Age{}, true},
+		{"its Pod is being deleted", []string{"2s workload ends"}, Age{}, true},
+		{"its Pod is gone: its address may be anybody's", []string{"2s workload gone"}, Age{}, false},
+		{"it is silent", nil, Age{NotReady: plan.ReasonBaseSilent}, false},
+		{"it was not heard over this link", []string{"2s link down", "3s link up", "3s turn"}, Age{}, false},
+	} {
+		s := told(t, served, c.told)
+		if got := s.base.live(s.observe(), c.age); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}

@@ -97,7 +97,9 @@ type NodeConfig struct {
 	// MaxMemory, in bytes, and MaxCPUs bound what a base is believed to have. Defaults
 	// 64 GiB, 256.
 	MaxMemory, MaxCPUs int64
-	// Version is shown as the Node's kubelet version. Default "dev".
+	// Labels are further ones of each Node, as "key=value,key=value". Default: none.
+	Labels string
+	// Version is this build's; a Node's kubelet version ends with it. Default "dev".
 	Version string
 }
 
@@ -130,6 +132,9 @@ func (c NodeConfig) Validate() error {
 	}
 	if c.Version == "" {
 		f.add("Version must not be empty")
+	}
+	if err := c.checkLabels(); err != nil {
+		f = append(f, err)
 	}
 	return errors.Join(f...)
 }

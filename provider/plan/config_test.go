@@ -30,7 +30,7 @@ func TestNodeConfigComplete(t *testing.T) {
 	if d := cmp.Diff(want, NodeConfig{}.Complete()); d != "" {
 		t.Errorf("defaults (-want +got):\n%s", d)
 	}
-	set := NodeConfig{DefaultMetaspace: 1, EphemeralStorage: 7, Pods: 2, CPUs: 3, MaxMemory: 5, MaxCPUs: 6, Version: "v4"}
+	set := NodeConfig{DefaultMetaspace: 1, EphemeralStorage: 7, Pods: 2, CPUs: 3, MaxMemory: 5, MaxCPUs: 6, Labels: "a=b", Version: "v4"}
 	if d := cmp.Diff(set, set.Complete()); d != "" {
 		t.Errorf("what was set is changed (-want +got):\n%s", d)
 	}
@@ -50,6 +50,11 @@ func TestConfigsValidate(t *testing.T) {
 		{"a policy nobody knows", Config{Policy: "burn"}.Complete(), []string{"burn"}},
 		{"Secrets, sometimes", Config{SecretsOverHTTP: "sometimes"}.Complete(), []string{"sometimes"}},
 		{"defaults beyond what is believed", NodeConfig{MaxMemory: 1, MaxCPUs: 1}.Complete(), []string{"DEFAULT_METASPACE", "CPUS_PER_NODE"}},
+		{"labels that are none", NodeConfig{Labels: "a"}.Complete(), []string{"VNODE_LABELS"}},
+		{"labels that have no such value", NodeConfig{Labels: "a=b c"}.Complete(), []string{"VNODE_LABELS"}},
+		{"labels that are set already", NodeConfig{Labels: "type=x"}.Complete(), []string{"type"}},
+		{"labels that a base's words have", NodeConfig{Labels: "base.koupleless.io/name=x"}.Complete(), []string{"base.koupleless.io/name"}},
+		{"labels", NodeConfig{Labels: "topology.kubernetes.io/zone=a,team=blue"}.Complete(), nil},
 		{"negative", Config{BackOffMax: -1, MaxContainers: -64}.Complete(), []string{"BACKOFF_MAX", "-64"}},
 		{"shorter as it grows", Config{BackOffBase: 2, BackOffMax: 1}.Complete(), []string{"no shorter than BACKOFF_BASE (2ns)"}},
 	} {

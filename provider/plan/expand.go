@@ -12,7 +12,7 @@ func expand(args []string, env map[string]string) []string {
 		longest = max(longest, len(name))
 	}
 	for _, arg := range args {
-		text := expandOne(arg, env, longest)
+		text := Expand(arg, env, longest)
 		expanded = append(expanded, text)
 		if size += len(text); size > maxSettings {
 			break
@@ -21,9 +21,9 @@ func expand(args []string, env map[string]string) []string {
 	return expanded
 }
 
-// expandOne expands one argument. No name in env is longer than longest: further on a
-// closing bracket is not looked for.
-func expandOne(text string, env map[string]string, longest int) string {
+// Expand expands one argument, or the value of a variable. No name in env is longer than
+// longest: further on a closing bracket is not looked for.
+func Expand(text string, env map[string]string, longest int) string {
 	var out strings.Builder
 	for {
 		before, after, found := strings.Cut(text, "$")

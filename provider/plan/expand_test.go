@@ -8,7 +8,7 @@ func TestArgumentsAreExpandedAsKubeletsDo(t *testing.T) {
 		"": "", "plain": "plain", "$(A)": "x", "a$(A)b$(A)": "axbx", "$(B)": "$(A)", "$(C)": "$(C)", "$$(A)": "$(A)",
 		"$": "$", "$$": "$", "$(A": "$(A", "$A": "$A", "$()": "$()", "é$(A)é": "éxé",
 	} {
-		if got := expandOne(text, env, len("A")); got != want {
+		if got := Expand(text, env, len("A")); got != want {
 			t.Errorf("%q gives %q, want %q", text, got, want)
 		}
 	}

@@ -46,8 +46,8 @@ type planner struct {
 	demand   *demand
 	// failures is out.Memory.Failures.
 	failures failures
-	// installed has the URLs of installs found in this run to have succeeded.
-	installed map[tunnel.ModuleKey]string
+	// installed has the installs found in this run to have succeeded.
+	installed map[tunnel.ModuleKey]Attempt
 	// began has the names of which a module was found in this run to serve now.
 	began   map[string]bool
 	out     *draft
@@ -59,7 +59,7 @@ func newPlanner(in Input) *planner {
 	l := newList(in.Seen)
 	p := &planner{
 		in: in, standing: standingOf(in), list: l, demand: newDemand(in, l),
-		installed: map[tunnel.ModuleKey]string{}, began: map[string]bool{}, out: &draft{now: in.Now, Output: Output{Memory: in.Memory.clone()}},
+		installed: map[tunnel.ModuleKey]Attempt{}, began: map[string]bool{}, out: &draft{now: in.Now, Output: Output{Memory: in.Memory.clone()}},
 	}
 	p.failures = p.out.Memory.Failures
 	for _, n := range slices.Sorted(maps.Keys(in.Memory.Attempts)) {

@@ -1,14 +1,10 @@
 package plan
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
-	"pgregory.net/rapid"
 
 	"module-controller/tunnel"
 )
@@ -53,100 +49,6 @@ func TestCommandsOfTheOwnerBeforeCount(t *testing.T) {
 	in.Now = noon.Add(time.Minute)
 	if n := Modules(in).Inherited; n != 0 {
 		t.Errorf("%d are inherited after a minute, want none", n)
-	}
-}
-
-// Whatever happens, once it stops happening the base and the pods agree, no
-// command overlapped another for its module, and nothing is done any more.
-func TestEverythingConverges(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := newSim(rapid.SampledFrom([]tunnel.Features{overHTTP, overMQTT}).Draw(t, "features"))
-		s.plain = rapid.Bool().Draw(t, "plain")
-		made := 0
-		for range rapid.IntRange(1, 12).Draw(t, "events") {
-			switch rapid.IntRange(0, 8).Draw(t, "event") {
-			case 0, 1, 2:
-				made++
-				name, version := rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name"), fmt.Sprint(rapid.IntRange(1, 3).Draw(t, "version"))
-				url := urlOf(name, version)
-				if rapid.IntRange(0, 4).Draw(t, "wrong") == 0 {
-					url = urlOf(name, "x")
-					s.jar(url, name, "x", "")
-				}
-				s.pod(fmt.Sprintf("p%d", made), name, version, url)
-			case 3:
-				if len(s.pods) > 0 {
-					s.delete(rapid.SampledFrom(s.pods).Draw(t, "pod").Name)
-				}
-			case 4:
-				if len(s.pods) > 0 {
-					s.gone[rapid.SampledFrom(s.pods).Draw(t, "pod").UID] = true
-				}
-			case 5:
-				s.modules = nil // the base was restarted
-			case 6:
-				s.loseAnswers = !s.loseAnswers
-			case 7:
-				s.loseCommands = !s.loseCommands
-			case 8:
-				if len(s.pods) > 0 {
-					p := rapid.SampledFrom(s.pods).Draw(t, "pod")
-					url := p.Spec.Containers[0].Image + "?again"
-					s.jars[url] = s.jars[p.Spec.Containers[0].Image]
-					p.Spec.Containers[0].Image = url
-				}
-			}
-			s.rounds(rapid.IntRange(0, 6).Draw(t, "rounds"))
-		}
-		s.loseAnswers, s.loseCommands = false, false
-		s.rounds(400)
-		if s.overlaps > 0 {
-			t.Fatalf("%d commands overlapped: %v", s.overlaps, s.log)
-		}
-		s.converged(t)
-	})
-}
-
-func (s *sim) converged(t *rapid.T) {
-	done := len(s.log)
-	s.rounds(20)
-	// Back-offs of wrong jars may end in these rounds; nothing else may happen.
-	if extra := len(s.log) - done; extra > 8 {
-		t.Fatalf("%d commands after everything stopped: %v", extra, s.log[done:])
-	}
-	newest := map[string]*corev1.Pod{}
-	wanted := map[tunnel.ModuleKey]bool{}
-	for _, p := range s.pods {
-		if p.DeletionTimestamp != nil || s.gone[p.UID] {
-			t.Fatalf("pod %s is terminating and not gone; commands %v", p.Name, s.log)
-		}
-		for _, key := range Wanted(p) {
-			wanted[key] = true
-		}
-		if n := newest[p.Spec.Containers[0].Name]; n == nil || !p.CreationTimestamp.Before(&n.CreationTimestamp) {
-			newest[p.Spec.Containers[0].Name] = p
-		}
-	}
-	for name, p := range newest {
-		c := p.Spec.Containers[0]
-		key := tunnel.ModuleKey{Name: name, Version: c.Env[0].Value}
-		if s.shows(p.Name) == ReasonDuplicate {
-			continue // an older pod of the same version holds it, though its jar is a wrong one
-		}
-		if s.jars[c.Image].key == key && !strings.Contains(s.serving(), key.String()) {
-			t.Fatalf("%s does not serve, but %q; pod %s shows %s; commands %v", key, s.serving(), p.Name, s.shows(p.Name), s.log)
-		}
-	}
-	for _, p := range s.pods {
-		key := Wanted(p)[0]
-		if s.shows(p.Name) == "Running" && !strings.Contains(s.serving(), key.String()) {
-			t.Fatalf("pod %s is Running and %s does not serve", p.Name, key)
-		}
-	}
-	for _, m := range s.modules {
-		if !wanted[m.ModuleKey] && s.in.Memory.Installed[m.ModuleKey] {
-			t.Fatalf("%s is installed, ours and wanted by nobody; commands %v", m.ModuleKey, s.log)
-		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,29 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/tunnel"
-)
-
-// Labels, annotations and taints of a VNode. Two families of labels say the same,
-// because selectors in the field use either.
-const (
-	LabelEnv       = "virtual-kubelet.koupleless.io/env"
-	LabelTunnel    = "vnode.koupleless.io/tunnel"
-	labelStack     = "base.koupleless.io/stack"
-	labelName      = "vnode.koupleless.io/name"
-	labelVersion   = "vnode.koupleless.io/version"
-	labelBaseName  = "base.koupleless.io/name"
-	labelBaseVer   = "base.koupleless.io/version"
-	labelCluster   = "base.koupleless.io/cluster-name"
-	labelHostName  = "base.koupleless.io/host-name"
-	LabelPort      = "base.koupleless.io/tunnel-port"
-	labelNoLB      = corev1.LabelNodeExcludeBalancers
-	taintVNode     = "schedule.koupleless.io/virtual-node"
-	taintEnv       = "schedule.koupleless.io/node-env"
-	annotationInst = "virtual-kubelet.koupleless.io/installed-modules"
-	// AnnotationBoundTo names on a Node the workload that its base's identity was proved
-	// to be; boundByTunnel where what was proved names none.
-	AnnotationBoundTo = "base.koupleless.io/bound-to"
-	boundByTunnel     = "tunnel"
 )
 
 // Reasons of a Node's Ready condition. They are stable: users match on them.
@@ -72,8 +48,12 @@ type NodeInput struct {
 	NotReady, Message string
 	// Loaded is the memory, in bytes, that pods request for modules that Health counts:
 	// it is in the base's used metaspace and in the scheduler's sum.
-	Loaded    int64
-	Installed map[tunnel.ModuleKey]bool
+	Loaded int64
+	// Place is where the base runs.
+	Place Place
+	// ServerVersion is the API server's, as "v1.37.2"; empty while it is not known.
+	ServerVersion string
+	Installed     map[tunnel.ModuleKey]bool
 	// Touch asks for new heartbeat times although nothing differs.
 	Touch bool
 	// Undescribed leaves on the Node what the base says of itself; what is installed and
@@ -106,43 +86,9 @@ func Node(in NodeInput, current *corev1.Node) *corev1.Node {
 	if current != nil && current.Spec.ProviderID != "" {
 		node.Spec.ProviderID = current.Spec.ProviderID // it cannot be changed
 	}
-	node.Status.NodeInfo.KubeletVersion = in.Config.Version
-	node.Status.NodeInfo.OperatingSystem = "linux"
-	node.Status.NodeInfo.Architecture = "jvm"
+	setNodeInfo(in, node)
 	setConditions(in, node)
 	return node
-}
-
-// describe sets our labels and annotations and takes away those that no longer
-// apply; it touches no other.
-func describe(in NodeInput, node *corev1.Node) {
-	beat := in.Heartbeat
-	labels := map[string]string{
-		LabelComponent: ComponentVNode, labelStack: "java", "type": "virtual-kubelet", labelNoLB: "true",
-		LabelEnv: beat.Base.Env, LabelTunnel: beat.Tunnel,
-		labelName: beat.Name, labelVersion: beat.Version,
-		labelBaseName: beat.Name, labelBaseVer: beat.Version,
-		labelCluster: beat.Cluster, labelHostName: beat.Hostname,
-		LabelPort: "", corev1.LabelHostname: in.Name,
-	}
-	if beat.Port > 0 {
-		labels[LabelPort] = strconv.Itoa(beat.Port)
-	}
-	if node.Labels == nil {
-		node.Labels = map[string]string{}
-	}
-	if node.Annotations == nil {
-		node.Annotations = map[string]string{}
-	}
-	for key, exact := range labels {
-		value, safe := labelValue(exact)
-		setOrDelete(node.Labels, key, value)
-		if safe {
-			exact = ""
-		}
-		setOrDelete(node.Annotations, key, exact)
-	}
-	setOrDelete(node.Annotations, AnnotationBoundTo, boundTo(beat.Sender))
 }
 
 // SameDescription says whether two states of a Node differ in nothing that a base says of
@@ -161,25 +107,6 @@ func SameDescription(a, b *corev1.Node) bool {
 		return d
 	}
 	return equality.Semantic.DeepEqual(of(a), of(b))
-}
-
-// LeaseLabels are the labels by which a base's Lease is found: the tunnel and the
-// base's name, as on its Node.
-func LeaseLabels(beat tunnel.Heartbeat) map[string]string {
-	labels := map[string]string{}
-	for key, exact := range map[string]string{LabelTunnel: beat.Tunnel, labelName: beat.Name} {
-		value, _ := labelValue(exact)
-		setOrDelete(labels, key, value)
-	}
-	return labels
-}
-
-func setOrDelete(m map[string]string, key, value string) {
-	if value == "" {
-		delete(m, key)
-	} else {
-		m[key] = value
-	}
 }
 
 func setTaints(env string, node *corev1.Node) {

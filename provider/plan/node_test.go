@@ -35,6 +35,7 @@ func TestNodeIsAsTheDocumentSays(t *testing.T) {
 		"base.koupleless.io/cluster-name": "default", "base.koupleless.io/host-name": "local",
 		"kubernetes.io/hostname": "vnode.2ce92dca.dev", "type": "virtual-kubelet",
 		"node.kubernetes.io/exclude-from-external-load-balancers": "true",
+		"node.kubernetes.io/exclude-disruption":                   "true",
 	}
 	if d := cmp.Diff(want, node.Labels); d != "" {
 		t.Errorf("labels (-want +got):\n%s", d)

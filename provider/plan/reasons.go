@@ -122,15 +122,21 @@ func (r reporter) serving(is observation, _ *want) observation { return r.runnin
 
 // outdated serves on until it is replaced.
 func (r reporter) outdated(is observation, w *want) observation {
-	if r.list.of(w.key) == serving {
+	switch {
+	case w.fresh:
+		return r.installing(is, w)
+	case r.list.of(w.key) == serving:
 		return r.running(is)
 	}
 	return r.backingOff(is, w)
 }
 
+// servesFor says whether what serves did so for that pod already.
+func (r reporter) servesFor(w *want) bool { return r.list.of(w.key) == serving && w.running != "" }
+
 // blocked serves on, where it does, until its pod can take over.
 func (r reporter) blocked(is observation, w *want) observation {
-	if r.list.of(w.key) == serving {
+	if r.servesFor(w) {
 		return r.running(is)
 	}
 	return is.wait(ReasonBlocked, "%s takes the place of an older pod's version once all modules of its pod can: %s", w.key, r.lacks(w))
@@ -152,10 +158,13 @@ func (r reporter) conflicting(is observation, w *want) observation {
 		has.pod.Name, has.key, w.pod.Name, w.key)
 }
 
+// took says of the chosen want that its module was installed for it.
+func (r reporter) took(w *want) bool { return w.running != "" || r.installedFor(w) }
+
 // superseded keeps a version running that serves until the chosen one does.
 func (r reporter) superseded(is observation, w *want) observation {
 	n := r.demand.name(w.key.Name)
-	is.handedOn = n.has(w.key) && cmp.Or(n.chosen.running, r.installed[w.key]) != ""
+	is.handedOn = n.has(w.key) && r.took(n.chosen)
 	switch {
 	case is.handedOn: // the same version serves, but for the other pod
 	case ends(r.out.under(w.key.Name), w.key): // it is told before it is done
@@ -234,12 +243,12 @@ func (is observation) failed(f Failure) observation {
 // imageOf is where a want's module was installed from, as far as that is known.
 func (r reporter) imageOf(w *want, running bool) string {
 	switch {
-	case r.installed[w.key] == w.url:
+	case r.installedFor(w):
 		return w.url
 	case w.running != "":
 		return w.running
 	case running:
-		return cmp.Or(r.demand.sources[w.key], w.url)
+		return cmp.Or(r.installed[w.key].URL, r.demand.sources[w.key], w.url)
 	}
 	return ""
 }

@@ -179,7 +179,7 @@ func (r resolver) succeed(a Attempt) {
 	case tunnel.InstallModule:
 		r.begin(a.Module)
 		r.out.Memory.Installed[a.Module] = true
-		r.installed[a.Module] = a.URL
+		r.installed[a.Module] = a
 	case tunnel.UninstallModule:
 		r.out.event(a.Pod, false, "Uninstalled", a.Module.String()+" was uninstalled")
 	case tunnel.SwitchModule:

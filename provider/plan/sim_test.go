@@ -80,6 +80,11 @@ func own(p *corev1.Pod, workload string, revision int) *corev1.Pod {
 	return p
 }
 
+func number(p *corev1.Pod) int64 {
+	n, _ := strconv.ParseInt(p.Annotations["revision"], 10, 64)
+	return n
+}
+
 func (s *sim) pod(name, module, version, url string) *corev1.Pod {
 	if _, ok := s.jars[url]; !ok {
 		s.jar(url, module, version, "")
@@ -124,9 +129,8 @@ func (s *sim) round() Output {
 	s.in.Now = s.now
 	s.in.Pods = nil
 	for _, p := range s.pods {
-		number, _ := strconv.ParseInt(p.Annotations["revision"], 10, 64)
 		s.in.Pods = append(s.in.Pods, Pod{Pod: p, Gone: s.gone[p.UID], Unsynced: s.unsynced[p.Name],
-			Probed: s.probed, Workload: types.UID(p.Annotations["workload"]), Revision: number})
+			Probed: s.probed, Workload: types.UID(p.Annotations["workload"]), Revision: number(p)})
 	}
 	out := Modules(s.in)
 	s.in.Memory = out.Memory
@@ -149,11 +153,11 @@ func (s *sim) keep(out Output) {
 			if p.UID != st.Pod.UID {
 				continue
 			}
-			if st.Finished {
+			p.Status = st.Status
+			if st.Finished || st.Status.Phase == corev1.PodFailed {
 				s.pods = slices.Delete(s.pods, i, i+1)
 				break
 			}
-			p.Status = st.Status
 		}
 	}
 }

@@ -65,6 +65,11 @@ func (p *planner) stateOf(w *want) wantState {
 func (p *planner) pending(n *name, w *want) wantState {
 	is := p.stageOf(w)
 	switch is {
+	case wantServing:
+		if w.running != "" || !p.takesOver(n, w, true) || p.lacks(w) == "" {
+			return is
+		}
+		return wantBlocked // it serves for another pod
 	case wantOutdated, wantDead, wantToSwitch, wantToReplace, wantAbsent:
 	default:
 		return is
@@ -104,7 +109,7 @@ func (p *planner) stageOf(w *want) wantState {
 
 func (p *planner) inService(w *want) wantState {
 	switch {
-	case p.installed[w.key] != "": // just now, since it was found dead
+	case p.installed[w.key].Verb != "": // just now, since it was found dead
 	case p.whyDead(w) != "":
 		return wantDead
 	}
@@ -126,15 +131,23 @@ func (p *planner) inactive(w *want) wantState {
 	return wantToReplace
 }
 
+// installedFor says whether a want's module was found in this run to be installed for it.
+func (p *planner) installedFor(w *want) bool {
+	a := p.installed[w.key]
+	return a.Pod == w.pod.UID && a.URL == w.url
+}
+
 // current says whether the listed version was installed from the URL that is wanted
 // now, and need not be installed once more for a later revision. Where nobody knows the
 // URL, it is.
 func (p *planner) current(w *want) bool {
 	switch {
-	case p.installed[w.key] == w.url:
+	case p.installedFor(w):
 		return true
 	case w.fresh:
 		return false
+	case p.installed[w.key].URL == w.url:
+		return true
 	}
 	from := cmp.Or(w.running, p.demand.sources[w.key])
 	return from == "" || from == sourceOf(w.url)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -44,8 +45,17 @@ func (f Freshness) String() string {
 	return fmt.Sprintf("Freshness(%d)", int(f))
 }
 
-// barrierTimeout is how long a claim waits for the read that all claims share.
-const barrierTimeout = time.Second
+const (
+	// barrierTimeout is how long a claim waits for the read that all claims share.
+	barrierTimeout = time.Second
+	// listPauseFirst and listPauseMax bound the pause between two lists for one Node, which
+	// doubles: where the watch of pods lags while the API answers, no list helps.
+	listPauseFirst = 100 * time.Millisecond
+	listPauseMax   = 5 * time.Second
+	// listRate is how many lists there are a second for all Nodes, at most: Leases are
+	// renewed with the same client.
+	listRate = 50
+)
 
 // Freshness says whether a cache that has reached a version has caught up with the
 // claim of a served Node. It changes nothing. The version is to be read before the
@@ -55,11 +65,11 @@ func (p *Pods) Freshness(node, version string, now time.Time) Freshness {
 }
 
 // Confirm says the same, of pods that On gave after the version was read. Who is Behind
-// is compared with the Node's pods in the API, one list a call, bounded by ten seconds;
-// once they prove to be as new, the Node stays Current. Where the API cannot be read it is
-// Behind still.
+// is compared with the Node's pods in the API, one list a call at most, bounded by ten
+// seconds; once they prove to be as new, the Node stays Current. Where the API cannot be
+// read, or was read a moment ago, it is Behind still.
 func (p *Pods) Confirm(ctx context.Context, node, version string, seen []plan.Pod, now time.Time) Freshness {
-	if f := p.Freshness(node, version, now); f != Behind {
+	if f := p.Freshness(node, version, now); f != Behind || !p.barrier.mayList(node, now) {
 		return f
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
@@ -84,7 +94,8 @@ func (p *Pods) Confirm(ctx context.Context, node, version string, seen []plan.Po
 // version includes every pod change made before the claim. One read serves all claims
 // that were gained before it was sent.
 type barrier struct {
-	wake chan struct{}
+	wake  chan struct{}
+	lists *rate.Limiter
 
 	mu sync.Mutex
 	// mu guards what follows
@@ -99,10 +110,14 @@ type claim struct {
 	read      bool      // version is known; it was read after at, and stays
 	version   string
 	confirmed bool // the API server's own list showed that the cache has caught up
+	// listDue is when the Node's pods may be listed next, pause how long that was after the
+	// last list; both are zero before the first.
+	listDue time.Time
+	pause   time.Duration
 }
 
 func newBarrier() *barrier {
-	return &barrier{wake: make(chan struct{}, 1), claims: map[string]*claim{}}
+	return &barrier{wake: make(chan struct{}, 1), lists: rate.NewLimiter(listRate, listRate), claims: map[string]*claim{}}
 }
 
 // want has a version read that is as new as a claim. It returns at once.
@@ -130,6 +145,20 @@ func (b *barrier) confirm(node string) {
 	if c := b.claims[node]; c != nil {
 		c.confirmed = true
 	}
+}
+
+// mayList says whether a Node's pods may be listed now, and counts that as done.
+func (b *barrier) mayList(node string, now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c := b.claims[node]
+	switch {
+	case c == nil, now.Before(c.listDue), !b.lists.AllowN(now, 1):
+		return false
+	}
+	c.pause = min(max(2*c.pause, listPauseFirst), listPauseMax)
+	c.listDue = now.Add(c.pause)
+	return true
 }
 
 func (b *barrier) freshness(node, version string, now time.Time) Freshness {

@@ -3,6 +3,7 @@ package pods
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -178,13 +179,16 @@ func TestWhoIsBehindIsConfirmedByAList(t *testing.T) {
 		t.Errorf("the API server does not answer: %s", f)
 	}
 	fails.Store(false)
-	if f := confirm(old, time.Second); f != Behind {
+	if f := confirm(pod, time.Second); f != Behind {
+		t.Errorf("a moment after it was asked: %s", f)
+	}
+	if f := confirm(old, 2*time.Second); f != Behind {
 		t.Errorf("with an older pod: %s", f)
 	}
-	if f := p.Freshness("a", "50", noon.Add(time.Second)); f != Behind {
+	if f := p.Freshness("a", "50", noon.Add(2*time.Second)); f != Behind {
 		t.Errorf("before it was confirmed: %s", f)
 	}
-	if f := confirm(pod, time.Second); f != Current {
+	if f := confirm(pod, 3*time.Second); f != Current {
 		t.Errorf("with the same pod: %s", f)
 	}
 	fails.Store(true)
@@ -194,6 +198,44 @@ func TestWhoIsBehindIsConfirmedByAList(t *testing.T) {
 	p.Serve("a", noon.Add(time.Hour))
 	if f := p.Freshness("a", "50", noon.Add(time.Hour)); f != Unknown {
 		t.Errorf("claimed again: %s", f)
+	}
+}
+
+// Where the watch lags, a Node's pods are listed less and less often, those of all Nodes at
+// a rate, and a Node that is claimed anew at once.
+func TestListsHaveAPace(t *testing.T) {
+	b := newBarrier()
+	b.want("a", noon)
+	var at []time.Duration
+	for now := time.Duration(0); now < 20*time.Second; now += 50 * time.Millisecond {
+		if b.mayList("a", noon.Add(now)) {
+			at = append(at, now)
+		}
+	}
+	want := []time.Duration{0, 100, 300, 700, 1500, 3100, 6300, 11300, 16300}
+	for i := range want {
+		want[i] *= time.Millisecond
+	}
+	if !slices.Equal(at, want) {
+		t.Errorf("listed at %v, want %v", at, want)
+	}
+	later := noon.Add(20 * time.Second)
+	if b.want("a", later); !b.mayList("a", later) {
+		t.Error("claimed anew, it is not listed at once")
+	}
+	if b.mayList("b", later) {
+		t.Error("a Node that is not served is listed")
+	}
+	lists := 0
+	for i := range 10 * listRate {
+		node := strconv.Itoa(i)
+		b.want(node, later)
+		if b.mayList(node, later.Add(time.Second)) {
+			lists++
+		}
+	}
+	if lists != listRate {
+		t.Errorf("%d Nodes were listed at once", lists)
 	}
 }
 

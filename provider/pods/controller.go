@@ -2,34 +2,37 @@ package pods
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	vknode "github.com/virtual-kubelet/virtual-kubelet/node"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	corev1informers "k8s.io/client-go/informers/core/v1"
+	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 )
 
 // newController makes virtual-kubelet's pod controller: one for all bases, for
-// one a base would cost goroutines and memory a base. It resolves environments
-// and hands pods over to the store.
+// one a base would cost goroutines and memory a base. It hands pods over, again and again
+// until that succeeds.
 func (p *Pods) newController() (*vknode.PodController, error) {
 	config := vknode.PodControllerConfig{
 		PodClient:         noWrites{},
 		PodInformer:       podInformer{p.facade},
-		EventRecorder:     podRecorder{p.deps.Recorder, p.store},
-		Provider:          p.store,
-		ConfigMapInformer: configMaps{client: p.deps.Client},
-		SecretInformer:    secrets{client: p.deps.Client},
+		EventRecorder:     noEvents{},
+		Provider:          p.handover,
+		ConfigMapInformer: noConfigMaps{},
+		SecretInformer:    noSecrets{},
 		ServiceInformer:   noServices{},
 
-		SyncPodsFromKubernetesRateLimiter:       podRetries(handoverRetryMax),
-		DeletePodsFromKubernetesRateLimiter:     podRetries(handoverRetryMax),
+		SyncPodsFromKubernetesRateLimiter:       podRetries(),
+		DeletePodsFromKubernetesRateLimiter:     podRetries(),
 		SyncPodsFromKubernetesShouldRetryFunc:   p.retryHandover,
 		DeletePodsFromKubernetesShouldRetryFunc: retryAlways,
+		SkipDownwardAPIResolution:               true, // the handover does it
 	}
 	controller, err := vknode.NewPodController(config)
 	if err != nil {
@@ -46,13 +49,10 @@ func runController(ctx context.Context, c *vknode.PodController, workers int) er
 	return nil // what fails because ctx has ended is no failure
 }
 
-// handoverRetryMax bounds the pause before a pod is handed over again.
-const handoverRetryMax = 30 * time.Second
-
 // podRetries delays a pod's first turn by a millisecond: the controller's own
 // default is a bucket for ten pods a second.
-func podRetries(most time.Duration) workqueue.TypedRateLimiter[any] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[any](time.Millisecond, most)
+func podRetries() workqueue.TypedRateLimiter[any] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[any](time.Millisecond, handoverRetryMax)
 }
 
 // retryAlways never gives a pod up; the default does after 20 tries.
@@ -60,35 +60,42 @@ func retryAlways(context.Context, string, int, time.Time, error) (*time.Duration
 	return nil, nil
 }
 
-// retryHandover is retryAlways, and notes what stands in the way.
+// retryHandover never gives a pod up either, says when to try again, and tells what stands
+// in the way.
 func (p *Pods) retryHandover(_ context.Context, key string, _ int, _ time.Time, err error) (*time.Duration, error) {
-	p.store.notHandedOver(key, err)
-	return nil, nil
-}
-
-// podRecorder passes on the events that tell users something, and notes the ones
-// that say why an environment could not be resolved.
-type podRecorder struct {
-	record.EventRecorder
-	store *store
-}
-
-func (r podRecorder) Event(obj runtime.Object, kind, reason, message string) {
-	if strings.HasPrefix(reason, "Provider") {
-		return // one an update of a pod: the Events of package plan say what happened
+	if later, ok := errors.AsType[laterError](err); ok {
+		return &later.wait, nil
 	}
-	// What was there and could not be read is told whole by retryHandover: why, too.
-	if pod, ok := obj.(*corev1.Pod); ok && kind == corev1.EventTypeWarning && !saysLess(reason) {
-		r.store.cannotResolve(pod, message)
+	why := err.Error()
+	if unresolved, ok := errors.AsType[unresolvedError](err); ok {
+		why = unresolved.Error() // without what virtual-kubelet puts before it
 	}
-	r.EventRecorder.Event(obj, kind, reason, message)
+	again, pod := p.store.notHandedOver(key, why, time.Now())
+	if pod != nil {
+		p.deps.Recorder.Event(pod, corev1.EventTypeWarning, ReasonFailed, clip("Error: "+why))
+	}
+	return &again, nil
 }
 
-// saysLess says whether an Event of a reason does not say why a pod waits.
-func saysLess(reason string) bool {
-	return strings.Contains(reason, "Optional") || strings.HasPrefix(reason, "FailedToRead")
-}
+// noEvents drops what virtual-kubelet tells, one of each update of a pod: the Events of
+// package plan say what happened, and those of the handover why it failed.
+type noEvents struct{ record.EventRecorder }
 
-func (r podRecorder) Eventf(obj runtime.Object, kind, reason, format string, args ...any) {
-	r.Event(obj, kind, reason, fmt.Sprintf(format, args...))
-}
+func (noEvents) Event(runtime.Object, string, string, string)          {}
+func (noEvents) Eventf(runtime.Object, string, string, string, ...any) {}
+
+// virtual-kubelet wants informers of all ConfigMaps, Secrets and Services of the cluster,
+// to resolve environments. It asks them for listers only, and uses none.
+type (
+	noConfigMaps struct {
+		corev1informers.ConfigMapInformer
+	}
+	noSecrets  struct{ corev1informers.SecretInformer }
+	noServices struct {
+		corev1informers.ServiceInformer
+	}
+)
+
+func (noConfigMaps) Lister() corev1listers.ConfigMapLister { return nil }
+func (noSecrets) Lister() corev1listers.SecretLister       { return nil }
+func (noServices) Lister() corev1listers.ServiceLister     { return nil }

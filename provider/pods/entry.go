@@ -14,10 +14,35 @@ import (
 
 // entry is a pod that was handed over, or one that is being deleted.
 type entry struct {
-	// now is the pod as the API server had it last.
-	now *corev1.Pod
-	// spec is what was handed over: its environment is resolved.
+	// now is the pod as the API server had it last. spec is its spec with what was handed
+	// over in its place.
+	now  *corev1.Pod
 	spec corev1.PodSpec
+	// resolved are its containers as they were handed over: names, images, environments.
+	// Nil where none were.
+	resolved []corev1.Container
+}
+
+func newEntry(pod *corev1.Pod, resolved []corev1.Container) *entry {
+	e := &entry{resolved: resolved}
+	e.show(pod)
+	return e
+}
+
+// show takes in the pod as the API server has it now.
+func (e *entry) show(now *corev1.Pod) {
+	if e.now == now {
+		return
+	}
+	e.now, e.spec = now, now.Spec
+	if e.resolved == nil {
+		return
+	}
+	e.spec.Containers = slices.Clone(now.Spec.Containers)
+	for i := range e.spec.Containers {
+		c, handed := &e.spec.Containers[i], e.resolved[i] // no container comes or goes
+		c.Image, c.Env, c.EnvFrom = handed.Image, handed.Env, nil
+	}
 }
 
 // on gives the pods of a Node for the planner: those that the API server has, and
@@ -51,7 +76,7 @@ func (s *store) on(name string) (pods []plan.Pod) {
 // keep forgets what is known of pods that the API server has no more, but for those that
 // were handed over.
 func (n *servedNode) keep(there map[types.UID]bool) {
-	maps.DeleteFunc(n.unresolved, func(uid types.UID, _ string) bool { return !there[uid] })
+	maps.DeleteFunc(n.failures, func(uid types.UID, _ *failure) bool { return !there[uid] })
 	maps.DeleteFunc(n.writes, func(uid types.UID, _ *write) bool { return !there[uid] })
 	maps.DeleteFunc(n.deleted, func(uid types.UID, _ bool) bool { return !there[uid] })
 }
@@ -70,15 +95,15 @@ func (n *servedNode) planned(now *corev1.Pod) plan.Pod {
 	e := n.entries[now.UID]
 	if e == nil && now.DeletionTimestamp != nil {
 		// Its deletion began before it was handed over, perhaps to another owner.
-		e = &entry{spec: now.Spec}
+		e = newEntry(now, nil)
 		n.entries[now.UID] = e
 	}
-	why, unresolved := n.unresolved[now.UID]
 	switch {
 	case e != nil:
-		e.now, pod.Spec, planned.Declared = now, e.spec, &now.Spec
-	case unresolved:
-		planned.Unresolved = why
+		e.show(now)
+		pod.Spec, planned.Declared = e.spec, &now.Spec
+	case n.failures[now.UID] != nil:
+		planned.Unresolved = n.failures[now.UID].why
 	default:
 		planned.Unsynced = true
 	}
@@ -136,10 +161,14 @@ func (n *servedNode) concerns(was, is *corev1.Pod) bool {
 	return !equality.Semantic.DeepEqual(over(was.Status, w.status), over(is.Status, w.status))
 }
 
-// sameDescription says whether two states of a pod differ in their status and their spec
-// at most.
+// sameDescription says whether two states of a pod differ in their status at most, as far as
+// generations tell. An image that was changed wakes when the pod was handed over.
 func sameDescription(a, b *corev1.Pod) bool {
-	return a.DeletionTimestamp.Equal(b.DeletionTimestamp) && maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations)
+	switch {
+	case a.Generation != b.Generation, !a.DeletionTimestamp.Equal(b.DeletionTimestamp), !maps.Equal(a.Labels, b.Labels):
+		return false
+	}
+	return maps.Equal(a.Annotations, b.Annotations)
 }
 
 // writing says whether a status of a pod that is there is being written.

@@ -2,9 +2,9 @@ package pods
 
 import (
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -23,12 +23,15 @@ const byNode = "node"
 // newInformer watches the module pods that are bound to a Node.
 func newInformer(client kubernetes.Interface) cache.SharedIndexInformer {
 	factory := informers.NewSharedInformerFactoryWithOptions(client, 0,
-		informers.WithTransform(withoutManagedFields),
+		informers.WithTransform(slim),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 			o.LabelSelector = plan.LabelComponent + "=" + plan.ComponentModule
 			o.FieldSelector = fields.OneTermNotEqualSelector("spec.nodeName", "").String()
 		}))
-	informer := factory.Core().V1().Pods().Informer()
+	return indexedByNode(factory.Core().V1().Pods().Informer())
+}
+
+func indexedByNode(informer cache.SharedIndexInformer) cache.SharedIndexInformer {
 	// An index can only be refused after the informer was started.
 	if err := informer.AddIndexers(cache.Indexers{byNode: func(obj any) ([]string, error) {
 		return []string{obj.(*corev1.Pod).Spec.NodeName}, nil
@@ -38,20 +41,24 @@ func newInformer(client kubernetes.Interface) cache.SharedIndexInformer {
 	return informer
 }
 
-// withoutManagedFields keeps the cache small: nothing here reads them.
-func withoutManagedFields(obj any) (any, error) {
-	if pod, ok := obj.(*corev1.Pod); ok {
-		pod.ManagedFields = nil
+// onNode gives the pods that an informer indexed by Node has. They must not be changed.
+func onNode(informer cache.SharedIndexInformer, node string) []*corev1.Pod {
+	objs, err := informer.GetIndexer().ByIndex(byNode, node)
+	if err != nil {
+		return nil // the index exists
 	}
-	return obj, nil
+	pods := make([]*corev1.Pod, 0, len(objs))
+	for _, obj := range objs {
+		pods = append(pods, obj.(*corev1.Pod))
+	}
+	return pods
 }
 
 // facade is the informer that the one pod controller of this replica sees. It shows
 // the pods on some Nodes only: showing a Node adds its pods, hiding it deletes them,
-// and each pod is added before it is updated.
+// and each pod is added before it is updated. What is shown of a pod is its skeleton.
 type facade struct {
 	informer cache.SharedIndexInformer
-	address  func(node string) string // of the base; empty where it is not known
 	// news is told how a shown pod changed: was is nil for one that is new, is for one that
 	// is gone. It is set once.
 	news func(was, is *corev1.Pod)
@@ -61,15 +68,20 @@ type facade struct {
 	handler cache.ResourceEventHandler // the pod controller's; nil until it runs
 	// nodes are those whose pods are shown, with the names of these pods.
 	nodes map[string]map[string]bool
-	// shown are the pods that the handler knows, by namespace/name, as the API server has
-	// them. All are on nodes.
-	shown map[string]*corev1.Pod
+	// shown are the pods that the handler knows, by namespace/name. All are on nodes.
+	shown map[string]shownPod
 }
 
-func newFacade(informer cache.SharedIndexInformer, address func(node string) string) *facade {
+// shownPod is a pod that the handler knows.
+type shownPod struct {
+	pod   *corev1.Pod // as the API server has it
+	since time.Time   // when it was shown, or its images were changed
+}
+
+func newFacade(informer cache.SharedIndexInformer) *facade {
 	return &facade{
-		informer: informer, address: address, news: func(_, _ *corev1.Pod) {},
-		nodes: map[string]map[string]bool{}, shown: map[string]*corev1.Pod{},
+		informer: informer, news: func(_, _ *corev1.Pod) {},
+		nodes: map[string]map[string]bool{}, shown: map[string]shownPod{},
 	}
 }
 
@@ -94,46 +106,28 @@ func (f *facade) see(obj any) {
 // show delivers a pod on a Node that is shown as new or changed. The caller holds mu.
 func (f *facade) show(pod *corev1.Pod) {
 	key := keyOf(pod)
-	was := f.shown[key]
-	if was != nil && was.UID != pod.UID {
+	was, shown := f.shown[key]
+	if shown && was.pod.UID != pod.UID {
 		// The pod of that name is another one, on whatever Node: the watch missed its deletion.
 		f.hide(key)
-		was = nil
+		shown = false
 	}
 	names := f.nodes[pod.Spec.NodeName]
 	switch {
 	case f.handler == nil, names == nil:
 		return
-	case was == nil:
-		f.shown[key], names[key] = pod, true
-		f.handler.OnAdd(pod, false)
+	case !shown:
+		f.shown[key], names[key] = shownPod{pod, time.Now()}, true
+		f.handler.OnAdd(skeleton(pod), false)
 		f.news(nil, pod)
+	case concernsHandover(was.pod, pod):
+		f.shown[key] = shownPod{pod, time.Now()}
+		f.handler.OnUpdate(skeleton(was.pod), skeleton(pod))
+		f.news(was.pod, pod)
 	default:
-		f.shown[key] = pod
-		f.news(was, pod)
-		if concernsHandover(was, pod) {
-			f.handler.OnUpdate(was, pod)
-		}
+		f.shown[key] = shownPod{pod, was.since}
+		f.news(was.pod, pod)
 	}
-}
-
-// concernsHandover says whether virtual-kubelet has to hear of a change of a pod: comparing
-// all of two pods, as it does, costs more than all else that follows from an event.
-func concernsHandover(was, is *corev1.Pod) bool {
-	switch {
-	case !was.DeletionTimestamp.Equal(is.DeletionTimestamp), !equal(was.DeletionGracePeriodSeconds, is.DeletionGracePeriodSeconds):
-		return true
-	case is.Generation > 0 && was.Generation == is.Generation:
-		return false
-	}
-	return !equality.Semantic.DeepEqual(&was.Spec, &is.Spec)
-}
-
-func equal(a, b *int64) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return *a == *b
 }
 
 // lose takes a deletion, or the tombstone of one that the watch missed.
@@ -149,14 +143,14 @@ func (f *facade) lose(obj any) {
 
 // hide delivers the deletion of a shown pod. The caller holds mu.
 func (f *facade) hide(key string) {
-	pod := f.shown[key]
-	if pod == nil {
+	was, shown := f.shown[key]
+	if !shown {
 		return
 	}
 	delete(f.shown, key)
-	delete(f.nodes[pod.Spec.NodeName], key)
-	f.handler.OnDelete(pod)
-	f.news(pod, nil)
+	delete(f.nodes[was.pod.Spec.NodeName], key)
+	f.handler.OnDelete(skeleton(was.pod))
+	f.news(was.pod, nil)
 }
 
 // showNode shows the pods on a Node. Showing it again is harmless.
@@ -184,27 +178,19 @@ func (f *facade) hideNode(node string) {
 
 // onNode gives the pods that the API server has on a Node, shown or not. They
 // must not be changed.
-func (f *facade) onNode(node string) []*corev1.Pod {
-	objs, err := f.informer.GetIndexer().ByIndex(byNode, node)
-	if err != nil {
-		return nil // the index exists: newInformer added it
-	}
-	pods := make([]*corev1.Pod, 0, len(objs))
-	for _, obj := range objs {
-		pods = append(pods, obj.(*corev1.Pod))
-	}
-	return pods
-}
+func (f *facade) onNode(node string) []*corev1.Pod { return onNode(f.informer, node) }
 
 // version is a resource version that the cache of pods has reached; empty where that is
 // not known.
 func (f *facade) version() string { return f.informer.GetStore().LastStoreSyncResourceVersion() }
 
-// get gives a shown pod, as the API server has it now.
-func (f *facade) get(namespace, name string) *corev1.Pod {
+// get gives a shown pod, as the API server has it now, and since when it is to be handed
+// over so; nil for none.
+func (f *facade) get(namespace, name string) (*corev1.Pod, time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.shown[namespace+"/"+name]
+	shown := f.shown[namespace+"/"+name]
+	return shown.pod, shown.since
 }
 
 // podInformer is the facade in the form in which virtual-kubelet takes it.
@@ -234,9 +220,9 @@ func (l podLister) List(s labels.Selector) ([]*corev1.Pod, error) {
 	l.facade.mu.Lock()
 	defer l.facade.mu.Unlock()
 	var pods []*corev1.Pod
-	for _, pod := range l.facade.shown {
-		if s.Matches(labels.Set(pod.Labels)) {
-			pods = append(pods, pod)
+	for _, shown := range l.facade.shown {
+		if s.Matches(labels.Set(shown.pod.Labels)) {
+			pods = append(pods, skeleton(shown.pod))
 		}
 	}
 	return pods, nil
@@ -263,8 +249,8 @@ func (l podNamespaceLister) List(s labels.Selector) ([]*corev1.Pod, error) {
 }
 
 func (l podNamespaceLister) Get(name string) (*corev1.Pod, error) {
-	if pod := l.facade.get(l.namespace, name); pod != nil {
-		return withAddress(pod, l.facade.address(pod.Spec.NodeName)), nil
+	if pod, _ := l.facade.get(l.namespace, name); pod != nil {
+		return skeleton(pod), nil
 	}
 	return nil, apierrors.NewNotFound(corev1.Resource("pods"), name)
 }

@@ -76,7 +76,7 @@ func podOn(name, node, uid string) *corev1.Pod {
 
 func newTestFacade(t *testing.T) (*facade, *strictHandler, cache.Indexer) {
 	t.Helper()
-	f := newFacade(newInformer(fake.NewClientset()), noAddress)
+	f := newFacade(newInformer(fake.NewClientset()))
 	h := &strictHandler{t: t, known: map[string]types.UID{}}
 	if _, err := f.handle(h); err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestFacadeShowsSomeNodesOnly(t *testing.T) {
 	must(t, index.Update(one))
 	f.see(one)
 	expect("update one")
-	if pods, _ := (podInformer{f}).Lister().List(labels.Everything()); len(pods) != 1 || pods[0] != one {
+	if pods, _ := (podInformer{f}).Lister().List(labels.Everything()); len(pods) != 1 || pods[0].UID != one.UID {
 		t.Errorf("listed %v, want one", pods)
 	}
 	if _, err := (podInformer{f}).Lister().Pods("default").Get("two"); err == nil {
@@ -141,7 +141,7 @@ func TestFacadeUnwrapsTombstonesAndNoticesRecreation(t *testing.T) {
 // virtual-kubelet hears of what concerns a handover, for it compares all of a pod each time.
 func TestWhatConcernsAHandover(t *testing.T) {
 	was := podOn("one", "a", "1")
-	was.Generation = 1
+	was.Spec.Containers = []corev1.Container{{Name: "orders", Image: "file:///old.jar"}}
 	grace := int64(30)
 	for _, c := range []struct {
 		name   string
@@ -152,9 +152,8 @@ func TestWhatConcernsAHandover(t *testing.T) {
 		{"the status", func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning }, false},
 		{"a label", func(p *corev1.Pod) { p.Labels = map[string]string{"x": "y"} }, false},
 		{"the deletion", func(p *corev1.Pod) { now := metav1.Now(); p.DeletionTimestamp = &now }, true},
-		{"the grace", func(p *corev1.Pod) { p.DeletionGracePeriodSeconds = &grace }, true},
-		{"the spec", func(p *corev1.Pod) { p.Generation, p.Spec.Containers = 2, []corev1.Container{{Name: "x"}} }, true},
-		{"the spec, on a server without generations", func(p *corev1.Pod) { p.Generation, p.Spec.Containers = 0, []corev1.Container{{Name: "x"}} }, true},
+		{"the deadline", func(p *corev1.Pod) { p.Spec.ActiveDeadlineSeconds = &grace }, false},
+		{"an image", func(p *corev1.Pod) { p.Spec.Containers[0].Image = "file:///new.jar" }, true},
 	} {
 		is := was.DeepCopy()
 		if c.change(is); concernsHandover(was, is) != c.want {

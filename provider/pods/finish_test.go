@@ -36,8 +36,7 @@ func TestAPodIsForgottenOnceItIsDeleted(t *testing.T) {
 		pod := podOn("one", "a", "1")
 		p, client := idle(true, pod)
 		p.Serve("a", noon)
-		must(t, p.store.CreatePod(t.Context(), pod))
-		must(t, p.store.DeletePod(t.Context(), pod))
+		p.store.put(pod, nil)
 		client.PrependReactor("delete", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { return c.err != nil, nil, c.err })
 		client.PrependReactor("patch", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
 			return c.statusErr != nil, nil, c.statusErr
@@ -153,7 +152,7 @@ func TestNothingIsWrittenOnceTheContextHasEnded(t *testing.T) {
 	pod := podOn("one", "a", "1")
 	p, _ := idle(true, pod)
 	p.Serve("a", noon)
-	must(t, p.store.CreatePod(t.Context(), pod))
+	p.store.put(pod, nil)
 	must(t, p.facade.informer.GetIndexer().Add(pod))
 	ctx, end := context.WithCancel(t.Context())
 	end()

@@ -1,9 +1,10 @@
 package pods
 
 import (
-	"errors"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // failing is virtual-kubelet's pod controller at the worst moment: it notes that a pod
@@ -16,7 +17,7 @@ type failing struct {
 
 func (h failing) OnAdd(any, bool)   {}
 func (h failing) OnDelete(any)      {}
-func (h failing) OnUpdate(any, any) { h.store.notHandedOver(h.key, errors.New("no such Secret")) }
+func (h failing) OnUpdate(any, any) { h.store.notHandedOver(h.key, "no such Secret", noon) }
 
 // A pod that cannot be handed over is noted while events of pods are delivered: the two
 // wait for each other otherwise, for ever, and with them all pods of the replica.
@@ -28,8 +29,7 @@ func TestAFailedHandoverWaitsForNoEvent(t *testing.T) {
 	s.shows("n")
 	s.facade.handler = failing{s, keyOf(pod)}
 	pod = pod.DeepCopy()
-	pod.Spec.Hostname = "changed"
-	must(t, indexer.Update(pod))
+	pod.Spec.Containers = []corev1.Container{{Name: "orders", Image: "file:///new.jar"}}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -9,16 +9,17 @@ import (
 // once, before anything runs.
 func SetLog(log *zap.Logger) { vklog.L = vkLog{log.Sugar()} }
 
-// vkLog is virtual-kubelet's log, one level lower: what it finds worth an
-// information is one line a pod, and what it calls an error it tries again.
+// vkLog is virtual-kubelet's log, lower: what it finds worth an information is one line a
+// pod, what it warns of one for each pod that waits for its turn, and what it calls an error
+// it tries again.
 type vkLog struct{ log *zap.SugaredLogger }
 
 func (l vkLog) Debug(args ...any)            { l.log.Debug(args...) }
 func (l vkLog) Debugf(f string, args ...any) { l.log.Debugf(f, args...) }
 func (l vkLog) Info(args ...any)             { l.log.Debug(args...) }
 func (l vkLog) Infof(f string, args ...any)  { l.log.Debugf(f, args...) }
-func (l vkLog) Warn(args ...any)             { l.log.Info(args...) }
-func (l vkLog) Warnf(f string, args ...any)  { l.log.Infof(f, args...) }
+func (l vkLog) Warn(args ...any)             { l.log.Debug(args...) }
+func (l vkLog) Warnf(f string, args ...any)  { l.log.Debugf(f, args...) }
 func (l vkLog) Error(args ...any)            { l.log.Warn(args...) }
 func (l vkLog) Errorf(f string, args ...any) { l.log.Warnf(f, args...) }
 func (l vkLog) Fatal(args ...any)            { l.log.Fatal(args...) }

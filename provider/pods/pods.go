@@ -23,7 +23,7 @@ type Deps struct {
 	Workers int
 }
 
-// Hooks are what the room asks of its user. All are needed and return at once. They
+// Hooks are what the room asks of its user. All but Allocatable are needed, and return at once. They
 // are called from any goroutine, with locks held: they must not call Pods.
 type Hooks struct {
 	// Wake says that the pods of a Node changed.
@@ -33,6 +33,8 @@ type Hooks struct {
 	MayWrite func(node string) bool
 	// Address is the address of a Node's base; empty where it is not known.
 	Address func(node string) string
+	// Allocatable is what the base of a Node has for pods. Default: it is not known.
+	Allocatable func(node string) corev1.ResourceList
 }
 
 // Meter counts what is written. Its methods return at once and may be called from any
@@ -52,12 +54,14 @@ func (noMeter) BoundToReady(time.Duration) {}
 
 // Pods are the module pods of the Nodes that this replica serves.
 type Pods struct {
-	deps    Deps
-	hooks   Hooks
-	facade  *facade
-	store   *store
-	writer  *writer
-	barrier *barrier
+	deps      Deps
+	hooks     Hooks
+	facade    *facade
+	store     *store
+	handover  *handover
+	writer    *writer
+	barrier   *barrier
+	strangers *strangers
 }
 
 // New makes the room. It starts nothing.
@@ -65,10 +69,22 @@ func New(deps Deps, hooks Hooks) *Pods {
 	if deps.Meter == nil {
 		deps.Meter = noMeter{}
 	}
-	f := newFacade(newInformer(deps.Client), hooks.Address)
+	if hooks.Allocatable == nil {
+		hooks.Allocatable = func(string) corev1.ResourceList { return nil }
+	}
+	f := newFacade(newInformer(deps.Client))
 	p := &Pods{deps: deps, hooks: hooks, facade: f, store: newStore(f, hooks.Wake), barrier: newBarrier()}
 	p.writer = &writer{log: deps.Log, next: p.store.pending, do: p.patchStatus, done: p.store.wrote}
+	p.handover = &handover{
+		facade: f, store: p.store, reader: newReader(deps.Client, deps.Workers), on: p.hostOf, events: deps.Recorder,
+	}
+	p.strangers = newStrangers(deps, hooks.MayWrite, p.store.serves)
 	return p
+}
+
+// hostOf is what environments may refer to of a Node's base.
+func (p *Pods) hostOf(node string) host {
+	return host{address: p.hooks.Address(node), allocatable: p.hooks.Allocatable(node)}
 }
 
 // Run watches pods and writes statuses until ctx ends, and returns when all that it
@@ -83,9 +99,14 @@ func (p *Pods) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	strangers, err := p.strangers.start()
+	if err != nil {
+		return err
+	}
 	wg.Go(func() { p.facade.informer.RunWithContext(ctx) })
 	statuses := p.writer.start()
 	wg.Go(func() { p.writer.run(ctx, statuses, p.deps.Workers) })
+	wg.Go(func() { p.strangers.run(ctx, strangers) })
 	wg.Go(func() { p.barrier.run(ctx, p.deps.Client, p.deps.Log) })
 	return runController(ctx, controller, p.deps.Workers)
 }
@@ -98,6 +119,7 @@ func (p *Pods) HasSynced() bool { return p.facade.informer.HasSynced() }
 func (p *Pods) Serve(node string, claimed time.Time) {
 	p.store.serve(node)
 	p.barrier.want(node, claimed)
+	p.strangers.serve(node)
 }
 
 // Show has the pod controller see the pods on a served Node. Showing it again is

@@ -150,8 +150,9 @@ func TestAPodWaitsForItsSecret(t *testing.T) {
 		if why := r.planned().Unresolved; why == "" {
 			t.Error("it does not say what it waits for")
 		}
-		if e := <-r.events; !strings.Contains(e, corev1.EventTypeWarning) {
-			t.Errorf("the Event is %q", e)
+		r.passes(time.Minute)
+		if e := <-r.events; e != `Warning Failed Error: secret "s" not found` || len(r.events) > 0 {
+			t.Errorf("the Event is %q, and there are %d more", e, len(r.events))
 		}
 		_, err := r.client.CoreV1().Secrets("default").Create(t.Context(), secret, metav1.CreateOptions{})
 		must(t, err)
@@ -351,5 +352,35 @@ func (r *room) versions() {
 			err = r.client.Tracker().Update(corev1.SchemeGroupVersion.WithResource("pods"), pod, pod.Namespace)
 		}
 		return handled, obj, err
+	})
+}
+
+// With another image an environment is resolved anew, as of then; nothing else of a pod has
+// that done.
+func TestAnImageThatIsChangedIsHandedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		secret, config := sources()
+		r := running(t, withEnv(), secret, config)
+		secret.Data["k"] = []byte("new")
+		_, err := r.client.CoreV1().Secrets("default").Update(t.Context(), secret, metav1.UpdateOptions{})
+		must(t, err)
+		token := func() string {
+			return r.planned().Spec.Containers[0].Env[2].Value
+		}
+		change := func(how func(*corev1.Pod)) {
+			pod := r.inAPI().DeepCopy()
+			how(pod)
+			_, err := r.client.CoreV1().Pods("default").Update(t.Context(), pod, metav1.UpdateOptions{})
+			must(t, err)
+			r.passes(time.Second)
+		}
+		change(func(pod *corev1.Pod) { pod.Annotations = map[string]string{"x": "y"} })
+		if got := r.planned(); token() != "secret" || got.Annotations["x"] != "y" {
+			t.Errorf("annotated, the token is %q, planned %+v", token(), got.ObjectMeta)
+		}
+		change(func(pod *corev1.Pod) { pod.Spec.Containers[0].Image = "file:///new.jar" })
+		if got := r.planned(); token() != "new" || got.Spec.Containers[0].Image != "file:///new.jar" {
+			t.Errorf("with another image the token is %q, planned %+v", token(), got.Spec.Containers[0])
+		}
 	})
 }

@@ -6,28 +6,20 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"module-controller/provider/plan"
 )
 
-// What of a pod's status is this program's: the fields that takeFields names, and these
-// conditions. All else is of the scheduler, of controllers that set readiness gates, of
-// the API server: it is never written back, for the cache may be older than what they
-// wrote.
-var (
-	// ownFields are the JSON names of the fields.
-	ownFields = []string{
-		"phase", "reason", "message", "podIP", "podIPs", "hostIP", "hostIPs", "startTime",
-		"containerStatuses", "initContainerStatuses", "observedGeneration",
-	}
-	ownConditions = []corev1.PodConditionType{
-		corev1.PodInitialized, corev1.PodReady, corev1.ContainersReady, corev1.PodReadyToStartContainers,
-	}
-)
+// What of a pod's status is this program's is what the planner owns: the fields that
+// takeFields names, and the conditions. All else is of the scheduler, of controllers that
+// set readiness gates, of the API server: it is never written back, for the cache may be
+// older than what they wrote.
 
 // ownPrefix begins the types of conditions that are this program's own.
 const ownPrefix = "base.koupleless.io/"
 
 func isOwn(t corev1.PodConditionType) bool {
-	return slices.Contains(ownConditions, t) || strings.HasPrefix(string(t), ownPrefix)
+	return slices.Contains(plan.OwnedConditions, t) || strings.HasPrefix(string(t), ownPrefix)
 }
 
 // takeFields sets the fields that are ours.
@@ -35,7 +27,7 @@ func takeFields(s *corev1.PodStatus, from corev1.PodStatus) {
 	s.Phase, s.Reason, s.Message = from.Phase, from.Reason, from.Message
 	s.PodIP, s.PodIPs, s.HostIP, s.HostIPs = from.PodIP, from.PodIPs, from.HostIP, from.HostIPs
 	s.StartTime, s.ObservedGeneration = from.StartTime, from.ObservedGeneration
-	s.ContainerStatuses, s.InitContainerStatuses = from.ContainerStatuses, from.InitContainerStatuses
+	s.ContainerStatuses, s.InitContainerStatuses, s.EphemeralContainerStatuses = from.ContainerStatuses, from.InitContainerStatuses, from.EphemeralContainerStatuses
 }
 
 // over gives a pod's status as it is once ours is written: what is of others is as they
@@ -81,7 +73,7 @@ func statusPatch(pod *corev1.Pod, was, is corev1.PodStatus) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	nullWhereAbsent(status, ownFields...)
+	nullWhereAbsent(status, plan.OwnedFields...)
 	for _, field := range []string{"podIPs", "hostIPs"} {
 		if ips, ok := status[field].([]any); ok {
 			status[field] = append([]any{map[string]any{"$patch": "replace"}}, ips...)

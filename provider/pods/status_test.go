@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
+
+	"module-controller/provider/plan"
 )
 
 func condition(t corev1.PodConditionType, is corev1.ConditionStatus, reason string) corev1.PodCondition {
@@ -92,7 +94,7 @@ func TestAStatusReplacesWhatIsOurs(t *testing.T) {
 		Phase: corev1.PodPending, Reason: "Old", Message: "old", StartTime: &now, ObservedGeneration: 3,
 		PodIP: "192.0.2.1", PodIPs: []corev1.PodIP{{IP: "192.0.2.1"}}, HostIP: "192.0.2.1", HostIPs: []corev1.HostIP{{IP: "192.0.2.1"}},
 		ContainerStatuses:     []corev1.ContainerStatus{{Name: "a"}, {Name: "b"}},
-		InitContainerStatuses: []corev1.ContainerStatus{{Name: "i"}},
+		InitContainerStatuses: []corev1.ContainerStatus{{Name: "i"}}, EphemeralContainerStatuses: []corev1.ContainerStatus{{Name: "e"}},
 		Conditions: []corev1.PodCondition{
 			{Type: corev1.PodReady, Status: corev1.ConditionFalse, Reason: "Old", Message: "old", ObservedGeneration: 7},
 			condition(corev1.PodReadyToStartContainers, corev1.ConditionTrue, ""),
@@ -118,12 +120,12 @@ func TestOwnFieldsAreNamed(t *testing.T) {
 	fields, err := object(ours)
 	must(t, err)
 	for name := range fields {
-		if !slices.Contains(ownFields, name) {
+		if !slices.Contains(plan.OwnedFields, name) {
 			t.Errorf("%s is taken and not named", name)
 		}
 	}
-	if len(fields) != len(ownFields) {
-		t.Errorf("taken %v, named %v", fields, ownFields)
+	if len(fields) != len(plan.OwnedFields) {
+		t.Errorf("taken %v, named %v", fields, plan.OwnedFields)
 	}
 }
 

@@ -1,155 +1,122 @@
 package pods
 
 import (
-	"context"
 	"sync"
+	"time"
 
-	"github.com/virtual-kubelet/virtual-kubelet/errdefs"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// store has the pods as the pod controller handed them over: with their environment
-// resolved. It is virtual-kubelet's pod lifecycle handler: it records and wakes the
-// base, and does nothing itself.
+// store has the pods as they were handed over: with their environment resolved. It records
+// and wakes the base, and does nothing itself.
 type store struct {
 	facade *facade
 	wake   func(node string) // called with mu held
 
 	mu sync.Mutex
 	// mu guards what follows, and all that it leads to
-	nodes  map[string]*servedNode // by name; a Node that is not here is not served
-	byName map[string]*entry      // by namespace/name, the newest; each is in nodes too
+	nodes map[string]*servedNode // by name; a Node that is not here is not served
 }
 
-// servedNode is what is known of the pods of a Node. A pod is in one of the first two at
-// most.
+// servedNode is what is known of the pods of a Node.
 type servedNode struct {
-	entries    map[types.UID]*entry // that were handed over
-	unresolved map[types.UID]string // why a pod could not be
+	entries  map[types.UID]*entry   // that were handed over
+	failures map[types.UID]*failure // why a pod could not be handed over last
 	// writes are the statuses that were written last, until the cache shows them.
 	writes map[types.UID]*write
 	// deleted are the pods whose deletion at once was accepted; finalizers may keep them.
 	deleted map[types.UID]bool
 }
 
+// failure is why a pod could not be handed over.
+type failure struct {
+	why   string
+	count int       // in a row
+	told  string    // what was told last
+	at    time.Time // when that was
+}
+
 func newServedNode() *servedNode {
 	return &servedNode{
-		entries: map[types.UID]*entry{}, unresolved: map[types.UID]string{}, writes: map[types.UID]*write{},
+		entries: map[types.UID]*entry{}, failures: map[types.UID]*failure{}, writes: map[types.UID]*write{},
 		deleted: map[types.UID]bool{},
 	}
 }
 
 func newStore(f *facade, wake func(node string)) *store {
-	s := &store{facade: f, wake: wake, nodes: map[string]*servedNode{}, byName: map[string]*entry{}}
+	s := &store{facade: f, wake: wake, nodes: map[string]*servedNode{}}
 	f.news = s.saw
 	return s
 }
 
 func keyOf(pod *corev1.Pod) string { return pod.Namespace + "/" + pod.Name }
 
-// CreatePod implements virtual-kubelet's PodLifecycleHandler.
-func (s *store) CreatePod(_ context.Context, pod *corev1.Pod) error {
-	s.put(pod)
-	return nil
+// has says whether a pod was handed over with the images that it has now, or need not be:
+// its Node is not served.
+func (s *store) has(pod *corev1.Pod) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	node := s.nodes[pod.Spec.NodeName]
+	if node == nil {
+		return true
+	}
+	e := node.entries[pod.UID]
+	return e != nil && sameImages(e.resolved, pod.Spec.Containers)
 }
 
-// UpdatePod implements virtual-kubelet's PodLifecycleHandler. The pod may be
-// another one of the same name.
-func (s *store) UpdatePod(_ context.Context, pod *corev1.Pod) error {
-	s.put(pod)
-	return nil
-}
-
-// put takes a pod of a Node that is served. One whose Node was forgotten meanwhile
-// comes too late.
-func (s *store) put(pod *corev1.Pod) {
+// put takes a pod of a Node that is served, with its containers resolved. One whose Node
+// was forgotten meanwhile comes too late.
+func (s *store) put(pod *corev1.Pod, resolved []corev1.Container) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	node := s.nodes[pod.Spec.NodeName]
 	if node == nil {
 		return
 	}
-	e := node.entries[pod.UID]
-	if e == nil {
-		e = &entry{now: pod}
-		node.entries[pod.UID] = e
-	}
-	e.spec = pod.Spec
-	s.byName[keyOf(pod)] = e
-	delete(node.unresolved, pod.UID)
+	delete(node.failures, pod.UID)
+	node.entries[pod.UID] = newEntry(pod, resolved)
 	s.wake(pod.Spec.NodeName)
 }
 
-// DeletePod implements virtual-kubelet's PodLifecycleHandler. It is called when
-// the deletion of a pod began, and when the API server has the pod no more: the facade
-// told both.
-func (s *store) DeletePod(context.Context, *corev1.Pod) error {
-	return nil
-}
+const (
+	// handoverRetryFirst and handoverRetryMax bound the pause before a pod is handed over
+	// again, which doubles.
+	handoverRetryFirst = time.Second
+	handoverRetryMax   = 30 * time.Second
+	// tellEvery is how often it is told at most why a pod cannot be handed over.
+	tellEvery = time.Minute
+)
 
-// GetPod implements virtual-kubelet's PodLifecycleHandler. virtual-kubelet asks before
-// it hands a pod over, and does so only if the pod is not known or differs in more than
-// its UID. So a pod is known only by its UID.
-func (s *store) GetPod(_ context.Context, namespace, name string) (*corev1.Pod, error) {
-	now := s.facade.get(namespace, name)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.byName[namespace+"/"+name]
-	switch {
-	case e == nil:
-	case now == nil: // no other took its place
-		return e.now, nil
-	case now.UID == e.now.UID:
-		return e.now, nil
-	}
-	return nil, errdefs.NotFoundf("pod %s/%s is not known", namespace, name)
-}
-
-// GetPodStatus implements virtual-kubelet's PodLifecycleHandler.
-func (s *store) GetPodStatus(ctx context.Context, namespace, name string) (*corev1.PodStatus, error) {
-	pod, err := s.GetPod(ctx, namespace, name)
-	if err != nil {
-		return nil, err
-	}
-	return &pod.Status, nil
-}
-
-// GetPods implements virtual-kubelet's PodLifecycleHandler. virtual-kubelet asks
-// at its start only, to delete pods that the API server does not know; this
-// process knows none then.
-func (s *store) GetPods(context.Context) ([]*corev1.Pod, error) { return nil, nil }
-
-// NotifyPods implements virtual-kubelet's PodNotifier. It is never notified: it would
-// skip, compare and forget statuses by rules of its own.
-func (s *store) NotifyPods(context.Context, func(*corev1.Pod)) {}
-
-// cannotResolve records why a pod's environment could not be resolved, so that it
-// could not be handed over.
-func (s *store) cannotResolve(pod *corev1.Pod, why string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	node := s.nodes[pod.Spec.NodeName]
-	switch {
-	case node == nil:
-	case node.entries[pod.UID] != nil: // it was handed over before
-	case node.unresolved[pod.UID] == why:
-	default:
-		node.unresolved[pod.UID] = why
-		s.wake(pod.Spec.NodeName)
-	}
-}
-
-// notHandedOver records why virtual-kubelet could not hand a pod over, by the pod's
-// key. It does not write an Event for all that it cannot resolve.
+// notHandedOver records why a pod could not be handed over, by the pod's key. It gives how
+// soon to try again, and the pod where that is to be told.
 //
 // virtual-kubelet calls it with its queue locked, and the facade queues pods with mu
 // locked: so the pod is taken from the cache, without mu.
-func (s *store) notHandedOver(key string, why error) {
+func (s *store) notHandedOver(key, why string, now time.Time) (again time.Duration, tell *corev1.Pod) {
 	obj, there, err := s.facade.informer.GetStore().GetByKey(key)
-	if pod, is := obj.(*corev1.Pod); err == nil && there && is {
-		s.cannotResolve(pod, why.Error())
+	pod, is := obj.(*corev1.Pod)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != nil, !there, !is, s.nodes[pod.Spec.NodeName] == nil:
+		return handoverRetryFirst, nil
 	}
+	node := s.nodes[pod.Spec.NodeName]
+	f := node.failures[pod.UID]
+	if f == nil {
+		f = &failure{}
+		node.failures[pod.UID] = f
+	}
+	if f.why != why && node.entries[pod.UID] == nil { // one that was handed over stays as it is
+		s.wake(pod.Spec.NodeName)
+	}
+	f.why = why
+	f.count++
+	if f.told != why && now.Sub(f.at) >= tellEvery {
+		f.told, f.at, tell = why, now, pod
+	}
+	return min(handoverRetryFirst<<min(f.count-1, 5), handoverRetryMax), tell
 }
 
 // serve begins to take the pods of a Node.
@@ -165,13 +132,6 @@ func (s *store) serve(node string) {
 func (s *store) forget(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	node := s.nodes[name]
-	if node == nil {
-		return
-	}
-	for _, e := range node.entries {
-		s.unname(e)
-	}
 	delete(s.nodes, name)
 }
 
@@ -183,12 +143,9 @@ func (s *store) drop(pod *corev1.Pod) {
 	if node == nil {
 		return
 	}
-	delete(node.unresolved, pod.UID)
+	delete(node.failures, pod.UID)
 	delete(node.writes, pod.UID)
-	if e := node.entries[pod.UID]; e != nil {
-		delete(node.entries, pod.UID)
-		s.unname(e)
-	}
+	delete(node.entries, pod.UID)
 }
 
 // cancel forgets what is to be written of a pod.
@@ -209,25 +166,30 @@ func (s *store) deleted(pod *corev1.Pod) {
 	}
 }
 
-// isDeleted says whether a pod waits for nothing but its finalizers. A grace of 0 tells the
-// same of a deletion that somebody else asked for: without finalizers there would be no pod.
+// isDeleted says whether a pod waits for nothing but its finalizers.
 func (s *store) isDeleted(pod *corev1.Pod) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	node, grace := s.nodes[pod.Spec.NodeName], pod.DeletionGracePeriodSeconds
-	switch {
-	case node != nil && node.deleted[pod.UID]:
+	if node := s.nodes[pod.Spec.NodeName]; node != nil && node.deleted[pod.UID] {
 		return true
-	case pod.DeletionTimestamp == nil, len(pod.Finalizers) == 0:
-		return false
 	}
-	return grace != nil && *grace == 0
+	return keptByFinalizers(pod)
 }
 
-// unname forgets an entry by its name, unless another pod has the name by now. The
-// caller holds mu.
-func (s *store) unname(e *entry) {
-	if key := keyOf(e.now); s.byName[key] == e {
-		delete(s.byName, key)
+// keptByFinalizers says whether somebody deleted a pod at once, whose finalizers keep it:
+// without any there would be no pod.
+func keptByFinalizers(pod *corev1.Pod) bool {
+	grace := pod.DeletionGracePeriodSeconds
+	switch {
+	case pod.DeletionTimestamp == nil, len(pod.Finalizers) == 0, grace == nil:
+		return false
 	}
+	return *grace == 0
+}
+
+// serves says whether a Node is served.
+func (s *store) serves(node string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nodes[node] != nil
 }

@@ -1,7 +1,6 @@
 package pods
 
 import (
-	"errors"
 	"maps"
 	"testing"
 	"time"
@@ -18,7 +17,7 @@ import (
 func noAddress(string) string { return "" }
 
 func newTestStore() (*store, cache.Indexer) {
-	f := newFacade(newInformer(fake.NewClientset()), noAddress)
+	f := newFacade(newInformer(fake.NewClientset()))
 	return newStore(f, func(string) {}), f.informer.GetIndexer()
 }
 
@@ -52,7 +51,7 @@ func TestThePlannerSeesAPodOnceItWasHandedOver(t *testing.T) {
 	if pods := s.planned("a"); !pods["one"].Unsynced {
 		t.Errorf("before it was handed over: %+v", pods)
 	}
-	must(t, s.CreatePod(t.Context(), pod))
+	s.put(pod, nil)
 	if pods := s.planned("a"); len(pods) != 1 || pods["one"].Terminating() || pods["one"].Unsynced {
 		t.Errorf("planned %+v", pods)
 	}
@@ -87,9 +86,9 @@ func TestALateHandoverIsForgotten(t *testing.T) {
 	pod := podOn("one", "a", "1")
 	must(t, index.Add(pod))
 	s.serve("a")
-	must(t, s.CreatePod(t.Context(), pod))
+	s.put(pod, nil)
 	s.forget("a")
-	must(t, s.CreatePod(t.Context(), pod))
+	s.put(pod, nil)
 	must(t, index.Delete(pod))
 	s.serve("a")
 	if pods := s.planned("a"); len(pods) > 0 {
@@ -102,9 +101,9 @@ func TestAPodOfTheSameName(t *testing.T) {
 	s, index := newTestStore()
 	first, second := podOn("one", "a", "1"), podOn("one", "a", "2")
 	s.serve("a")
-	must(t, s.CreatePod(t.Context(), first))
+	s.put(first, nil)
 	must(t, index.Add(second))
-	must(t, s.UpdatePod(t.Context(), second))
+	s.put(second, nil)
 	list := s.on("a")
 	if len(list) != 2 {
 		t.Fatalf("planned %v", list)
@@ -116,55 +115,95 @@ func TestAPodOfTheSameName(t *testing.T) {
 	}
 }
 
-// virtual-kubelet hands nothing over that it takes for known.
-func TestAPodThatAnotherOfItsNameWentBeforeIsNotKnown(t *testing.T) {
-	s, index := newTestStore()
-	first, second := podOn("one", "a", "1"), podOn("one", "a", "2")
-	s.serve("a")
-	s.shows("a")
-	must(t, s.CreatePod(t.Context(), first))
-	if pod, err := s.GetPod(t.Context(), first.Namespace, "one"); err != nil || pod.UID != first.UID {
-		t.Errorf("the first is %v, %v", pod, err)
-	}
-	must(t, index.Add(second))
-	s.facade.see(second)
-	if pod, err := s.GetPod(t.Context(), first.Namespace, "one"); !errdefs.IsNotFound(err) {
-		t.Errorf("the second is %v, %v", pod, err)
-	}
-}
-
-// What virtual-kubelet cannot resolve stands in nobody's way: the pod says why, and
-// waits no more once it is handed over, or forgotten with its Node.
+// What cannot be resolved stands in nobody's way: the pod says why, and waits no more once
+// it is handed over, or forgotten with its Node.
 func TestAPodThatCannotBeHandedOverSaysWhy(t *testing.T) {
 	s, index := newTestStore()
 	pod := podOn("one", "a", "1")
 	must(t, index.Add(pod))
 	s.serve("a")
-	s.shows("a")
+	fails := func(why string) { s.notHandedOver(keyOf(pod), why, noon) }
 	refused := func() string { return s.planned("a")["one"].Unresolved }
-	_, err := (&Pods{store: s}).retryHandover(t.Context(), keyOf(pod), 1, time.Time{}, errors.New("unsupported fieldPath"))
-	must(t, err)
-	if why := refused(); why != "unsupported fieldPath" {
-		t.Errorf("it says %q", why)
+	if fails("unsupported fieldPath"); refused() != "unsupported fieldPath" {
+		t.Errorf("it says %q", refused())
 	}
 	s.forget("a")
+	fails("unsupported fieldPath")
 	s.serve("a")
 	if pods := s.planned("a"); !pods["one"].Unsynced {
 		t.Errorf("served anew: %+v", pods)
 	}
-	s.notHandedOver(keyOf(pod), errors.New("no such Secret"))
-	must(t, s.CreatePod(t.Context(), pod))
-	if why := refused(); why != "" {
-		t.Errorf("handed over, it says %q", why)
+	fails("no such Secret")
+	if s.put(pod, nil); refused() != "" {
+		t.Errorf("handed over, it says %q", refused())
 	}
-	s.notHandedOver(keyOf(pod), errors.New("no such Secret any more"))
-	if why := refused(); why != "" {
-		t.Errorf("handed over before, it says %q", why)
+	if fails("no such Secret any more"); refused() != "" {
+		t.Errorf("handed over before, it says %q", refused())
 	}
 	must(t, index.Delete(pod))
-	s.drop(pod)
-	if stays := s.nodes["a"].unresolved; len(stays) > 0 {
+	s.on("a")
+	if stays := s.nodes["a"].failures; len(stays) > 0 {
 		t.Errorf("%v stays", stays)
+	}
+}
+
+// What cannot be handed over is tried again less and less often, and told when it changes,
+// once a minute at most.
+func TestAFailedHandoverHasAPace(t *testing.T) {
+	s, index := newTestStore()
+	pod := podOn("one", "a", "1")
+	must(t, index.Add(pod))
+	s.serve("a")
+	for i, c := range []struct {
+		after time.Duration
+		why   string
+		again time.Duration
+		told  bool
+	}{
+		{0, "x", time.Second, true},
+		{time.Second, "x", 2 * time.Second, false},
+		{3 * time.Second, "y", 4 * time.Second, false},
+		{7 * time.Second, "x", 8 * time.Second, false},
+		{time.Minute, "x", 16 * time.Second, false},
+		{time.Minute, "y", 30 * time.Second, true},
+		{time.Hour, "y", 30 * time.Second, false},
+		{time.Hour, "z", 30 * time.Second, true},
+	} {
+		again, tell := s.notHandedOver(keyOf(pod), c.why, noon.Add(c.after))
+		if again != c.again || (tell != nil) != c.told {
+			t.Errorf("%d: again in %s, told %v, want %s, %v", i, again, tell != nil, c.again, c.told)
+		}
+	}
+	s.put(pod, nil)
+	if again, tell := s.notHandedOver(keyOf(pod), "z", noon.Add(time.Hour)); again != time.Second || tell != nil && s.planned("a")["one"].Unresolved != "" {
+		t.Errorf("after it was handed over: again in %s, %+v", again, s.planned("a"))
+	}
+}
+
+// A pod is handed over anew for other images only.
+func TestWhatWasHandedOverStays(t *testing.T) {
+	s, index := newTestStore()
+	pod := podOn("one", "a", "1")
+	pod.Spec.Containers = []corev1.Container{{Name: "orders", Image: "file:///1.jar", EnvFrom: []corev1.EnvFromSource{fromSecret("s", "", false)}}}
+	must(t, index.Add(pod))
+	if !s.has(pod) {
+		t.Error("its Node is not served, and it is to be handed over")
+	}
+	s.serve("a")
+	if s.has(pod) {
+		t.Error("it is not to be handed over")
+	}
+	s.put(pod, []corev1.Container{{Name: "orders", Image: "file:///1.jar", Env: []corev1.EnvVar{plainVar("A", "x")}}})
+	changed := pod.DeepCopy()
+	deadline := int64(9)
+	changed.Spec.ActiveDeadlineSeconds, changed.Spec.Containers[0].Image = &deadline, "file:///2.jar"
+	must(t, index.Update(changed))
+	got := s.planned("a")["one"].Spec
+	if c := got.Containers[0]; *got.ActiveDeadlineSeconds != 9 || c.Image != "file:///1.jar" || c.EnvFrom != nil || len(c.Env) != 1 || changed.Spec.Containers[0].EnvFrom == nil {
+		t.Errorf("planned %+v", got)
+	}
+	if !s.has(pod) || s.has(changed) {
+		t.Errorf("with the image before it is to be handed over: %v, with the new one: %v", !s.has(pod), !s.has(changed))
 	}
 }
 
@@ -172,7 +211,7 @@ func TestAPodThatCannotBeHandedOverSaysWhy(t *testing.T) {
 func TestWhatChangesWakesTheNode(t *testing.T) {
 	pod, successor := podOn("one", "a", "1"), podOn("one", "b", "2")
 	woken := map[string]bool{}
-	s := newStore(newFacade(newInformer(fake.NewClientset()), noAddress), func(node string) { woken[node] = true })
+	s := newStore(newFacade(newInformer(fake.NewClientset())), func(node string) { woken[node] = true })
 	index := s.facade.informer.GetIndexer()
 	sees := func(change ...func(*corev1.Pod)) {
 		pod = pod.DeepCopy()
@@ -199,10 +238,10 @@ func TestWhatChangesWakesTheNode(t *testing.T) {
 	}{
 		{"served", func() { s.serve("b") }, nil},
 		{"new", func() { sees() }, nil},
-		{"not resolved", func() { s.cannotResolve(pod, "no such Secret") }, a},
-		{"not resolved, still", func() { s.cannotResolve(pod, "no such Secret") }, nil},
-		{"not a pod's key", func() { s.notHandedOver("a/b/c", errors.New("no")) }, nil},
-		{"handed over", func() { must(t, s.CreatePod(t.Context(), pod)) }, a},
+		{"not resolved", func() { s.notHandedOver(keyOf(pod), "no such Secret", noon) }, a},
+		{"not resolved, still", func() { s.notHandedOver(keyOf(pod), "no such Secret", noon) }, nil},
+		{"not a pod's key", func() { s.notHandedOver("a/b/c", "no", noon) }, nil},
+		{"handed over", func() { s.put(pod, nil) }, a},
 		{"nothing changed", func() { sees() }, nil},
 		{"a gate of others", func() { sees(gate(corev1.ConditionTrue), version("6")) }, a},
 		{"annotated", func() { sees(func(p *corev1.Pod) { p.Annotations = map[string]string{"x": "y"} }) }, a},
@@ -218,7 +257,7 @@ func TestWhatChangesWakesTheNode(t *testing.T) {
 		{"ended by others meanwhile", func() { sees(version("10"), func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }) }, a},
 		{"being deleted", func() { sees(func(p *corev1.Pod) { now := metav1.Now(); p.DeletionTimestamp = &now }) }, a},
 		{"another has its name, on a Node that is not shown", func() { s.facade.see(successor) }, a},
-		{"a pod of no Node that is served", func() { must(t, s.CreatePod(t.Context(), podOn("two", "c", "3"))) }, nil},
+		{"a pod of no Node that is served", func() { s.put(podOn("two", "c", "3"), nil) }, nil},
 		{"a new one that is being deleted", func() { s.shows("b"); successor.DeletionTimestamp = pod.DeletionTimestamp; s.facade.see(successor) }, map[string]bool{"b": true}},
 		{"deleted", func() { s.facade.lose(successor) }, map[string]bool{"b": true}},
 		{"dropped", func() { s.drop(pod) }, nil},
@@ -239,13 +278,13 @@ func TestAPodOfTheSameNameElsewhere(t *testing.T) {
 	must(t, index.Add(first))
 	s.serve("a")
 	s.shows("a")
-	must(t, s.CreatePod(t.Context(), first))
+	s.put(first, nil)
 	must(t, index.Update(second))
 	s.facade.see(second)
 	if got := s.planned("a"); len(got) != 1 || !got["web-0"].Gone {
 		t.Errorf("planned %+v", got)
 	}
-	if pod := s.facade.get("default", "web-0"); pod != nil {
+	if pod, _ := s.facade.get("default", "web-0"); pod != nil {
 		t.Errorf("virtual-kubelet is shown %s", pod.UID)
 	}
 	s.drop(first)
@@ -254,14 +293,18 @@ func TestAPodOfTheSameNameElsewhere(t *testing.T) {
 	}
 }
 
-// virtual-kubelet deletes at its start what it takes for dangling.
-func TestNothingIsKnownAtTheStart(t *testing.T) {
-	s, _ := newTestStore()
-	if pods, err := s.GetPods(t.Context()); err != nil || len(pods) > 0 {
+// virtual-kubelet knows no pod: it would compare what it knows, and delete at its start what
+// it takes for dangling.
+func TestVirtualKubeletKnowsNoPod(t *testing.T) {
+	h := &handover{}
+	if pods, err := h.GetPods(t.Context()); err != nil || len(pods) > 0 {
 		t.Errorf("pods %v, %v", pods, err)
 	}
-	if _, err := s.GetPodStatus(t.Context(), "default", "one"); !errdefs.IsNotFound(err) {
-		t.Errorf("the status of a pod that is not known: %v", err)
+	if _, err := h.GetPod(t.Context(), "default", "one"); !errdefs.IsNotFound(err) {
+		t.Errorf("a pod: %v", err)
+	}
+	if _, err := h.GetPodStatus(t.Context(), "default", "one"); !errdefs.IsNotFound(err) {
+		t.Errorf("a status: %v", err)
 	}
 }
 
@@ -275,7 +318,7 @@ func TestThePlannerSeesWhatAPodDeclares(t *testing.T) {
 	resolved.Spec.Containers[0].Env[0] = corev1.EnvVar{Name: "DB", Value: "s3cr3t"}
 	must(t, index.Add(declared))
 	s.serve("a")
-	must(t, s.CreatePod(t.Context(), resolved))
+	s.put(declared, resolved.Spec.Containers)
 	for _, is := range []string{"there", "gone"} {
 		got := s.planned("a")["one"]
 		if got.Spec.Containers[0].Env[0].Value != "s3cr3t" || got.Declared == nil || got.Declared.Containers[0].Env[0].ValueFrom == nil {

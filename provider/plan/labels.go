@@ -1,0 +1,144 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"module-controller/tunnel"
+)
+
+// Labels, annotations and taints of a VNode. Two families of labels say the same,
+// because selectors in the field use either.
+const (
+	LabelEnv      = "virtual-kubelet.koupleless.io/env"
+	LabelTunnel   = "vnode.koupleless.io/tunnel"
+	labelStack    = "base.koupleless.io/stack"
+	labelName     = "vnode.koupleless.io/name"
+	labelVersion  = "vnode.koupleless.io/version"
+	labelBaseName = "base.koupleless.io/name"
+	labelBaseVer  = "base.koupleless.io/version"
+	labelCluster  = "base.koupleless.io/cluster-name"
+	labelHostName = "base.koupleless.io/host-name"
+	LabelPort     = "base.koupleless.io/tunnel-port"
+	labelNoLB     = corev1.LabelNodeExcludeBalancers
+	// labelNoDisruption keeps the Node out of the node lifecycle controller's count by which
+	// it takes a zone for disrupted: a rollout of bases is no outage of machines.
+	labelNoDisruption = "node.kubernetes.io/exclude-disruption"
+	taintVNode        = "schedule.koupleless.io/virtual-node"
+	taintEnv          = "schedule.koupleless.io/node-env"
+	annotationInst    = "virtual-kubelet.koupleless.io/installed-modules"
+	// AnnotationBoundTo names on a Node the workload that its base's identity was proved
+	// to be; boundByTunnel where what was proved names none.
+	AnnotationBoundTo = "base.koupleless.io/bound-to"
+	boundByTunnel     = "tunnel"
+)
+
+// words are the labels that hold what a base says of itself. Where such a word is no label's
+// value, an annotation of the same key has it whole.
+func words(beat tunnel.Heartbeat) map[string]string {
+	return map[string]string{
+		LabelEnv: beat.Base.Env, LabelTunnel: beat.Tunnel,
+		labelName: beat.Name, labelVersion: beat.Version,
+		labelBaseName: beat.Name, labelBaseVer: beat.Version,
+		labelCluster: beat.Cluster, labelHostName: beat.Hostname,
+	}
+}
+
+// fixed are the labels that each VNode of the name has. There are none of an operating system
+// or architecture: DaemonSets of machines ask for them, and cannot run in a JVM.
+func fixed(name string) map[string]string {
+	host, _ := labelValue(name)
+	return map[string]string{
+		LabelComponent: ComponentVNode, labelStack: "java", "type": "virtual-kubelet",
+		labelNoLB: "true", labelNoDisruption: "true", corev1.LabelHostname: host,
+	}
+}
+
+// describe sets our labels and annotations and takes away those that no longer
+// apply; it touches no other.
+func describe(in NodeInput, node *corev1.Node) {
+	if node.Labels == nil {
+		node.Labels = map[string]string{}
+	}
+	if node.Annotations == nil {
+		node.Annotations = map[string]string{}
+	}
+	maps.Copy(node.Labels, fixed(in.Name))
+	maps.Copy(node.Labels, in.Config.labels())
+	for key, exact := range words(in.Heartbeat) {
+		value, safe := labelValue(exact)
+		setOrDelete(node.Labels, key, value)
+		if safe {
+			exact = ""
+		}
+		setOrDelete(node.Annotations, key, exact)
+	}
+	port := ""
+	if in.Heartbeat.Port > 0 {
+		port = strconv.Itoa(in.Heartbeat.Port)
+	}
+	setOrDelete(node.Labels, LabelPort, port)
+	setTopology(in.Place, node)
+	setOrDelete(node.Annotations, AnnotationBoundTo, boundTo(in.Heartbeat.Sender))
+}
+
+// setTopology puts a VNode into the zone of the machine that its base runs on. Where that is
+// not known, what the Node shows stays: a setting's, or somebody's. It gets no zone of its own:
+// topology-aware routing would keep a share of all endpoints for it, which nobody there asks.
+func setTopology(at Place, node *corev1.Node) {
+	for key, value := range map[string]string{corev1.LabelTopologyZone: at.Zone, corev1.LabelTopologyRegion: at.Region} {
+		if value != "" {
+			node.Labels[key] = value
+		}
+	}
+}
+
+// labels are those of the setting; none where it cannot be read, which Validate tells.
+func (c NodeConfig) labels() labels.Set {
+	set, err := labels.ConvertSelectorToLabelsMap(c.Labels)
+	if err != nil {
+		return nil
+	}
+	return set
+}
+
+// checkLabels says what is wrong with the setting of labels.
+func (c NodeConfig) checkLabels() error {
+	set, err := labels.ConvertSelectorToLabelsMap(c.Labels)
+	if err != nil {
+		return fmt.Errorf("VNODE_LABELS must be key=value pairs, separated by commas: %w", err)
+	}
+	ours := fixed("")
+	maps.Copy(ours, words(tunnel.Heartbeat{}))
+	ours[LabelPort] = ""
+	for _, key := range slices.Sorted(maps.Keys(set)) {
+		if _, is := ours[key]; is {
+			return fmt.Errorf("VNODE_LABELS must not have %s, which is set already", key)
+		}
+	}
+	return nil
+}
+
+// LeaseLabels are the labels by which a base's Lease is found: the tunnel and the
+// base's name, as on its Node.
+func LeaseLabels(beat tunnel.Heartbeat) map[string]string {
+	labels := map[string]string{}
+	for key, exact := range map[string]string{LabelTunnel: beat.Tunnel, labelName: beat.Name} {
+		value, _ := labelValue(exact)
+		setOrDelete(labels, key, value)
+	}
+	return labels
+}
+
+func setOrDelete(m map[string]string, key, value string) {
+	if value == "" {
+		delete(m, key)
+	} else {
+		m[key] = value
+	}
+}
