@@ -49,6 +49,6 @@ type Census struct {
 	Modules, Unmanaged int
 	// Queued is how many bases wait for a worker.
 	Queued int
-	// Notes tell what is not as it should be, but stops nothing.
-	Notes []string
+	// Unread is what may not be read, and what follows from that; empty for nothing.
+	Unread string
 }

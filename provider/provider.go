@@ -263,7 +263,7 @@ func (p *Provider) workOn(ctx context.Context, id tunnel.BaseID) {
 
 // Census counts the bases as they are now, and tells what is amiss.
 func (p *Provider) Census() Census {
-	c := Census{Queued: p.queue.Len(), Notes: p.pods.revisions.Notes()}
+	c := Census{Queued: p.queue.Len(), Unread: p.pods.revisions.Unread()}
 	for _, r := range p.bases.all() {
 		s := r.inbox.lastSummary()
 		switch {

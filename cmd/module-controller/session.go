@@ -188,7 +188,10 @@ func (s *session) Evict(ctx context.Context, incarnation string) error {
 // notes tell who asks whether this replica is ready what is not as it should be, but fails
 // nothing.
 func (s *session) notes() []string {
-	notes := append(s.cfg.notes(), s.provider.Census().Notes...)
+	notes := s.cfg.notes()
+	if unread := s.provider.Census().Unread; unread != "" {
+		notes = append(notes, unread)
+	}
 	if n, by := s.owner.Foreign(); n > 0 {
 		notes = append(notes, fmt.Sprintf("standing by: %d bases are held by %s", n, strings.Join(by, ", ")))
 	}
