@@ -151,7 +151,7 @@ func (b *Base) Sent(c plan.Planned, at time.Time) {
 	for _, m := range b.seen.Modules {
 		before = append(before, m.ModuleKey)
 	}
-	b.ledger.Attempts[c.Module.Name] = plan.Attempt{Command: c.Command, Pod: c.Pod, Sent: at, Before: before}
+	b.ledger.Attempts[c.Module.Name] = b.ledger.Attempts[c.Module.Name].Next(c, at, before)
 	b.talk.owes(at)
 }
 

@@ -93,7 +93,9 @@ func (l *ledger) remember(out plan.Output) (unrequested map[tunnel.ModuleKey]pla
 func (l *ledger) inFlight() int {
 	n := 0
 	for _, a := range l.Attempts {
-		if !a.Restarted && a.Answer == nil {
+		switch {
+		case a.Restarted, a.Answer != nil, a.Hung: // a start that never ends may not use the base up
+		default:
 			n++
 		}
 	}

@@ -13,7 +13,17 @@ import (
 type Attempt struct {
 	tunnel.Command
 	Pod  types.UID // for whom; empty for an uninstall that no pod waits for
+	Why  string    // see Planned
 	Sent time.Time
+	// Since is when the first command was sent of those that this one repeats, which may
+	// still be under way; zero where it repeats none. Refused is how many of them the base
+	// refused as busy.
+	Since   time.Time
+	Refused int
+	// Hung: its module's start does not end, so it does not count as in flight any more.
+	Hung bool
+	// Told: an Event told that it takes long.
+	Told bool
 	// Before is what was listed when it was sent: an answer need not tell what a
 	// jar turned out to be, but what is new in the list does.
 	Before []tunnel.ModuleKey
@@ -24,3 +34,37 @@ type Attempt struct {
 	// answer will come and no effect is left.
 	Restarted bool
 }
+
+// Next is the attempt that a command makes which is sent after this one: what this one
+// began may still be under way. The zero Attempt is none.
+func (a Attempt) Next(c Planned, at time.Time, before []tunnel.ModuleKey) Attempt {
+	next := Attempt{Command: c.Command, Pod: c.Pod, Why: c.Why, Sent: at, Before: before}
+	if a.Verb == "" {
+		return next
+	}
+	next.Since, next.Told, next.Refused = a.begun(), a.Told, a.Refused
+	if a.busy() {
+		next.Refused++
+	}
+	return next
+}
+
+// begun is when the first of the commands was sent that may still be under way.
+func (a Attempt) begun() time.Time {
+	if a.Since.IsZero() {
+		return a.Sent
+	}
+	return a.Since
+}
+
+// installs says that it is to install a module.
+func (a Attempt) installs(key tunnel.ModuleKey) bool {
+	return a.Verb == tunnel.InstallModule && a.Module == key
+}
+
+// busy says that the base answered that it works on the module already.
+func (a Attempt) busy() bool { return a.Answer != nil && a.Answer.Outcome == tunnel.Busy }
+
+// asks says of an uninstall that it is to find out whether an install is still under way:
+// that the module is not listed tells nothing then.
+func (a Attempt) asks() bool { return a.Verb == tunnel.UninstallModule && !a.Since.IsZero() }

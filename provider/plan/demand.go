@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,6 +19,7 @@ type interest int
 const (
 	unrequested interest = iota
 	released             // terminating pods asked for it, and no live one does
+	lingering            // as released, but the pod asks to wait before it is uninstalled
 	requested            // a live pod asks for it
 )
 
@@ -34,6 +36,8 @@ type demand struct {
 	// sources is where a module was installed from, as the youngest pod tells that
 	// has run it.
 	sources map[tunnel.ModuleKey]string
+	// leaves is when the pods let their modules go that ask to wait.
+	leaves []time.Time
 	// plans are of the live pods that are synced.
 	plans map[types.UID]*podPlan
 }
@@ -75,7 +79,7 @@ func newDemand(in Input, l *list) *demand {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
 	})
 	for _, pod := range d.pods {
-		d.read(pod, in)
+		d.read(pod, in, l)
 	}
 	for _, n := range d.names {
 		n.choose(l)
@@ -106,31 +110,56 @@ func (d *demand) sorted() []*name {
 	return slices.SortedFunc(maps.Values(d.names), func(a, b *name) int { return cmp.Compare(a.at, b.at) })
 }
 
-func (d *demand) read(pod Pod, in Input) {
-	for _, key := range Wanted(pod.Pod) {
-		if from := installedFrom(pod.Pod, key.Name); from != "" {
+func (d *demand) read(pod Pod, in Input, l *list) {
+	for _, c := range pod.Spec.Containers {
+		key, ran := RunsAs(&pod.Status, c.Name)
+		if !ran {
+			key = keyOf(c)
+		}
+		if from := installedFrom(pod.Pod, c.Name); from != "" {
 			d.sources[key] = from
 		}
 	}
 	switch {
 	case pod.Terminating():
-		for _, key := range Wanted(pod.Pod) {
-			d.name(key.Name)
-			d.interests[key] = max(d.interests[key], released)
-			d.releasedBy[key] = pod.UID
-		}
+		d.readTerminating(pod, in.Now)
 	case terminal(pod): // its modules are somebody else's, or nobody's
 	default:
-		d.readLive(pod, in)
+		d.readLive(pod, in, l)
 	}
+}
+
+func (d *demand) readTerminating(pod Pod, now time.Time) {
+	is, at := released, leavesAt(pod)
+	if now.Before(at) {
+		is = lingering
+		d.leaves = append(d.leaves, at)
+	}
+	for _, key := range d.keysOf(pod) {
+		d.name(key.Name)
+		d.interests[key] = max(d.interests[key], is)
+		d.releasedBy[key] = pod.UID
+	}
+}
+
+// keysOf gives the modules that a pod asks for, and those that its status says it runs:
+// they are known also when what it asks for cannot be read any more.
+func (d *demand) keysOf(pod Pod) []tunnel.ModuleKey {
+	keys := Wanted(pod.Pod)
+	for _, c := range pod.Spec.Containers {
+		if key, ran := RunsAs(&pod.Status, c.Name); ran && !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 func terminal(pod Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-func (d *demand) readLive(pod Pod, in Input) {
-	for _, key := range Wanted(pod.Pod) {
+func (d *demand) readLive(pod Pod, in Input, l *list) {
+	for _, key := range d.keysOf(pod) {
 		d.interests[key] = requested // even where it is not installed for this pod: it may run already
 	}
 	if pod.Unsynced {
@@ -149,6 +178,7 @@ func (d *demand) readLive(pod Pod, in Input) {
 		if m.invalid != "" { // that is told of its container, and touches no other
 			continue
 		}
+		m = pin(pod, m, l)
 		w, n := wantOf(pod, m), d.name(m.key.Name)
 		w.of = pp
 		pp.wants, n.wants = append(pp.wants, w), append(n.wants, w)

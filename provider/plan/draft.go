@@ -52,10 +52,10 @@ func (d *draft) announce(c tunnel.Command) {
 // under gives the command for a name that is in flight, planned or announced; the zero
 // Command where there is none.
 func (d *draft) under(name string) tunnel.Command {
-	if a, sent := d.Memory.Attempts[name]; sent {
-		return a.Command
+	if c, is := d.announced[name]; is { // it takes the place of an attempt that has lapsed
+		return c
 	}
-	return d.announced[name]
+	return d.Memory.Attempts[name].Command
 }
 
 // doing gives the command for a module, as under does for its name.

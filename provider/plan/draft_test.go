@@ -34,7 +34,7 @@ func TestDraftTooEarly(t *testing.T) {
 // A command is found in flight or planned.
 func TestDraftDoing(t *testing.T) {
 	d := draft{Output: Output{Memory: Memory{Attempts: map[string]Attempt{"stock": {Command: install("stock:1")}}}}}
-	d.command(Planned{install("orders:1", replacing), "p"})
+	d.command(Planned{Command: install("orders:1", replacing), Pod: "p"})
 	for word, want := range map[string]tunnel.Verb{
 		"orders:1": tunnel.InstallModule, "orders:2": "", "stock:1": tunnel.InstallModule, "stock:2": "", "bills:1": "",
 	} {

@@ -29,6 +29,9 @@ type Failure struct {
 	At, NotBefore time.Time
 	// Message is one line with the root cause first, at most tunnel.MaxText bytes.
 	Message string
+	// Killed: the module did not fail to be installed; it was installed anew because it was
+	// dead. That may be done again from NotBefore on.
+	Killed bool
 	// Hurried: NotBefore was brought forward since, because another module began to serve.
 	Hurried bool
 	// Mismatch is what the jar proved to be; zero unless it is another module or version.
@@ -42,7 +45,7 @@ func (f Failure) wrong() bool { return f.Mismatch != tunnel.ModuleKey{} }
 // modules of these names began to serve.
 func (f Failure) hurried(began map[string]bool, key tunnel.ModuleKey) bool {
 	switch {
-	case f.Verb != tunnel.InstallModule, f.wrong(), f.Hurried:
+	case f.Verb != tunnel.InstallModule, f.wrong(), f.Killed, f.Hurried:
 		return false
 	case began[key.Name]:
 		return len(began) > 1
@@ -68,15 +71,25 @@ func (fs failures) again(a Attempt, now time.Time) Failure {
 	f := fs.of(a.Module, purposeOf(a.Command))
 	f.Purpose = purposeOf(a.Command)
 	f.Count++
-	f.At, f.Hurried = now, false
+	f.At, f.Hurried, f.Killed = now, false, false
 	return f
 }
 
 // succeeded drops what a command that succeeded makes untrue: that it failed before, and
 // whatever failed of a version that is installed anew.
 func (fs failures) succeeded(c tunnel.Command) {
-	if c.Verb == tunnel.InstallModule || fs[c.Module].Purpose == purposeOf(c) {
+	f := fs[c.Module]
+	switch {
+	case f.Killed: // until it has served for long
+	case c.Verb == tunnel.InstallModule, f.Purpose == purposeOf(c):
 		delete(fs, c.Module)
+	}
+}
+
+// drop drops a failure of that purpose.
+func (fs failures) drop(key tunnel.ModuleKey, what Purpose) {
+	if fs[key].Purpose == what {
+		delete(fs, key)
 	}
 }
 

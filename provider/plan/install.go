@@ -20,14 +20,13 @@ func (i installer) installAll() {
 // next plans the next command for a name. What terminating pods leave goes first: it
 // may stand in the way.
 func (i installer) next(n *name) {
-	if i.removeReleased(n) || n.chosen == nil {
-		return
-	}
-	if i.backsOff(n.chosen) && i.list.of(n.chosen.key) != serving {
+	switch w := n.chosen; {
+	case i.removeReleased(n), w == nil:
+	case i.list.of(w.key) != serving && i.backsOff(w):
 		i.fallBack(n)
-		return
+	default:
+		i.advance(n, w)
 	}
-	i.advance(n, n.chosen)
 }
 
 // removeReleased uninstalls a version that only terminating pods asked for.
@@ -36,6 +35,11 @@ func (i installer) removeReleased(n *name) bool {
 		switch {
 		case i.demand.of(key) != released:
 			continue
+		case i.hung(key):
+			i.uninstall(n, key)
+			if n.work == idle { // that was refused just now, which keeps no other version back
+				continue
+			}
 		case i.list.of(key) == starting: // whoever served the base before asked for it; the base would be busy
 			i.out.Ask = true
 		default:
@@ -43,12 +47,32 @@ func (i installer) removeReleased(n *name) bool {
 		}
 		return true
 	}
-	return false
+	return i.askFor(n)
+}
+
+// askFor asks what became of an install that nobody waits for any more, and that may still
+// be under way: by an uninstall, which the base refuses while it is.
+func (i installer) askFor(n *name) bool {
+	a, lapsed := i.out.Memory.Attempts[n.name]
+	switch {
+	case !lapsed, i.list.of(a.Module).listed(), i.demand.of(a.Module) != released:
+		return false
+	}
+	i.uninstall(n, a.Module)
+	return true
 }
 
 // backsOff says whether an install for a want must wait after a failure.
 func (i installer) backsOff(w *want) bool {
-	return i.out.tooEarly(i.failures.of(w.key, w.purpose()).NotBefore)
+	f := i.failures.of(w.key, w.purpose())
+	switch {
+	case f.Killed:
+		return false
+	case !f.wrong():
+	case i.in.Seen.Started.After(f.At), w.pod.CreationTimestamp.After(f.At):
+		return false // another base, as it were, or somebody asked anew
+	}
+	return i.out.tooEarly(f.NotBefore)
 }
 
 // fallBack gives the newest superseded pod its module back where nothing of the
@@ -59,7 +83,8 @@ func (i installer) fallBack(n *name) {
 	}
 	tried := map[tunnel.ModuleKey]bool{n.chosen.key: true}
 	for _, w := range slices.Backward(n.wants) {
-		if w.role != superseded || tried[w.key] {
+		switch {
+		case w.role != superseded, tried[w.key]:
 			continue
 		}
 		tried[w.key] = true // an older one of the same version must not take turns with it
@@ -85,6 +110,7 @@ var steps = [wantStates]func(installer, *name, *want){
 	wantStarting:  installer.await,
 	wantAbsent:    installer.bring,
 	wantServing:   installer.keep,
+	wantDead:      installer.restart,
 	wantOutdated:  installer.renew,
 	wantToSwitch:  installer.activate,
 	wantToReplace: installer.replace,
@@ -93,7 +119,11 @@ var steps = [wantStates]func(installer, *name, *want){
 
 func (i installer) await(*name, *want) { i.out.Ask = true }
 
-func (i installer) keep(_ *name, w *want) { i.failures.serves(w.key) }
+func (i installer) keep(_ *name, w *want) {
+	if !i.failures[w.key].recent(i.in.Now) {
+		i.failures.serves(w.key)
+	}
+}
 
 // bring installs what is not there: beside the other versions, unless the pod asks for
 // their place at once.
@@ -110,7 +140,7 @@ func (i installer) renew(n *name, w *want) {
 
 // activate makes a version serve that is there and does not.
 func (i installer) activate(n *name, w *want) {
-	i.command(n, Planned{tunnel.Command{Verb: tunnel.SwitchModule, Module: w.key}, w.pod.UID})
+	i.command(n, Planned{Command: tunnel.Command{Verb: tunnel.SwitchModule, Module: w.key}, Pod: w.pod.UID})
 }
 
 func (i installer) replace(n *name, w *want) {
@@ -145,11 +175,15 @@ func (i installer) makeRoom(n *name, w *want) {
 }
 
 func (i installer) install(n *name, w *want, replace bool) {
+	i.command(n, Planned{Command: i.installOf(w, replace), Pod: w.pod.UID})
+}
+
+func (i installer) installOf(w *want, replace bool) tunnel.Command {
 	c := tunnel.Command{Verb: tunnel.InstallModule, Module: w.key, URL: w.url, Replace: replace}
 	if i.in.Seen.Features.Settings {
 		c.Args, c.Env = w.args, w.env
 	}
-	i.command(n, Planned{c, w.pod.UID})
+	return c
 }
 
 // uninstall plans the end of a listed version, unless that failed just now.
@@ -157,5 +191,5 @@ func (p *planner) uninstall(n *name, key tunnel.ModuleKey) {
 	if p.out.tooEarly(p.failures.of(key, Purpose{Verb: tunnel.UninstallModule}).NotBefore) {
 		return
 	}
-	p.command(n, Planned{tunnel.Command{Verb: tunnel.UninstallModule, Module: key}, p.demand.releasedBy[key]})
+	p.command(n, Planned{Command: tunnel.Command{Verb: tunnel.UninstallModule, Module: key}, Pod: p.demand.releasedBy[key]})
 }

@@ -19,8 +19,15 @@ func Modules(in Input) Output {
 	switch p.standing {
 	case ready:
 		p.adopt()
+		p.watchStarts()
+		p.buryDead()
+		p.watchDuplicates()
 		resolver{p}.resolveAll()
 		installer{p}.installAll()
+		p.drop()
+		for _, at := range p.demand.leaves {
+			p.out.wake(at)
+		}
 		(&collector{planner: p}).collect()
 		p.out.Inherited = p.inherited()
 	case unread:
@@ -120,7 +127,7 @@ func (p *planner) inherited() int {
 func (m Memory) clone() Memory {
 	return Memory{
 		Attempts: cloned(m.Attempts), Failures: cloned(m.Failures),
-		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged), Plain: m.Plain,
+		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged), Dead: cloned(m.Dead), Duplicates: cloned(m.Duplicates), Starts: cloned(m.Starts), Plain: m.Plain,
 	}
 }
 

@@ -15,12 +15,15 @@
 //	Unknown     the list is partial and does not show it       none; the list        Installing, or its failure
 //	Absent      it is not there                                install               Installing, or its failure
 //	Starting    its main runs                                  none; the list        Installing
+//	Hung        its main runs for too long                     none                  StartHung
 //	Serving     it serves, from where it is wanted             none                  Running
 //	Outdated    it is there from elsewhere, or of an           replacing install     Running while it serves
 //	            older revision
+//	Dead        it serves, and its liveness probe fails        replacing install     Running until then
 //	ToSwitch    it has started, another version may serve      switch                its failure, or Deactivated
 //	ToReplace   as ToSwitch, on a base that cannot switch      replacing install     its failure, or Deactivated
 //	Broken      it is listed and did not start                 uninstall or replace  its failure, or Deactivated
+//	Waiting     a version of a terminating pod is in its way   none                  Installing
 //	Blocked     it would take another pod's place, and not     none                  Running while it serves,
 //	            every module of its pod can                                          then TakeoverBlocked
 //	Installing  a command for it is planned or in flight       none                  Installing
@@ -71,6 +74,7 @@ const (
 	ReasonInstallFailed   = "InstallFailed"              // the last install failed, for the first time
 	ReasonInstallBackOff  = "InstallBackOff"             // it failed again; the next try is later
 	ReasonBlocked         = "TakeoverBlocked"            // it would take an older pod's place, which not all of its pod can
+	ReasonHung            = "StartHung"                  // its start does not end
 	ReasonVersionMismatch = "VersionMismatch"            // the jar is another module or version
 	ReasonDeactivated     = "Deactivated"                // there, but not serving
 	ReasonSuperseded      = "Superseded"                 // a pod of a wanted revision has the module on this base
@@ -168,6 +172,13 @@ type Memory struct {
 	// Unmanaged has since when a listed module has had no pod. It has no key of a
 	// module that a pod asks for.
 	Unmanaged map[tunnel.ModuleKey]time.Time
+	// Duplicates has since when pods wait for a module that another of their revision has.
+	Duplicates map[types.UID]time.Time
+	// Dead has why modules are to be installed anew that serve: the pods say so before it
+	// is done, and then nothing is probed any more.
+	Dead map[tunnel.ModuleKey]string
+	// Starts has the starts that go on, by the modules that are listed so.
+	Starts map[tunnel.ModuleKey]Start
 	// Plain: the base was seen to replace no module in one step, so what is there is
 	// uninstalled before another is installed in its place.
 	Plain bool
@@ -223,6 +234,8 @@ type PodStatus struct {
 type Planned struct {
 	tunnel.Command
 	Pod types.UID
+	// Why the module is installed anew although it serves as it should; empty otherwise.
+	Why string
 }
 
 // Event is something to tell users, on a pod or, with an empty Pod, on the Node.

@@ -88,7 +88,7 @@ func (n *name) has(key tunnel.ModuleKey) bool { return n.chosen != nil && n.chos
 func (w *want) tenure(l *list) tenure {
 	s := statusOf(w.pod.Pod, w.container)
 	switch {
-	case s != nil && s.State.Running != nil:
+	case running(s):
 		return holding
 	case l.of(w.key) == serving:
 		return suiting
@@ -161,8 +161,11 @@ func workloadOf(pod Pod) string {
 		return ""
 	}
 	for _, label := range hashLabels {
-		of, is := strings.CutSuffix(owner.Name, "-"+pod.Labels[label])
-		if is && pod.Labels[label] != "" {
+		hash := pod.Labels[label]
+		if hash == "" {
+			continue
+		}
+		if of, is := strings.CutSuffix(owner.Name, "-"+hash); is {
 			return owner.Kind + "/" + pod.Namespace + "/" + of
 		}
 	}

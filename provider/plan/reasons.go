@@ -42,10 +42,14 @@ type observation struct {
 func (r reporter) observe(pod Pod, c corev1.Container) observation {
 	is := observation{key: keyOf(c)}
 	pp := r.demand.plans[pod.UID]
+	w := pp.want(c.Name)
 	switch { // what users can fix comes first, and is shown whatever the base does
 	case pp == nil:
 		return is.wait(ReasonCreating, "")
 	case pp.unfit != (waiting{}):
+		if key, ran := RunsAs(&pod.Status, c.Name); ran {
+			is.key = key
+		}
 		return r.observeUnfit(is, pp.unfit)
 	case pp.invalid(c.Name) != "":
 		return is.wait(ReasonInvalid, "%s", pp.invalid(c.Name))
@@ -54,10 +58,10 @@ func (r reporter) observe(pod Pod, c corev1.Container) observation {
 	case r.standing != ready:
 		return is.wait(ReasonCreating, "the base's module list is not known yet")
 	}
-	w := pp.want(c.Name)
 	if w == nil {
 		return is.wait(ReasonCreating, "")
 	}
+	is.key = w.key
 	is = shows[r.stateOf(w)](r, is, w)
 	if !is.handedOn {
 		is.imageID = r.imageOf(w, is.running)
@@ -70,11 +74,14 @@ var shows = [wantStates]func(reporter, observation, *want) observation{
 	wantUnknown:     reporter.backingOff,
 	wantAbsent:      reporter.backingOff,
 	wantStarting:    reporter.installing,
+	wantHung:        reporter.hangs,
 	wantServing:     reporter.serving,
+	wantDead:        reporter.serving,
 	wantOutdated:    reporter.outdated,
 	wantToSwitch:    reporter.backingOff,
 	wantToReplace:   reporter.backingOff,
 	wantBroken:      reporter.backingOff,
+	wantWaiting:     reporter.waits,
 	wantBlocked:     reporter.blocked,
 	wantInstalling:  reporter.installing,
 	wantReplacing:   reporter.installing,
@@ -103,12 +110,12 @@ func (r reporter) running(is observation) observation {
 // installed: a Secret that was deleted since changes nothing on the base, nor does a new
 // owner that has not yet proved who the base is.
 func (r reporter) observeUnfit(is observation, why waiting) observation {
-	kept := r.standing == ready && why.reason != ReasonInvalid
-	if kept && r.list.of(is.key) == serving {
-		return r.running(is)
+	switch {
+	case r.standing != ready, why.reason == ReasonInvalid, r.list.of(is.key) != serving:
+		is.waiting = why
+		return is
 	}
-	is.waiting = why
-	return is
+	return r.running(is)
 }
 
 func (r reporter) serving(is observation, _ *want) observation { return r.running(is) }
@@ -160,11 +167,41 @@ func (r reporter) superseded(is observation, w *want) observation {
 	return is.wait(ReasonSuperseded, "pod %s has %s on this base", n.chosen.pod.Name, n.chosen.key)
 }
 
+// waits tells what a want waits for.
+func (r reporter) waits(is observation, w *want) observation {
+	by, _ := r.inTheWay(r.demand.name(w.key.Name), w, r.stageOf(w))
+	if why := r.whyThere(by); why != "" {
+		return is.wait(ReasonInstalling, "%s waits: %s", w.key, why)
+	}
+	return is.wait(ReasonInstalling, "%s waits until %s of a terminating pod is uninstalled", w.key, by)
+}
+
+func (r reporter) hangs(is observation, w *want) observation {
+	return is.wait(ReasonHung, "%s", r.whyHung(w.key))
+}
+
 func (r reporter) installing(is observation, w *want) observation {
+	if by, waits := r.inTheWay(r.demand.name(w.key.Name), w, r.stageOf(w)); waits && r.hung(by) {
+		return r.waits(is, w)
+	}
+	if took := r.takes(w.key); took >= slowAfter {
+		return is.wait(ReasonInstalling, "installing %s for %s", w.key, roughly(took))
+	}
 	if f := r.failures.of(w.key, w.purpose()); f.Count > 0 {
 		return is.wait(ReasonInstalling, "installing again after: %s", f.Message)
 	}
 	return is.wait(ReasonInstalling, "%s from %s", w.key, redact(w.url))
+}
+
+// takes is how long the install of a module takes already.
+func (r reporter) takes(key tunnel.ModuleKey) time.Duration {
+	switch a := r.out.Memory.Attempts[key.Name]; {
+	case a.installs(key):
+		return r.in.Now.Sub(a.begun())
+	case r.list.of(key) == starting:
+		return r.in.Now.Sub(r.out.Memory.Starts[key].Since)
+	}
+	return 0
 }
 
 // backingOff explains why a module does not serve and nothing is being done.

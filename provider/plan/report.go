@@ -43,6 +43,8 @@ func (r reporter) report(pod Pod) PodStatus {
 	case r.awaitsSync(pod), r.frozen(pod):
 		s.Status = r.kept(pod)
 		return s
+	case r.rejects(pod):
+		s.Status = r.rejectedStatus(pod)
 	default:
 		s.Status = r.status(pod)
 	}

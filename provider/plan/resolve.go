@@ -18,7 +18,8 @@ const (
 )
 
 // resolver looks what became of the commands that were sent. Each either has an
-// ending, which is remembered, or stays an attempt and keeps its name busy.
+// ending, which is remembered, or stays an attempt: one that may be answered yet keeps its
+// name busy, one that has lapsed does not.
 type resolver struct{ *planner }
 
 func (r resolver) resolveAll() {
@@ -27,10 +28,22 @@ func (r resolver) resolveAll() {
 		if !sent {
 			continue
 		}
-		if r.resolve(a) {
-			delete(r.out.Memory.Attempts, n.name)
-		} else {
+		switch is := r.endingOf(a); is {
+		case unclear, underWay:
+			if is == unclear {
+				r.out.Ask = true
+			}
 			n.raise(busy)
+			r.out.Memory.Attempts[n.name] = r.tellSlow(a)
+		case lapsed:
+			a.Hung = r.hung(a.Module)
+			r.out.Memory.Attempts[n.name] = r.tellSlow(a)
+		default:
+			delete(r.out.Memory.Attempts, n.name)
+			if a.Why != "" {
+				delete(r.out.Memory.Dead, a.Module)
+			}
+			r.resolve(a, is)
 		}
 	}
 	r.hurry()
@@ -44,23 +57,16 @@ const hurryPause = 3 * time.Second
 func (r resolver) hurry() {
 	soon := r.in.Now.Add(hurryPause)
 	for key, f := range r.failures {
-		if f.hurried(r.began, key) && soon.Before(f.NotBefore) {
-			f.NotBefore, f.Hurried = soon, true
+		if f.hurried(r.began, key) {
+			f.NotBefore, f.Hurried = earlier(f.NotBefore, soon), true
 			r.failures[key] = f
 		}
 	}
 }
 
-// resolve remembers how a command ended; false where it has not ended, or nobody can
-// tell yet.
-func (r resolver) resolve(a Attempt) bool {
-	switch r.endingOf(a) {
-	case underWay:
-		return false
-	case unclear:
-		r.out.Ask = true
-		return false
-	case forgotten:
+// resolve remembers how a command ended.
+func (r resolver) resolve(a Attempt, is ending) {
+	switch is {
 	case succeeded:
 		r.succeed(a)
 	case unreplaced: // it takes no install strategy: it says that the module is there already
@@ -69,8 +75,8 @@ func (r resolver) resolve(a Attempt) bool {
 		r.failAstray(a)
 	case failed:
 		r.fail(a, r.complaint(a))
+	case forgotten, unclear, underWay, lapsed: // nothing is known of it
 	}
-	return true
 }
 
 // endingOf says how a command ended. What an answer explains is believed only beside a
@@ -79,18 +85,29 @@ func (r resolver) endingOf(a Attempt) ending {
 	switch {
 	case a.Restarted:
 		return forgotten
-	case r.list.asOf(a.Sent) && r.list.proves(a.Command):
+	case r.shown(a):
 		return succeeded
+	case r.hung(a.Module):
+		return r.stuck(a)
 	case a.Answer == nil:
 		return r.unanswered(a)
-	case a.Answer.Outcome == tunnel.Busy && r.out.tooEarly(a.Answered.Add(busyPause)):
-		return underWay
+	case a.busy():
+		return r.refused(a)
 	case !r.list.asOf(a.Answered):
 		return unclear
-	case a.Answer.Outcome == tunnel.Busy: // it was refused; what the base was busy with has ended
-		return forgotten
 	}
 	return endings(a.Command, a.Answer.Outcome)[r.list.of(a.Module)]
+}
+
+// shown says whether the list shows a command's effect beyond doubt.
+func (r resolver) shown(a Attempt) bool {
+	switch {
+	case !r.list.asOf(a.Sent), !r.list.proves(a.Command):
+		return false
+	case a.asks():
+		return a.Answer != nil && !a.busy()
+	}
+	return true
 }
 
 // unanswered says how a command ended that the base said nothing of: it is in flight
@@ -103,7 +120,13 @@ func (r resolver) unanswered(a Attempt) ending {
 	case !r.list.asOf(deadline):
 		return unclear
 	}
-	return endings(a.Command, silence)[r.list.of(a.Module)]
+	on := r.list.of(a.Module)
+	is := endings(a.Command, silence)[on]
+	switch {
+	case is != failed, a.Verb != tunnel.InstallModule, on == broken:
+		return is
+	}
+	return r.silent(a)
 }
 
 // deadline is until when an answer to a command may come. One that was sent before our
@@ -137,14 +160,21 @@ func (r resolver) complaint(a Attempt) string {
 	switch {
 	case a.Answer == nil:
 		return fmt.Sprintf("the base gave no answer within %s", r.timeout(a.Verb))
-	case a.Answer.Outcome == tunnel.Done:
-		return fmt.Sprintf("the base answered success, but its list does not show it: %s", a.Module)
+	case a.busy():
+		return fmt.Sprintf("the base has been busy with it for %s", roughly(r.in.Now.Sub(a.begun())))
+	case a.Answer.Outcome != tunnel.Done:
+		return r.quote(a.Answer.Message)
+	case a.Verb == tunnel.UninstallModule:
+		return fmt.Sprintf("the base answered success, but still lists %s", a.Module)
 	}
-	return r.quote(a.Answer.Message)
+	return fmt.Sprintf("the base answered success, but its list does not show it: %s", a.Module)
 }
 
 func (r resolver) succeed(a Attempt) {
 	r.failures.succeeded(a.Command)
+	if a.Why != "" {
+		r.killed(a)
+	}
 	switch a.Verb {
 	case tunnel.InstallModule:
 		r.begin(a.Module)
@@ -172,12 +202,25 @@ func (r resolver) fail(a Attempt, message string) {
 	if f.Message == "" {
 		f.Message = "the base gave no reason"
 	}
-	f.NotBefore = r.in.Now.Add(r.in.Config.backOff(f.Count))
+	f.NotBefore = r.in.Now.Add(r.pause(f))
 	r.failures[a.Module] = f
 	reason := map[tunnel.Verb]string{
 		tunnel.InstallModule: "InstallFailed", tunnel.UninstallModule: "UninstallFailed", tunnel.SwitchModule: "SwitchFailed",
 	}[a.Verb]
 	r.out.event(a.Pod, true, reason, a.Module.String()+": "+f.Message)
+}
+
+// uninstallPause is the longest pause between uninstalls that fail: somebody waits for the
+// name, and it costs the base nothing.
+const uninstallPause = time.Minute
+
+// pause is how long what failed is not tried again.
+func (r resolver) pause(f Failure) time.Duration {
+	pause := r.in.Config.backOff(f.Count)
+	if f.Verb == tunnel.UninstallModule {
+		return min(pause, uninstallPause)
+	}
+	return pause
 }
 
 // failAstray notes a jar of another name or version. What it brought is uninstalled
@@ -190,14 +233,30 @@ func (r resolver) failAstray(a Attempt) {
 	}
 	f := r.failures.again(a, r.in.Now)
 	f.Mismatch = is
-	f.NotBefore = r.in.Now.Add(r.in.Config.BackOffMax)
-	f.Message = clip(fmt.Sprintf("asked for %s, but the jar at %s is %s: correct %s or the image", a.Module, redact(a.URL), r.quote(is.String()), EnvVersion))
+	f.NotBefore = r.in.Now.Add(wrongPause)
+	f.Message = clip(fmt.Sprintf("asked for %s, but the jar at %s is %s: %s, or correct the image", a.Module, redact(a.URL), r.quote(is.String()), r.correct(a.Module, is)))
 	r.failures[a.Module] = f
 	r.out.event(a.Pod, true, ReasonVersionMismatch, f.Message)
 	if a.Answer.Outcome == tunnel.Done {
 		r.out.Memory.Installed[is] = true
 		r.out.Memory.Unmanaged[is] = r.in.Now.Add(-r.in.Config.UnmanagedGrace)
 	}
+}
+
+// wrongPause is how long a jar is not tried again that proved to be another module: what a
+// URL gives changes seldom, and each try costs the base memory.
+const wrongPause = time.Hour
+
+// correct says which variables name the module that a jar proved to be.
+func (r resolver) correct(asked, is tunnel.ModuleKey) string {
+	name, version := EnvName+" to "+r.quote(is.Name), EnvVersion+" to "+r.quote(is.Version)
+	switch {
+	case asked.Name == is.Name:
+		return "set " + version
+	case asked.Version == is.Version:
+		return "set " + name
+	}
+	return "set " + name + " and " + version
 }
 
 // turnedOut is what a jar turned out to be: as the base said, else what is new in

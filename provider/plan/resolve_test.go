@@ -48,7 +48,7 @@ func TestACommandLostWithTheLinkIsRepeatedSoon(t *testing.T) {
 // What each ending leaves behind: whether the command is still an attempt, whether the
 // list is asked for, and what is remembered and told of it.
 func TestResolveRemembersHowACommandEnded(t *testing.T) {
-	mismatch := "asked for orders:1, but the jar at file:///orders-1.jar is orders:9: correct BIZ_VERSION or the image"
+	mismatch := "asked for orders:1, but the jar at file:///orders-1.jar is orders:9: set BIZ_VERSION to 9, or correct the image"
 	for _, c := range []struct {
 		name      string
 		list      []string
@@ -72,7 +72,7 @@ func TestResolveRemembersHowACommandEnded(t *testing.T) {
 			failure: Failure{Purpose: from("file:///orders-1.jar"), Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "the base answered success, but its list does not show it: orders:1"},
 			events:  "InstallFailed: orders:1: the base answered success, but its list does not show it: orders:1"},
 		{name: "another jar", list: []string{"orders:9 activated"}, command: install("orders:1"), change: answered(tunnel.Done, ""),
-			failure: Failure{Purpose: from("file:///orders-1.jar"), Count: 1, NotBefore: noon.Add(5 * time.Minute), Message: mismatch, Mismatch: module("orders:9")},
+			failure: Failure{Purpose: from("file:///orders-1.jar"), Count: 1, NotBefore: noon.Add(time.Hour), Message: mismatch, Mismatch: module("orders:9")},
 			events:  "VersionMismatch: " + mismatch},
 		{name: "nothing is replaced", list: []string{"orders:1 activated"}, command: install("orders:1", replacing), change: answered(tunnel.Repeated, "it is there"),
 			plain: true},
@@ -152,23 +152,36 @@ func TestAnUnansweredCommandIsResolvedByALaterList(t *testing.T) {
 		left    bool
 		ask     bool
 		next    time.Time
+		again   time.Duration // the first one was sent so long before noon
+		refused int
+		want    string // commands
 		message string
 	}{
 		{name: "before its deadline", sent: 20 * time.Second, left: true, next: noon.Add(40 * time.Second)},
 		{name: "the list is older than the deadline", sent: 61 * time.Second, listed: -2 * time.Second, left: true, ask: true},
 		{name: "the base works on it still", list: []string{"orders:1 unresolved"}, sent: 61 * time.Second, left: true, ask: true},
 		{name: "it may be there", sent: 61 * time.Second, partial: true, left: true, ask: true},
-		{name: "it is not there", sent: 61 * time.Second, message: "the base gave no answer within 1m0s"},
+		{name: "it is not there: it is asked for once more", sent: 61 * time.Second, left: true, want: "install orders:1 for p"},
+		{name: "it was asked for once more", sent: 61 * time.Second, again: 122 * time.Second, message: "the base gave no answer within 1m0s"},
+		{name: "it was, and the base was busy then", sent: 61 * time.Second, again: 300 * time.Second, refused: 1, left: true, want: "install orders:1 for p"},
+		{name: "it was for too long", sent: 61 * time.Second, again: slowLimit, refused: 9, message: "the base gave no answer within 1m0s"},
 		{name: "it is broken", list: []string{"orders:1 broken"}, sent: 61 * time.Second, message: "the base gave no answer within 1m0s"},
 		{name: "it serves", list: []string{"orders:1 activated"}, sent: 61 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			in := onBase(c.list...).sent(install("orders:1"), c.sent)
+			in := onBase(c.list...).with(podFor("p", "orders:1")).sent(install("orders:1"), c.sent, func(a *Attempt) {
+				if a.Refused = c.refused; c.again > 0 {
+					a.Since = noon.Add(-c.again)
+				}
+			})
 			in.Seen.Listed, in.Seen.Partial = noon.Add(c.listed), c.partial
 			out := Modules(in)
 			_, left := out.Memory.Attempts["orders"]
 			if left != c.left || out.Ask != c.ask || !out.Next.Equal(c.next) && !c.next.IsZero() {
 				t.Errorf("left %v, asks %v, next %s; want %v, %v, %s", left, out.Ask, out.Next, c.left, c.ask, c.next)
+			}
+			if got := commands(out); got != c.want {
+				t.Errorf("commands %q, want %q", got, c.want)
 			}
 			if got := out.Memory.Failures[module("orders:1")].Message; got != c.message {
 				t.Errorf("failure %q, want %q", got, c.message)

@@ -27,14 +27,26 @@ type sim struct {
 	gone     map[types.UID]bool // deleted by force
 	unsynced map[string]bool    // not yet synced, by name
 	jars     map[string]jarOf   // by URL
+	probed   map[string]Probed  // of each pod
 	// what happened
 	log                  []string
 	installs, uninstalls map[tunnel.ModuleKey]int
 	overlaps             int
 	// faults
 	loseAnswers, loseCommands bool
-	plain                     bool // takes no install strategy
-	keepsFailed               bool // lists what did not start
+	plain                     bool                     // takes no install strategy
+	keepsFailed               bool                     // lists what did not start
+	keepsAll                  string                   // why it uninstalls nothing, "-" for none that it tells
+	slow                      map[string]time.Duration // how long it fetches, by URL
+	hangs                     map[string]bool          // whose main never ends, by URL
+	working                   map[string]job           // by name
+	lateLists, behind         bool                     // every second list does not come
+}
+
+// job is an install that the base works on.
+type job struct {
+	tunnel.Command
+	until time.Time
 }
 
 type jarOf struct {
@@ -47,6 +59,7 @@ func newSim(features tunnel.Features) *sim {
 		now: noon, in: Input{BaseID: tunnel.BaseID{Env: "dev", Identity: "b"}, IP: "192.0.2.9", Live: true, Seen: Seen{Features: features}},
 		gone: map[types.UID]bool{}, jars: map[string]jarOf{},
 		installs: map[tunnel.ModuleKey]int{}, uninstalls: map[tunnel.ModuleKey]int{},
+		slow: map[string]time.Duration{}, hangs: map[string]bool{}, working: map[string]job{},
 	}
 }
 
@@ -59,6 +72,10 @@ func (s *sim) jar(url, name, version, fail string) {
 
 // own makes a pod one of a workload's revision.
 func own(p *corev1.Pod, workload string, revision int) *corev1.Pod {
+	if p.OwnerReferences == nil { // a rollback numbers the same ReplicaSet anew
+		yes := true
+		p.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", UID: types.UID(fmt.Sprint(workload, revision)), Controller: &yes}}
+	}
 	p.Annotations = map[string]string{"workload": workload, "revision": fmt.Sprint(revision)}
 	return p
 }
@@ -109,7 +126,7 @@ func (s *sim) round() Output {
 	for _, p := range s.pods {
 		number, _ := strconv.ParseInt(p.Annotations["revision"], 10, 64)
 		s.in.Pods = append(s.in.Pods, Pod{Pod: p, Gone: s.gone[p.UID], Unsynced: s.unsynced[p.Name],
-			Workload: types.UID(p.Annotations["workload"]), Revision: number})
+			Probed: s.probed, Workload: types.UID(p.Annotations["workload"]), Revision: number})
 	}
 	out := Modules(s.in)
 	s.in.Memory = out.Memory
@@ -118,7 +135,10 @@ func (s *sim) round() Output {
 		s.send(c)
 	}
 	s.now = s.now.Add(time.Second)
-	s.in.Seen.Modules, s.in.Seen.Listed = slices.Clone(s.modules), s.now
+	s.work()
+	if s.behind = s.lateLists && !s.behind; !s.behind {
+		s.in.Seen.Modules, s.in.Seen.Listed = slices.Clone(s.modules), s.now
+	}
 	return out
 }
 
@@ -140,18 +160,18 @@ func (s *sim) keep(out Output) {
 
 func (s *sim) send(c Planned) {
 	s.log = append(s.log, fmt.Sprintf("%s %s%s", c.Verb, c.Module, map[bool]string{true: " replacing"}[c.Replace]))
-	if a, ok := s.in.Memory.Attempts[c.Module.Name]; ok && a.Answer == nil {
+	if a, ok := s.in.Memory.Attempts[c.Module.Name]; ok && a.Answer == nil && s.now.Before(a.Sent.Add(15*time.Second)) {
 		s.overlaps++
 	}
 	var before []tunnel.ModuleKey
 	for _, m := range s.in.Seen.Modules {
 		before = append(before, m.ModuleKey)
 	}
-	a := Attempt{Command: c.Command, Pod: c.Pod, Sent: s.now, Before: before}
+	a := s.in.Memory.Attempts[c.Module.Name].Next(c, s.now, before)
 	s.in.Memory.Installed = withKey(s.in.Memory.Installed, c)
 	if !s.loseCommands {
 		answer := s.obey(c.Command)
-		if !s.loseAnswers {
+		if answer.Outcome != silence && !s.loseAnswers {
 			s.now = s.now.Add(100 * time.Millisecond)
 			a.Answer, a.Answered = &answer, s.now
 		}
@@ -166,65 +186,39 @@ func withKey(installed map[tunnel.ModuleKey]bool, c Planned) map[tunnel.ModuleKe
 	return installed
 }
 
-// obey does a command as a base does.
-func (s *sim) obey(c tunnel.Command) tunnel.Answer {
-	a := tunnel.Answer{Verb: c.Verb, Module: c.Module, Outcome: tunnel.Done}
-	at := s.find(c.Module)
-	switch c.Verb {
-	case tunnel.UninstallModule:
-		if at < 0 {
-			a.Outcome = tunnel.NotFound
-			break
+// message is why a pod's first container waits.
+func (s *sim) message(name string) string {
+	for _, p := range s.pods {
+		if p.Name == name && len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].State.Waiting != nil {
+			return p.Status.ContainerStatuses[0].State.Waiting.Message
 		}
-		s.modules = slices.Delete(s.modules, at, at+1)
-		s.uninstalls[c.Module]++
-	case tunnel.SwitchModule:
-		if at < 0 {
-			a.Outcome = tunnel.NotFound
-			break
-		}
-		for i := range s.modules {
-			if s.modules[i].Name == c.Module.Name {
-				s.modules[i].State = tunnel.Deactivated
-			}
-		}
-		s.modules[at].State = tunnel.Activated
-	case tunnel.InstallModule:
-		s.install(c, &a)
-	default: // the others change nothing
 	}
-	return a
+	return ""
 }
 
-func (s *sim) install(c tunnel.Command, a *tunnel.Answer) {
-	jar, ok := s.jars[c.URL]
-	if !ok {
-		a.Outcome, a.Message = tunnel.Failed, "FileNotFoundException"
-		return
-	}
-	if c.Replace && !s.plain {
-		s.modules = slices.DeleteFunc(s.modules, func(m tunnel.Module) bool { return m.Name == c.Module.Name })
-	}
-	if s.find(jar.key) >= 0 {
-		a.Outcome, a.Installed, a.Message = tunnel.Repeated, jar.key, "has been installed"
-		return
-	}
-	if jar.fail != "" {
-		a.Outcome, a.Message = tunnel.Failed, jar.fail
-		if s.keepsFailed {
-			s.modules = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: tunnel.Broken})
-		}
-		return
-	}
-	state := tunnel.Activated
-	for _, m := range s.modules {
-		if m.Name == jar.key.Name && m.State == tunnel.Activated {
-			state = tunnel.Deactivated
+// during plans for that long, and counts events by reason.
+func (s *sim) during(d time.Duration) map[string]int {
+	told := map[string]int{}
+	for end := s.now.Add(d); s.now.Before(end); {
+		for _, e := range s.round().Events {
+			told[e.Reason]++
 		}
 	}
-	s.modules = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: state})
-	s.installs[jar.key]++
-	a.Installed = jar.key
+	return told
+}
+
+// leaves is what is wrong with a terminating pod.
+func (s *sim) leaves(name string) string {
+	in := s.in
+	in.Now = s.now
+	p := newPlanner(in)
+	p.watchStarts()
+	for _, pod := range in.Pods {
+		if pod.Name == name {
+			return p.whyLeaving(pod)
+		}
+	}
+	return "gone"
 }
 
 // isReady says whether a pod shows that all its modules serve.

@@ -175,8 +175,11 @@ func isWord(text string) bool {
 // isJar says whether an image is a URL that a base can read a jar from.
 func isJar(image string) bool {
 	u, err := url.Parse(image)
-	return err == nil && slices.Contains([]string{"file", "http", "https"}, u.Scheme)
+	return err == nil && slices.Contains(jarSchemes, u.Scheme)
 }
+
+// jarSchemes are those of URLs that a base reads.
+var jarSchemes = []string{"file", "http", "https"}
 
 // Wanted gives the modules that a pod's containers name. One that names none that there can
 // be is left out; one that is wanted from a bad URL may run already.

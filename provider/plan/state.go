@@ -14,11 +14,14 @@ const (
 	wantUnknown wantState = iota
 	wantAbsent
 	wantStarting
+	wantHung
 	wantServing
 	wantOutdated
+	wantDead
 	wantToSwitch
 	wantToReplace
 	wantBroken
+	wantWaiting
 	wantBlocked
 	wantInstalling
 	wantReplacing
@@ -31,7 +34,7 @@ const (
 const wantStates = int(wantSuperseded) + 1
 
 func (s wantState) String() string {
-	return [wantStates]string{"Unknown", "Absent", "Starting", "Serving", "Outdated", "ToSwitch", "ToReplace", "Broken", "Blocked",
+	return [wantStates]string{"Unknown", "Absent", "Starting", "Hung", "Serving", "Outdated", "Dead", "ToSwitch", "ToReplace", "Broken", "Waiting", "Blocked",
 		"Installing", "Replacing", "Duplicate", "Conflicting", "Superseded"}[s]
 }
 
@@ -50,6 +53,8 @@ func (p *planner) stateOf(w *want) wantState {
 	switch { // the list may still show what is being replaced
 	case ends(p.out.under(w.key.Name), w.key):
 		return wantReplacing
+	case p.hung(w.key):
+		return wantHung
 	case p.out.doing(w.key).Verb != "" && p.list.of(w.key) != serving:
 		return wantInstalling
 	}
@@ -60,18 +65,18 @@ func (p *planner) stateOf(w *want) wantState {
 func (p *planner) pending(n *name, w *want) wantState {
 	is := p.stageOf(w)
 	switch is {
-	case wantOutdated, wantToSwitch, wantToReplace:
-	case wantAbsent:
-		if !w.atOnce() {
-			return is
-		}
+	case wantOutdated, wantDead, wantToSwitch, wantToReplace, wantAbsent:
 	default:
 		return is
 	}
-	if p.takesOver(n, w, is == wantOutdated) && p.lacks(w) != "" {
-		return wantBlocked
+	by, waits := p.inTheWay(n, w, is)
+	switch {
+	case waits && !p.hung(by):
+		return wantWaiting
+	case w.beside(is), !p.takesOver(n, w, is == wantOutdated), p.lacks(w) == "":
+		return is
 	}
-	return is
+	return wantBlocked
 }
 
 // stageOf is how far a want's module is on the base, whoever is to serve.
@@ -88,13 +93,29 @@ func (p *planner) stageOf(w *want) wantState {
 	case broken:
 		return wantBroken
 	case starting:
-		return wantStarting
+		return p.inStart(w)
 	case serving:
-		return wantServing
+		return p.inService(w)
 	case deactivated:
 		return p.inactive(w)
 	}
 	return wantUnknown
+}
+
+func (p *planner) inService(w *want) wantState {
+	switch {
+	case p.installed[w.key] != "": // just now, since it was found dead
+	case p.whyDead(w) != "":
+		return wantDead
+	}
+	return wantServing
+}
+
+func (p *planner) inStart(w *want) wantState {
+	if p.hung(w.key) {
+		return wantHung
+	}
+	return wantStarting
 }
 
 // inactive tells how a version comes to serve that is there and does not.

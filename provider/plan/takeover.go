@@ -30,7 +30,10 @@ func ends(c tunnel.Command, key tunnel.ModuleKey) bool {
 
 // serves says whether a live pod's module serves, for that pod.
 func (p *planner) serves(w *want) bool {
-	return w.role != duplicate && p.list.of(w.key) == serving
+	if w.role == duplicate {
+		return false
+	}
+	return p.list.of(w.key) == serving
 }
 
 // takesOver says whether making a want serve ends the service of another pod's.
@@ -94,12 +97,10 @@ const (
 func (p *planner) said(n *name, c tunnel.Command) saying {
 	least := told
 	for _, w := range n.wants {
-		if !ends(c, w.key) || !p.serves(w) {
-			continue
-		}
 		s := statusOf(w.pod.Pod, w.container)
 		switch {
-		case s != nil && s.Ready:
+		case s == nil, !ends(c, w.key), !p.serves(w):
+		case s.Ready:
 			least = min(least, untold)
 		case w.pod.Writing:
 			least = min(least, telling)

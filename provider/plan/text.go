@@ -2,6 +2,7 @@ package plan
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -18,8 +19,18 @@ func unprintable(s string) bool {
 
 // redact gives a URL without what it may keep secret.
 func redact(raw string) string {
+	if isPlain(raw) {
+		return raw
+	}
 	if _, err := url.Parse(raw); err != nil {
 		return "(not a URL)"
 	}
 	return tunnel.Redact(raw)
+}
+
+// isPlain says of a URL, cheaply, that there is nothing in it that could keep a secret: most
+// are so, and each look at a base comes by all of them.
+func isPlain(raw string) bool {
+	scheme, rest, _ := strings.Cut(raw, "://")
+	return slices.Contains(jarSchemes, scheme) && strings.Trim(rest, wordRunes+"/") == ""
 }

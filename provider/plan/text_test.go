@@ -1,8 +1,11 @@
 package plan
 
 import (
+	"net/url"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"module-controller/tunnel"
 )
@@ -29,5 +32,27 @@ func TestRedact(t *testing.T) {
 		if got := redact(raw); got != want {
 			t.Errorf("redact(%q) = %q, want %q", raw, got, want)
 		}
+	}
+}
+
+// What is not looked at closely has nothing to hide.
+func TestPlainURLs(t *testing.T) {
+	plain := 0
+	rapid.Check(t, func(t *rapid.T) {
+		raw := rapid.SampledFrom([]string{"file://", "http://", "https://", "token://", "https:", "http:///"}).Draw(t, "scheme") +
+			rapid.StringMatching(`[a-z0-9./_+:@?=#% -]{0,12}(/|token|password)?[a-z0-9./_+:@?=#% -]{0,12}`).Draw(t, "rest")
+		if !isPlain(raw) {
+			return
+		}
+		plain++
+		if got := tunnel.Redact(raw); got != raw {
+			t.Errorf("%q is redacted: %q", raw, got)
+		}
+		if _, err := url.Parse(raw); err != nil {
+			t.Error(err)
+		}
+	})
+	if plain == 0 {
+		t.Error("no URL was plain")
 	}
 }

@@ -18,6 +18,9 @@ type podPlan struct {
 
 // want gives what a container wants; nil for nothing that can be installed.
 func (pp *podPlan) want(container string) *want {
+	if pp == nil {
+		return nil
+	}
 	for _, w := range pp.wants {
 		if w.container == container {
 			return w
@@ -61,6 +64,21 @@ func (w *want) purpose() Purpose { return Purpose{tunnel.InstallModule, w.url} }
 // atOnce says whether a pod's module replaces another version at once.
 func (w *want) atOnce() bool { return w.pod.Annotations[AnnotationReplace] == ReplaceAtOnce }
 
+// pin keeps what a container asks for as it was when its module started, while that is
+// there: a ConfigMap that gave its version and changed since changes nothing that runs.
+func pin(pod Pod, m moduleSpec, l *list) moduleSpec {
+	key, ran := RunsAs(&pod.Status, m.container)
+	switch {
+	case !ran, !l.of(key).listed(), installedFrom(pod.Pod, m.container) != sourceOf(m.url):
+		return m
+	}
+	m.key = key
+	return m
+}
+
+// beside says of a want in this state that it can go on though another version serves.
+func (w *want) beside(is wantState) bool { return is == wantAbsent && !w.atOnce() }
+
 // installedFrom is the source that a pod's module was installed from when it last ran.
 func installedFrom(pod *corev1.Pod, container string) string {
 	if s := statusOf(pod, container); s != nil {
@@ -77,6 +95,9 @@ func statusOf(pod *corev1.Pod, container string) *corev1.ContainerStatus {
 	}
 	return nil
 }
+
+// running says of a container that it shows that its module serves.
+func running(s *corev1.ContainerStatus) bool { return s != nil && s.State.Running != nil }
 
 // waitsFor is the reason that a container shows for waiting; empty where it waits for
 // nothing or shows nothing.

@@ -1,0 +1,111 @@
+package plan
+
+import (
+	"slices"
+
+	"module-controller/tunnel"
+)
+
+// obey does a command as a base does.
+func (s *sim) obey(c tunnel.Command) tunnel.Answer {
+	a := tunnel.Answer{Verb: c.Verb, Module: c.Module, Outcome: tunnel.Done}
+	if _, busy := s.working[c.Module.Name]; busy {
+		a.Outcome, a.Message = tunnel.Busy, "conflict"
+		return a
+	}
+	at := s.find(c.Module)
+	switch c.Verb {
+	case tunnel.UninstallModule:
+		if at < 0 {
+			a.Outcome = tunnel.NotFound
+			break
+		}
+		if s.refuses(at, &a) {
+			break
+		}
+		s.modules = slices.Delete(s.modules, at, at+1)
+		s.uninstalls[c.Module]++
+	case tunnel.SwitchModule:
+		if at < 0 {
+			a.Outcome = tunnel.NotFound
+			break
+		}
+		for i := range s.modules {
+			if s.modules[i].Name == c.Module.Name {
+				s.modules[i].State = tunnel.Deactivated
+			}
+		}
+		s.modules[at].State = tunnel.Activated
+	case tunnel.InstallModule:
+		if slices.ContainsFunc(s.modules, func(m tunnel.Module) bool { return m.Name == c.Module.Name && m.State == tunnel.Resolved }) {
+			a.Outcome, a.Message = tunnel.Busy, "conflict"
+			break
+		}
+		if pause := s.slow[c.URL]; pause > 0 {
+			s.working[c.Module.Name], a.Outcome = job{c, s.now.Add(pause)}, silence
+			break
+		}
+		s.install(c, &a)
+	default: // the others change nothing
+	}
+	return a
+}
+
+func (s *sim) install(c tunnel.Command, a *tunnel.Answer) {
+	jar, ok := s.jars[c.URL]
+	if !ok {
+		a.Outcome, a.Message = tunnel.Failed, "FileNotFoundException"
+		return
+	}
+	if c.Replace && !s.plain {
+		s.modules = slices.DeleteFunc(s.modules, func(m tunnel.Module) bool { return m.Name == c.Module.Name })
+	}
+	if s.find(jar.key) >= 0 {
+		a.Outcome, a.Installed, a.Message = tunnel.Repeated, jar.key, "has been installed"
+		return
+	}
+	if jar.fail != "" {
+		a.Outcome, a.Message = tunnel.Failed, jar.fail
+		if s.keepsFailed {
+			s.modules = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: tunnel.Broken})
+		}
+		return
+	}
+	if s.hangs[c.URL] {
+		s.modules, a.Outcome = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: tunnel.Resolved}), silence
+		s.installs[jar.key]++
+		return
+	}
+	state := tunnel.Activated
+	for _, m := range s.modules {
+		if m.Name == jar.key.Name && m.State == tunnel.Activated {
+			state = tunnel.Deactivated
+		}
+	}
+	s.modules = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: state})
+	s.installs[jar.key]++
+	a.Installed = jar.key
+}
+
+// refuses says whether the base keeps a module that it is to uninstall.
+func (s *sim) refuses(at int, a *tunnel.Answer) bool {
+	switch {
+	case s.modules[at].State == tunnel.Resolved:
+		a.Outcome, a.Message = tunnel.Failed, "it is resolved"
+	case s.keepsAll == "":
+		return false
+	case s.keepsAll != "-":
+		a.Outcome, a.Message = tunnel.Failed, s.keepsAll
+	}
+	return true
+}
+
+// work ends the installs whose time has come, without an answer.
+func (s *sim) work() {
+	for name, j := range s.working {
+		if !s.now.Before(j.until) {
+			delete(s.working, name)
+			s.install(j.Command, &tunnel.Answer{})
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"module-controller/tunnel"
+)
+
+// An install may take long in two ways. The base may fetch the jar for minutes: the module
+// is in no list then, and the base refuses every other command for its name as busy. Or
+// its main may run for ever: the module is listed as starting, and the base neither ends
+// nor stops it. Neither is a failure, and none of them is installed twice.
+const (
+	// slowAfter is when a pod tells that its install takes long.
+	slowAfter = time.Minute
+	// slowLimit is how long a base is believed that it works on an install.
+	slowLimit = 30 * time.Minute
+	// startLimit is how long a start may take before it is not waited for any more.
+	startLimit = 5 * time.Minute
+)
+
+// Start is a module's start that goes on.
+type Start struct {
+	// Since is when it was seen first, or when its install was sent.
+	Since time.Time
+}
+
+// watchStarts notes since when listed modules start. Of one whose start has ended it is
+// forgotten that it could not be stopped.
+func (p *planner) watchStarts() {
+	was := p.out.Memory.Starts
+	p.out.Memory.Starts = map[tunnel.ModuleKey]Start{}
+	for _, m := range p.in.Seen.Modules {
+		if presenceOf(m.State) != starting {
+			continue
+		}
+		s, known := was[m.ModuleKey]
+		if a := p.in.Memory.Attempts[m.Name]; !known {
+			s.Since = p.in.Now
+			if a.installs(m.ModuleKey) {
+				s.Since = a.begun()
+			}
+		}
+		p.out.Memory.Starts[m.ModuleKey] = s
+		p.out.tooEarly(s.Since.Add(startLimit))
+	}
+	for key := range was {
+		if _, goesOn := p.out.Memory.Starts[key]; !goesOn {
+			p.failures.drop(key, Purpose{Verb: tunnel.UninstallModule})
+		}
+	}
+}
+
+// past says that a time has come.
+func (p *planner) past(at time.Time) bool { return !p.in.Now.Before(at) }
+
+// hung says whether a module starts for so long that nobody waits for it any more.
+func (p *planner) hung(key tunnel.ModuleKey) bool {
+	if s, starts := p.out.Memory.Starts[key]; starts {
+		return p.past(s.Since.Add(startLimit))
+	}
+	return false
+}
+
+// whyHung tells it of one that is.
+func (p *planner) whyHung(key tunnel.ModuleKey) string {
+	return fmt.Sprintf("%s has been starting for %s; only a restart of the base ends it", key, roughly(p.in.Now.Sub(p.out.Memory.Starts[key].Since)))
+}
+
+// roughly tells a duration in steps, so that a status that shows it changes seldom.
+func roughly(d time.Duration) string {
+	told := time.Minute
+	for _, step := range []time.Duration{2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 30 * time.Minute, time.Hour} {
+		if d >= step {
+			told = step
+		}
+	}
+	if d >= 2*time.Hour {
+		return fmt.Sprintf("%d hours", d/time.Hour)
+	}
+	return fmt.Sprintf("%d min", told/time.Minute)
+}
+
+// refused says how a command ended that the base refused because it was busy: it is
+// repeated after a pause that grows, for as long as a base may be busy.
+func (r resolver) refused(a Attempt) ending {
+	pause := r.in.Config.busyPause(a.Refused)
+	if slices.ContainsFunc(r.list.byName[a.Module.Name], r.hung) {
+		pause = max(pause, uninstallPause)
+	}
+	switch {
+	case r.out.tooEarly(a.Answered.Add(pause)):
+		return underWay
+	case !r.list.asOf(a.Answered):
+		return unclear
+	case r.past(a.begun().Add(slowLimit)):
+		return failed
+	}
+	return lapsed
+}
+
+// busyPause is how long a base is left alone with a module that refused so many commands
+// for it.
+func (c Config) busyPause(refused int) time.Duration {
+	return min(busyPause<<min(refused, 16), c.BackOffMax)
+}
+
+// stuck says how a command ended about a module whose start does not end.
+func (r resolver) stuck(a Attempt) ending {
+	switch {
+	case a.Verb == tunnel.InstallModule:
+		return lapsed
+	case a.Answer == nil && r.out.tooEarly(r.deadline(a)):
+		return underWay
+	}
+	return failed
+}
+
+// silent says how an install ended that the base neither answered nor shows. It is asked
+// for once more before it counts as failed: a base that is still at it says that it is
+// busy.
+func (r resolver) silent(a Attempt) ending {
+	switch {
+	case r.past(a.begun().Add(slowLimit)):
+		return failed
+	case a.Since.IsZero(), a.Refused > 0:
+		return lapsed
+	}
+	return failed
+}
+
+// tellSlow tells once of an install that takes long.
+func (r resolver) tellSlow(a Attempt) Attempt {
+	switch {
+	case a.Told, a.Verb != tunnel.InstallModule, !r.list.asOf(a.begun().Add(slowAfter)):
+		return a
+	}
+	a.Told = true
+	r.out.event(a.Pod, false, "InstallSlow", fmt.Sprintf("%s is being installed since %s", a.Module, a.begun().UTC().Format(time.TimeOnly)))
+	return a
+}
+
+// drop forgets the commands that have lapsed and that nothing repeats, but for installs
+// that may still be under way.
+func (p *planner) drop() {
+	for n, a := range p.out.Memory.Attempts {
+		_, again := p.out.announced[n]
+		switch {
+		case again, p.demand.workOn(n) >= busy, a.Verb == tunnel.InstallModule, a.asks():
+		default:
+			delete(p.out.Memory.Attempts, n)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package plan
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"module-controller/tunnel"
+)
+
+// A jar that takes minutes to fetch: the base lists nothing and refuses others as busy.
+// That is no failure, nothing is installed twice, and the pod says that it takes long.
+func TestASlowInstallIsWaitedFor(t *testing.T) {
+	for name, answers := range map[string]bool{"nothing is told": true, "other answers are lost too": false} {
+		t.Run(name, func(t *testing.T) {
+			s := newSim(overMQTT)
+			s.slow[urlOf("orders", "1")] = 5 * time.Minute
+			s.loseAnswers = !answers
+			s.pod("p", "orders", "1", urlOf("orders", "1"))
+			told := s.during(2 * time.Minute)
+			if answers && !strings.HasPrefix(s.message("p"), "installing orders:1 for ") {
+				t.Errorf("after two minutes it says %q", s.message("p"))
+			}
+			s.loseAnswers = false
+			for reason, n := range s.during(6 * time.Minute) {
+				told[reason] += n
+			}
+			s.want(t, map[string]string{"p": "Running"}, "orders:1")
+			if n := s.installs[module("orders:1")]; n != 1 || len(s.log) > 12 {
+				t.Errorf("installed %d times by %d commands", n, len(s.log))
+			}
+			if answers && (told["InstallFailed"] != 0 || told["InstallSlow"] != 1) {
+				t.Errorf("events %v", told)
+			}
+		})
+	}
+}
+
+// A base that is busy for ever is believed for half an hour.
+func TestABusyBaseIsNotBelievedForEver(t *testing.T) {
+	s := newSim(overMQTT)
+	s.slow[urlOf("orders", "1")] = 10 * time.Hour
+	s.pod("p", "orders", "1", urlOf("orders", "1"))
+	if told := s.during(slowLimit - time.Minute); told["InstallFailed"] != 0 {
+		t.Errorf("events %v", told)
+	}
+	if told := s.during(10 * time.Minute); told["InstallFailed"] == 0 {
+		t.Errorf("events %v", told)
+	}
+}
+
+// A pod that is deleted while its module is fetched: what comes then is uninstalled, and a
+// command that was lost holds nobody up.
+func TestWhatIsFetchedForADeletedPodIsUninstalled(t *testing.T) {
+	s := newSim(overMQTT)
+	s.slow[urlOf("orders", "1")] = 5 * time.Minute
+	s.pod("p", "orders", "1", urlOf("orders", "1"))
+	s.rounds(3)
+	s.delete("p")
+	s.during(4 * time.Minute)
+	if s.shows("p") == "gone" {
+		t.Error("the pod is gone, and its module is still to come")
+	}
+	s.during(3 * time.Minute)
+	s.want(t, map[string]string{"p": "gone"}, "")
+
+	s.loseCommands = true
+	s.pod("q", "bills", "1", urlOf("bills", "1"))
+	s.rounds(2)
+	s.loseCommands = false
+	s.delete("q")
+	s.during(75 * time.Second)
+	s.want(t, map[string]string{"q": "gone"}, "")
+}
+
+// A main that never returns: told once, asked about at the usual rate, installed once; the
+// pod that ends and the one that follows say what they wait for.
+func TestAStartThatNeverEnds(t *testing.T) {
+	s := newSim(overMQTT)
+	s.hangs[urlOf("orders", "1")] = true
+	s.pod("v1", "orders", "1", urlOf("orders", "1"))
+	s.during(startLimit - 10*time.Second)
+	s.want(t, map[string]string{"v1": "Installing"}, "")
+	told := s.during(10 * time.Minute)
+	const hung = "orders:1 has been starting for 10 min; only a restart of the base ends it"
+	s.want(t, map[string]string{"v1": ReasonHung}, "")
+	if told[ReasonHung] != 1 || s.message("v1") != hung {
+		t.Errorf("events %v, it says %q", told, s.message("v1"))
+	}
+	if out := s.round(); out.Ask || !s.in.Memory.Attempts["orders"].Hung {
+		t.Errorf("asks %v, attempt %+v", out.Ask, s.in.Memory.Attempts["orders"])
+	}
+	s.delete("v1")
+	s.pod("v2", "orders", "2", urlOf("orders", "2"))
+	s.during(2 * time.Minute)
+	if s.leaves("v1") != hung || s.message("v2") != "orders:2 waits: "+hung {
+		t.Errorf("v1: %q, v2: %q", s.leaves("v1"), s.message("v2"))
+	}
+	if n, tries := s.installs[module("orders:1")], strings.Count(strings.Join(s.log, ";"), "uninstall orders:1"); n != 1 || tries < 2 || tries > 6 {
+		t.Errorf("installed %d times, uninstalls %d", n, tries)
+	}
+	s.modules[0].State = tunnel.Activated // it ended
+	s.rounds(4)
+	s.want(t, map[string]string{"v1": "gone"}, "orders:2")
+	s.during(2 * time.Minute)
+	s.want(t, map[string]string{"v2": "Running"}, "orders:2")
+}
+
+func TestABaseThatIsRestartedEndsAStart(t *testing.T) {
+	s := newSim(overMQTT)
+	s.hangs[urlOf("orders", "1")] = true
+	s.pod("v1", "orders", "1", urlOf("orders", "1"))
+	s.during(startLimit + time.Minute)
+	s.hangs[urlOf("orders", "1")] = false
+	s.modules, s.in.Seen.Modules, s.in.Seen.Started = nil, nil, s.now
+	a := s.in.Memory.Attempts["orders"]
+	a.Restarted = true
+	s.in.Memory.Attempts["orders"] = a
+	s.rounds(3)
+	s.want(t, map[string]string{"v1": "Running"}, "orders:1")
+}
+
+func TestRoughly(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		time.Minute: "1 min", 3 * time.Minute: "2 min", 9 * time.Minute: "5 min", 59 * time.Minute: "30 min", 119 * time.Minute: "60 min", 5 * time.Hour: "5 hours",
+	} {
+		if got := roughly(d); got != want {
+			t.Errorf("%s is %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestNextAttempt(t *testing.T) {
+	c, at := Planned{Command: install("orders:1"), Pod: "p", Why: "dead"}, noon
+	first := Attempt{}.Next(c, at, nil)
+	if first.Why != "dead" || !first.Since.IsZero() || first.Refused != 0 || first.begun() != noon {
+		t.Errorf("the first is %+v", first)
+	}
+	first.Answer, first.Told = &tunnel.Answer{Outcome: tunnel.Busy}, true
+	second := first.Next(Planned{Command: uninstall("orders:1")}, noon.Add(time.Minute), nil)
+	if second.begun() != noon || second.Refused != 1 || !second.Told || !second.asks() || second.Answer != nil {
+		t.Errorf("the second is %+v", second)
+	}
+}
