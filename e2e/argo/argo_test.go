@@ -63,7 +63,11 @@ func start(t *testing.T, w *world.World) rollout {
 	t.Helper()
 	built, err := build(t.Context())
 	w.Must(err)
-	w.Kubectl("apply", "--server-side", "-f", built.crds)
+	definitions, err := filepath.Glob(filepath.Join(built.crds, "*-crd.yaml"))
+	w.Must(err)
+	for _, file := range definitions {
+		w.Kubectl("apply", "--server-side", "-f", file)
+	}
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), built.controller, "--kubeconfig", cluster.Plane.Kubeconfig(),
 		"--namespaced", "--namespace", w.Env, "--leader-elect=false", "--metricsport", "0", "--healthzPort", "0")
 	p, err := process.Start(cmd, filepath.Join(w.Dir, "argo-rollouts.log"))
