@@ -122,13 +122,14 @@ func (r reporter) serving(is observation, _ *want) observation { return r.runnin
 
 // outdated serves on until it is replaced.
 func (r reporter) outdated(is observation, w *want) observation {
+	failed := r.failures.of(w.key, w.purpose()).Count > 0
 	switch {
-	case w.fresh:
-		return r.installing(is, w)
-	case r.list.of(w.key) == serving:
+	case r.servesFor(w):
 		return r.running(is)
+	case failed, r.list.of(w.key) != serving:
+		return r.backingOff(is, w)
 	}
-	return r.backingOff(is, w)
+	return r.installing(is, w)
 }
 
 // servesFor says whether what serves did so for that pod already.
