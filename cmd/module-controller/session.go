@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -72,7 +71,7 @@ func newSession(cfg *config, log *zap.Logger) (*session, error) {
 	}
 	deps := provider.Deps{
 		Client: s.api.work, Metadata: s.api.metadata, Owner: s.owner, Tunnels: s.tunnels, Meter: s.metrics, Log: log.Named("provider"), Envs: cfg.envs,
-		Recorder: s.events, Retired: s.owner.Retire,
+		Recorder: s.events, Retired: s.owner.Retire, Dial: dialerOf(s.cfg.towardsBases()),
 	}
 	if s.workloads != nil {
 		deps.Workloads = s.workloads
@@ -102,9 +101,8 @@ func (s *session) makeTunnels() error {
 }
 
 func (s *session) makeHTTP() (tunnel.Tunnel, error) {
-	c := s.cfg.http
+	c := s.cfg.towardsBases()
 	c.Gate, c.Peers, c.Key = s.owner, peers{s.owner}, s.key
-	c.Denied = slices.Concat(c.Denied, s.cfg.ownAndAPIServer(), s.cfg.services)
 	if c.Auth == httptunnel.AuthPod || c.Auth == httptunnel.AuthToken {
 		var err error
 		s.workloads, err = workloads.New(s.cfg.workloads, s.api.work, s.api.review.AuthenticationV1().TokenReviews(), s.log.Named("workloads"))
