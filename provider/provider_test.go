@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -93,7 +92,7 @@ func TestCensus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newTestProvider(t, Config{}, nil)
 		p.Changed(shop)
-		if got := p.Census(); !reflect.DeepEqual(got, Census{Queued: 1}) {
+		if got := p.Census(); got != (Census{Queued: 1}) {
 			t.Errorf("before it runs: %+v", got)
 		}
 		p.base.modules[tunnel.ModuleKey{Name: "foreign", Version: "1"}] = tunnel.Activated
@@ -101,7 +100,7 @@ func TestCensus(t *testing.T) {
 		p.runs()
 		p.serves()
 		p.installs(podOn("orders"))
-		if got := p.Census(); !reflect.DeepEqual(got, Census{Ready: 1, Modules: 2, Unmanaged: 2}) {
+		if got := p.Census(); got != (Census{Ready: 1, Modules: 2, Unmanaged: 2}) {
 			t.Errorf("served: %+v", got)
 		}
 		p.base.set(func(b *base) { b.silent = true })
@@ -110,7 +109,7 @@ func TestCensus(t *testing.T) {
 			t.Errorf("silent: %+v", got)
 		}
 		p.passes(10 * time.Minute)
-		if got := p.Census(); !reflect.DeepEqual(got, Census{}) {
+		if got := p.Census(); got != (Census{}) {
 			t.Errorf("gone: %+v", got)
 		}
 	})

@@ -212,9 +212,9 @@ func TestListsHaveAPace(t *testing.T) {
 			at = append(at, now)
 		}
 	}
-	want := []time.Duration{0, 100, 300, 700, 1500, 3100, 6300, 11300, 16300}
-	for i := range want {
-		want[i] *= time.Millisecond
+	var want []time.Duration
+	for _, ms := range []int{0, 100, 300, 700, 1500, 3100, 6300, 11300, 16300} {
+		want = append(want, time.Duration(ms)*time.Millisecond)
 	}
 	if !slices.Equal(at, want) {
 		t.Errorf("listed at %v, want %v", at, want)

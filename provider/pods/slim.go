@@ -25,7 +25,7 @@ func slim(obj any) (any, error) {
 	}
 	s := &pod.Spec
 	s.Affinity, s.Tolerations, s.TopologySpreadConstraints, s.NodeSelector = nil, nil, nil, nil
-	s.SecurityContext, s.DNSConfig, s.HostAliases, s.Overhead, s.SchedulingGates = nil, nil, nil, nil, nil
+	s.SecurityContext, s.Overhead, s.SchedulingGates = nil, nil, nil
 	s.DNSPolicy, s.SchedulerName, s.PriorityClassName = "", "", ""
 	s.Priority, s.PreemptionPolicy, s.EnableServiceLinks, s.AutomountServiceAccountToken = nil, nil, nil, nil
 	s.Volumes = slices.DeleteFunc(s.Volumes, func(v corev1.Volume) bool { return isOfAccount(v.Name) })
