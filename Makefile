@@ -9,7 +9,7 @@ IMAGE ?= module-controller:$(VERSION)
 FUZZTIME ?= 5m
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-unit e2e e2e-java verify demo bench scale chaos chaos-mutants mutants fuzz generate image control-plane
+.PHONY: help build test test-unit e2e e2e-java e2e-argo verify demo bench scale chaos chaos-mutants mutants fuzz generate image control-plane
 
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -35,6 +35,9 @@ e2e-java: control-plane ## the product with real JVM bases; needs a JDK 17 and M
 	@echo "== end-to-end tests on real JVMs (Maven fetches about 200 MB the first time)"
 	cd e2e && $(GO) test -tags java -timeout 30m ./javabase ./java
 
+e2e-argo: control-plane ## the product under Argo Rollouts' controller; builds that first, 10 minutes
+	cd e2e && $(GO) test -v -tags argo -timeout 30m ./argo
+
 control-plane: ## build etcd and Kubernetes once, about 10 minutes; cached after that
 	@cd e2e && $(GO) run ./cmd/controlplane
 
@@ -43,13 +46,13 @@ demo: ## show the main job on a real control plane: a fleet, a Deployment, a sum
 
 verify: ## what CI checks: format, vet, linter, tidiness, limits, pages, mutants that apply, generated files
 	@echo "== format"; test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
-	@echo "== vet"; $(GO) vet ./... && $(GO) -C tools vet ./... && cd e2e && $(GO) vet ./... && $(GO) vet -tags java,scale,chaos ./...
+	@echo "== vet"; $(GO) vet ./... && $(GO) -C tools vet ./... && cd e2e && $(GO) vet ./... && $(GO) vet -tags java,argo,scale,chaos ./...
 	@echo "== tidy"; $(GO) mod tidy -diff && cd e2e && $(GO) mod tidy -diff
 	@echo "== conditions, structs, methods, tests"; $(GO) -C tools run ./conditions -root ..
 	@echo "== what the pages name"; $(GO) -C tools run ./docpaths -root ..
 	@echo "== mutants"; $(GO) -C tools run ./mutate -root .. -check
 	@echo "== generated files"; $(MAKE) -s generate && git diff --exit-code docs
-	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run ./... && (cd tools && ./lint.sh run ./...) && cd e2e && ../tools/lint.sh run --build-tags java,scale,chaos ./...
+	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run ./... && (cd tools && ./lint.sh run ./...) && cd e2e && ../tools/lint.sh run --build-tags java,argo,scale,chaos ./...
 
 generate: ## write docs/configuration.md and docs/metrics.md from the code
 	@$(GO) run ./cmd/module-controller --print-settings > docs/configuration.md

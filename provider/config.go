@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"module-controller/provider/lifecycle"
+	"module-controller/provider/probes"
 )
 
 // Config are the provider's settings. The zero value of each field means its default.
@@ -19,6 +20,8 @@ type Config struct {
 	HistoryLimit int
 	// Admission bounds which new bases come in.
 	Admission Admission
+	// Probes bounds what the probing of modules costs.
+	Probes probes.Config
 
 	lifecycle.Config
 }
@@ -28,13 +31,14 @@ func (c Config) Complete() Config {
 	c.Workers = cmp.Or(c.Workers, 16)
 	c.HistoryLimit = cmp.Or(c.HistoryLimit, 4096)
 	c.Admission = c.Admission.complete()
+	c.Probes = c.Probes.Complete()
 	c.Config = c.Config.Complete()
 	return c
 }
 
 // Validate reports every fault of a completed configuration at once.
 func (c Config) Validate() error {
-	errs := []error{c.Config.Validate(), c.Admission.validate()}
+	errs := []error{c.Config.Validate(), c.Admission.validate(), c.Probes.Validate()}
 	if c.Workers <= 0 {
 		errs = append(errs, fmt.Errorf("VNODE_WORKER_NUM must be positive, is %d", c.Workers))
 	}

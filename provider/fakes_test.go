@@ -386,6 +386,7 @@ type testProvider struct {
 	base   *base // that the wire reaches as shop
 	events *recorder
 	logs   *observer.ObservedLogs
+	ports  *ports // that modules listen on
 }
 
 var (
@@ -402,7 +403,7 @@ func newTestProvider(t *testing.T, cfg Config, more []*wire, objects ...runtime.
 	core, logs := observer.New(zapcore.DebugLevel)
 	p := &testProvider{
 		t: t, api: newAPI(objects...), owner: newOwner(), wire: newWire("wire"), logs: logs,
-		base: &base{modules: map[tunnel.ModuleKey]tunnel.State{}}, events: &recorder{events: map[told]string{}},
+		base: &base{modules: map[tunnel.ModuleKey]tunnel.State{}}, events: &recorder{events: map[told]string{}}, ports: &ports{open: map[string]bool{}},
 	}
 	wires := append([]*wire{p.wire}, more...)
 	var tunnels []tunnel.Tunnel
@@ -412,7 +413,7 @@ func newTestProvider(t *testing.T, cfg Config, more []*wire, objects ...runtime.
 	var err error
 	p.Provider, err = New(cfg, Deps{
 		Client: p.api, Metadata: newMetadata(), Owner: p.owner, Tunnels: tunnels, Log: zap.New(core), Envs: []string{"dev", "test"},
-		Recorder: p.events, Retired: p.owner.retire,
+		Recorder: p.events, Retired: p.owner.retire, Dial: p.ports.dial,
 	})
 	must(t, err)
 	t.Cleanup(p.queue.ShutDown)

@@ -51,7 +51,7 @@ func (h *history) remember(id tunnel.BaseID, failures map[tunnel.ModuleKey]plan.
 func (h *history) recall(id tunnel.BaseID, pods []plan.Pod) map[tunnel.ModuleKey]plan.Failure {
 	found := map[tunnel.ModuleKey]plan.Failure{}
 	for _, pod := range pods {
-		for _, key := range plan.Wanted(pod.Pod) {
+		for _, key := range plan.ModulesOf(pod.Pod) {
 			if f, ok := h.failures.Get(failureKey{id, key}); ok {
 				found[key] = f
 			}

@@ -19,6 +19,9 @@ type Meter interface {
 	// Dropped counts a heartbeat that was refused or not believed, and a base that was let
 	// go because it never answered. reason has few values.
 	Dropped(tunnel, reason string)
+	// Probed counts one probe: Startup, Readiness or Liveness, and successful, failed or
+	// unknown.
+	Probed(probe, result string)
 	// EventsDropped counts Events that are not told. reason has few values.
 	EventsDropped(reason string, n int)
 }
@@ -34,9 +37,11 @@ func (noMeter) BoundToReady(time.Duration) {}
 func (noMeter) Link(string, bool)          {}
 func (noMeter) Conflict()                  {}
 func (noMeter) Dropped(string, string)     {}
+func (noMeter) Probed(string, string)      {}
 func (noMeter) EventsDropped(string, int)  {}
 
-// Census is how the bases are at one moment, for gauges.
+// Census is how the bases are at one moment, for gauges and for who asks whether all is
+// well.
 type Census struct {
 	Ready, NotReady int
 	// Modules are the listed ones that serve; Unmanaged the listed ones that no pod
@@ -44,4 +49,6 @@ type Census struct {
 	Modules, Unmanaged int
 	// Queued is how many bases wait for a worker.
 	Queued int
+	// Unread is what may not be read, and what follows from that; empty for nothing.
+	Unread string
 }

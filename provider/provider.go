@@ -18,6 +18,7 @@ import (
 
 	"module-controller/provider/plan"
 	"module-controller/provider/pods"
+	"module-controller/provider/probes"
 	"module-controller/provider/revisions"
 	"module-controller/shard"
 	"module-controller/tunnel"
@@ -36,7 +37,8 @@ type Owner interface {
 	Drained(tunnel.BaseID)
 }
 
-// Deps are what the provider works with. All but Retired, Meter and Workloads are needed.
+// Deps are what the provider works with. All but Retired, Meter, Workloads and Dial are
+// needed.
 type Deps struct {
 	Client kubernetes.Interface
 	// Metadata reads objects without their specs.
@@ -55,6 +57,8 @@ type Deps struct {
 	Retired func(tunnel.BaseID)
 	// Workloads knows the places in which bases run. Nil: nothing is known of them.
 	Workloads Workloads
+	// Dial connects to where a probe asks, if it may. Nil: no probe may be made.
+	Dial probes.Dial
 }
 
 // complete fills in what may be left out, and fails where something is missing.
@@ -133,7 +137,7 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	p.pods = &seenPods{pods.New(
 		pods.Deps{Client: deps.Client, Recorder: deps.Recorder, Meter: p.meter, Log: p.log, Workers: cfg.Workers},
 		pods.Hooks{Wake: p.podsChanged, MayWrite: p.mayWrite, Address: p.nodes.address, Allocatable: p.nodes.allocatable},
-	), known}
+	), known, probes.New(cfg.Probes, probes.Deps{Dial: deps.Dial, Recorder: deps.Recorder, Meter: p.meter}, probes.Hooks{Wake: p.podsChanged})}
 	return p, nil
 }
 
@@ -180,9 +184,6 @@ func (p *Provider) Run(parent context.Context) error {
 // Ready is closed once the caches are synced and the Nodes that are there were
 // adopted.
 func (p *Provider) Ready() <-chan struct{} { return p.ready }
-
-// Notes tell what is not as it should be, but stops nothing.
-func (p *Provider) Notes() []string { return p.pods.revisions.Notes() }
 
 // podsChanged queues the base on a Node, whose pods changed. It does not block.
 func (p *Provider) podsChanged(node string) {
@@ -260,9 +261,9 @@ func (p *Provider) workOn(ctx context.Context, id tunnel.BaseID) {
 	}
 }
 
-// Census counts the bases as they are now.
+// Census counts the bases as they are now, and tells what is amiss.
 func (p *Provider) Census() Census {
-	c := Census{Queued: p.queue.Len()}
+	c := Census{Queued: p.queue.Len(), Unread: p.pods.revisions.Unread()}
 	for _, r := range p.bases.all() {
 		s := r.inbox.lastSummary()
 		switch {

@@ -7,6 +7,7 @@ import (
 
 	"module-controller/provider/plan"
 	"module-controller/provider/pods"
+	"module-controller/provider/probes"
 	"module-controller/provider/revisions"
 )
 
@@ -14,15 +15,17 @@ import (
 type seenPods struct {
 	*pods.Pods
 	revisions *revisions.Revisions
+	probes    *probes.Prober
 }
 
-// Run runs both until ctx ends, or the pod controller fails.
+// Run runs all until ctx ends, or the pod controller fails.
 func (s *seenPods) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() { s.revisions.Run(ctx) })
+	wg.Go(func() { s.probes.Run(ctx) })
 	return s.Pods.Run(ctx)
 }
 
@@ -40,4 +43,5 @@ func (s *seenPods) On(node string, now time.Time) (on []plan.Pod, again time.Dur
 func (s *seenPods) Forget(node string) {
 	s.Pods.Forget(node)
 	s.revisions.Forget(node)
+	s.probes.Forget(node)
 }

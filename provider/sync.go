@@ -69,6 +69,9 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 			p.queue.AddAfter(id, again)
 		}
 		in.Failures = p.history.recall(id, in.Pods)
+		in.Pods = p.pods.probe(r, in)
+	} else {
+		p.pods.probes.Pause(r.node)
 	}
 	return o, true
 }

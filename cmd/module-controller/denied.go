@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -14,6 +16,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	networking "k8s.io/client-go/kubernetes/typed/networking/v1"
 	"k8s.io/client-go/rest"
+
+	httptunnel "module-controller/tunnel/http"
 )
 
 // ownAndAPIServer gives the addresses, known without asking anybody, that no base has: the
@@ -35,6 +39,19 @@ func (c *config) ownAndAPIServer() (all []netip.Prefix) {
 		}
 	}
 	return all
+}
+
+// towardsBases is the configuration of the tunnel over HTTP with all that no base has as its
+// address. Bases over MQTT tell their own address too, and probes go there.
+func (c *config) towardsBases() httptunnel.Config {
+	http := c.http
+	http.Denied = slices.Concat(http.Denied, c.ownAndAPIServer(), c.services)
+	return http
+}
+
+// dialerOf connects to where a probe asks, if a base may be there.
+func dialerOf(c httptunnel.Config) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return (&net.Dialer{Control: c.Control()}).DialContext
 }
 
 // hostOf gives the host of an API server, which may be written without a scheme.
@@ -83,9 +100,6 @@ func serviceNetworks(ctx context.Context, c networking.ServiceCIDRInterface) (al
 // denyServices has no base be in the networks of Services. Where they cannot be found out
 // one warning says what to do.
 func denyServices(ctx context.Context, cfg *config, log *zap.Logger) {
-	if !cfg.useHTTP {
-		return
-	}
 	networks, err := askServiceNetworks(ctx, cfg)
 	switch {
 	case ctx.Err() != nil:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -151,8 +152,8 @@ func TestUnknownNetworksOfServices(t *testing.T) {
 	}
 	cfg.useHTTP = false
 	a.asked()
-	if denyServices(t.Context(), cfg, zap.New(core)); len(a.asked()) != 0 || logs.Len() != 1 {
-		t.Error("without HTTP it was asked")
+	if denyServices(t.Context(), cfg, zap.New(core)); len(a.asked()) == 0 || logs.Len() != 2 {
+		t.Error("without HTTP it was not asked, but probes go to where bases over MQTT say that they are")
 	}
 }
 
@@ -169,6 +170,43 @@ func TestWhereAPodIsNeeded(t *testing.T) {
 		})
 		if waits != want {
 			t.Errorf("HTTP_TUNNEL_AUTH=%s: readiness waits for them: %v", auth, waits)
+		}
+	}
+}
+
+// A probe connects to no address that no base has, whichever tunnel the base uses and
+// whatever host the pod names.
+func TestProbesGoToBasesOnly(t *testing.T) {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	a := newAPIServer(t)
+	probes := func(address string, env map[string]string) error {
+		env["ENABLE_HTTP_TUNNEL"] = "false"
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		cfg := configFor(t, a, env)
+		cfg.services = []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12")}
+		c, err := dialerOf(cfg.towardsBases())(ctx, "tcp", address)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err
+	}
+	allowed := map[string]string{"HTTP_TUNNEL_ALLOWED_CIDRS": "0.0.0.0/0", "HTTP_TUNNEL_DENIED_CIDRS": "192.0.2.0/24"}
+	if err := probes(l.Addr().String(), allowed); err != nil {
+		t.Errorf("an address that is allowed is refused: %v", err)
+	}
+	for _, address := range []string{"169.254.169.254:80", "10.96.0.1:443", "192.0.2.1:80", "0.0.0.0:80"} {
+		if err := probes(address, allowed); err == nil || !strings.Contains(err.Error(), "address refused") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	for _, address := range []string{l.Addr().String(), "localhost:" + portOf(l.Addr().String())} {
+		if err := probes(address, map[string]string{}); err == nil || !strings.Contains(err.Error(), "address refused") {
+			t.Errorf("%s, which no setting allows: %v", address, err)
 		}
 	}
 }

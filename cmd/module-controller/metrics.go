@@ -32,6 +32,7 @@ type metrics struct {
 	conflicts    prometheus.Counter
 	moves        *prometheus.CounterVec
 	expired      prometheus.Counter
+	probes       *prometheus.CounterVec
 	// insecure has each open door of the configuration, see risks.
 	insecure       *prometheus.GaugeVec
 	scrapesRefused *prometheus.CounterVec
@@ -54,6 +55,7 @@ func newMetrics() *metrics {
 		links:          prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "tunnel_up", Help: "1 while this replica's link of the tunnel is up, else 0."}, []string{"tunnel"}),
 		conflicts:      prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "identity_conflicts_total", Help: "Bases found to share their identity with another live base."}),
 		moves:          counter("ownership_changes_total", "Ownership changes of this replica's bases, by how: claimed, transferred, released, lost.", "how"),
+		probes:         counter("probes_total", "Probes of modules, by probe_type (Startup, Readiness, Liveness) and result (successful, failed, unknown).", "probe_type", "result"),
 		expired:        prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "members_expired_total", Help: "Silent members that this replica expired by emptying their Lease."}),
 		insecure:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "insecure", Help: "1 for each setting that leaves something open; the log and /readyz?verbose say what."}, []string{"setting"}),
 		scrapesRefused: counter("scrapes_refused_total", "Requests for metrics that were refused, by reason: no_token, unauthorized, forbidden, unreviewed.", "reason"),
@@ -62,7 +64,7 @@ func newMetrics() *metrics {
 			Buckets: []float64{1, 2, 5, 10, 30, 60, 120, 300},
 		}),
 	}
-	m.registry.MustRegister(m.dropped, m.events, m.commands, m.writes, m.syncs, m.links, m.conflicts, m.boundToReady, m.moves, m.expired, m.insecure, m.scrapesRefused,
+	m.registry.MustRegister(m.dropped, m.events, m.commands, m.writes, m.syncs, m.links, m.conflicts, m.boundToReady, m.moves, m.expired, m.probes, m.insecure, m.scrapesRefused,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -149,6 +151,8 @@ func one(is bool) float64 {
 	}
 	return 0
 }
+
+func (m *metrics) Probed(probe, result string) { m.probes.WithLabelValues(probe, result).Inc() }
 
 func (m *metrics) Conflict() { m.conflicts.Inc() }
 

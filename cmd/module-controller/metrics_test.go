@@ -35,6 +35,7 @@ func counted() *metrics {
 	m.BoundToReady(time.Second)
 	m.Link("t", true)
 	m.Conflict()
+	m.Probed("Readiness", "failed")
 	m.EventsDropped("queue_full", 3)
 	m.Moved("transferred")
 	m.Expired()
@@ -56,7 +57,7 @@ func TestMetricsCount(t *testing.T) {
 		"module_controller_modules_unmanaged 5", "module_controller_bases_owned 4", "module_controller_bases_assigned 6",
 		"module_controller_bases_misplaced 2", "module_controller_members 3", "module_controller_bases_foreign 7",
 		"module_controller_oldest_lease_seconds 21", "module_controller_lease_workers 16", "module_controller_renew_deadline_seconds 3.5",
-		"module_controller_watch_stalled 1", "module_controller_leases_refused 0", "module_controller_queue_depth 0",
+		`module_controller_probes_total{probe_type="Readiness",result="failed"} 1`, "module_controller_watch_stalled 1", "module_controller_leases_refused 0", "module_controller_queue_depth 0",
 		`module_controller_tunnel_up{tunnel="t"} 1`, `module_controller_messages_dropped_total{reason="not_json",tunnel="t"} 1`,
 		`module_controller_command_duration_seconds_count{outcome="done",tunnel="t",verb="` + string(tunnel.InstallModule) + `"} 1`,
 		`module_controller_sync_duration_seconds_count{result="ok"} 1`, "module_controller_bound_to_ready_seconds_count 1",

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -65,14 +64,14 @@ func newSession(cfg *config, log *zap.Logger) (*session, error) {
 	}
 	s.events = events.New(events.Config{
 		Source: corev1.EventSource{Component: "module-controller", Host: cfg.podName},
-		Sink: events.API{Client: s.api.events.CoreV1()}, Meter: s.metrics, Log: log.Named("events"),
+		Sink:   events.API{Client: s.api.events.CoreV1()}, Meter: s.metrics, Log: log.Named("events"),
 	})
 	if err = s.makeTunnels(); err != nil {
 		return nil, err
 	}
 	deps := provider.Deps{
 		Client: s.api.work, Metadata: s.api.metadata, Owner: s.owner, Tunnels: s.tunnels, Meter: s.metrics, Log: log.Named("provider"), Envs: cfg.envs,
-		Recorder: s.events, Retired: s.owner.Retire,
+		Recorder: s.events, Retired: s.owner.Retire, Dial: dialerOf(s.cfg.towardsBases()),
 	}
 	if s.workloads != nil {
 		deps.Workloads = s.workloads
@@ -102,9 +101,8 @@ func (s *session) makeTunnels() error {
 }
 
 func (s *session) makeHTTP() (tunnel.Tunnel, error) {
-	c := s.cfg.http
+	c := s.cfg.towardsBases()
 	c.Gate, c.Peers, c.Key = s.owner, peers{s.owner}, s.key
-	c.Denied = slices.Concat(c.Denied, s.cfg.ownAndAPIServer(), s.cfg.services)
 	if c.Auth == httptunnel.AuthPod || c.Auth == httptunnel.AuthToken {
 		var err error
 		s.workloads, err = workloads.New(s.cfg.workloads, s.api.work, s.api.review.AuthenticationV1().TokenReviews(), s.log.Named("workloads"))
@@ -190,7 +188,10 @@ func (s *session) Evict(ctx context.Context, incarnation string) error {
 // notes tell who asks whether this replica is ready what is not as it should be, but fails
 // nothing.
 func (s *session) notes() []string {
-	notes := append(s.cfg.notes(), s.provider.Notes()...)
+	notes := s.cfg.notes()
+	if unread := s.provider.Census().Unread; unread != "" {
+		notes = append(notes, unread)
+	}
 	if n, by := s.owner.Foreign(); n > 0 {
 		notes = append(notes, fmt.Sprintf("standing by: %d bases are held by %s", n, strings.Join(by, ", ")))
 	}

@@ -1,7 +1,6 @@
 package suite
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -9,7 +8,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/e2e/world"
@@ -214,64 +212,4 @@ func apart(module string) func(*corev1.PodSpec) {
 			RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{LabelSelector: selects(module), TopologyKey: "kubernetes.io/hostname"}},
 		}}
 	}
-}
-
-// A namespace ends with all that is in it: modules, what never started, and pods that are
-// no modules but were bound to a VNode all the same.
-func TestANamespaceEnds(t *testing.T) {
-	const bases = 4
-	w := withBases(t, bases)
-	name := w.Env + "-team"
-	namespaces := cluster.Client.CoreV1().Namespaces()
-	_, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	w.Must(err)
-	t.Cleanup(func() { // where the test failed
-		w.Must(world.IgnoreNotFound(namespaces.Delete(context.Background(), name, metav1.DeleteOptions{})))
-	})
-	w.Eventually(world.Timeout, func() error {
-		_, err := cluster.Client.CoreV1().ServiceAccounts(name).Get(t.Context(), "default", metav1.GetOptions{})
-		return err
-	})
-	two := int32(2)
-	_, err = cluster.Client.AppsV1().Deployments(name).Create(t.Context(), &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Name: "orders"},
-		Spec:       appsv1.DeploymentSpec{Replicas: &two, Selector: selects("orders"), Template: template(w, "orders", apart("orders"))},
-	}, metav1.CreateOptions{})
-	w.Must(err)
-	_, err = cluster.Client.AppsV1().DaemonSets(name).Create(t.Context(), &appsv1.DaemonSet{
-		ObjectMeta: metav1.ObjectMeta{Name: "agent"}, Spec: appsv1.DaemonSetSpec{Selector: selects("agent"), Template: template(w, "agent")},
-	}, metav1.CreateOptions{})
-	w.Must(err)
-	stranger := template(w, "exporter")
-	delete(stranger.Labels, component)
-	stranger.Spec.Containers[0].Image = "registry.example/exporter:1"
-	_, err = cluster.Client.AppsV1().DaemonSets(name).Create(t.Context(), &appsv1.DaemonSet{
-		ObjectMeta: metav1.ObjectMeta{Name: "exporter"}, Spec: appsv1.DaemonSetSpec{Selector: selects("exporter"), Template: stranger},
-	}, metav1.CreateOptions{})
-	w.Must(err)
-	missing := template(w, "missing", func(s *corev1.PodSpec) { s.Containers[0].Image = "file:///opt/modules/missing.jar" })
-	_, err = cluster.Client.CoreV1().Pods(name).Create(t.Context(), &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "missing", Labels: missing.Labels}, Spec: missing.Spec,
-	}, metav1.CreateOptions{})
-	w.Must(err)
-	w.Eventually(world.Timeout, func() error {
-		pods, err := cluster.Client.CoreV1().Pods(name).List(t.Context(), metav1.ListOptions{})
-		ready := 0
-		for _, p := range pods.Items {
-			if world.PodReady(p) {
-				ready++
-			}
-		}
-		if err == nil && (ready != 2+bases || len(pods.Items) != 2+2*bases+1) {
-			err = fmt.Errorf("%d of %d pods are ready", ready, len(pods.Items))
-		}
-		return err
-	})
-	timed(w, "deletion of a namespace", 60*time.Second, func() {
-		w.Kubectl("delete", "namespace", name, "--timeout=60s")
-		if _, err := namespaces.Get(t.Context(), name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-			t.Errorf("the namespace: %v", err)
-		}
-	})
-	idle(w, bases)
 }

@@ -16,6 +16,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	_ "module-controller/internal/oneproc" // tests in bubbles
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -161,7 +163,7 @@ func TestABurstIsWritten(t *testing.T) {
 		"a hundred Nodes":           {100, 10, 0},
 		"three thousand":            {100, 30, 0},
 		"beside one that floods":    {100, 10, 1},
-		"beside many that flood":    {100, 10, 9},
+		"beside many that flood":    {100, 10, 3},
 		"a Node beside many floods": {1, 700, 9},
 	} {
 		t.Run(name, func(t *testing.T) {

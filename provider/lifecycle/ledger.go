@@ -78,7 +78,7 @@ func (l *ledger) remember(out plan.Output) (unrequested map[tunnel.ModuleKey]pla
 	l.Memory = whole(out.Memory)
 	wanted := map[tunnel.ModuleKey]bool{}
 	for _, s := range out.Statuses {
-		for _, key := range plan.Wanted(s.Pod.Pod) {
+		for _, key := range plan.ModulesOf(s.Pod.Pod) {
 			wanted[key] = true
 		}
 	}

@@ -179,6 +179,7 @@ func TestInFlightCountsWhatMayBeAnswered(t *testing.T) {
 	answered.Answer, restarted.Restarted = &tunnel.Answer{}, true
 	l.Attempts = map[string]plan.Attempt{
 		"a": answered, "b": restarted, "c": attemptOf(tunnel.InstallModule, "c:1", "", noon), "d": attemptOf(tunnel.UninstallModule, "d:1", "", noon),
+		"hung": {Command: tunnel.Command{Verb: tunnel.InstallModule, Module: keyOf("hung:1")}, Sent: noon, Hung: true},
 	}
 	if got := l.inFlight(); got != 2 {
 		t.Errorf("%d in flight, want 2", got)

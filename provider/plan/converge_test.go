@@ -175,7 +175,7 @@ func (w *walk) excused(p *corev1.Pod, listed []tunnel.Module) bool {
 		return true
 	}
 	return slices.ContainsFunc(w.pods, func(q *corev1.Pod) bool {
-		if q == p || q.DeletionTimestamp != nil || !share(p, q) {
+		if q == p || !share(p, q) { // it may end by now
 			return false
 		}
 		return !slices.ContainsFunc(Wanted(q), func(key tunnel.ModuleKey) bool {

@@ -135,17 +135,17 @@ func (d *demand) readTerminating(pod Pod, now time.Time) {
 		is = lingering
 		d.leaves = append(d.leaves, at)
 	}
-	for _, key := range d.keysOf(pod) {
+	for _, key := range ModulesOf(pod.Pod) {
 		d.name(key.Name)
 		d.interests[key] = max(d.interests[key], is)
 		d.releasedBy[key] = pod.UID
 	}
 }
 
-// keysOf gives the modules that a pod asks for, and those that its status says it runs:
-// they are known also when what it asks for cannot be read any more.
-func (d *demand) keysOf(pod Pod) []tunnel.ModuleKey {
-	keys := Wanted(pod.Pod)
+// ModulesOf gives the modules that a pod asks for, and those that its status says it runs:
+// they are known also when what it asks for cannot be read any more, or changed.
+func ModulesOf(pod *corev1.Pod) []tunnel.ModuleKey {
+	keys := Wanted(pod)
 	for _, c := range pod.Spec.Containers {
 		if key, ran := RunsAs(&pod.Status, c.Name); ran && !slices.Contains(keys, key) {
 			keys = append(keys, key)
@@ -159,7 +159,7 @@ func terminal(pod Pod) bool {
 }
 
 func (d *demand) readLive(pod Pod, in Input, l *list) {
-	for _, key := range d.keysOf(pod) {
+	for _, key := range ModulesOf(pod.Pod) {
 		d.interests[key] = requested // even where it is not installed for this pod: it may run already
 	}
 	if pod.Unsynced {

@@ -43,7 +43,7 @@ func (p *planner) whyThere(key tunnel.ModuleKey) string {
 
 // whyLeaving says why a terminating pod is still there; empty where nothing is wrong.
 func (p *planner) whyLeaving(pod Pod) string {
-	for _, key := range p.demand.keysOf(pod) {
+	for _, key := range ModulesOf(pod.Pod) {
 		if p.demand.of(key) != released {
 			continue
 		}

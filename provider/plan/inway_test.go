@@ -147,6 +147,9 @@ func TestWhatRunsIsKnownFromTheStatus(t *testing.T) {
 	} {
 		in := onBase(c.list...).with(c.pod)
 		ours(&in)
+		if statusIn(Modules(in), "p").Finished {
+			t.Errorf("%s: the pod is finished, and its module is there", c.name)
+		}
 		in.Memory.Unmanaged[module("orders:1")] = noon.Add(-time.Hour)
 		out := Modules(in)
 		if commands(out) != c.commands || c.shows != "" && shownBy(out, "p") != c.shows {

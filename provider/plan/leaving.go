@@ -52,7 +52,7 @@ func (r reporter) deserted(pod Pod) bool {
 	if !r.judges() {
 		return false
 	}
-	return slices.ContainsFunc(r.demand.keysOf(pod), func(key tunnel.ModuleKey) bool {
+	return slices.ContainsFunc(ModulesOf(pod.Pod), func(key tunnel.ModuleKey) bool {
 		switch r.list.of(key) {
 		case unlisted, serving:
 			return false

@@ -122,13 +122,14 @@ func (r reporter) serving(is observation, _ *want) observation { return r.runnin
 
 // outdated serves on until it is replaced.
 func (r reporter) outdated(is observation, w *want) observation {
+	failed := r.failures.of(w.key, w.purpose()).Count > 0
 	switch {
-	case w.fresh:
-		return r.installing(is, w)
-	case r.list.of(w.key) == serving:
+	case r.servesFor(w):
 		return r.running(is)
+	case failed, r.list.of(w.key) != serving:
+		return r.backingOff(is, w)
 	}
-	return r.backingOff(is, w)
+	return r.installing(is, w)
 }
 
 // servesFor says whether what serves did so for that pod already.
@@ -158,17 +159,17 @@ func (r reporter) conflicting(is observation, w *want) observation {
 		has.pod.Name, has.key, w.pod.Name, w.key)
 }
 
-// took says of the chosen want that its module was installed for it.
+// took says of a want that its module was installed for it.
 func (r reporter) took(w *want) bool { return w.running != "" || r.installedFor(w) }
 
-// superseded keeps a version running that serves until the chosen one does.
+// superseded keeps a version running that was installed for it, until the chosen one serves.
 func (r reporter) superseded(is observation, w *want) observation {
 	n := r.demand.name(w.key.Name)
 	is.handedOn = n.has(w.key) && r.took(n.chosen)
 	switch {
 	case is.handedOn: // the same version serves, but for the other pod
 	case ends(r.out.under(w.key.Name), w.key): // it is told before it is done
-	case r.list.of(w.key) == serving:
+	case r.list.of(w.key) == serving && r.took(w):
 		return r.running(is)
 	case r.out.doing(w.key).Verb != "":
 		return r.installing(is, w)

@@ -62,7 +62,8 @@ func TestObserve(t *testing.T) {
 		{name: "a duplicate", list: []string{"orders:0 activated"}, pod: podFor("p", "orders:0"), others: []Pod{older},
 			want: "DuplicateModule: pod old has orders:0 on this base: spread the pods over bases, or delete one"},
 		{name: "superseded", list: []string{"orders:2 activated"}, pod: podFor("p", "orders:1"), others: []Pod{newer}, want: "Superseded: pod new has orders:2 on this base"},
-		{name: "superseded and serving still", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1"), others: []Pod{newer}, want: "Running"},
+		{name: "superseded, and its version serves for nobody", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1"), others: []Pod{newer}, want: "Superseded: pod new has orders:2 on this base"},
+		{name: "superseded and serving still", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", ran(url)), others: []Pod{newer}, want: "Running"},
 		{name: "superseded and given back", pod: podFor("p", "orders:1"), others: []Pod{newer}, change: func(in *Input) {
 			in.Memory.Failures[module("orders:2")] = Failure{Purpose: from(urlOf("orders", "2")), Count: 1, NotBefore: noon.Add(time.Second)}
 		}, want: "Installing: orders:1 from file:///orders-1.jar"},

@@ -88,7 +88,7 @@ func (r reporter) finished(pod Pod) bool {
 	if !r.judges() {
 		return false
 	}
-	for _, key := range Wanted(pod.Pod) {
+	for _, key := range ModulesOf(pod.Pod) {
 		if r.out.Memory.Attempts[key.Name].Module == key {
 			return false
 		}

@@ -146,9 +146,7 @@ func (p *planner) current(w *want) bool {
 		return true
 	case w.fresh:
 		return false
-	case p.installed[w.key].URL == w.url:
-		return true
 	}
-	from := cmp.Or(w.running, p.demand.sources[w.key])
+	from := cmp.Or(sourceOf(p.installed[w.key].URL), w.running, p.demand.sources[w.key])
 	return from == "" || from == sourceOf(w.url)
 }

@@ -204,3 +204,19 @@ func TestEnds(t *testing.T) {
 		}
 	}
 }
+
+// A version that serves for one pod is not handed on to another one that lacks a module.
+func TestAVersionIsHandedOnToAWholePod(t *testing.T) {
+	s := newSim(overMQTT)
+	s.pod("old", "c", "2", urlOf("c", "2"))
+	s.rounds(3)
+	s.slow[urlOf("c", "1")] = time.Hour
+	s.pod("between", "c", "1", urlOf("c", "1"))
+	s.jar(urlOf("a", "1"), "a", "1", "no stock today")
+	s.with(s.pod("new", "c", "2", urlOf("c", "2")), "a", "1")
+	s.rounds(20)
+	s.want(t, map[string]string{"old": "Running", "new": ReasonBlocked}, "c:2")
+	s.jar(urlOf("a", "1"), "a", "1", "")
+	s.during(10 * time.Minute)
+	s.want(t, map[string]string{"old": ReasonSuperseded, "new": "Running"}, "a:1 c:2")
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -83,15 +84,19 @@ func (r *Revisions) HasSynced() bool {
 	return true
 }
 
-// Notes tell what this program may not see.
-func (r *Revisions) Notes() (notes []string) {
+// Unread says what this program may not see, and what follows; it is empty for nothing.
+func (r *Revisions) Unread() string {
+	var refused []string
 	for _, t := range r.tables {
 		if t.isRefused() {
-			notes = append(notes, "not permitted to list and watch "+t.resource+": "+unknown)
+			refused = append(refused, t.resource)
 		}
 	}
-	slices.Sort(notes)
-	return notes
+	if len(refused) == 0 {
+		return ""
+	}
+	slices.Sort(refused)
+	return "not permitted to list and watch " + strings.Join(refused, " and ") + ": " + unknown
 }
 
 // Fill writes into the pods of a Node of which workload and revision they are. A pod whose

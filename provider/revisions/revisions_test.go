@@ -395,15 +395,15 @@ func TestWithoutTheRight(t *testing.T) {
 		r := watching(t, true)
 		r.sets(revised("orders-1", "1"))
 		r.sets(revised("orders-2", "2"))
-		if r.HasSynced() || r.Notes() != nil {
+		if r.HasSynced() || r.Unread() != "" {
 			t.Fatal("one denial is enough")
 		}
 		<-time.After(time.Minute)
 		if !r.HasSynced() {
 			t.Fatal("it waits for what it may not see")
 		}
-		if got := r.Notes(); len(got) != 2 || !strings.Contains(got[0], "controllerrevisions.apps") || !strings.Contains(got[1], "replicasets.apps") {
-			t.Errorf("notes: %q", got)
+		if got := r.Unread(); !strings.Contains(got, "controllerrevisions.apps and replicasets.apps") {
+			t.Errorf("unread: %q", got)
 		}
 		if n := r.logs.FilterMessageSnippet("not permitted").Len(); n != 2 {
 			t.Errorf("the log tells %d times, want once of each", n)
@@ -418,8 +418,8 @@ func TestWithoutTheRight(t *testing.T) {
 			t.Errorf("woken: %v", got)
 		}
 		r.wants(podOf("orders-1"), known{ordersDeployment, 1, false})
-		if got := r.Notes(); got != nil {
-			t.Errorf("notes: %q", got)
+		if got := r.Unread(); got != "" {
+			t.Errorf("unread: %q", got)
 		}
 	})
 }
@@ -432,8 +432,8 @@ func TestADenialInABlinkIsNone(t *testing.T) {
 		<-time.After(time.Second)
 		r.permits()
 		<-time.After(20 * time.Second)
-		if !r.HasSynced() || r.Notes() != nil || r.logs.Len() > 0 {
-			t.Errorf("synced %v, notes %q, log %v", r.HasSynced(), r.Notes(), r.logs.All())
+		if !r.HasSynced() || r.Unread() != "" || r.logs.Len() > 0 {
+			t.Errorf("synced %v, unread %q, log %v", r.HasSynced(), r.Unread(), r.logs.All())
 		}
 	})
 }

@@ -17,6 +17,7 @@ var limits = []limit{
 	{pkg: "provider", operators: 0.25, fields: 12, methods: map[string]int{"Provider": 25}},
 	{pkg: "provider/lifecycle", operators: 0.25, fields: 12},
 	{pkg: "provider/pods", operators: 0.25},
+	{pkg: "provider/probes", operators: 0.25, fields: 12},
 	{pkg: "provider/plan", operators: 0.35},
 	{pkg: "shard", operators: 0.35},
 }

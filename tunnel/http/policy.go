@@ -77,6 +77,12 @@ func (p policy) control(_, address string, _ syscall.RawConn) error {
 	return p.permits(to.Addr())
 }
 
+// Control is for a net.Dialer that connects to bases: it refuses the addresses that the
+// tunnel refuses.
+func (c Config) Control() func(network, address string, _ syscall.RawConn) error {
+	return newPolicy(c).control
+}
+
 // never tells what an address is that no base ever has; empty for any other.
 func (p policy) never(a netip.Addr) string {
 	switch {
