@@ -14,8 +14,11 @@
 // cache has caught up with the claim, and Confirm asks the API server where it cannot
 // tell.
 //
+// Pods without the label of modules that were bound to these Nodes are told of once, are
+// written no status, and leave once somebody deletes them (strangers.go).
+//
 // Guaranteed: nothing is written while Hooks.MayWrite refuses; a pod is deleted from
-// the API by Finish and Evict only, never by virtual-kubelet; of a status only what is ours
+// the API by Finish and Evict only, never by virtual-kubelet, or as one that is no module; of a status only what is ours
 // is written, bound to the UID of its pod; no pod gets values of Secrets and ConfigMaps from
 // before it was there; a Node that was forgotten shows nothing and takes nothing; Current means that
 // every change made to the Node's pods before the claim is in the cache; Run returns

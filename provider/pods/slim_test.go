@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -31,8 +32,8 @@ func usual(name, node string) *corev1.Pod {
 			Annotations:     map[string]string{corev1.LastAppliedConfigAnnotation: string(make([]byte, 900)), "team": "shop"},
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "orders-6d4cf56db6", UID: "1", Controller: &yes}},
 			ManagedFields: []metav1.ManagedFieldsEntry{
-				{Manager: "kube-controller-manager", FieldsV1: &metav1.FieldsV1{Raw: make([]byte, 1800)}},
-				{Manager: "module-controller", Subresource: "status", FieldsV1: &metav1.FieldsV1{Raw: make([]byte, 900)}},
+				{Manager: "kube-controller-manager", FieldsV1: metav1.NewFieldsV1(strings.Repeat("f", 1800))},
+				{Manager: "module-controller", Subresource: "status", FieldsV1: metav1.NewFieldsV1(strings.Repeat("f", 900))},
 			},
 		},
 		Spec: corev1.PodSpec{

@@ -63,11 +63,12 @@ func judgeHealth(is healthv1.HealthCheckResponse_ServingStatus) finding {
 
 // refusal says what an error of the health service means.
 func refusal(ctx context.Context, err error, q question) finding {
-	switch code := status.Code(err); {
-	case code == codes.Unimplemented:
+	switch status.Code(err) {
+	case codes.Unimplemented:
 		return finding{failed, "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): " + status.Convert(err).Message()}
-	case code == codes.DeadlineExceeded: // also while nobody has answered the connect
+	case codes.DeadlineExceeded: // also while nobody has answered the connect
 		return finding{failure(ctx, context.DeadlineExceeded), fmt.Sprintf("timeout: health rpc did not complete within %s", q.timeout)}
+	default:
+		return finding{failure(ctx, err), "error: health rpc probe failed: " + stable(status.Convert(err).Message())}
 	}
-	return finding{failure(ctx, err), "error: health rpc probe failed: " + stable(status.Convert(err).Message())}
 }
