@@ -10,6 +10,11 @@
 //   - answers which pods run by what the simulated base truly serves. A pod that is gone
 //     from the API and still served is told, so that the tests notice it.
 //
+// The suite waits for Events of virtual-kubelet's own. The product tells of a missing
+// reference as a kubelet does, "Failed: Error: secret … not found", and says nothing of one
+// that is optional: an interpreter tells the suite the one where it sees the other. So what
+// the suite's tests of references show is whether pods start.
+//
 // All else passes as it is. Three of the suite's tests are about the kubelet's API itself
 // (pods, stats, metrics), which bases do not have, and are not run.
 package vk

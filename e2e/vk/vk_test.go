@@ -1,6 +1,7 @@
 package vk
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 	"time"
@@ -24,12 +25,27 @@ func TestVirtualKubeletsOwnTests(t *testing.T) {
 	})
 }
 
+// interpret has an interpreter at work until the test ends.
+func interpret(t *testing.T, env string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- (&interpreter{client: cluster.Client, env: env}).run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func run(t *testing.T, w *world.World) {
 	t.Helper()
 	w.AwaitNodesReady(1)
 	s, err := startShim(cluster.Plane.Config(), w.Env, func() ([]string, error) { return w.Fleet.Serving(world.BaseID(1)) })
 	w.Must(err)
 	t.Cleanup(s.server.Close)
+	interpret(t, w.Env)
 	kubeconfig := filepath.Join(w.Dir, "shim.kubeconfig")
 	w.Must(s.kubeconfig(kubeconfig))
 	suite := vke2e.NewEndToEndTestSuite(vke2e.EndToEndTestSuiteConfig{
