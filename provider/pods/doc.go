@@ -18,11 +18,11 @@
 // written no status, and leave once somebody deletes them (strangers.go).
 //
 // Guaranteed: nothing is written while Hooks.MayWrite refuses; a pod is deleted from
-// the API by Finish and Evict only, never by virtual-kubelet, or as one that is no module; of a status only what is ours
-// is written, bound to the UID of its pod; no pod gets values of Secrets and ConfigMaps from
-// before it was there; a Node that was forgotten shows nothing and takes nothing; Current means that
-// every change made to the Node's pods before the claim is in the cache; Run returns
-// when all that it started has ended. Not guaranteed: the order of writes of different
-// pods, that a status reaches the API server before the Node is forgotten, or that an
-// Event does.
+// the API by Finish and Evict, or as one that is no module, never by virtual-kubelet; of a
+// status only what is ours is written, bound to the UID of its pod; no pod gets values of
+// Secrets and ConfigMaps from before it was there; a Node that was forgotten shows nothing
+// and takes nothing; Current means that every change made to the Node's pods before the
+// claim is in the cache; Run returns when all that it started has ended. Not guaranteed:
+// the order of writes of different pods, that a status reaches the API server before the
+// Node is forgotten, or that an Event does.
 package pods
