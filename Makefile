@@ -28,8 +28,8 @@ test-unit: ## the product's own tests
 	$(GO) test -run TestOwnershipUnderFaults ./election -args -schedules=2000
 
 e2e: control-plane ## the product on a real control plane, with simulated bases
-	@echo "== end-to-end tests (about 20 minutes)"
-	cd e2e && $(GO) test -race -shuffle=on -timeout 30m ./...
+	@echo "== end-to-end tests, a package at a time (about 25 minutes)"
+	cd e2e && $(GO) test -race -shuffle=on -p 1 -timeout 45m ./...
 
 e2e-java: control-plane ## the product with real JVM bases; needs a JDK 17 and Maven
 	@echo "== end-to-end tests on real JVMs (Maven fetches about 200 MB the first time)"
