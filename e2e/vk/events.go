@@ -49,14 +49,28 @@ func (i *interpreter) look(ctx context.Context) error {
 		return fmt.Errorf("list events: %w", err)
 	}
 	for _, e := range events.Items {
-		for begin, reason := range missing {
-			if strings.HasPrefix(e.Message, begin) && strings.Contains(e.Message, "not found") {
-				if err := i.tell(ctx, e.InvolvedObject, reason); err != nil {
-					return err
-				}
+		if reason := reasonOf(e); reason != "" {
+			if err := i.tell(ctx, e.InvolvedObject, reason); err != nil {
+				return err
 			}
 		}
 	}
+	return i.tellOptionals(ctx)
+}
+
+// reasonOf is the suite's reason for what an Event of ours says is missing; empty for none.
+func reasonOf(e corev1.Event) string {
+	for begin, reason := range missing {
+		if strings.HasPrefix(e.Message, begin) && strings.Contains(e.Message, "not found") {
+			return reason
+		}
+	}
+	return ""
+}
+
+// tellOptionals tells of what may be missing, which the product passes over as a kubelet
+// does: of those tests only that the pod starts says something of it.
+func (i *interpreter) tellOptionals(ctx context.Context) error {
 	pods, err := i.client.CoreV1().Pods(i.env).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("list pods: %w", err)
