@@ -60,6 +60,14 @@ func (a *authority) Create(ctx context.Context, r *authenticationv1.TokenReview,
 	return r, nil
 }
 
+// reviews gives how many reviews were asked for, and how many are under way. Reviews go on
+// while a test asks.
+func (a *authority) reviews() (asked, now int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.asked, a.now
+}
+
 func (a *authority) set(change func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -94,8 +102,8 @@ func TestWhoIsKnown(t *testing.T) {
 				}
 			}
 		}
-		if a.asked != 3 {
-			t.Errorf("the API server was asked %d times about three tokens", a.asked)
+		if asked, _ := a.reviews(); asked != 3 {
+			t.Errorf("the API server was asked %d times about three tokens", asked)
 		}
 	})
 }
@@ -125,8 +133,8 @@ func TestJunkCostsNoReview(t *testing.T) {
 			t.Errorf("%.40s: %v, want %s", junk, err, want)
 		}
 	}
-	if a.asked != 0 {
-		t.Errorf("%d reviews", a.asked)
+	if asked, _ := a.reviews(); asked != 0 {
+		t.Errorf("%d reviews", asked)
 	}
 }
 
@@ -173,12 +181,12 @@ func TestAFloodOfTokens(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if a.now != reviewsAtOnce {
-			t.Errorf("%d reviews under way", a.now)
+		if _, now := a.reviews(); now != reviewsAtOnce {
+			t.Errorf("%d reviews under way", now)
 		}
 		flood.Wait() // until their time is over: none was answered
-		if a.asked > 1+maxWaiting {
-			t.Errorf("%d reviews", a.asked)
+		if asked, _ := a.reviews(); asked > 1+maxWaiting {
+			t.Errorf("%d reviews", asked)
 		}
 		a.set(func() { close(a.held); a.held = nil })
 		for i := range 2 * rememberGood {
@@ -186,9 +194,10 @@ func TestAFloodOfTokens(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		before := a.asked
-		if _, err := r.Review(t.Context(), known); err != nil || a.asked != before {
-			t.Errorf("who was known: %v after %d reviews", err, a.asked-before)
+		before, _ := a.reviews()
+		_, err := r.Review(t.Context(), known)
+		if asked, _ := a.reviews(); err != nil || asked != before {
+			t.Errorf("who was known: %v after %d reviews", err, asked-before)
 		}
 	})
 }
@@ -213,8 +222,8 @@ func TestAFloodInOnesName(t *testing.T) {
 		synctest.Wait()
 		a.set(func() { close(a.held); a.held = nil })
 		all.Wait()
-		if a.asked != maxOfSubject+1 {
-			t.Errorf("%d reviews", a.asked)
+		if asked, _ := a.reviews(); asked != maxOfSubject+1 {
+			t.Errorf("%d reviews", asked)
 		}
 	})
 }
@@ -235,8 +244,8 @@ func TestATokenIsReviewedOnceAtATime(t *testing.T) {
 		synctest.Wait()
 		a.set(func() { close(a.held) })
 		burst.Wait()
-		if a.asked != 1 {
-			t.Errorf("%d reviews", a.asked)
+		if asked, _ := a.reviews(); asked != 1 {
+			t.Errorf("%d reviews", asked)
 		}
 	})
 }
