@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/informers"
 	corev1listers "k8s.io/client-go/listers/core/v1"
 )
@@ -70,10 +71,14 @@ func (w *World) StartTraffic(selector string, port int) *Traffic {
 	t.end = func() { cancel(); work.Wait(); factory.Shutdown() }
 	w.Cleanup(t.end)
 	t.follow(pods, of)
-	work.Go(func() { every(ctx, 50*time.Millisecond, func() { t.follow(pods, of) }) })
+	work.Go(func() {
+		wait.NonSlidingUntilWithContext(ctx, func(context.Context) { t.follow(pods, of) }, 50*time.Millisecond)
+	})
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	for range clients {
-		work.Go(func() { every(ctx, 20*time.Millisecond, func() { t.request(ctx, client) }) })
+		work.Go(func() {
+			wait.NonSlidingUntilWithContext(ctx, func(ctx context.Context) { t.request(ctx, client) }, 20*time.Millisecond)
+		})
 	}
 	w.Eventually(Timeout, func() error {
 		if r := t.Report(); len(r.By) == 0 {
@@ -82,20 +87,6 @@ func (w *World) StartTraffic(selector string, port int) *Traffic {
 		return nil
 	})
 	return t
-}
-
-// every does something again and again until ctx ends.
-func every(ctx context.Context, period time.Duration, do func()) {
-	tick := time.NewTicker(period)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			do()
-		}
-	}
 }
 
 // follow notes which endpoints there are now.
