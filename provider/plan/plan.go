@@ -177,8 +177,9 @@ type Memory struct {
 	// Dead has why modules are to be installed anew that serve: the pods say so before it
 	// is done, and then nothing is probed any more.
 	Dead map[tunnel.ModuleKey]string
-	// Starts has the starts that go on, by the modules that are listed so.
-	Starts map[tunnel.ModuleKey]Start
+	// Starts has since when starts go on, by the modules that are listed so: when one was seen
+	// first, or when its install was sent.
+	Starts map[tunnel.ModuleKey]time.Time
 	// Plain: the base was seen to replace no module in one step, so what is there is
 	// uninstalled before another is installed in its place.
 	Plain bool

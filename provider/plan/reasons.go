@@ -209,7 +209,7 @@ func (r reporter) takes(key tunnel.ModuleKey) time.Duration {
 	case a.installs(key):
 		return r.in.Now.Sub(a.begun())
 	case r.list.of(key) == starting:
-		return r.in.Now.Sub(r.out.Memory.Starts[key].Since)
+		return r.in.Now.Sub(r.out.Memory.Starts[key])
 	}
 	return 0
 }

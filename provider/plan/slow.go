@@ -21,30 +21,24 @@ const (
 	startLimit = 5 * time.Minute
 )
 
-// Start is a module's start that goes on.
-type Start struct {
-	// Since is when it was seen first, or when its install was sent.
-	Since time.Time
-}
-
 // watchStarts notes since when listed modules start. Of one whose start has ended it is
 // forgotten that it could not be stopped.
 func (p *planner) watchStarts() {
 	was := p.out.Memory.Starts
-	p.out.Memory.Starts = map[tunnel.ModuleKey]Start{}
+	p.out.Memory.Starts = map[tunnel.ModuleKey]time.Time{}
 	for _, m := range p.in.Seen.Modules {
 		if presenceOf(m.State) != starting {
 			continue
 		}
-		s, known := was[m.ModuleKey]
+		since, known := was[m.ModuleKey]
 		if a := p.in.Memory.Attempts[m.Name]; !known {
-			s.Since = p.in.Now
+			since = p.in.Now
 			if a.installs(m.ModuleKey) {
-				s.Since = a.begun()
+				since = a.begun()
 			}
 		}
-		p.out.Memory.Starts[m.ModuleKey] = s
-		p.out.tooEarly(s.Since.Add(startLimit))
+		p.out.Memory.Starts[m.ModuleKey] = since
+		p.out.tooEarly(since.Add(startLimit))
 	}
 	for key := range was {
 		if _, goesOn := p.out.Memory.Starts[key]; !goesOn {
@@ -58,15 +52,15 @@ func (p *planner) past(at time.Time) bool { return !p.in.Now.Before(at) }
 
 // hung says whether a module starts for so long that nobody waits for it any more.
 func (p *planner) hung(key tunnel.ModuleKey) bool {
-	if s, starts := p.out.Memory.Starts[key]; starts {
-		return p.past(s.Since.Add(startLimit))
+	if since, starts := p.out.Memory.Starts[key]; starts {
+		return p.past(since.Add(startLimit))
 	}
 	return false
 }
 
 // whyHung tells it of one that is.
 func (p *planner) whyHung(key tunnel.ModuleKey) string {
-	return fmt.Sprintf("%s has been starting for %s; only a restart of the base ends it", key, roughly(p.in.Now.Sub(p.out.Memory.Starts[key].Since)))
+	return fmt.Sprintf("%s has been starting for %s; only a restart of the base ends it", key, roughly(p.in.Now.Sub(p.out.Memory.Starts[key])))
 }
 
 // roughly tells a duration in steps, so that a status that shows it changes seldom.
