@@ -13,8 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
-
-	"module-controller/shard"
 )
 
 // watch follows the Leases of members and bases until ctx ends. Synced waits until
@@ -124,15 +122,16 @@ func (r *Replica) seeBase(l *coordinationv1.Lease) {
 	r.queue.Add(l.Name)
 }
 
+// baseGone takes in that a base's Lease was deleted; final says that it is as it was then.
 func (r *Replica) baseGone(l *coordinationv1.Lease, final bool) {
-	var last *shard.Lease
-	if final {
-		seen := parse(l)
-		last = &seen
-	}
 	r.mu.Lock()
-	r.bases.drop(l)
-	r.state.BaseGone(l.Name, revision(l.ResourceVersion), last, time.Now())
+	if final {
+		last := parse(l)
+		r.bases.drop(l)
+		r.state.BaseGone(l.Name, revision(l.ResourceVersion), &last, time.Now())
+	} else {
+		r.state.Unseen(l.Name)
+	}
 	r.mu.Unlock()
 	r.queue.Add(l.Name)
 }

@@ -131,6 +131,15 @@ func (s *State) BaseGone(key string, revision uint64, last *Lease, now time.Time
 	}
 }
 
+// Unseen takes in that a list had a base's Lease no more, though nobody saw its deletion.
+// What is known of the Lease may be newer than what the watch had shown of it, by a write or
+// a read of ours, so no revision tells which came last: it is read.
+func (s *State) Unseen(key string) {
+	if b := s.bases[key]; b != nil && b.lease != nil {
+		b.doubt.unread = true
+	}
+}
+
 // claimable says whether a base whose Lease was deleted is still to be owned: ours, or
 // one of a session that is over, which nobody retired.
 func (b *base) claimable(last *Lease, ended endedSessions) bool {

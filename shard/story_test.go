@@ -54,7 +54,7 @@ func (s *story) do(words []string) (string, error) {
 	switch verb := words[1]; verb {
 	case "member", "nomember", "detect", "fenced", "asked", "suspect":
 		return s.doMember(verb, args, opts)
-	case "base", "nobase", "request", "retire", "turn", "wrote", "deleted", "failed", "read", "drained", "claim":
+	case "base", "nobase", "unseen", "request", "retire", "turn", "wrote", "deleted", "failed", "read", "drained", "claim":
 		return s.doBase(verb, args, opts)
 	case "renewed": // the membership write was sent now, or at another time
 		sent := s.now
@@ -185,6 +185,8 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 			last = b.lease
 		}
 		s.BaseGone(key, s.rev, last, s.now)
+	case "unseen":
+		s.Unseen(key)
 	case "request":
 		s.Request(key, opts["node"] == "yes", s.now)
 	case "retire":
