@@ -161,7 +161,7 @@ func lists(size, rate int) flood {
 			clients = append(clients, p)
 		}
 		n := paced(ctx, rate, len(clients), func(n int) {
-			clients[n%len(clients)].publish(ctx, "koupleless_"+env+"/"+world.BaseID(1+2*(n%8))+"/base/simpleBiz", body)
+			clients[n%len(clients)].publish(ctx, "koupleless_"+env+"/"+world.BaseID(1+2*(n%(flooded/2)))+"/base/simpleBiz", body)
 		})
 		cut := 0
 		for _, p := range clients {

@@ -65,8 +65,12 @@ func (d *decoders) of(b tunnel.BaseID) *backlog {
 	return d.backlogs[maphash.Comparable(d.seed, b)%uint64(len(d.backlogs))]
 }
 
-// enqueue has a message decoded. It returns at once.
+// enqueue has a message decoded, unless its base sends too much. It returns at once.
 func (t *Tunnel) enqueue(m received, followed bool) {
+	if !t.large.permit(m, m.at) {
+		t.drop(m.topic, "base_busy")
+		return
+	}
 	lane := laneOthers
 	if followed {
 		lane = laneFollowed

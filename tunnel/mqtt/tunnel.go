@@ -30,6 +30,7 @@ type Tunnel struct {
 	restarts *lru.Cache[tunnel.BaseID, time.Time]
 	told     told
 	decoders *decoders
+	large    *largeMessages
 	batch    batch
 
 	mu sync.RWMutex
@@ -56,7 +57,7 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 		cfg: cfg, log: log, meter: meter, envs: map[string]bool{}, restarts: restarts,
 		wake: make(chan struct{}, 1), followed: map[tunnel.BaseID]struct{}{},
 	}
-	t.decoders = newDecoders(t.decode)
+	t.decoders, t.large = newDecoders(t.decode), newLargeMessages()
 	t.batch.size.Store(maxBatch)
 	for _, env := range cfg.Environments {
 		t.envs[env] = true
