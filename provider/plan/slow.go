@@ -81,6 +81,9 @@ func roughly(d time.Duration) string {
 // repeated after a pause that grows, for as long as a base may be busy.
 func (r resolver) refused(a Attempt) ending {
 	pause := r.in.Config.busyPause(a.Refused)
+	if a.Verb == tunnel.InstallModule && !a.Since.IsZero() {
+		pause = max(pause, slowAfter) // it is at the install that this one repeats
+	}
 	if slices.ContainsFunc(r.list.byName[a.Module.Name], r.hung) {
 		pause = max(pause, uninstallPause)
 	}
