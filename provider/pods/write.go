@@ -35,7 +35,8 @@ type write struct {
 	// status is what the pod is to show.
 	status corev1.PodStatus
 	// ended: it is under way no more. version is the pod's resource version after it; empty
-	// while it is under way, and where the API server had the pod no more.
+	// while it is under way, where the API server had the pod no more, and where it refuses
+	// the status.
 	ended   bool
 	version string
 }
@@ -106,8 +107,8 @@ func (f *facade) isEnded(w *write) bool {
 	return now.UID == w.pod.UID && w.obsolete(now)
 }
 
-// wrote records the end of a write, with the version that it made; empty where the pod
-// was not there. One that was begun since goes on.
+// wrote records the end of a write, with the version that it made; empty where it made
+// none. One that was begun since goes on.
 func (s *store) wrote(w *write, version string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,6 +174,10 @@ func (w *writer) step(ctx context.Context, queue statusQueue) bool {
 	case err == nil, apierrors.IsNotFound(err): // it is gone, or another pod has its name
 		w.done(what, version)
 		queue.Forget(key)
+	case refused(err):
+		w.log.Error("status refused by the API server: the pod keeps the one before until there is another", zap.String("pod", keyOf(what.pod)), zap.Error(err))
+		w.done(what, "")
+		queue.Forget(key)
 	default:
 		w.log.Info("status not written, retrying", zap.String("pod", keyOf(what.pod)), zap.Error(err))
 		queue.AddRateLimited(key)
@@ -180,21 +185,32 @@ func (w *writer) step(ctx context.Context, queue statusQueue) bool {
 	return true
 }
 
+// refused says of an error that the same write would end so again.
+func refused(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err)
+}
+
 // patchStatus writes a pod's status, unless the base's claim is lost, and gives the
-// version of the pod after it. A pod that is another one of that name counts as not found.
+// version of the pod after it.
 func (p *Pods) patchStatus(ctx context.Context, w *write) (version string, err error) {
 	if !p.hooks.MayWrite(w.pod.Spec.NodeName) {
 		return "", errNotHeld
 	}
+	return patchStatus(ctx, p.deps, w)
+}
+
+// patchStatus writes a pod's status. A pod that is another one of that name counts as not
+// found.
+func patchStatus(ctx context.Context, deps Deps, w *write) (version string, err error) {
 	patch, err := statusPatch(w.pod, w.pod.Status, w.status)
 	if err != nil {
 		return "", fmt.Errorf("patch status of pod %s: %w", keyOf(w.pod), err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	client := p.deps.Client.CoreV1().Pods(w.pod.Namespace)
+	client := deps.Client.CoreV1().Pods(w.pod.Namespace)
 	written, err := client.Patch(ctx, w.pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
-	p.deps.Meter.Wrote("pod", err)
+	deps.Meter.Wrote("pod", err)
 	switch {
 	case apierrors.IsConflict(err):
 		return "", apierrors.NewNotFound(corev1.Resource("pods"), w.pod.Name)
