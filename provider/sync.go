@@ -129,6 +129,9 @@ func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Acti
 		return 0, p.retire(ctx, o.entry, *do.Retire)
 	}
 	p.history.remember(o.id, do.Remember)
+	if do.Renew {
+		p.pods.Renew(o.node)
+	}
 	err := p.writeNode(ctx, o, do)
 	p.writePods(ctx, o, do.Write)
 	if again := p.tunnels.ask(ctx, o.entry, do.Talk.Ask); !again.IsZero() {

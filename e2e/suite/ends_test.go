@@ -152,6 +152,13 @@ func TestADaemonSetFromItsBasesToItsEnd(t *testing.T) {
 	for n := range bases {
 		w.AwaitServing(world.BaseID(n+1), "agent:2.0.0")
 	}
+	timed(w, "a DaemonSet's undo", time.Minute, func() {
+		w.Kubectl("-n", w.Env, "rollout", "undo", "ds/agent")
+		w.Kubectl("-n", w.Env, "rollout", "status", "ds/agent", "--timeout=60s")
+	})
+	for n := range bases {
+		w.AwaitServing(world.BaseID(n+1), "agent:1.0.0")
+	}
 	node := w.NodeName(world.BaseID(1))
 	timed(w, "a drain beside a DaemonSet", ends, func() { w.Kubectl("drain", node, "--ignore-daemonsets", "--timeout=20s") })
 	w.AwaitPodsReady("app=agent", bases)
@@ -187,6 +194,16 @@ func TestStatefulSetsFromTheirBasesToTheirEnd(t *testing.T) {
 				w.Kubectl("-n", w.Env, "rollout", "status", "sts/shard", "--timeout=60s")
 				w.AwaitPodsReady("app=shard", int(replicas))
 			})
+			timed(w, "undo", time.Minute, func() {
+				w.Kubectl("-n", w.Env, "rollout", "undo", "sts/shard")
+				w.Kubectl("-n", w.Env, "rollout", "status", "sts/shard", "--timeout=60s")
+				w.AwaitPodsReady("app=shard", int(replicas))
+			})
+			for _, p := range w.Pods("app=shard") {
+				if p.Spec.Containers[0].Env[0].Value != "1.0.0" {
+					t.Errorf("after the undo %s wants %s", p.Name, p.Spec.Containers[0].Image)
+				}
+			}
 			timed(w, "restart", time.Minute, func() {
 				w.Kubectl("-n", w.Env, "rollout", "restart", "sts/shard")
 				w.Kubectl("-n", w.Env, "rollout", "status", "sts/shard", "--timeout=60s")

@@ -51,6 +51,23 @@ func TestEnvironmentAndArgumentsReachTheBase(t *testing.T) {
 	if got := strings.Join(installs[0].Args, " "); got != "--greeting=hello --shop=north" {
 		t.Errorf("arguments %q", got)
 	}
+
+	// A base that restarts gets the values of today.
+	w.Kubectl("-n", w.Env, "patch", "configmap/limits", "-p", `{"data":{"most":"8"}}`)
+	w.Must(w.Fleet.Do("base-0001", "restart"))
+	w.Eventually(world.Timeout, func() error {
+		b, err := w.Fleet.Base("base-0001")
+		if err != nil {
+			return err
+		}
+		installs := slices.DeleteFunc(b.Commands, func(c harness.SimCommand) bool { return c.Command != "installBiz" })
+		last := installs[len(installs)-1]
+		if len(installs) != 2 || last.Env["MOST"] != "8" || last.Env["TOKEN"] != "s3cret" {
+			return fmt.Errorf("%d installs, the last with %v", len(installs), last.Env)
+		}
+		return nil
+	})
+	w.AwaitReady("stock")
 }
 
 // several adds modules to a pod.

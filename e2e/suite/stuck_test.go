@@ -100,6 +100,29 @@ func TestAPodWhoseStartHungLeavesAfterIt(t *testing.T) {
 	})
 }
 
+// A pod that loses the label of modules ends, and its module with it: nobody would confirm
+// its deletion.
+func TestAPodThatLosesItsLabelEnds(t *testing.T) {
+	onEachTunnel(t, func(w *world.World) {
+		p := w.CreatePod("lost", base, "orders", "1.0.0", world.Jar("orders", "1.0.0"))
+		w.AwaitReady("lost")
+		w.Kubectl("-n", w.Env, "label", "pod/lost", component+"-")
+		w.AwaitServing(base)
+		w.Eventually(world.Timeout, func() error {
+			now, err := w.GetPod("lost")
+			switch {
+			case err != nil:
+				return err
+			case now.UID != p.UID, now.Status.Phase != corev1.PodFailed, now.Status.Reason != "NotAModule", world.PodReady(*now):
+				return fmt.Errorf("it shows %s, reason %q, ready %v", now.Status.Phase, now.Status.Reason, world.PodReady(*now))
+			}
+			return nil
+		})
+		w.DeletePod("lost")
+		w.AwaitGone("lost", 10*time.Second)
+	})
+}
+
 // While the base cannot remove a version its pod and the next one say so, and once it can
 // the next one is under way within a minute.
 func TestAnUninstallThatFailsIsToldAndTriedAgain(t *testing.T) {

@@ -60,6 +60,9 @@ type Actions struct {
 	Begin bool
 	Talk  Talk
 	News
+	// Renew: the base's process is a new one. The shell has the environments of the Node's
+	// pods resolved anew, and turns the base again.
+	Renew bool
 	// Retire deletes the base's Node and gives its claim up; what follows is nothing then.
 	Retire *Retirement
 	// Remember has failures for the bounded memory.

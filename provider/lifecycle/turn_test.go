@@ -81,6 +81,25 @@ func TestCommandsOfABaseAreBounded(t *testing.T) {
 	}
 }
 
+// A new process gets environments that were resolved for it: nothing is installed on it in
+// the turn that finds it, whatever it lists already.
+func TestANewProcessGetsTheValuesOfToday(t *testing.T) {
+	for name, restarts := range map[string][]string{
+		"it says so":      {"heartbeat shop restarted=yes"},
+		"its uptime fell": {"health 1s", "list"},
+	} {
+		s := told(t, served, []string{"1.5s pod u1 orders:1", "1.5s turn", "1.6s answer install orders:1 done", "1.6s list orders:1", "1.6s turn"})
+		do := s.turnAt(2*time.Second, restarts...)
+		if !do.Renew || len(do.Talk.Send) > 0 {
+			t.Errorf("%s: to be resolved anew %v, to send %v", name, do.Renew, modules(do.Talk.Send))
+		}
+		do = s.turnAt(3*time.Second, "list")
+		if want := []string{"install orders:1"}; do.Renew || !cmp.Equal(want, modules(do.Talk.Send)) {
+			t.Errorf("%s: then resolved anew %v, to send %v", name, do.Renew, modules(do.Talk.Send))
+		}
+	}
+}
+
 // While the cache of pods may be older than the claim nothing is done from it, and what is
 // remembered stays.
 func TestAnOldViewOfPodsIsNotActedOn(t *testing.T) {

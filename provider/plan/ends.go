@@ -64,6 +64,14 @@ func finishedStatus(pod Pod, now time.Time) corev1.PodStatus {
 	return s
 }
 
+// DisownedStatus is the last status of a pod that is a module no more. Its module is
+// uninstalled, and the pod has failed for the given reason.
+func DisownedStatus(pod *corev1.Pod, reason, message string, now time.Time) corev1.PodStatus {
+	s := finishedStatus(Pod{Pod: pod}, now)
+	s.Reason, s.Message = reason, clip(message)
+	return s
+}
+
 // endConditions are those that no pod has which has ended.
 var endConditions = []corev1.PodConditionType{corev1.PodReady, corev1.ContainersReady, corev1.PodReadyToStartContainers}
 

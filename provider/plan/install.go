@@ -175,7 +175,13 @@ func (i installer) makeRoom(n *name, w *want) {
 }
 
 func (i installer) install(n *name, w *want, replace bool) {
-	i.command(n, Planned{Command: i.installOf(w, replace), Pod: w.pod.UID})
+	c := i.installOf(w, replace)
+	if w.pod.Stale {
+		n.raise(commanded)
+		i.out.announce(c)
+		return
+	}
+	i.command(n, Planned{Command: c, Pod: w.pod.UID})
 }
 
 func (i installer) installOf(w *want, replace bool) tunnel.Command {

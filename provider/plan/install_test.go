@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -283,5 +284,32 @@ func TestAVersionThatServesForgetsItsFailure(t *testing.T) {
 	failing(Failure{Purpose: from(urlOf("orders", "1")), Count: 3, NotBefore: noon.Add(time.Minute)})(&in)
 	if out := Modules(in); len(out.Memory.Failures) > 0 || commands(out) != "" {
 		t.Errorf("failures %v, commands %q", out.Memory.Failures, commands(out))
+	}
+}
+
+// What was resolved for a process of before is not installed, and its pod says that it will
+// be; a switch needs no environment.
+func TestAStalePodIsNotInstalled(t *testing.T) {
+	stale := func(p *Pod) { p.Stale = true }
+	for _, c := range []struct {
+		name string
+		in   Input
+		want []string
+	}{
+		{"as it was resolved", onBase().with(podFor("a", "orders:1")), []string{"install orders:1"}},
+		{"stale", onBase().with(podFor("a", "orders:1", stale)), nil},
+		{"stale, beside another", onBase().with(podFor("a", "orders:1", stale), podFor("b", "stock:1")), []string{"install stock:1"}},
+	} {
+		out := Modules(c.in)
+		var got []string
+		for _, p := range out.Commands {
+			got = append(got, string(p.Verb)+" "+p.Module.String())
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: commands %v, want %v", c.name, got, c.want)
+		}
+		if shows := waitsFor(&out.Statuses[0].Status.ContainerStatuses[0]); shows != ReasonInstalling {
+			t.Errorf("%s: it shows %s", c.name, shows)
+		}
 	}
 }

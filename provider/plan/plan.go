@@ -110,6 +110,9 @@ type Pod struct {
 	// Writing: a status of the pod is on its way to the API server; Status is that one.
 	// What a user is to read before a command leaves is not yet there.
 	Writing bool
+	// Stale: its environment was resolved for a process of the base that is gone. Until it
+	// is resolved anew none of its modules is installed.
+	Stale bool
 	// Workload is what the pod is a replica of: the Deployment, Rollout, StatefulSet or
 	// DaemonSet, else the pod's controller; empty for none. Revision is the workload's own
 	// number of the revision that the pod is of: the largest is the one that is wanted. 0

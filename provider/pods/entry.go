@@ -21,6 +21,9 @@ type entry struct {
 	// resolved are its containers as they were handed over: names, images, environments.
 	// Nil where none were.
 	resolved []corev1.Container
+	// stale: resolved is of a process of the base that is gone, and the pod is being handed
+	// over again.
+	stale bool
 }
 
 func newEntry(pod *corev1.Pod, resolved []corev1.Container) *entry {
@@ -101,7 +104,10 @@ func (n *servedNode) planned(now *corev1.Pod) plan.Pod {
 	switch {
 	case e != nil:
 		e.show(now)
-		pod.Spec, planned.Declared = e.spec, &now.Spec
+		pod.Spec, planned.Declared, planned.Stale = e.spec, &now.Spec, e.stale && now.DeletionTimestamp == nil
+		if f := n.failures[now.UID]; planned.Stale && f != nil {
+			planned.Unresolved = f.why
+		}
 	case n.failures[now.UID] != nil:
 		planned.Unresolved = n.failures[now.UID].why
 	default:
@@ -139,7 +145,12 @@ func (s *store) saw(was, is *corev1.Pod) {
 	node := s.nodes[on]
 	switch {
 	case node == nil:
-	case is == nil, was != nil && node.concerns(was, is):
+	case is == nil:
+		if was.DeletionTimestamp == nil && !terminal(was.Status) {
+			s.left(was)
+		}
+		s.wake(on)
+	case was != nil && node.concerns(was, is):
 		s.wake(on)
 	case was == nil && is.DeletionTimestamp != nil: // one that is not is waited for until it is handed over
 		s.wake(on)

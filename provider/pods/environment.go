@@ -35,6 +35,13 @@ type source struct {
 // other could grow without end. No base is sent as much.
 const maxEnvironment = 1 << 20
 
+// refers says whether any of a pod's environments refers to anything, be it to the pod.
+func refers(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool {
+		return len(c.EnvFrom) > 0 || slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.ValueFrom != nil })
+	})
+}
+
 // referencesOf are what a pod's containers refer to, each once.
 func referencesOf(pod *corev1.Pod) []reference {
 	set := map[reference]bool{}

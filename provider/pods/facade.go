@@ -153,6 +153,20 @@ func (f *facade) hide(key string) {
 	f.news(was.pod, nil)
 }
 
+// again has a shown pod handed over again, with what it refers to read after now. Another
+// one of that name is left alone.
+func (f *facade) again(pod *corev1.Pod) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := keyOf(pod)
+	was, shown := f.shown[key]
+	if !shown || was.pod.UID != pod.UID {
+		return
+	}
+	f.shown[key] = shownPod{was.pod, time.Now()}
+	f.handler.OnAdd(skeleton(was.pod), false) // it compares nothing, unlike an update
+}
+
 // showNode shows the pods on a Node. Showing it again is harmless.
 func (f *facade) showNode(node string) {
 	f.mu.Lock()

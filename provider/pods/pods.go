@@ -79,6 +79,7 @@ func New(deps Deps, hooks Hooks) *Pods {
 		facade: f, store: p.store, reader: newReader(deps.Client, deps.Workers), on: p.hostOf, events: deps.Recorder,
 	}
 	p.strangers = newStrangers(deps, hooks.MayWrite, p.store.serves)
+	p.store.left = p.strangers.leave
 	return p
 }
 
@@ -125,6 +126,14 @@ func (p *Pods) Serve(node string, claimed time.Time) {
 // Show has the pod controller see the pods on a served Node. Showing it again is
 // harmless.
 func (p *Pods) Show(node string) { p.facade.showNode(node) }
+
+// Renew has the environments of a Node's pods resolved anew that refer to anything, and
+// wakes the Node. Until then these pods are Stale.
+func (p *Pods) Renew(node string) {
+	for _, pod := range p.store.renew(node) {
+		p.facade.again(pod)
+	}
+}
 
 // Forget ends Serve and Show. The pods vanish from the pod controller's sight after
 // their record was emptied, so their deletion there reaches nobody.

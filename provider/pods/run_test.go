@@ -384,3 +384,83 @@ func TestAnImageThatIsChangedIsHandedOver(t *testing.T) {
 		}
 	})
 }
+
+// A base's new process gets the values of today; until they are read nothing of before is
+// given to it, and what is missing by now is told.
+func TestEnvironmentsAreResolvedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		secret, config := sources()
+		plain := podOn("plain", "a", "2")
+		plain.Spec.Containers = []corev1.Container{{Name: "stock", Image: "file:///stock.jar", Env: []corev1.EnvVar{{Name: "PLAIN", Value: "x"}}}}
+		r := running(t, withEnv(), plain, secret, config)
+		level := func() string {
+			for _, e := range r.planned().Spec.Containers[0].Env {
+				if e.Name == "LEVEL" {
+					return e.Value
+				}
+			}
+			return ""
+		}
+		configs := r.client.CoreV1().ConfigMaps("default")
+		config.Data["k"] = "info"
+		_, err := configs.Update(t.Context(), config, metav1.UpdateOptions{})
+		must(t, err)
+		r.passes(time.Minute)
+		if level() != "debug" || r.planned().Stale {
+			t.Errorf("nothing restarted: level %s, stale %v", level(), r.planned().Stale)
+		}
+		wakes := r.wakes.Load()
+		r.Renew("a")
+		if !r.planned().Stale || r.wakes.Load() == wakes {
+			t.Error("it is not stale, or the Node is not woken")
+		}
+		for _, p := range r.On("a") {
+			if p.Name == "plain" && p.Stale {
+				t.Error("what refers to nothing is stale")
+			}
+		}
+		r.passes(time.Second)
+		if p := r.planned(); level() != "info" || p.Stale || p.Unsynced || p.Unresolved != "" {
+			t.Errorf("level %s of %+v", level(), p)
+		}
+		must(t, configs.Delete(t.Context(), "c", metav1.DeleteOptions{}))
+		r.Renew("a")
+		r.passes(time.Second)
+		if p := r.planned(); !p.Stale || p.Unresolved == "" {
+			t.Errorf("the ConfigMap is gone: stale %v, %q", p.Stale, p.Unresolved)
+		}
+		config.ResourceVersion = ""
+		_, err = configs.Create(t.Context(), config, metav1.CreateOptions{})
+		must(t, err)
+		r.passes(2 * handoverRetryMax)
+		if p := r.planned(); p.Stale || p.Unresolved != "" {
+			t.Errorf("it is there again: stale %v, %q", p.Stale, p.Unresolved)
+		}
+		r.Renew("b") // which is not served
+	})
+}
+
+// A status that the API server refuses is not written again and again, and keeps nobody
+// from the base; the next one is written.
+func TestAStatusThatIsRefused(t *testing.T) {
+	gr := corev1.SchemeGroupVersion.WithKind("Pod").GroupKind()
+	for name, refusal := range map[string]error{
+		"invalid": apierrors.NewInvalid(gr, "one", nil), "bad": apierrors.NewBadRequest("no"), "too large": apierrors.NewRequestEntityTooLargeError("no"),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := running(t, podOn("one", "a", "1"))
+			writes := 0
+			r.client.PrependReactor("patch", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { writes++; return writes == 1, nil, refusal })
+			r.Write(t.Context(), r.planned().Pod, statusOf("new"))
+			r.passes(time.Minute)
+			if writes != 1 || r.Writing("a") || r.planned().Status.Reason != "new" {
+				t.Errorf("%s: written %d times, being written %v", name, writes, r.Writing("a"))
+			}
+			r.Write(t.Context(), r.planned().Pod, statusOf("next"))
+			r.passes(time.Second)
+			if got := r.inAPI().Status.Reason; got != "next" {
+				t.Errorf("%s: the API server has %q", name, got)
+			}
+		})
+	}
+}

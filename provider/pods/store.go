@@ -12,7 +12,8 @@ import (
 // and wakes the base, and does nothing itself.
 type store struct {
 	facade *facade
-	wake   func(node string) // called with mu held
+	wake   func(node string)     // called with mu held
+	left   func(pod *corev1.Pod) // called with mu held, for a pod that went though nobody had deleted it
 
 	mu sync.Mutex
 	// mu guards what follows, and all that it leads to
@@ -45,7 +46,7 @@ func newServedNode() *servedNode {
 }
 
 func newStore(f *facade, wake func(node string)) *store {
-	s := &store{facade: f, wake: wake, nodes: map[string]*servedNode{}}
+	s := &store{facade: f, wake: wake, left: func(*corev1.Pod) {}, nodes: map[string]*servedNode{}}
 	f.news = s.saw
 	return s
 }
@@ -62,7 +63,26 @@ func (s *store) has(pod *corev1.Pod) bool {
 		return true
 	}
 	e := node.entries[pod.UID]
-	return e != nil && sameImages(e.resolved, pod.Spec.Containers)
+	return e != nil && !e.stale && sameImages(e.resolved, pod.Spec.Containers)
+}
+
+// renew makes the pods of a Node stale that refer to anything, wakes the Node, and gives
+// these pods.
+func (s *store) renew(name string) (stale []*corev1.Pod) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	node := s.nodes[name]
+	if node == nil {
+		return nil
+	}
+	for _, e := range node.entries {
+		if e.now.DeletionTimestamp == nil && refers(e.now) {
+			e.stale = true
+			stale = append(stale, e.now)
+		}
+	}
+	s.wake(name)
+	return stale
 }
 
 // put takes a pod of a Node that is served, with its containers resolved. One whose Node
@@ -108,7 +128,7 @@ func (s *store) notHandedOver(key, why string, now time.Time) (again time.Durati
 		f = &failure{}
 		node.failures[pod.UID] = f
 	}
-	if f.why != why && node.entries[pod.UID] == nil { // one that was handed over stays as it is
+	if e := node.entries[pod.UID]; f.why != why && (e == nil || e.stale) { // one that was handed over stays as it is
 		s.wake(pod.Spec.NodeName)
 	}
 	f.why = why

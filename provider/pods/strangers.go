@@ -52,6 +52,9 @@ type strangers struct {
 	mu sync.Mutex
 	// mu guards what follows
 	told map[types.UID]telling
+	// left are the pods that left the cache of modules though nobody had deleted them, by
+	// namespace/name, until it is known what became of them.
+	left map[string]*corev1.Pod
 }
 
 // telling is what is told of a stranger.
@@ -65,7 +68,7 @@ type strangerQueue = workqueue.TypedRateLimitingInterface[string]
 func newStrangers(deps Deps, mayWrite, serves func(node string) bool) *strangers {
 	return &strangers{
 		deps: deps, mayWrite: mayWrite, serves: serves, informer: strangerInformer(deps.Client),
-		rate: rate.NewLimiter(tellRate, tellRate), told: map[types.UID]telling{},
+		rate: rate.NewLimiter(tellRate, tellRate), told: map[types.UID]telling{}, left: map[string]*corev1.Pod{},
 	}
 }
 
@@ -176,17 +179,10 @@ func (s *strangers) step(ctx context.Context, queue strangerQueue) bool {
 		return false
 	}
 	defer queue.Done(key)
-	obj, there, err := s.informer.GetStore().GetByKey(key)
-	pod, is := obj.(*corev1.Pod)
-	switch {
-	case err != nil, !there, !is:
-		queue.Forget(key)
-		return true
-	}
-	wait, err := s.treat(ctx, pod, time.Now())
+	wait, err := s.look(ctx, key)
 	switch {
 	case err != nil:
-		s.deps.Log.Info("pod that is no module not deleted, retrying", zap.String("pod", key), zap.String("node", pod.Spec.NodeName), zap.Error(err))
+		s.deps.Log.Info("pod that is no module not ended, retrying", zap.String("pod", key), zap.Error(err))
 		queue.AddRateLimited(key)
 	case wait > 0:
 		queue.AddAfter(key, wait)
@@ -194,6 +190,18 @@ func (s *strangers) step(ctx context.Context, queue strangerQueue) bool {
 		queue.Forget(key)
 	}
 	return true
+}
+
+// look deals with the pods of a name, and gives how soon to do so again; 0 for never.
+func (s *strangers) look(ctx context.Context, key string) (wait time.Duration, err error) {
+	if err := s.settle(ctx, key); err != nil {
+		return 0, err
+	}
+	obj, there, err := s.informer.GetStore().GetByKey(key)
+	if pod, is := obj.(*corev1.Pod); err == nil && there && is {
+		return s.treat(ctx, pod, time.Now())
+	}
+	return 0, nil
 }
 
 // treat tells of a stranger, or deletes one that is being deleted. It gives how soon to do
