@@ -60,8 +60,8 @@ func (a *alone) Changed(id tunnel.BaseID) {
 func (a *alone) Evict(context.Context, string) error { return nil }
 func (a *alone) HasNode(tunnel.BaseID) bool          { return false }
 
-func (a *alone) LeaseLabels(tunnel.BaseID) map[string]string {
-	return map[string]string{"vnode.koupleless.io/name": "shop"}
+func (a *alone) LeaseMeta(tunnel.BaseID) (labels, notes map[string]string) {
+	return map[string]string{"vnode.koupleless.io/name": "shop"}, map[string]string{"example.com/note": "for the next owner"}
 }
 
 func (a *alone) Moved(how string) {

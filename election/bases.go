@@ -129,20 +129,20 @@ func (r *Replica) create(ctx context.Context, t turn) (*coordinationv1.Lease, er
 	if last := t.step.Renewed; !last.IsZero() {
 		empty.Spec.RenewTime = &metav1.MicroTime{Time: last}
 	}
-	return r.baseClient.Create(ctx, stepped(empty, t.step, r.labels(t.id), r.cfg, r.cfg.Wall()), metav1.CreateOptions{})
+	return r.baseClient.Create(ctx, r.stepped(empty, t), metav1.CreateOptions{})
 }
 
 // update writes over the Lease that the step was decided on, by its resource version.
 func (r *Replica) update(ctx context.Context, t turn) (*coordinationv1.Lease, error) {
-	next := stepped(t.lease, t.step, r.labels(t.id), r.cfg, r.cfg.Wall())
-	return r.baseClient.Update(ctx, next, metav1.UpdateOptions{})
+	return r.baseClient.Update(ctx, r.stepped(t.lease, t), metav1.UpdateOptions{})
 }
 
-// labels gives the labels of a base's Lease that its ownership does not decide.
-func (r *Replica) labels(id tunnel.BaseID) map[string]string {
-	labels := maps.Clone(r.nodes.LeaseLabels(id))
-	put(&labels, labelEnv, id.Env)
-	return labels
+// stepped is a base's Lease as a turn is to leave it, with what the base's server tells by it.
+func (r *Replica) stepped(lease *coordinationv1.Lease, t turn) *coordinationv1.Lease {
+	labels, notes := r.nodes.LeaseMeta(t.id)
+	labels = maps.Clone(labels)
+	put(&labels, labelEnv, t.id.Env)
+	return stepped(lease, t.step, labels, notes, r.cfg, r.cfg.Wall())
 }
 
 // wrote takes in that a write succeeded.

@@ -32,8 +32,10 @@ type Hooks interface {
 type Nodes interface {
 	// HasNode says whether a base has a Node.
 	HasNode(tunnel.BaseID) bool
-	// LeaseLabels gives more labels for a base's Lease, written whenever it is.
-	LeaseLabels(tunnel.BaseID) map[string]string
+	// LeaseMeta gives more labels for a base's Lease, and annotations that whoever owns the
+	// base next is to know: written whenever the Lease is, and at a handover last. Those that
+	// it does not name stay as they are. Neither is changed.
+	LeaseMeta(tunnel.BaseID) (labels, notes map[string]string)
 }
 
 // Meter counts what a Replica does. Its methods return at once and may be called from

@@ -15,7 +15,7 @@ import (
 
 const prefix = "virtual-kubelet.koupleless.io/"
 
-// Labels of a base's Lease, beside those of Nodes.LeaseLabels. They change only with its
+// Labels of a base's Lease, beside those of Nodes.LeaseMeta. They change only with its
 // ownership; what somebody else made of them is put right at the next renewal.
 const (
 	labelComponent = prefix + "component"
@@ -90,8 +90,9 @@ func renewed(lease *coordinationv1.Lease, duration time.Duration, now time.Time)
 }
 
 // stepped is a base's Lease as a step is to leave it: with us as its holder, or with
-// whom the step hands the base over to. Labels are those that the step does not decide.
-func stepped(lease *coordinationv1.Lease, step shard.Step, labels map[string]string, cfg Config, now time.Time) *coordinationv1.Lease {
+// whom the step hands the base over to. Labels and notes are those that the step does not
+// decide.
+func stepped(lease *coordinationv1.Lease, step shard.Step, labels, notes map[string]string, cfg Config, now time.Time) *coordinationv1.Lease {
 	next := renewed(lease, cfg.Duration, now)
 	holder, state := cfg.Incarnation, stateOwned
 	switch step.Kind {
@@ -110,6 +111,9 @@ func stepped(lease *coordinationv1.Lease, step shard.Step, labels map[string]str
 	next.Spec.PreferredHolder, next.Spec.Strategy = nil, nil
 	for key, value := range labels {
 		put(&next.Labels, key, value)
+	}
+	for key, value := range notes {
+		put(&next.Annotations, key, value)
 	}
 	pod, _ := shard.PodOf(holder)
 	put(&next.Labels, labelComponent, componentBase, labelOwner, pod, labelState, state, labelInstallation, cfg.Namespace)

@@ -52,7 +52,11 @@ func TestALeaseSaysWhoOwnsABase(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			was := heldBy("other", noon)
 			step := shard.Step{Kind: c.kind, Epoch: 8, To: shard.Member{Holder: c.to}}
-			next := stepped(was, step, map[string]string{"vnode.koupleless.io/name": "shop", labelEnv: "dev"}, whole(), noon.Add(time.Minute))
+			put(&was.Annotations, "theirs", "1", "ours", "1")
+			next := stepped(was, step, map[string]string{"vnode.koupleless.io/name": "shop", labelEnv: "dev"}, map[string]string{"ours": "2"}, whole(), noon.Add(time.Minute))
+			if d := cmp.Diff(map[string]string{"theirs": "1", "ours": "2"}, next.Annotations); d != "" {
+				t.Errorf("notes (-want +got):\n%s", d)
+			}
 			owner, _ := shard.PodOf(c.holder)
 			want := map[string]string{
 				"kept": "yes", "vnode.koupleless.io/name": "shop", labelComponent: "vnode-lease",
@@ -125,7 +129,7 @@ func TestRenewTimesOnlyGrow(t *testing.T) {
 		lease = next
 	}
 	step := shard.Step{Kind: shard.RenewBase, Epoch: 7}
-	if again := stepped(lease, step, nil, whole(), noon.Add(time.Hour)); !again.Spec.AcquireTime.Time.Equal(noon) {
+	if again := stepped(lease, step, nil, nil, whole(), noon.Add(time.Hour)); !again.Spec.AcquireTime.Time.Equal(noon) {
 		t.Errorf("renewed, it was acquired %s", again.Spec.AcquireTime)
 	}
 }

@@ -47,6 +47,21 @@ func (r *Replica) Held(id tunnel.BaseID) bool {
 	return r.state.Held(key)
 }
 
+// Noted gives the annotations that a base's Lease was last seen to have, which must not be
+// changed; nil where there is no Lease.
+func (r *Replica) Noted(id tunnel.BaseID) map[string]string {
+	key, err := r.cfg.Name(id)
+	if err != nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if lease := r.bases[key]; lease != nil {
+		return lease.Annotations
+	}
+	return nil
+}
+
 // Drained says that nothing is in flight on a base that is to be handed over. It
 // returns at once.
 func (r *Replica) Drained(id tunnel.BaseID) { r.tell(id, r.state.Drained) }

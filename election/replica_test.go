@@ -136,7 +136,7 @@ func TestADrainBeginsWithWhatWasRenewedLongestAgo(t *testing.T) {
 				strange.Duration = time.Duration(i+1) * 5 * time.Second
 				lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: cfg.BaseNamespace}}
 				strange.Incarnation = stranger
-				s.put(stepped(lease, shard.Step{Kind: shard.ClaimBase}, map[string]string{labelEnv: "dev"}, strange, time.Now()), watch.Added)
+				s.put(stepped(lease, shard.Step{Kind: shard.ClaimBase}, map[string]string{labelEnv: "dev"}, nil, strange, time.Now()), watch.Added)
 			}
 			r := runAs(t, s, cfg) // until b is held
 			var released []string

@@ -101,7 +101,7 @@ func slowed(t shard.Timing, rate float64) shard.Timing {
 // HasNode: a base's Node comes right after its first Lease.
 func (p *process) HasNode(b tunnel.BaseID) bool { return p.world.store.had(leaseKey(b.Identity)) }
 
-func (p *process) LeaseLabels(tunnel.BaseID) map[string]string { return nil }
+func (p *process) LeaseMeta(tunnel.BaseID) (labels, notes map[string]string) { return nil, nil }
 
 func (p *process) Changed(tunnel.BaseID) {}
 

@@ -118,11 +118,11 @@ func (g *giver) gave() (n int, last time.Time, p99 time.Duration) {
 	return len(sorted), g.last, sorted[len(sorted)*99/100]
 }
 
-func (g *giver) Evict(context.Context, string) error         { return nil }
-func (g *giver) HasNode(tunnel.BaseID) bool                  { return false }
-func (g *giver) LeaseLabels(tunnel.BaseID) map[string]string { return nil }
-func (g *giver) end()                                        { g.stop(); <-g.ended }
-func (g *giver) companion(ctx context.Context)               { go accompany(ctx, g.store) }
+func (g *giver) Evict(context.Context, string) error                       { return nil }
+func (g *giver) HasNode(tunnel.BaseID) bool                                { return false }
+func (g *giver) LeaseMeta(tunnel.BaseID) (labels, notes map[string]string) { return nil, nil }
+func (g *giver) end()                                                      { g.stop(); <-g.ended }
+func (g *giver) companion(ctx context.Context)                             { go accompany(ctx, g.store) }
 
 // However many bases a replica hands over, each is mute for a moment only, and all go as
 // fast as they are written.

@@ -36,6 +36,9 @@ type owner struct {
 	requests map[tunnel.BaseID]bool // what was asked for: each has a Lease
 	drained  map[tunnel.BaseID]bool
 	retired  map[tunnel.BaseID]bool
+	// notes gives what a base's Lease is to tell when it is written; noted is what it tells.
+	notes func(tunnel.BaseID) map[string]string
+	noted map[tunnel.BaseID]map[string]string
 }
 
 // claim is a base that is this replica's.
@@ -48,6 +51,23 @@ func newOwner() *owner {
 	return &owner{
 		wake: func(tunnel.BaseID) {}, grants: true, claims: map[tunnel.BaseID]*claim{}, epochs: map[tunnel.BaseID]int32{},
 		requests: map[tunnel.BaseID]bool{}, drained: map[tunnel.BaseID]bool{}, retired: map[tunnel.BaseID]bool{},
+		notes: func(tunnel.BaseID) map[string]string { return nil }, noted: map[tunnel.BaseID]map[string]string{},
+	}
+}
+
+func (o *owner) Noted(id tunnel.BaseID) map[string]string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.noted[id]
+}
+
+// writes writes a base's Lease.
+func (o *owner) writes(id tunnel.BaseID) {
+	notes := o.notes(id)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if notes != nil {
+		o.noted[id] = notes
 	}
 }
 
@@ -417,12 +437,22 @@ func newTestProvider(t *testing.T, cfg Config, more []*wire, objects ...runtime.
 	})
 	must(t, err)
 	t.Cleanup(p.queue.ShutDown)
-	p.owner.wake = p.Changed
+	p.owner.wake, p.owner.notes = p.Changed, p.leaseNotes
 	for _, w := range wires {
 		w.sink, w.bases[shop] = p, p.base
 		p.Link(tunnel.Link{Tunnel: w.name, Up: true, Since: time.Now().Add(-time.Hour)})
 	}
 	return p
+}
+
+func (p *testProvider) leaseLabels(id tunnel.BaseID) map[string]string {
+	labels, _ := p.LeaseMeta(id)
+	return labels
+}
+
+func (p *testProvider) leaseNotes(id tunnel.BaseID) map[string]string {
+	_, notes := p.LeaseMeta(id)
+	return notes
 }
 
 // running runs a provider until the test ends. It must be called in a bubble.

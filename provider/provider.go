@@ -33,6 +33,9 @@ type Owner interface {
 	// Held says whether the base's Lease names this replica, also while the claim is not
 	// valid because the API server is away. It registers no interest.
 	Held(tunnel.BaseID) bool
+	// Noted gives the annotations of the base's Lease; nil where it has none. They are not
+	// changed.
+	Noted(tunnel.BaseID) map[string]string
 	// Drained says that nothing is in flight on a base whose claim is Draining.
 	Drained(tunnel.BaseID)
 }
@@ -221,12 +224,18 @@ func (p *Provider) HasNode(id tunnel.BaseID) bool {
 	return err == nil && p.nodes.get(name) != nil
 }
 
-// LeaseLabels gives the labels by which a base's Lease is to be found.
-func (p *Provider) LeaseLabels(id tunnel.BaseID) map[string]string {
-	if r := p.bases.get(id); r != nil {
-		return plan.LeaseLabels(r.first)
+// LeaseMeta gives the labels by which a base's Lease is to be found, and the annotations
+// by which whoever owns it next knows what was installed on it: nil while it is not served
+// here.
+func (p *Provider) LeaseMeta(id tunnel.BaseID) (labels, notes map[string]string) {
+	r := p.bases.get(id)
+	if r == nil {
+		return nil, nil
 	}
-	return nil
+	if installed := r.installed.Load(); installed != nil {
+		notes = plan.LeaseNotes(*installed)
+	}
+	return plan.LeaseLabels(r.first), notes
 }
 
 // Changed is to be called when a claim was gained or lost or is about to be handed

@@ -18,6 +18,9 @@ type entry struct {
 	inbox inbox
 	// answered: it has answered, or has a Node, so admission need not be told.
 	answered atomic.Bool
+	// installed is what the base's Lease is to tell the next owner; nil while the base is not
+	// served here.
+	installed atomic.Pointer[map[tunnel.ModuleKey]bool]
 	// base belongs to the worker that holds the base's key in the queue.
 	base   *lifecycle.Base
 	events budget // as base

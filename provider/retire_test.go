@@ -119,8 +119,8 @@ func TestAnAddressThatIsReusedIsAnotherBase(t *testing.T) {
 		if p.pod("orders") != nil || got == nil || got.UID == before || got.Labels["vnode.koupleless.io/name"] != "bank" {
 			t.Errorf("the pod is %v, the Node %v", p.pod("orders"), got)
 		}
-		if p.base.has(orders) || !p.wire.follows(shop) || p.LeaseLabels(shop)["vnode.koupleless.io/name"] != "bank" {
-			t.Errorf("it did %v, followed %v, its Lease is labelled %v", p.base.log(), p.wire.follows(shop), p.LeaseLabels(shop))
+		if p.base.has(orders) || !p.wire.follows(shop) || p.leaseLabels(shop)["vnode.koupleless.io/name"] != "bank" {
+			t.Errorf("it did %v, followed %v, its Lease is labelled %v", p.base.log(), p.wire.follows(shop), p.leaseLabels(shop))
 		}
 	})
 }

@@ -35,7 +35,7 @@ func TestABaseThatCannotBeANodeIsRefusedOnce(t *testing.T) {
 					p.beats(func(h *tunnel.Heartbeat) { h.Base = id })
 					p.passes(10 * time.Second)
 				}
-				if p.owner.isRequested(id) || p.wire.follows(id) || p.bases.get(id) != nil || p.LeaseLabels(id) != nil || p.HasNode(id) {
+				if p.owner.isRequested(id) || p.wire.follows(id) || p.bases.get(id) != nil || p.leaseLabels(id) != nil || p.HasNode(id) {
 					t.Error("it is served")
 				}
 				if got := p.refusals(); len(got) != 1 || got[0] != id.Identity {
@@ -52,7 +52,7 @@ func TestNoBaseIsDiscoveredBeforeTheCacheIsFilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newTestProvider(t, Config{}, nil)
 		p.beats()
-		if p.bases.get(shop) != nil || p.LeaseLabels(shop) != nil {
+		if p.bases.get(shop) != nil || p.leaseLabels(shop) != nil {
 			t.Error("it is known")
 		}
 		if got := p.refusals(); len(got) > 0 {
@@ -60,7 +60,7 @@ func TestNoBaseIsDiscoveredBeforeTheCacheIsFilled(t *testing.T) {
 		}
 		p.runs()
 		p.serves()
-		if labels := p.LeaseLabels(shop); labels["vnode.koupleless.io/name"] != "shop" || labels[plan.LabelTunnel] != "wire" {
+		if labels := p.leaseLabels(shop); labels["vnode.koupleless.io/name"] != "shop" || labels[plan.LabelTunnel] != "wire" {
 			t.Errorf("its Lease is labelled %v", labels)
 		}
 	})
@@ -78,20 +78,58 @@ func TestBasesWhoseNodesAreThereAreServed(t *testing.T) {
 	})
 }
 
-// What its Node says is installed was installed by this program, and goes when no pod
-// asks for it any more.
-func TestWhatANodeSaysIsInstalledIsKnown(t *testing.T) {
+// What its Lease says is installed, or its Node where an earlier version served it, was
+// installed by this program, and goes when no pod asks for it any more. Once the Lease says
+// so the Node does no more.
+func TestWhatIsNotedAsInstalledIsKnown(t *testing.T) {
+	const note = "virtual-kubelet.koupleless.io/installed-modules"
+	for name, c := range map[string]struct{ lease, node string }{
+		"by the Lease": {lease: "orders:1"}, "by the Node": {node: "orders:1"},
+		"by the Node, though the Lease is older": {lease: "stock:1", node: "orders:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				node := nodeOf(heard("wire"), "")
+				if c.node != "" {
+					node.Annotations[note] = c.node
+				}
+				p := newTestProvider(t, Config{}, nil, node)
+				if c.lease != "" {
+					p.owner.noted[shop] = map[string]string{note: c.lease}
+				}
+				p.base.modules[orders] = tunnel.Activated
+				p.base.modules[tunnel.ModuleKey{Name: "foreign", Version: "1"}] = tunnel.Activated
+				p.runs()
+				p.beats()
+				p.passes(time.Minute)
+				if log := p.base.log(); p.base.has(orders) || len(log) != 1 {
+					t.Errorf("the base did %v", log)
+				}
+				p.owner.writes(shop) // as soon as it may be, it was installed still
+				p.beats()
+				p.passes(time.Minute)
+				p.owner.writes(shop)
+				if on, told := p.node().Annotations[note]; told || p.owner.noted[shop][note] != "" {
+					t.Errorf("the Node tells %q, the Lease %q", on, p.owner.noted[shop][note])
+				}
+			})
+		})
+	}
+}
+
+// What is noted is of the base's owner: nobody else writes over it.
+func TestOnlyAnOwnerNotes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		node := nodeOf(heard("wire"), "")
-		node.Annotations["virtual-kubelet.koupleless.io/installed-modules"] = "orders:1"
-		p := newTestProvider(t, Config{}, nil, node)
-		p.base.modules[orders] = tunnel.Activated
-		p.base.modules[tunnel.ModuleKey{Name: "foreign", Version: "1"}] = tunnel.Activated
-		p.runs()
-		p.beats()
-		p.passes(time.Minute)
-		if log := p.base.log(); p.base.has(orders) || len(log) != 1 {
-			t.Errorf("the base did %v", log)
+		p := running(t)
+		p.serves()
+		p.installs(podOn("orders"))
+		if got := plan.Noted(p.leaseNotes(shop)); !got[orders] {
+			t.Errorf("it notes %v", got)
+		}
+		p.owner.loses(shop)
+		p.passes(time.Second)
+		if got := p.leaseNotes(shop); got != nil {
+			t.Errorf("the base is another's, and it notes %v", got)
 		}
 	})
 }

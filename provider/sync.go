@@ -61,6 +61,7 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 	in.Place = p.deps.Workloads.Place(r.base.Workload())
 	in.Now = time.Now()
 	if in.Right == lifecycle.Valid {
+		in.Noted = plan.Noted(p.deps.Owner.Noted(id))
 		o.version = p.pods.Version()
 		in.Current = p.pods.Freshness(r.node, o.version, in.Now) == pods.Current
 		var again time.Duration
@@ -114,11 +115,14 @@ func (p *Provider) adoptClaimed(id tunnel.BaseID) *entry {
 	return r
 }
 
-// perform does what a Turn said, from top to bottom. Where the Node cannot be written no
-// command is sent, for the Node is to tell of what is installed; the rest is done.
+// perform does what a Turn said, from top to bottom. A Node that is there and cannot be
+// written keeps nothing else from being done.
 func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Actions) (time.Duration, error) {
 	if do.LetGo {
 		p.pods.Forget(o.node)
+	}
+	if do.Remember.Installed != nil || do.LetGo || do.Begin {
+		o.installed.Store(noted(do.Remember.Installed))
 	}
 	if do.Begin {
 		p.pods.Serve(o.node, o.facts.Now)
@@ -128,11 +132,15 @@ func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Acti
 	if do.Retire != nil {
 		return 0, p.retire(ctx, o.entry, *do.Retire)
 	}
-	p.history.remember(o.id, do.Remember)
+	p.history.remember(o.id, do.Remember.Failures)
 	if do.Renew {
 		p.pods.Renew(o.node)
 	}
-	err := p.writeNode(ctx, o, do)
+	there, err := p.writeNode(ctx, o, do.Write)
+	if there && do.Write.Show {
+		p.pods.Show(o.node)
+		p.send(ctx, o, do.Talk)
+	}
 	p.writePods(ctx, o, do.Write)
 	if again := p.tunnels.ask(ctx, o.entry, do.Talk.Ask); !again.IsZero() {
 		p.queue.AddAfter(o.id, time.Until(again))
@@ -144,6 +152,14 @@ func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Acti
 		return 0, err
 	}
 	return p.end(o, do), nil
+}
+
+// noted is what a record keeps for the Lease; nil for nothing.
+func noted(installed map[tunnel.ModuleKey]bool) *map[tunnel.ModuleKey]bool {
+	if installed == nil {
+		return nil
+	}
+	return &installed
 }
 
 // note logs and counts what is new of a base.
@@ -170,24 +186,22 @@ func from(h tunnel.Heartbeat) []zap.Field {
 	}
 }
 
-// writeNode writes the Node, has the pod controller see its pods, and sends the commands,
-// each if the claim still allows it: what came before may have taken long.
-func (p *Provider) writeNode(ctx context.Context, o observation, do lifecycle.Actions) error {
-	found, err := p.nodes.write(ctx, o.base, do.Write)
-	if err != nil {
-		return err
-	}
+// writeNode writes the Node, and says whether it is there: pods without one are collected.
+func (p *Provider) writeNode(ctx context.Context, o observation, w lifecycle.Write) (there bool, err error) {
+	found, err := p.nodes.write(ctx, o.base, w)
 	if found {
 		p.queue.Add(o.id)
 	}
-	if do.Write.Show {
-		p.pods.Show(o.node)
-	}
+	return err == nil || w.Was != nil, err
+}
+
+// send sends the commands, each if the claim still allows it: what came before may have
+// taken long.
+func (p *Provider) send(ctx context.Context, o observation, talk lifecycle.Talk) {
 	may := func() bool { return o.base.MaySend(right(p.deps.Owner, o.id)) }
-	if !p.tunnels.send(ctx, o.entry, do.Talk.Send, may) {
+	if !p.tunnels.send(ctx, o.entry, talk.Send, may) {
 		p.queue.AddAfter(o.id, sendPause)
 	}
-	return nil
 }
 
 // end says that a base is drained or settled, and gives how long until the next one.

@@ -241,8 +241,8 @@ func TestABaseIsDrainedWhenEverythingIsToldOfIt(t *testing.T) {
 		if got := p.pod("orders").Status; !p.owner.isDrained(shop) || got.Phase != corev1.PodRunning {
 			t.Errorf("drained %v, the pod shows %+v", p.owner.isDrained(shop), got)
 		}
-		if got := p.node().Annotations["virtual-kubelet.koupleless.io/installed-modules"]; got != "orders:1" {
-			t.Errorf("the Node tells the next owner that %q is installed", got)
+		if got := p.leaseNotes(shop)["virtual-kubelet.koupleless.io/installed-modules"]; got != "orders:1" {
+			t.Errorf("the Lease tells the next owner that %q is installed", got)
 		}
 	})
 }
@@ -381,6 +381,22 @@ func TestWithoutItsNodeABaseIsPolledOnly(t *testing.T) {
 	})
 }
 
+// A Node that is refused, by a webhook say, keeps no module from being installed.
+func TestANodeThatIsRefusedKeepsNothingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.serves()
+		p.api.failsWith(errRefused, "patch nodes")
+		p.beats(func(h *tunnel.Heartbeat) { h.Version = "2" })
+		p.installs(podOn("orders"))
+		p.api.failsWith(nil, "patch nodes")
+		p.passes(time.Minute)
+		if got := p.node().Labels["vnode.koupleless.io/version"]; got != "2" {
+			t.Errorf("its Node is not written once it may be: version %s", got)
+		}
+	})
+}
+
 // The write of the Node may take so long that the claim is another's when it ends.
 func TestAClaimThatIsLostWhileTheNodeIsWrittenSendsNothing(t *testing.T) {
 	for name, lose := range map[string]func(*owner){
@@ -392,12 +408,9 @@ func TestAClaimThatIsLostWhileTheNodeIsWrittenSendsNothing(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := running(t)
 				p.serves()
-				p.api.failsWith(errRefused, "patch nodes")
-				p.beats(func(h *tunnel.Heartbeat) { h.Version = "2" })
+				p.api.before("patch nodes", func() { lose(p.owner) }) // the command goes after the Node
 				p.binds(podOn("orders"))
-				p.passes(20 * time.Second)
-				p.api.failsWith(nil, "patch nodes") // the command goes after the Node
-				p.api.before("patch nodes", func() { lose(p.owner) })
+				p.beats(func(h *tunnel.Heartbeat) { h.Version = "2" })
 				p.passes(20 * time.Second)
 				if log := p.base.log(); len(log) > 0 {
 					t.Errorf("the base did %v", log)
@@ -415,8 +428,7 @@ func TestEachCommandAsksForTheClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := running(t)
 		p.serves()
-		p.api.failsWith(errRefused, "patch nodes")
-		p.beats(func(h *tunnel.Heartbeat) { h.Version = "2" })
+		p.owner.suspends(shop)
 		for _, name := range []string{"orders", "users", "carts"} {
 			pod := podOn(name)
 			pod.Spec.Containers[0].Name = name
@@ -432,7 +444,7 @@ func TestEachCommandAsksForTheClaim(t *testing.T) {
 			}
 		}
 		p.wire.mu.Unlock()
-		p.api.failsWith(nil, "patch nodes") // the commands go after the Node
+		p.owner.renews(shop)
 		p.passes(20 * time.Second)
 		p.wire.mu.Lock()
 		defer p.wire.mu.Unlock()

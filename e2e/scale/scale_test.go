@@ -75,14 +75,6 @@ func steady(w *world.World, bases int) {
 		w.Must(err)
 		return v
 	}
-	w.Eventually(world.Timeout, func() error { // what was installed is noted on each Node once
-		for _, n := range w.Nodes() {
-			if n.Annotations["virtual-kubelet.koupleless.io/installed-modules"] == "" {
-				return fmt.Errorf("node %s names no module", n.Name)
-			}
-		}
-		return nil
-	})
 	before := metric("module_controller_api_writes_total")
 	cpu := metric("process_cpu_seconds_total")
 	<-time.After(minutes * time.Minute)

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"cmp"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -107,7 +108,7 @@ func (b *Base) release(to Phase) (unfollow string) {
 }
 
 // begin starts to serve the base under a claim. What this process knew of it may be
-// wrong: somebody else served it. The Node tells what whoever served it knew.
+// wrong: somebody else served it. The Node and the Lease tell what whoever served it knew.
 func (b *Base) begin(in Facts) {
 	if in.Now.Sub(b.about.lastSeen) >= b.cfg.StaleAfter {
 		b.about.lastSeen, b.about.beat = time.Time{}, time.Time{} // whoever served it knows better
@@ -117,6 +118,11 @@ func (b *Base) begin(in Facts) {
 	b.become(Serving)
 	if in.Node != nil {
 		b.adopt(in.Node, in.Now)
+	}
+	if in.Noted != nil { // where the Node tells too, an earlier version served the base since
+		installed := maps.Clone(b.ledger.Installed)
+		maps.Copy(installed, in.Noted)
+		b.ledger = newLedger(installed)
 	}
 }
 

@@ -201,7 +201,7 @@ func TestWhatBeginsAnew(t *testing.T) {
 		b.ledger.Installed[keyOf("hearsay:1")] = true
 		b.about.heartbeat.Version, b.about.lastSeen = "5", at(time.Hour-c.lastSeen)
 		in := valid(3, 1)
-		in.Now, in.Node = at(time.Hour), node
+		in.Now, in.Node, in.Noted = at(time.Hour), node, keysOf("orders:1")
 		do := b.Turn(in)
 		if !do.Begin || b.Phase() != Serving || b.epoch != 3 || !b.since.Equal(at(time.Hour)) {
 			t.Errorf("%s: begins %v, %s", c.name, do.Begin, b.Phase())

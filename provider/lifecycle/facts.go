@@ -28,9 +28,7 @@ const (
 // order that the fields' comments name.
 type Facts struct {
 	Mail Mail // taken first: what comes later wakes the base again
-	// Right is what we may do for the base, Claim the claim where Right is Valid.
-	Right Right
-	Claim shard.Claim
+	Lease
 	// Now is read after Right and Mail, so that no time in them is after it.
 	Now   time.Time
 	Links map[string]tunnel.Link // by tunnel; one that said nothing yet is down
@@ -51,22 +49,24 @@ type Facts struct {
 	Failures map[tunnel.ModuleKey]plan.Failure
 }
 
+// Lease is what the base's Lease tells.
+type Lease struct {
+	// Right is what we may do for the base, Claim the claim where Right is Valid.
+	Right Right
+	Claim shard.Claim
+	// Noted is what the Lease tells that was installed; nil where it tells nothing. It is read
+	// after Claim: who owned the base before wrote it last.
+	Noted map[tunnel.ModuleKey]bool
+}
+
 // Actions are what to do, from top to bottom. Those that are zero are nothing.
 type Actions struct {
-	// LetGo: the claim is lost. The shell forgets the Node's pods, so that nothing is
-	// uninstalled when they vanish from its sight.
-	LetGo bool
-	// Begin: the shell takes in the Node's pods, and turns the base again at once.
-	Begin bool
-	Talk  Talk
+	Pods
+	Talk Talk
 	News
-	// Renew: the base's process is a new one. The shell has the environments of the Node's
-	// pods resolved anew, and turns the base again.
-	Renew bool
 	// Retire deletes the base's Node and gives its claim up; what follows is nothing then.
-	Retire *Retirement
-	// Remember has failures for the bounded memory.
-	Remember map[tunnel.ModuleKey]plan.Failure
+	Retire   *Retirement
+	Remember Memory
 	Write    Write
 	// NeedCurrent: something is to be done, but the cache of pods may be behind the
 	// claim. The shell has the API server asked.
@@ -79,6 +79,27 @@ type Actions struct {
 	Summary *Summary
 	// Next is when to reconcile again if nothing happens.
 	Next time.Time
+}
+
+// Pods is what becomes of the shell's record of the Node's pods.
+type Pods struct {
+	// LetGo: the claim is lost. The shell forgets the Node's pods, so that nothing is
+	// uninstalled when they vanish from its sight.
+	LetGo bool
+	// Begin: the shell takes in the Node's pods, and turns the base again at once.
+	Begin bool
+	// Renew: the base's process is a new one. The shell has the environments of the Node's
+	// pods resolved anew, and turns the base again.
+	Renew bool
+}
+
+// Memory is what is to be remembered. Its maps are not changed.
+type Memory struct {
+	// Failures are for the bounded memory.
+	Failures map[tunnel.ModuleKey]plan.Failure
+	// Installed is what the base's Lease is to tell the next owner, written whenever the
+	// Lease is; nil for a base that is not served.
+	Installed map[tunnel.ModuleKey]bool
 }
 
 // News is what to log and count.
@@ -113,7 +134,7 @@ type Write struct {
 	// Was is the Node as it is, nil where there is none. Node is as it should be, nil
 	// where nothing differs.
 	Was, Node *corev1.Node
-	// Show: the Node is there and described, so the pod controller may see its pods.
+	// Show: the base is served, so the pod controller may see its pods once its Node is there.
 	Show   bool
 	Finish []plan.PodStatus // pods to end: the last status is written and the pod deleted
 	Pods   []plan.PodStatus // pods whose status differs

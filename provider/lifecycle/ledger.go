@@ -12,16 +12,12 @@ import (
 // ledger is what this replica did on the base under its claim. Its maps are never nil.
 type ledger struct {
 	plan.Memory
-	// noted is what the Node shows, or is about to show, of Installed.
-	noted map[tunnel.ModuleKey]bool
-	// noteDue is when noted is brought up to date; zero while it is so.
-	noteDue time.Time
 	// requests counts the commands of this claim, for request ids that are used once.
 	requests int
 }
 
 func newLedger(installed map[tunnel.ModuleKey]bool) ledger {
-	return ledger{Memory: whole(plan.Memory{Installed: installed}), noted: maps.Clone(installed)}
+	return ledger{Memory: whole(plan.Memory{Installed: installed})}
 }
 
 // whole gives a memory whose maps can be written.
@@ -103,7 +99,7 @@ func (l *ledger) inFlight() int {
 }
 
 // issue numbers the commands that are sent now, and counts what they install as
-// installed: the Node must tell of it before the base has it.
+// installed. Until the Lease is written the pods tell of it that asked for it.
 func (l *ledger) issue(commands []plan.Planned, epoch int32) []plan.Planned {
 	l.Installed = maps.Clone(l.Installed)
 	issued := make([]plan.Planned, 0, len(commands))
@@ -123,24 +119,4 @@ func ownerOf(c plan.Planned) string {
 		return "controller"
 	}
 	return string(c.Pod)
-}
-
-// noteAfter is how long what was installed may stay unwritten on the Node. Until then
-// the pods that asked for it tell.
-const noteAfter = 5 * time.Second
-
-// note decides what the Node shows of what this controller installed. Changes are
-// gathered, so that the write delays no command; a base that drains is written at once,
-// for the next owner.
-func (l *ledger) note(now time.Time, draining bool) {
-	if maps.Equal(l.noted, l.Installed) {
-		l.noteDue = time.Time{}
-		return
-	}
-	if l.noteDue.IsZero() {
-		l.noteDue = now.Add(noteAfter)
-	}
-	if draining || !now.Before(l.noteDue) {
-		l.noted, l.noteDue = maps.Clone(l.Installed), time.Time{}
-	}
 }

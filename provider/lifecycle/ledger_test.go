@@ -1,7 +1,6 @@
 package lifecycle
 
 import (
-	"maps"
 	"testing"
 	"time"
 
@@ -84,53 +83,6 @@ func TestRequestIDsAreUsedOnce(t *testing.T) {
 	}
 	if got := l.issue(nil, 7); len(got) != 0 {
 		t.Errorf("no command became %v", got)
-	}
-}
-
-// What the Node is to show is gathered for five seconds from the first change on; a base
-// that drains is written at once.
-func TestNotesAreGathered(t *testing.T) {
-	type step struct {
-		after    time.Duration
-		install  string
-		forget   string
-		draining bool
-		noted    int
-		due      time.Time
-	}
-	s := time.Second
-	for _, c := range []struct {
-		name  string
-		steps []step
-	}{
-		{"nothing changes", []step{{0, "", "", false, 0, time.Time{}}, {s, "", "", true, 0, time.Time{}}}},
-		{"one change", []step{{0, "a:1", "", false, 0, at(5 * s)}, {5*s - 1, "", "", false, 0, at(5 * s)}, {5 * s, "", "", false, 1, time.Time{}}}},
-		{"two changes in one write", []step{{0, "a:1", "", false, 0, at(5 * s)}, {4 * s, "b:1", "", false, 0, at(5 * s)}, {6 * s, "", "", false, 2, time.Time{}}}},
-		{"undone before it is written", []step{{0, "a:1", "", false, 0, at(5 * s)}, {s, "", "a:1", false, 0, time.Time{}}, {2 * s, "b:1", "", false, 0, at(7 * s)}}},
-		{"draining", []step{{0, "a:1", "", false, 0, at(5 * s)}, {s, "", "", true, 1, time.Time{}}}},
-		{"draining, then changed", []step{{0, "a:1", "", true, 1, time.Time{}}}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			l := newLedger(nil)
-			for i, step := range c.steps {
-				l.Installed = maps.Clone(l.Installed)
-				if step.install != "" {
-					l.Installed[keyOf(step.install)] = true
-				}
-				delete(l.Installed, keyOf(step.forget))
-				l.note(at(step.after), step.draining)
-				if len(l.noted) != step.noted || !l.noteDue.Equal(step.due) {
-					t.Errorf("step %d: %d noted, due %s; want %d, %s", i, len(l.noted), l.noteDue, step.noted, step.due)
-				}
-			}
-			if !l.noteDue.IsZero() {
-				return
-			}
-			l.Installed[keyOf("z:1")] = true
-			if l.noted[keyOf("z:1")] {
-				t.Error("what is noted changes with what is installed")
-			}
-		})
 	}
 }
 

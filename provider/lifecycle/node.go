@@ -103,11 +103,11 @@ func (b *Base) wantNode(in Facts, age Age) (current, want *corev1.Node) {
 
 // describe gives the Node as it should be. What the base says of itself is written at the
 // pace that one base may have: one whose description changes with each word would keep the
-// API server busy for all. Readiness and what is installed wait for nothing.
+// API server busy for all. Readiness waits for nothing.
 func (b *Base) describe(in Facts, age Age, current *corev1.Node) *corev1.Node {
 	input := plan.NodeInput{
 		Now: in.Now, Name: b.name, Heartbeat: b.about.heartbeat, Health: b.weighed(current), NotReady: age.NotReady, Message: age.Message,
-		Loaded: b.seen.metaspace.requested(in.Pods), Installed: b.ledger.noted, Place: in.Place, ServerVersion: in.ServerVersion,
+		Loaded: b.seen.metaspace.requested(in.Pods), Noted: in.Noted != nil, Place: in.Place, ServerVersion: in.ServerVersion,
 		Touch: in.Now.Sub(b.node.touched) >= b.cfg.NodeEvery, Config: b.cfg.Node,
 	}
 	want := plan.Node(input, current)

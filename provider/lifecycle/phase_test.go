@@ -44,7 +44,7 @@ func inPhase(t *testing.T, p Phase) *Base {
 	}
 	for _, in := range map[Phase][]Facts{
 		Foreign:   {{}},
-		Suspended: {valid(1, shard.Owned), {Right: Held}},
+		Suspended: {valid(1, shard.Owned), {Lease: Lease{Right: Held}}},
 		Serving:   {valid(1, shard.Owned)},
 		Draining:  {valid(1, shard.Owned), writing(valid(1, shard.Forced))},
 		Drained:   {valid(1, shard.Owned), valid(1, shard.Forced)},
@@ -59,7 +59,7 @@ func inPhase(t *testing.T, p Phase) *Base {
 }
 
 func valid(epoch int32, p shard.Phase) Facts {
-	return Facts{Right: Valid, Claim: shard.Claim{Epoch: epoch, Phase: p, Deadline: noon.Add(time.Hour)}}
+	return Facts{Lease: Lease{Right: Valid, Claim: shard.Claim{Epoch: epoch, Phase: p, Deadline: noon.Add(time.Hour)}}}
 }
 
 func writing(in Facts) Facts {
@@ -75,7 +75,7 @@ func TestEveryPhaseMeetsEveryClaim(t *testing.T) {
 		Facts
 	}{
 		{"not ours", Facts{}},
-		{"suspended", Facts{Right: Held}},
+		{"suspended", Facts{Lease: Lease{Right: Held}}},
 		{"owned", valid(1, shard.Owned)},
 		{"draining", valid(1, shard.Draining)},
 		{"forced", valid(1, shard.Forced)},

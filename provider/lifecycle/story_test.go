@@ -65,7 +65,7 @@ func (s *story) do(line string) []string {
 		s.reports(verb, args, opts)
 	case "link", "claim", "suspend", "lost", "workload":
 		s.rights(verb, args, opts)
-	case "pod", "terminate", "nopod", "node", "nodelost":
+	case "pod", "terminate", "nopod", "node", "lease", "nodelost":
 		s.objects(verb, args, opts)
 	case "cache":
 		s.facts.Current = args[0] == "current"
@@ -190,20 +190,37 @@ func (s *story) objects(verb string, args []string, opts map[string]string) {
 	case "node": // somebody else's, as the cache has it
 		h := s.beat(withDefault(opts["tunnel"], "mqtt"), args[0], opts)
 		h.Received = time.Time{}
-		in := plan.NodeInput{Now: s.now, Name: nodeName, Heartbeat: h, NotReady: opts["notready"], Installed: map[tunnel.ModuleKey]bool{}, Config: plan.NodeConfig{}.Complete()}
-		for name := range strings.SplitSeq(opts["installed"], ",") {
-			if name != "" {
-				in.Installed[keyOf(name)] = true
-			}
+		in := plan.NodeInput{Now: s.now, Name: nodeName, Heartbeat: h, NotReady: opts["notready"], Config: plan.NodeConfig{}.Complete()}
+		node := plan.Node(in, nil)
+		if on := opts["installed"]; on != "" { // as an earlier version tells it
+			maps.Copy(node.Annotations, plan.LeaseNotes(keysOf(on)))
 		}
-		s.facts.Node = s.stored(plan.Node(in, nil))
+		s.facts.Node = s.stored(node)
 		if s.base == nil {
-			s.makes(h, in.Installed)
+			s.makes(h, keysOf(opts["installed"]))
 		}
+	case "lease": // as whoever owned the base before left it
+		s.facts.Noted = keysOf(opts["installed"])
 	case "nodelost": // somebody deleted it
 		s.mailbox.NodeDeleted(s.facts.Node.UID)
 		s.facts.Node = nil
 	}
+}
+
+// keysOf reads modules that are separated by commas.
+func keysOf(list string) map[tunnel.ModuleKey]bool {
+	keys := map[tunnel.ModuleKey]bool{}
+	for name := range strings.SplitSeq(list, ",") {
+		if name != "" {
+			keys[keyOf(name)] = true
+		}
+	}
+	return keys
+}
+
+// textOf lists modules, sorted.
+func textOf(keys map[tunnel.ModuleKey]bool) string {
+	return fmt.Sprint(slices.SortedFunc(maps.Keys(keys), func(a, b tunnel.ModuleKey) int { return strings.Compare(a.String(), b.String()) }))
 }
 
 // stored gives an object as the API server has it after a write.
@@ -331,7 +348,11 @@ func (s *story) write(do Actions) (told []string) {
 	if node := do.Write.Node; node != nil {
 		told = append(told, s.writeNode(node, do.Write.Was == nil))
 	}
-	if s.base.MaySend(s.facts.Right, s.facts.Claim) && (do.Write.Node == nil || !s.broken) {
+	if do.Remember.Installed != nil && !maps.Equal(do.Remember.Installed, s.facts.Noted) { // the Lease is written at once
+		told = append(told, "the Lease tells: installed "+textOf(do.Remember.Installed))
+		s.facts.Noted = do.Remember.Installed
+	}
+	if there := do.Write.Was != nil || do.Write.Node == nil || !s.broken; there && s.base.MaySend(s.facts.Right, s.facts.Claim) {
 		for _, c := range do.Talk.Send {
 			told = append(told, fmt.Sprintf("send %s %s, request %s", c.Verb, c.Module, c.RequestID))
 			s.base.Sent(c, s.now)
@@ -362,7 +383,7 @@ func (s *story) writeNode(node *corev1.Node, create bool) string {
 	}
 	text += withDefault(plan.NotReadyOf(node), "Ready")
 	if _, installed, err := plan.Adopt(node); err == nil && len(installed) > 0 {
-		text += fmt.Sprintf(", installed %v", slices.SortedFunc(maps.Keys(installed), func(a, b tunnel.ModuleKey) int { return strings.Compare(a.String(), b.String()) }))
+		text += ", installed " + textOf(installed)
 	}
 	if to := node.Annotations[plan.AnnotationBoundTo]; to != "" {
 		text += ", bound to " + to

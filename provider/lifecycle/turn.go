@@ -63,7 +63,7 @@ func (b *Base) take(in Facts) Actions {
 		return Actions{Next: in.Now.Add(b.cfg.GoneAfter)}
 	}
 	b.begin(in)
-	return Actions{Begin: true, Next: in.Now}
+	return Actions{Pods: Pods{Begin: true}, Next: in.Now}
 }
 
 // destination is the phase that a served base comes to by its claim. A base that is
@@ -149,9 +149,9 @@ func (b *Base) show(in Facts, do Actions, told []plan.Event, times ...time.Time)
 		do.NeedCurrent = true
 		out = withheld(b.ledger.Memory, out)
 	}
-	do.Remember = b.ledger.remember(out)
+	do.Remember.Failures = b.ledger.remember(out)
 	do.Talk.Send = b.ledger.issue(b.affordable(in, out), b.epoch)
-	b.ledger.note(in.Now, b.phase == Draining)
+	do.Remember.Installed = b.ledger.Installed
 	told = append(told, b.tellExcess()...)
 	do.Write = b.write(in, age, out, append(told, conflictEvent(do.Changed, conflict)...))
 	b.wait(in, out, &do, append(times, age.Next, conflictEnds)...)
@@ -182,7 +182,7 @@ func (b *Base) wait(in Facts, out plan.Output, do *Actions, times ...time.Time) 
 		do.Talk.Ask = b.asks(in, needed)
 		do.Settled = b.quiet(out)
 		do.Summary = b.summary(out)
-		times = append(times, out.Next, b.ledger.noteDue, b.nodeDue(in.Now, writes), b.askDue(in, needed))
+		times = append(times, out.Next, b.nodeDue(in.Now, writes), b.askDue(in, needed))
 	case len(b.ledger.Attempts) > 0:
 		if out.Ask {
 			do.Talk.Ask = b.asks(in, true)

@@ -12,14 +12,41 @@ import (
 	"module-controller/tunnel"
 )
 
+// maxInstalled bounds what a Lease tells of what is installed, in bytes. Of what is left out
+// the pods tell that asked for it, unless they go while nobody serves the base.
+const maxInstalled = 64 << 10
+
+// LeaseNotes are the annotations of a base's Lease that tell who owns it next what this
+// controller installed there. A Lease is written all the time, so they cost no write.
+func LeaseNotes(installed map[tunnel.ModuleKey]bool) map[string]string {
+	return map[string]string{annotationInst: installedText(installed)}
+}
+
+// Noted reads what LeaseNotes wrote; nil where nobody did, or only an earlier version, that
+// told it by the Node.
+func Noted(annotations map[string]string) map[tunnel.ModuleKey]bool {
+	text, told := annotations[annotationInst]
+	if !told {
+		return nil
+	}
+	return installedKeys(text)
+}
+
 // installedText writes what is installed as an annotation's value: "name:version"
 // sorted, separated by commas.
 func installedText(installed map[tunnel.ModuleKey]bool) string {
-	var entries []string
+	var text strings.Builder
 	for _, k := range slices.SortedFunc(maps.Keys(installed), compareKeys) {
-		entries = append(entries, k.String())
+		entry := k.String()
+		if text.Len()+len(entry) >= maxInstalled {
+			break
+		}
+		if text.Len() > 0 {
+			text.WriteByte(',')
+		}
+		text.WriteString(entry)
 	}
-	return strings.Join(entries, ",")
+	return text.String()
 }
 
 // installedKeys reads what installedText wrote; entries it cannot read are left out.
@@ -34,10 +61,10 @@ func installedKeys(text string) map[tunnel.ModuleKey]bool {
 	return installed
 }
 
-// Adopt reads what a Node tells of its base and of the modules that this
-// controller installed there, so that a process which has just started can go on
-// where another one stopped. It returns an error where the Node is not one of a
-// base.
+// Adopt reads what a Node tells of its base, so that a process which has just started can
+// go on where another one stopped, and what it tells of the modules that this controller
+// installed there, if an earlier version wrote it. It returns an error where the Node is
+// not one of a base.
 func Adopt(node *corev1.Node) (tunnel.Heartbeat, map[tunnel.ModuleKey]bool, error) {
 	id, ok := BaseOf(node.Name)
 	if !ok || node.Labels[LabelComponent] != ComponentVNode {

@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"fmt"
+	"maps"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,18 +16,49 @@ func TestAdoptReadsBackWhatNodeWrote(t *testing.T) {
 	in := nodeInput()
 	in.Heartbeat.Base.Identity, in.Heartbeat.Name, in.Heartbeat.Port = "Base 1", "a name that is no label!", 1238
 	in.Name, _ = NodeName(in.Heartbeat.Base)
-	in.Installed = map[tunnel.ModuleKey]bool{{Name: "orders", Version: "1.0.0"}: true, {Name: "stock", Version: "2"}: true}
-	beat, installed, err := Adopt(Node(in, nil))
+	noted := map[tunnel.ModuleKey]bool{{Name: "orders", Version: "1.0.0"}: true, {Name: "stock", Version: "2"}: true}
+	node := Node(in, nil)
+	maps.Copy(node.Annotations, LeaseNotes(noted)) // as an earlier version did
+	beat, installed, err := Adopt(node)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(in.Heartbeat, beat); d != "" {
 		t.Errorf("base (-want +got):\n%s", d)
 	}
-	if d := cmp.Diff(in.Installed, installed); d != "" {
+	if d := cmp.Diff(noted, installed); d != "" {
 		t.Errorf("installed (-want +got):\n%s", d)
+	}
+	if is := Node(in, node); is.Annotations[annotationInst] == "" {
+		t.Error("what an earlier version wrote is gone before the Lease tells it")
+	}
+	in.Noted = true
+	if is := Node(in, node); is.Annotations[annotationInst] != "" {
+		t.Error("the Lease tells it, and the Node does")
 	}
 	if _, _, err := Adopt(&corev1.Node{}); err == nil {
 		t.Error("a Node of nobody was adopted")
+	}
+}
+
+// The note on a Lease says what is installed, or that nothing is, or nothing; it is bounded.
+func TestNotes(t *testing.T) {
+	for name, want := range map[string]map[tunnel.ModuleKey]bool{
+		"nothing": {}, "one": {module("orders:1"): true}, "two": {module("orders:1"): true, module("stock:2"): true},
+	} {
+		if d := cmp.Diff(want, Noted(LeaseNotes(want))); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+	if got := Noted(map[string]string{"other": "x"}); got != nil {
+		t.Errorf("a Lease without a note tells %v", got)
+	}
+	many := map[tunnel.ModuleKey]bool{}
+	for n := range 1024 {
+		many[tunnel.ModuleKey{Name: fmt.Sprintf("%0128d", n), Version: strings.Repeat("1", 128)}] = true
+	}
+	text := LeaseNotes(many)[annotationInst]
+	if got := len(Noted(LeaseNotes(many))); len(text) > maxInstalled || got < maxInstalled/300 {
+		t.Errorf("of many %d are told, by %d bytes", got, len(text))
 	}
 }

@@ -31,7 +31,7 @@ const (
 	labelNoDisruption = "node.kubernetes.io/exclude-disruption"
 	taintVNode        = "schedule.koupleless.io/virtual-node"
 	taintEnv          = "schedule.koupleless.io/node-env"
-	annotationInst    = "virtual-kubelet.koupleless.io/installed-modules"
+	annotationInst    = "virtual-kubelet.koupleless.io/installed-modules" // on a base's Lease; of earlier versions on its Node
 	// AnnotationBoundTo names on a Node the workload that its base's identity was proved
 	// to be; boundByTunnel where what was proved names none.
 	AnnotationBoundTo = "base.koupleless.io/bound-to"

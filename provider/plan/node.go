@@ -53,11 +53,13 @@ type NodeInput struct {
 	Place Place
 	// ServerVersion is the API server's, as "v1.37.2"; empty while it is not known.
 	ServerVersion string
-	Installed     map[tunnel.ModuleKey]bool
+	// Noted: the base's Lease tells what is installed on it, so the Node need not, as it did
+	// when an earlier version wrote it.
+	Noted bool
 	// Touch asks for new heartbeat times although nothing differs.
 	Touch bool
-	// Undescribed leaves on the Node what the base says of itself; what is installed and
-	// the conditions follow all the same.
+	// Undescribed leaves on the Node what the base says of itself; the conditions follow all
+	// the same.
 	Undescribed bool
 	Config      NodeConfig
 }
@@ -80,7 +82,9 @@ func Node(in NodeInput, current *corev1.Node) *corev1.Node {
 	if node.Annotations == nil {
 		node.Annotations = map[string]string{}
 	}
-	setOrDelete(node.Annotations, annotationInst, installedText(in.Installed))
+	if in.Noted {
+		delete(node.Annotations, annotationInst)
+	}
 	setTaints(in.Heartbeat.Base.Env, node)
 	node.Spec.ProviderID = "koupleless://" + in.Heartbeat.Base.Env + "/" + url.PathEscape(in.Heartbeat.Base.Identity)
 	if current != nil && current.Spec.ProviderID != "" {

@@ -146,7 +146,7 @@ func (s *store) saw(was, is *corev1.Pod) {
 	switch {
 	case node == nil:
 	case is == nil:
-		if was.DeletionTimestamp == nil && !terminal(was.Status) {
+		if !node.deleted[was.UID] && !terminal(was.Status) {
 			s.left(was)
 		}
 		s.wake(on)

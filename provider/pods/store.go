@@ -13,7 +13,7 @@ import (
 type store struct {
 	facade *facade
 	wake   func(node string)     // called with mu held
-	left   func(pod *corev1.Pod) // called with mu held, for a pod that went though nobody had deleted it
+	left   func(pod *corev1.Pod) // called with mu held, for a pod that went and was not deleted here
 
 	mu sync.Mutex
 	// mu guards what follows, and all that it leads to

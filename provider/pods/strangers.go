@@ -52,7 +52,7 @@ type strangers struct {
 	mu sync.Mutex
 	// mu guards what follows
 	told map[types.UID]telling
-	// left are the pods that left the cache of modules though nobody had deleted them, by
+	// left are the pods that left the cache of modules and were not deleted here, by
 	// namespace/name, until it is known what became of them.
 	left map[string]*corev1.Pod
 }

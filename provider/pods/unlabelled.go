@@ -13,10 +13,10 @@ import (
 
 const messageUnlabelled = "label " + plan.LabelComponent + "=" + plan.ComponentModule + " was taken away: the module is uninstalled"
 
-// leave takes in a module's pod that left the cache of modules though nobody had deleted
-// it. It was deleted by force, or it lost its label: its module is uninstalled either way.
-// One that lost its label would show for ever that it runs, and nobody would confirm its
-// deletion: it is ended.
+// leave takes in a module's pod that left the cache of modules and that was not deleted
+// here. Somebody deleted it by force, or it lost its label: its module is uninstalled either
+// way. One that lost its label would show for ever that it runs, and nobody would confirm
+// its deletion: it is ended.
 func (s *strangers) leave(pod *corev1.Pod) {
 	s.mu.Lock()
 	s.left[keyOf(pod)] = pod

@@ -85,20 +85,23 @@ func TestWhatBecomesOfAPodThatLeft(t *testing.T) {
 	}
 }
 
-// A pod that leaves the cache of modules is looked at, unless it was being deleted, had
-// ended, or is on a Node that is not served.
+// A pod that leaves the cache of modules is looked at, unless it was deleted here, had ended,
+// or is on a Node that is not served.
 func TestAPodThatLosesItsLabelIsEnded(t *testing.T) {
 	for name, c := range map[string]struct {
 		pod  *corev1.Pod
 		want bool
 	}{
-		"one that serves":           {podOn("one", "a", "1"), true},
-		"one that is being deleted": {func() *corev1.Pod { p := podOn("one", "a", "1"); deleted(p); return p }(), false},
-		"one that has ended":        {func() *corev1.Pod { p := podOn("one", "a", "1"); p.Status.Phase = corev1.PodFailed; return p }(), false},
-		"one of others":             {podOn("one", "b", "1"), false},
+		"one that serves":    {podOn("one", "a", "1"), true},
+		"one that has ended": {func() *corev1.Pod { p := podOn("one", "a", "1"); p.Status.Phase = corev1.PodFailed; return p }(), false},
+		"one of others":      {podOn("one", "b", "1"), false},
+		"one deleted here":   {podOn("one", "a", "1"), false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			r := running(t, c.pod)
+			if name == "one deleted here" {
+				r.store.deleted(c.pod)
+			}
 			now := c.pod.DeepCopy()
 			now.Labels, now.DeletionTimestamp = nil, nil
 			if now.Status.Phase == corev1.PodFailed {
