@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -28,6 +29,7 @@ type servedNode struct {
 	writes map[types.UID]*write
 	// deleted are the pods whose deletion at once was accepted; finalizers may keep them.
 	deleted map[types.UID]bool
+	rate    *rate.Limiter // of statuses
 }
 
 // failure is why a pod could not be handed over.
@@ -41,7 +43,7 @@ type failure struct {
 func newServedNode() *servedNode {
 	return &servedNode{
 		entries: map[types.UID]*entry{}, failures: map[types.UID]*failure{}, writes: map[types.UID]*write{},
-		deleted: map[types.UID]bool{},
+		deleted: map[types.UID]bool{}, rate: rate.NewLimiter(statusRate, statusBurst),
 	}
 }
 

@@ -249,7 +249,7 @@ func TestWhatChangesWakesTheNode(t *testing.T) {
 		{"the write, before its end is known", func() {
 			sees(version("7"), func(p *corev1.Pod) { p.Status = over(p.Status, ours) })
 		}, nil},
-		{"the end of the write", func() { s.wrote(s.pending(statusKey{"a", "1"}), "7") }, nil},
+		{"the end of the write", func() { w, _ := s.pending(statusKey{"a", "1"}, noon); s.wrote(w, "7") }, nil},
 		{"a gate of others, while the write is shown", func() { sees(gate(corev1.ConditionFalse), version("8")) }, a},
 		{"planned", func() { s.on("a") }, nil},
 		{"overwritten by others", func() { sees(version("9"), func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }) }, a},

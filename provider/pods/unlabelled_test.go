@@ -107,14 +107,14 @@ func TestAPodThatLosesItsLabelIsEnded(t *testing.T) {
 			if now.Status.Phase == corev1.PodFailed {
 				now.Status.Phase = corev1.PodRunning // that it had ended is what was known of it here
 			}
-			// The API server in memory goes on watching a pod that matches no more.
-			must(t, r.client.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("pods"), "default", "one"))
 			r.client.PrependReactor("get", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { return true, now, nil })
 			patched := 0
 			r.client.PrependReactor("patch", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { patched++; return true, now, nil })
+			// The API server in memory goes on watching a pod that matches no more.
+			must(t, r.client.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("pods"), "default", "one"))
 			r.passes(time.Second)
-			if (patched > 0) != c.want {
-				t.Errorf("%s: written %d times", name, patched)
+			if told := len(r.events) > 0; (patched > 0) != c.want || told != c.want {
+				t.Fatalf("%s: written %d times, told %v", name, patched, told)
 			}
 			if !c.want {
 				return

@@ -24,6 +24,11 @@ const (
 	statusRetryMax   = 2 * time.Second
 	// writeTimeout bounds one write: a request that hangs must hold no worker.
 	writeTimeout = 30 * time.Second
+	// statusRate is how many statuses a second are written of one Node's pods, beyond
+	// statusBurst: one whose base says something else all the time must not take the API from
+	// the others. A base with 100 modules that restarts takes 200 at once.
+	statusRate  = 5
+	statusBurst = 256
 )
 
 var errNotHeld = errors.New("the base's claim is not held now")
@@ -34,6 +39,9 @@ type write struct {
 	pod *corev1.Pod // with the status that the new one was made from
 	// status is what the pod is to show.
 	status corev1.PodStatus
+	// turn is when it may be written; zero while nobody asked. The write that replaces it has
+	// the same.
+	turn time.Time
 	// ended: it is under way no more. version is the pod's resource version after it; empty
 	// while it is under way, where the API server had the pod no more, and where it refuses
 	// the status.
@@ -74,27 +82,33 @@ func (s *store) begin(pod *corev1.Pod, status corev1.PodStatus) bool {
 	if node == nil {
 		return false
 	}
-	node.writes[pod.UID] = &write{pod: pod, status: status}
+	w := &write{pod: pod, status: status}
+	if was := node.writes[pod.UID]; was.underWay() {
+		w.turn = was.turn
+	}
+	node.writes[pod.UID] = w
 	return true
 }
 
-// pending gives the write of a pod that is to be done now; nil for none.
-func (s *store) pending(key statusKey) *write {
+// pending gives the write of a pod that is to be done, and how soon; nil for none.
+func (s *store) pending(key statusKey, now time.Time) (w *write, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	node := s.nodes[key.node]
 	if node == nil {
-		return nil
+		return nil, 0
 	}
-	w := node.writes[key.uid]
+	w = node.writes[key.uid]
 	switch {
 	case !w.underWay():
-		return nil
+		return nil, 0
 	case s.facade.isEnded(w): // the planner is woken by the event that told so
 		delete(node.writes, key.uid)
-		return nil
+		return nil, 0
+	case w.turn.IsZero():
+		w.turn = now.Add(node.rate.ReserveN(now, 1).DelayFrom(now))
 	}
-	return w
+	return w, w.turn.Sub(now)
 }
 
 // isEnded says whether the cache shows that the pod of a write was ended by somebody.
@@ -122,8 +136,8 @@ type statusQueue = workqueue.TypedRateLimitingInterface[statusKey]
 type writer struct {
 	queue atomic.Pointer[statusQueue] // nil until it runs
 	log   *zap.Logger
-	next  func(statusKey) *write                        // nil where nothing is to be written
-	do    func(context.Context, *write) (string, error) // gives the pod's version after it
+	next  func(statusKey, time.Time) (*write, time.Duration) // nil where nothing is to be written
+	do    func(context.Context, *write) (string, error)      // gives the pod's version after it
 	done  func(w *write, version string)
 }
 
@@ -164,9 +178,13 @@ func (w *writer) step(ctx context.Context, queue statusQueue) bool {
 		return false
 	}
 	defer queue.Done(key)
-	what := w.next(key)
-	if what == nil {
+	what, wait := w.next(key, time.Now())
+	switch {
+	case what == nil:
 		queue.Forget(key)
+		return true
+	case wait > 0:
+		queue.AddAfter(key, wait)
 		return true
 	}
 	version, err := w.do(ctx, what)

@@ -2,7 +2,10 @@ package pods
 
 import (
 	"errors"
+	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
@@ -36,8 +39,8 @@ func statusOf(name string) corev1.PodStatus { return corev1.PodStatus{Reason: na
 // writeNow does the write of a pod that is pending.
 func (p *Pods) writeNow(t *testing.T, pod *corev1.Pod) error {
 	t.Helper()
-	w := p.store.pending(statusKey{pod.Spec.NodeName, pod.UID})
-	if w == nil {
+	w, wait := p.store.pending(statusKey{pod.Spec.NodeName, pod.UID}, noon)
+	if w == nil || wait > 0 {
 		t.Fatal("nothing is to be written")
 	}
 	version, err := p.patchStatus(t.Context(), w)
@@ -45,6 +48,12 @@ func (p *Pods) writeNow(t *testing.T, pod *corev1.Pod) error {
 		p.store.wrote(w, version)
 	}
 	return err
+}
+
+// pendingNow is the write of pod 1 on Node a that is to be done; nil for none.
+func (p *Pods) pendingNow() *write {
+	w, _ := p.store.pending(statusKey{"a", "1"}, noon)
+	return w
 }
 
 func TestAStatusThatMayNotBeWrittenNowStaysToBeWritten(t *testing.T) {
@@ -109,7 +118,7 @@ func TestWhatWasWrittenIsShown(t *testing.T) {
 	pod.ResourceVersion = "5"
 	p, _ := served(t, pod)
 	p.Write(t.Context(), pod, corev1.PodStatus{Phase: corev1.PodRunning})
-	p.store.wrote(p.store.pending(statusKey{"a", "1"}), "7")
+	p.store.wrote(p.pendingNow(), "7")
 	if got := p.On("a")[0]; got.Status.Phase != corev1.PodRunning || got.Writing {
 		t.Errorf("planned %+v", got)
 	}
@@ -134,7 +143,7 @@ func TestAVersionThatCannotBeComparedEndsAWrite(t *testing.T) {
 	pod.ResourceVersion = "5"
 	p, _ := served(t, pod)
 	p.Write(t.Context(), pod, statusOf("new"))
-	p.store.wrote(p.store.pending(statusKey{"a", "1"}), "x")
+	p.store.wrote(p.pendingNow(), "x")
 	if got := p.On("a")[0]; got.Status.Reason != "" || len(p.store.nodes["a"].writes) > 0 {
 		t.Errorf("status %+v", got.Status)
 	}
@@ -145,12 +154,12 @@ func TestAStatusThatIsToBeWrittenIsWaitedFor(t *testing.T) {
 	pod := podOn("one", "a", "1")
 	p, _ := served(t, pod)
 	p.Write(t.Context(), pod, statusOf("first"))
-	first := p.store.pending(statusKey{"a", "1"})
+	first := p.pendingNow()
 	p.Write(t.Context(), pod, statusOf("second"))
 	if p.store.wrote(first, "6"); !p.Writing("a") {
 		t.Error("the second is not waited for")
 	}
-	if p.store.wrote(p.store.pending(statusKey{"a", "1"}), "7"); p.Writing("a") {
+	if p.store.wrote(p.pendingNow(), "7"); p.Writing("a") {
 		t.Error("it is waited for, though it is written")
 	}
 }
@@ -167,7 +176,7 @@ func TestAPodThatSomebodyEndedIsNotWritten(t *testing.T) {
 	if p.Writing("a") {
 		t.Error("it is waited for")
 	}
-	if w := p.store.pending(statusKey{"a", "1"}); w != nil {
+	if w := p.pendingNow(); w != nil {
 		t.Errorf("it is written: %+v", w.status)
 	}
 	if got := p.On("a")[0]; got.Status.Phase != corev1.PodFailed || got.Writing {
@@ -196,4 +205,39 @@ func TestVirtualKubeletWritesNothing(t *testing.T) {
 		t.Errorf("a status: %v, %v", got, err)
 	}
 	must(t, client.Delete(t.Context(), "one", metav1.DeleteOptions{}))
+}
+
+// A base that has its pods show something else all the time has their statuses written at
+// a rate, the last one in the end; others wait for none of it.
+func TestStatusesOfABaseHaveARate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := running(t, podOn("one", "a", "1"), podOn("two", "b", "2"))
+		r.Serve("b", time.Now())
+		r.Show("b")
+		r.passes(time.Second)
+		writes := map[string]int{}
+		r.client.PrependReactor("patch", "pods", func(a clienttesting.Action) (bool, runtime.Object, error) {
+			writes[a.(clienttesting.PatchAction).GetName()]++
+			return false, nil, nil
+		})
+		const long = 100 * time.Second
+		last := ""
+		for n := range int(long / (10 * time.Millisecond)) {
+			last = fmt.Sprint(n)
+			r.Write(t.Context(), r.planned().Pod, statusOf(last))
+			r.passes(10 * time.Millisecond)
+		}
+		if most := statusBurst + int(long/time.Second)*statusRate; writes["one"] > most+1 || writes["one"] < most-1 {
+			t.Errorf("written %d times, want %d", writes["one"], most)
+		}
+		r.Write(t.Context(), r.On("b")[0].Pod, statusOf("other"))
+		r.passes(time.Millisecond)
+		if writes["two"] != 1 {
+			t.Error("another base's pod waits")
+		}
+		r.passes(time.Second)
+		if got := r.inAPI().Status.Reason; got != last {
+			t.Errorf("it shows %s, want %s", got, last)
+		}
+	})
 }
