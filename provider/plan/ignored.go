@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 )
 
 // ReasonIgnored is of the Event that tells what of a pod a base cannot do. A pod is told it
@@ -111,9 +112,12 @@ func ignoredFields(c corev1.Container, spec *corev1.PodSpec) []string {
 		{"livenessProbe.exec", execs(c.LivenessProbe)},
 		{"readinessProbe.exec", execs(c.ReadinessProbe)},
 		{"startupProbe.exec", execs(c.StartupProbe)},
+		{"livenessProbe.terminationGracePeriodSeconds", hasGrace(c.LivenessProbe)},
+		{"startupProbe.terminationGracePeriodSeconds", hasGrace(c.StartupProbe)},
 	}
 	if hooks := c.Lifecycle; hooks != nil {
-		fields = append(fields, field{"lifecycle.postStart", hooks.PostStart != nil}, field{"lifecycle.preStop", calls(hooks.PreStop)})
+		fields = append(fields, field{"lifecycle.postStart", hooks.PostStart != nil}, field{"lifecycle.preStop", calls(hooks.PreStop)},
+			field{"lifecycle.stopSignal", hooks.StopSignal != nil})
 	}
 	return names(fields)
 }
@@ -132,17 +136,26 @@ func calls(hook *corev1.LifecycleHandler) bool { return hook != nil && hook.Slee
 
 func execs(p *corev1.Probe) bool { return p != nil && p.Exec != nil }
 
+// hasGrace says whether a probe that fails gives its container another grace to end.
+func hasGrace(p *corev1.Probe) bool { return p != nil && p.TerminationGracePeriodSeconds != nil }
+
 // ignoredPodFields names what of a pod beside its containers is ignored.
 func ignoredPodFields(spec *corev1.PodSpec) []string {
 	claims := func(v corev1.Volume) bool { return v.PersistentVolumeClaim != nil }
+	makesClaim := func(v corev1.Volume) bool { return v.Ephemeral != nil }
 	always := slices.Contains([]corev1.RestartPolicy{"", corev1.RestartPolicyAlways}, spec.RestartPolicy)
 	return names([]field{
 		{"restartPolicy " + string(spec.RestartPolicy), !always},
 		{"activeDeadlineSeconds", spec.ActiveDeadlineSeconds != nil},
 		{"volumes.persistentVolumeClaim", slices.ContainsFunc(spec.Volumes, claims)},
+		{"volumes.ephemeral", slices.ContainsFunc(spec.Volumes, makesClaim)},
 		{"resourceClaims", len(spec.ResourceClaims) > 0},
 		{"hostAliases", len(spec.HostAliases) > 0},
 		{"dnsConfig", spec.DNSConfig != nil},
+		{"runtimeClassName", spec.RuntimeClassName != nil},
+		{"shareProcessNamespace", ptr.Deref(spec.ShareProcessNamespace, false)},
+		{"hostPID", spec.HostPID},
+		{"hostIPC", spec.HostIPC},
 	})
 }
 

@@ -16,6 +16,8 @@ func TestWhatIsIgnoredIsNamed(t *testing.T) {
 	spec := func(change func(*corev1.PodSpec)) func(*Pod) { return func(p *Pod) { change(&p.Spec) } }
 	handler := &corev1.LifecycleHandler{HTTPGet: &corev1.HTTPGetAction{}}
 	exec := &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{}}}
+	slow := &corev1.Probe{TerminationGracePeriodSeconds: &seconds}
+	term := corev1.SIGTERM
 	http := &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{}}}
 	port := module(func(c *corev1.Container) { c.Ports = []corev1.ContainerPort{{ContainerPort: 80, HostPort: 80}} })
 	token := func(p *Pod) {
@@ -48,12 +50,19 @@ func TestWhatIsIgnoredIsNamed(t *testing.T) {
 		{"claims", module(func(c *corev1.Container) { c.Resources.Claims = []corev1.ResourceClaim{{}} }), "orders: resources.claims"},
 		{"a restart policy", module(func(c *corev1.Container) { c.RestartPolicy = &never }), "orders: restartPolicy"},
 		{"probes that run something", module(func(c *corev1.Container) { c.LivenessProbe, c.ReadinessProbe, c.StartupProbe = exec, exec, exec }), "orders: livenessProbe.exec, readinessProbe.exec, startupProbe.exec"},
-		{"hooks", module(func(c *corev1.Container) { c.Lifecycle = &corev1.Lifecycle{PostStart: handler, PreStop: handler} }), "orders: lifecycle.postStart, lifecycle.preStop"},
+		{"hooks", module(func(c *corev1.Container) {
+			c.Lifecycle = &corev1.Lifecycle{PostStart: handler, PreStop: handler, StopSignal: &term}
+		}), "orders: lifecycle.postStart, lifecycle.preStop, lifecycle.stopSignal"},
+		{"a grace of a probe", module(func(c *corev1.Container) { c.LivenessProbe, c.StartupProbe = slow, slow }), "orders: livenessProbe.terminationGracePeriodSeconds, startupProbe.terminationGracePeriodSeconds"},
 		{"the pod's", spec(func(s *corev1.PodSpec) {
 			s.RestartPolicy, s.ActiveDeadlineSeconds, s.HostAliases, s.DNSConfig = corev1.RestartPolicyNever, &seconds, []corev1.HostAlias{{}}, &corev1.PodDNSConfig{}
 			s.ResourceClaims = []corev1.PodResourceClaim{{}}
 			s.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}}}}
 		}), "restartPolicy Never, activeDeadlineSeconds, volumes.persistentVolumeClaim, resourceClaims, hostAliases, dnsConfig"},
+		{"the pod's that touch its machine", spec(func(s *corev1.PodSpec) {
+			s.RuntimeClassName, s.ShareProcessNamespace, s.HostPID, s.HostIPC = new("kata"), new(true), true, true
+			s.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}}}
+		}), "volumes.ephemeral, runtimeClassName, shareProcessNamespace, hostPID, hostIPC"},
 		{"a volume that nothing mounts", spec(func(s *corev1.PodSpec) { s.Volumes = []corev1.Volume{{}} }), ""},
 		{"a bad annotation", func(p *Pod) { p.Annotations = map[string]string{AnnotationReplace: "at_once"} }, `annotation virtual-kubelet.koupleless.io/replace: "at_once" is neither beside nor at-once`},
 		{"good annotations", func(p *Pod) { p.Annotations = map[string]string{AnnotationReplace: ReplaceAtOnce} }, ""},
