@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+
+	"module-controller/internal/rewatch"
 )
 
 // watch follows the Leases of members and bases until ctx ends. Synced waits until
@@ -43,14 +45,14 @@ func informer(f *feed) cache.SharedIndexInformer {
 			o.LabelSelector = f.selector
 			return f.leases.List(ctx, o)
 		},
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+		WatchFuncWithContext: rewatch.Resumed(func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			o.LabelSelector = f.selector
 			w, err := f.leases.Watch(ctx, o)
 			if err != nil {
 				return nil, err // as it is: the informer looks at it
 			}
 			return f.follow(w), nil
-		},
+		}),
 	}
 	i := cache.NewSharedIndexInformer(lw, &coordinationv1.Lease{}, 0, cache.Indexers{})
 	// It can only be refused after the informer was started.

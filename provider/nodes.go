@@ -13,10 +13,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
+	"module-controller/internal/rewatch"
 	"module-controller/provider/lifecycle"
 	"module-controller/provider/plan"
 )
@@ -30,12 +30,14 @@ type nodes struct {
 }
 
 func newNodes(client kubernetes.Interface, meter Meter, log *zap.Logger) *nodes {
-	factory := informers.NewSharedInformerFactoryWithOptions(client, 0,
-		informers.WithTransform(withoutManagedFields),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			o.LabelSelector = plan.LabelComponent + "=" + plan.ComponentVNode
-		}))
-	return &nodes{client: client, informer: factory.Core().V1().Nodes().Informer(), meter: meter, log: log}
+	lw := rewatch.Of(client, client.CoreV1().Nodes(), func(o *metav1.ListOptions) {
+		o.LabelSelector = plan.LabelComponent + "=" + plan.ComponentVNode
+	})
+	informer := cache.NewSharedIndexInformer(lw, &corev1.Node{}, 0, cache.Indexers{})
+	if err := informer.SetTransform(withoutManagedFields); err != nil {
+		panic(err) // it can only be refused after the informer was started
+	}
+	return &nodes{client: client, informer: informer, meter: meter, log: log}
 }
 
 // withoutManagedFields keeps the cache small: nothing here reads them.

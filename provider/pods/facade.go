@@ -9,12 +9,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/informers"
 	corev1informers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 
+	"module-controller/internal/rewatch"
 	"module-controller/provider/plan"
 )
 
@@ -22,21 +22,20 @@ const byNode = "node"
 
 // newInformer watches the module pods that are bound to a Node.
 func newInformer(client kubernetes.Interface) cache.SharedIndexInformer {
-	factory := informers.NewSharedInformerFactoryWithOptions(client, 0,
-		informers.WithTransform(slim),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			o.LabelSelector = plan.LabelComponent + "=" + plan.ComponentModule
-			o.FieldSelector = fields.OneTermNotEqualSelector("spec.nodeName", "").String()
-		}))
-	return indexedByNode(factory.Core().V1().Pods().Informer())
+	return podsByNode(client, slim, func(o *metav1.ListOptions) {
+		o.LabelSelector = plan.LabelComponent + "=" + plan.ComponentModule
+		o.FieldSelector = fields.OneTermNotEqualSelector("spec.nodeName", "").String()
+	})
 }
 
-func indexedByNode(informer cache.SharedIndexInformer) cache.SharedIndexInformer {
-	// An index can only be refused after the informer was started.
-	if err := informer.AddIndexers(cache.Indexers{byNode: func(obj any) ([]string, error) {
+// podsByNode watches pods, and keeps of them what shrink leaves.
+func podsByNode(client kubernetes.Interface, shrink cache.TransformFunc, tweak func(*metav1.ListOptions)) cache.SharedIndexInformer {
+	lw := rewatch.Of(client, client.CoreV1().Pods(metav1.NamespaceAll), tweak)
+	informer := cache.NewSharedIndexInformer(lw, &corev1.Pod{}, 0, cache.Indexers{byNode: func(obj any) ([]string, error) {
 		return []string{obj.(*corev1.Pod).Spec.NodeName}, nil
-	}}); err != nil {
-		panic(err)
+	}})
+	if err := informer.SetTransform(shrink); err != nil {
+		panic(err) // it can only be refused after the informer was started
 	}
 	return informer
 }

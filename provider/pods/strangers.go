@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
@@ -74,16 +73,13 @@ func newStrangers(deps Deps, mayWrite, serves func(node string) bool) *strangers
 
 // strangerInformer watches the pods without the label that are bound and Pending.
 func strangerInformer(client kubernetes.Interface) cache.SharedIndexInformer {
-	factory := informers.NewSharedInformerFactoryWithOptions(client, 0,
-		informers.WithTransform(outline),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			o.LabelSelector = plan.LabelComponent + "!=" + plan.ComponentModule
-			o.FieldSelector = fields.AndSelectors(
-				fields.OneTermNotEqualSelector("spec.nodeName", ""),
-				fields.OneTermEqualSelector("status.phase", string(corev1.PodPending)),
-			).String()
-		}))
-	return indexedByNode(factory.Core().V1().Pods().Informer())
+	return podsByNode(client, outline, func(o *metav1.ListOptions) {
+		o.LabelSelector = plan.LabelComponent + "!=" + plan.ComponentModule
+		o.FieldSelector = fields.AndSelectors(
+			fields.OneTermNotEqualSelector("spec.nodeName", ""),
+			fields.OneTermEqualSelector("status.phase", string(corev1.PodPending)),
+		).String()
+	})
 }
 
 // outline keeps of a stranger what is read here.

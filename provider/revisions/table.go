@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 
+	"module-controller/internal/rewatch"
 	"module-controller/provider/plan"
 )
 
@@ -73,12 +74,12 @@ func (t *table) watch(client any, example runtime.Object, shrink cache.Transform
 			t.note(err, time.Now())
 			return list, err
 		},
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+		WatchFuncWithContext: rewatch.Resumed(func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			o.LabelSelector = plan.LabelComponent + "=" + plan.ComponentModule
 			w, err := from.watch(ctx, o)
 			t.note(err, time.Now())
 			return w, err // as it is: the informer looks at it
-		},
+		}),
 	}
 	t.informer = cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(lw, client), example, 0, cache.Indexers{})
 	// Both can only be refused after the informer was started.
