@@ -65,7 +65,9 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 		o.version = p.pods.Version()
 		in.Current = p.pods.Freshness(r.node, o.version, in.Now) == pods.Current
 		var again time.Duration
-		in.Writing = p.pods.Writing(r.node)
+		if in.Writing = p.pods.Writing(r.node); in.Writing && in.Claim.Phase > shard.Owned {
+			p.pods.Hurry(r.node)
+		}
 		if in.Pods, again = p.pods.On(r.node, in.Now); again > 0 {
 			p.queue.AddAfter(id, again)
 		}

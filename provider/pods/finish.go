@@ -3,6 +3,7 @@ package pods
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
@@ -14,15 +15,29 @@ import (
 )
 
 // Write has a pod's new status written, and returns at once. It does nothing once ctx has
-// ended. What fails is tried again until the Node is forgotten; Writing tells when it has
-// ended.
+// ended. That the modules of a pod begin to be installed is written after a moment, unless
+// there is more to tell by then. What fails is tried again until the Node is forgotten;
+// Writing tells when it has ended.
 func (p *Pods) Write(ctx context.Context, pod *corev1.Pod, status corev1.PodStatus) {
 	if ctx.Err() != nil {
 		return
 	}
 	p.meterReady(pod.Status, status)
-	if p.store.begin(pod, status) {
-		p.writer.add(statusKey{pod.Spec.NodeName, pod.UID})
+	w := p.store.begin(pod, status)
+	if w == nil {
+		return
+	}
+	pause := time.Duration(0)
+	if w.first {
+		pause = firstPause
+	}
+	p.writer.add(statusKey{pod.Spec.NodeName, pod.UID}, pause)
+}
+
+// Hurry has the first statuses of a Node's pods written now: somebody waits for Writing.
+func (p *Pods) Hurry(node string) {
+	for _, uid := range p.store.hurry(node) {
+		p.writer.add(statusKey{node, uid}, 0)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/util/workqueue"
+
+	"module-controller/provider/plan"
 )
 
 const (
@@ -24,6 +27,9 @@ const (
 	statusRetryMax   = 2 * time.Second
 	// writeTimeout bounds one write: a request that hangs must hold no worker.
 	writeTimeout = 30 * time.Second
+	// firstPause is how long the first status of a pod waits whose modules are being installed:
+	// most are soon, and then that is the one that is written.
+	firstPause = time.Second
 	// statusRate is how many statuses a second are written of one Node's pods, beyond
 	// statusBurst: one whose base says something else all the time must not take the API from
 	// the others. A base with 100 modules that restarts takes 200 at once.
@@ -39,6 +45,8 @@ type write struct {
 	pod *corev1.Pod // with the status that the new one was made from
 	// status is what the pod is to show.
 	status corev1.PodStatus
+	// first: it is the pod's first status, and tells no more than that it begins.
+	first bool
 	// turn is when it may be written; zero while nobody asked. The write that replaces it has
 	// the same.
 	turn time.Time
@@ -73,21 +81,45 @@ type statusKey struct {
 	uid  types.UID
 }
 
-// begin records that a status is to be written, and replaces one that waits. It is false
-// for a pod of a Node that is not served.
-func (s *store) begin(pod *corev1.Pod, status corev1.PodStatus) bool {
+// begin records that a status is to be written, and replaces one that waits. It gives nil for
+// a pod of a Node that is not served.
+func (s *store) begin(pod *corev1.Pod, status corev1.PodStatus) *write {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	node := s.nodes[pod.Spec.NodeName]
 	if node == nil {
-		return false
+		return nil
 	}
-	w := &write{pod: pod, status: status}
+	w := &write{pod: pod, status: status, first: begins(status) && len(pod.Status.ContainerStatuses) == 0}
 	if was := node.writes[pod.UID]; was.underWay() {
-		w.turn = was.turn
+		w.turn, w.first = was.turn, begins(status) && was.first
 	}
 	node.writes[pod.UID] = w
-	return true
+	return w
+}
+
+// begins says of a status that it tells no more than that modules are being installed.
+func begins(s corev1.PodStatus) bool {
+	tells := func(c corev1.ContainerStatus) bool {
+		w := c.State.Waiting
+		return w == nil || !slices.Contains([]string{plan.ReasonCreating, plan.ReasonInstalling}, w.Reason)
+	}
+	return len(s.ContainerStatuses) > 0 && !slices.ContainsFunc(s.ContainerStatuses, tells)
+}
+
+// hurry gives the pods of a Node whose first statuses wait, each once.
+func (s *store) hurry(name string) (uids []types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if node := s.nodes[name]; node != nil {
+		for uid, w := range node.writes {
+			if w.first && w.underWay() {
+				w.first = false
+				uids = append(uids, uid)
+			}
+		}
+	}
+	return uids
 }
 
 // pending gives the write of a pod that is to be done, and how soon; nil for none.
@@ -141,10 +173,10 @@ type writer struct {
 	done  func(w *write, version string)
 }
 
-// add has a pod's status written. Before the writer runs nothing is served.
-func (w *writer) add(key statusKey) {
+// add has a pod's status written after a pause. Before the writer runs nothing is served.
+func (w *writer) add(key statusKey, pause time.Duration) {
 	if queue := w.queue.Load(); queue != nil {
-		(*queue).Add(key)
+		(*queue).AddAfter(key, pause)
 	}
 }
 

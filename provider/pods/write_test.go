@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+
+	"module-controller/provider/plan"
 )
 
 // idle is a room that does not run, with an API server in memory.
@@ -238,6 +240,67 @@ func TestStatusesOfABaseHaveARate(t *testing.T) {
 		r.passes(time.Second)
 		if got := r.inAPI().Status.Reason; got != last {
 			t.Errorf("it shows %s, want %s", got, last)
+		}
+	})
+}
+
+// That a pod's modules begin to be installed is written after a second; what there is to
+// tell by then is written instead, and at once.
+func TestTheFirstStatusWaitsForMore(t *testing.T) {
+	waits := func(reason string) corev1.PodStatus {
+		return corev1.PodStatus{Reason: reason, ContainerStatuses: []corev1.ContainerStatus{{Name: "orders", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}}}}}
+	}
+	serves := corev1.PodStatus{Reason: "serves", ContainerStatuses: []corev1.ContainerStatus{{Name: "orders", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}}
+	creating, installing, failed := waits(plan.ReasonCreating), waits(plan.ReasonInstalling), waits(plan.ReasonInstallFailed)
+	type step struct {
+		status corev1.PodStatus
+		after  time.Duration // passes then
+		want   string        // the API server has then
+	}
+	const soon = 100 * time.Millisecond
+	for name, steps := range map[string][]step{
+		"it serves soon":            {{creating, soon, ""}, {installing, soon, ""}, {serves, 0, "serves"}},
+		"it takes long":             {{creating, soon, ""}, {installing, firstPause, plan.ReasonInstalling}, {serves, 0, "serves"}},
+		"it fails soon":             {{installing, soon, ""}, {failed, 0, plan.ReasonInstallFailed}},
+		"it is no first status":     {{serves, 0, "serves"}, {installing, 0, plan.ReasonInstalling}},
+		"others tell as much as it": {{statusOf("theirs"), 0, "theirs"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := running(t, podOn("one", "a", "1"))
+			for _, s := range steps {
+				r.Write(t.Context(), r.planned().Pod, s.status)
+				r.passes(s.after)
+				if got := r.inAPI().Status.Reason; got != s.want {
+					t.Errorf("%s: after %s the API server has %q, want %q", name, s.status.Reason, got, s.want)
+				}
+			}
+			r.passes(time.Minute)
+			if got := r.inAPI().Status.Reason; got != steps[len(steps)-1].want {
+				t.Errorf("%s: at last the API server has %q", name, got)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := running(t, podOn("one", "a", "1"))
+		r.Write(t.Context(), r.planned().Pod, installing)
+		r.Hurry("b")
+		r.passes(0)
+		if !r.Writing("a") {
+			t.Fatal("nothing is being written")
+		}
+		r.apiFails.Store(true)
+		writes := len(r.client.Actions())
+		for range 100 {
+			r.Hurry("a")
+			r.passes(time.Millisecond)
+		}
+		if n := len(r.client.Actions()) - writes; n > 10 {
+			t.Errorf("what fails is tried %d times in a tenth of a second", n)
+		}
+		r.apiFails.Store(false)
+		r.passes(statusRetryMax)
+		if r.Writing("a") || r.inAPI().Status.Reason != plan.ReasonInstalling {
+			t.Errorf("somebody waits for it, and the API server has %q", r.inAPI().Status.Reason)
 		}
 	})
 }
