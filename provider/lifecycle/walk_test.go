@@ -185,7 +185,7 @@ func (w *walk) check(was Phase, in Facts, do Actions) {
 		must(in.Current, "a command from an old view of pods")
 		must(now == Serving, "a command of a base that is not served")
 	}
-	must(len(do.Talk.Send)+w.base.ledger.inFlight() <= w.base.cfg.CommandsPerBase, "too many commands in flight")
+	must(len(do.Talk.Send)+w.base.ledger.InFlight() <= w.base.cfg.CommandsPerBase, "too many commands in flight")
 	for _, c := range do.Talk.Send {
 		must(!w.requests[c.RequestID], "a request id is used twice: "+c.RequestID)
 		w.requests[c.RequestID] = true

@@ -20,8 +20,10 @@ type Attempt struct {
 	// refused as busy.
 	Since   time.Time
 	Refused int
-	// Hung: its module's start does not end, so it does not count as in flight any more.
-	Hung bool
+	// Late: it was not answered in time, so it does not count as in flight any more, though
+	// the base may be at it yet. Hung: its module's start does not end, so it counts as
+	// nothing at all.
+	Late, Hung bool
 	// Told: an Event told that it takes long.
 	Told bool
 	// Before is what was listed when it was sent: an answer need not tell what a

@@ -36,6 +36,7 @@ func (r resolver) resolveAll() {
 			n.raise(busy)
 			r.out.Memory.Attempts[n.name] = r.tellSlow(a)
 		case lapsed:
+			a.Late = true
 			a.Hung = r.hung(a.Module)
 			r.out.Memory.Attempts[n.name] = r.tellSlow(a)
 		default:

@@ -41,6 +41,8 @@ type sim struct {
 	hangs                     map[string]bool          // whose main never ends, by URL
 	working                   map[string]job           // by name
 	lateLists, behind         bool                     // every second list does not come
+	most                      int                      // how many commands may be in flight
+	atWork                    int                      // the most installs that the base worked on at once
 }
 
 // job is an install that the base works on.
@@ -59,7 +61,7 @@ func newSim(features tunnel.Features) *sim {
 		now: noon, in: Input{BaseID: tunnel.BaseID{Env: "dev", Identity: "b"}, IP: "192.0.2.9", Live: true, Seen: Seen{Features: features}},
 		gone: map[types.UID]bool{}, jars: map[string]jarOf{},
 		installs: map[tunnel.ModuleKey]int{}, uninstalls: map[tunnel.ModuleKey]int{},
-		slow: map[string]time.Duration{}, hangs: map[string]bool{}, working: map[string]job{},
+		slow: map[string]time.Duration{}, hangs: map[string]bool{}, working: map[string]job{}, most: 3,
 	}
 }
 
@@ -132,12 +134,14 @@ func (s *sim) round() Output {
 		s.in.Pods = append(s.in.Pods, Pod{Pod: p, Gone: s.gone[p.UID], Unsynced: s.unsynced[p.Name],
 			Probed: s.probed, Workload: types.UID(p.Annotations["workload"]), Revision: number(p)})
 	}
+	s.in.Held = s.in.Memory.Full(s.most)
 	out := Modules(s.in)
 	s.in.Memory = out.Memory
 	s.keep(out)
-	for _, c := range out.Commands {
+	for _, c := range s.in.Memory.Affordable(out.Commands, s.most) {
 		s.send(c)
 	}
+	s.atWork = max(s.atWork, len(s.working))
 	s.now = s.now.Add(time.Second)
 	s.work()
 	if s.behind = s.lateLists && !s.behind; !s.behind {

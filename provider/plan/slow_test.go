@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,59 @@ func TestASlowInstallIsWaitedFor(t *testing.T) {
 				t.Errorf("events %v", told)
 			}
 		})
+	}
+}
+
+// As many installs as may be in flight are lost, or take long: the others go on, and so do
+// they once the base hears again.
+func TestLapsedInstallsHoldUpNoOther(t *testing.T) {
+	for _, most := range []int{1, 3} {
+		for name, begin := range map[string]func(*sim){
+			"they are lost": func(s *sim) { s.loseCommands = true },
+			"they are slow": func(s *sim) {
+				for _, m := range []string{"a", "b", "c"}[:most] {
+					s.slow[urlOf(m, "1")] = 10 * time.Minute
+				}
+			},
+		} {
+			t.Run(fmt.Sprintf("%s, of %d", name, most), func(t *testing.T) {
+				s := newSim(overMQTT)
+				s.most = most
+				begin(s)
+				for _, m := range []string{"a", "b", "c"}[:most] {
+					s.pod(m, m, "1", urlOf(m, "1"))
+				}
+				s.rounds(2)
+				s.loseCommands = false
+				s.pod("next", "next", "1", urlOf("next", "1"))
+				s.during(70 * time.Second)
+				if s.shows("next") != "Running" {
+					t.Errorf("another one shows %s after 70 s", s.shows("next"))
+				}
+				s.during(11 * time.Minute)
+				for key, n := range s.installs {
+					if n != 1 {
+						t.Errorf("%s was installed %d times", key, n)
+					}
+				}
+				if len(s.installs) != most+1 || len(s.log) > 1+14*most {
+					t.Errorf("%d are installed by %d commands", len(s.installs), len(s.log))
+				}
+			})
+		}
+	}
+}
+
+// A base works on few installs at once, however long they take: it is to answer lists too.
+func TestSlowInstallsDoNotUseABaseUp(t *testing.T) {
+	s := newSim(overMQTT)
+	for _, m := range []string{"a", "b", "c", "d", "e", "f"} {
+		s.slow[urlOf(m, "1")] = 5 * time.Minute
+		s.pod(m, m, "1", urlOf(m, "1"))
+	}
+	s.during(16 * time.Minute)
+	if s.atWork != s.most+1 || len(s.installs) != 6 {
+		t.Errorf("%d installs at once, and %d in all", s.atWork, len(s.installs))
 	}
 }
 
