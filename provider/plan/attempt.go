@@ -27,8 +27,10 @@ type Attempt struct {
 	// Told: an Event told that it takes long.
 	Told bool
 	// Before is what was listed when it was sent: an answer need not tell what a
-	// jar turned out to be, but what is new in the list does.
+	// jar turned out to be, but what is new in the list does. Was is how its own module was
+	// listed, zero where it was not: what came of a replacement shows beside it only.
 	Before []tunnel.ModuleKey
+	Was    tunnel.Module
 	// Answer is what the base said, nil while it has said nothing.
 	Answer   *tunnel.Answer
 	Answered time.Time
@@ -37,10 +39,16 @@ type Attempt struct {
 	Restarted bool
 }
 
-// Next is the attempt that a command makes which is sent after this one: what this one
-// began may still be under way. The zero Attempt is none.
-func (a Attempt) Next(c Planned, at time.Time, before []tunnel.ModuleKey) Attempt {
-	next := Attempt{Command: c.Command, Pod: c.Pod, Why: c.Why, Sent: at, Before: before}
+// Next is the attempt that a command makes which is sent after this one, beside these listed
+// modules: what this one began may still be under way. The zero Attempt is none.
+func (a Attempt) Next(c Planned, at time.Time, beside []tunnel.Module) Attempt {
+	next := Attempt{Command: c.Command, Pod: c.Pod, Why: c.Why, Sent: at, Before: make([]tunnel.ModuleKey, 0, len(beside))}
+	for _, m := range beside {
+		next.Before = append(next.Before, m.ModuleKey)
+		if m.ModuleKey == c.Module {
+			next.Was = m
+		}
+	}
 	if a.Verb == "" {
 		return next
 	}
@@ -66,6 +74,15 @@ func (a Attempt) installs(key tunnel.ModuleKey) bool {
 
 // busy says that the base answered that it works on the module already.
 func (a Attempt) busy() bool { return a.Answer != nil && a.Answer.Outcome == tunnel.Busy }
+
+// mayWork says that the base may have done what it has not answered: not what it refused,
+// unless that repeats what it may be at.
+func (a Attempt) mayWork() bool {
+	if a.Answer == nil {
+		return true
+	}
+	return a.busy() && !a.Since.IsZero()
+}
 
 // asks says of an uninstall that it is to find out whether an install is still under way:
 // that the module is not listed tells nothing then.

@@ -30,7 +30,8 @@ const silence tunnel.Outcome = ""
 // Endings of an answered command whose effect the list does not prove, and of one that
 // was never answered. The list has the last word: what serves was installed, whatever
 // the answer says; an answer of success is not believed without it. A replacement may
-// show the version that was there before, so there the answer is needed too.
+// show the version that was there before, so there the answer is needed too, or a list
+// that tells since when; see anew.
 var (
 	nothingDone = row{absent: failed, broken: failed, deactivated: failed, serving: failed}
 	notStarted  = row{absent: failed, broken: failed, deactivated: failed, serving: succeeded}
@@ -49,7 +50,7 @@ var (
 		tunnel.Failed:      nothingDone,
 		tunnel.NotFound:    nothingDone,
 		tunnel.Unsupported: nothingDone,
-		silence:            notStarted,
+		silence:            nothingDone,
 	}
 )
 

@@ -103,12 +103,37 @@ func (r resolver) endingOf(a Attempt) ending {
 // shown says whether the list shows a command's effect beyond doubt.
 func (r resolver) shown(a Attempt) bool {
 	switch {
-	case !r.list.asOf(a.Sent), !r.list.proves(a.Command):
+	case !r.list.asOf(a.Sent):
+		return false
+	case a.Replace:
+		return a.mayWork() && r.anew(a)
+	case !r.list.proves(a.Command):
 		return false
 	case a.asks():
 		return a.Answer != nil && !a.busy()
 	}
 	return true
+}
+
+// anew says of a replacing install that its module began to serve after it was sent. Of one
+// that serves as it did, and of which the base does not tell since when, nobody knows.
+func (r resolver) anew(a Attempt) bool {
+	is, was := r.list.byKey[a.Module], a.Was
+	switch {
+	case r.list.of(a.Module) != serving:
+		return false
+	case presenceOf(was.State) != serving:
+		return true
+	case was.Since.IsZero(), is.Since.IsZero():
+		return false
+	}
+	return !is.Since.Equal(was.Since)
+}
+
+// undated says of a replacing install that its module serves, and of a base that it does not
+// tell since when.
+func (r resolver) undated(a Attempt) bool {
+	return a.Replace && r.list.of(a.Module) == serving && r.list.byKey[a.Module].Since.IsZero()
 }
 
 // unanswered says how a command ended that the base said nothing of: it is in flight
@@ -124,6 +149,8 @@ func (r resolver) unanswered(a Attempt) ending {
 	on := r.list.of(a.Module)
 	is := endings(a.Command, silence)[on]
 	switch {
+	case r.undated(a): // NB: it is believed. Such a base is one over HTTP, which answers
+		return succeeded
 	case is != failed, a.Verb != tunnel.InstallModule, on == broken:
 		return is
 	}

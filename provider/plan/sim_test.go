@@ -171,11 +171,7 @@ func (s *sim) send(c Planned) {
 	if a, ok := s.in.Memory.Attempts[c.Module.Name]; ok && a.Answer == nil && s.now.Before(a.Sent.Add(15*time.Second)) {
 		s.overlaps++
 	}
-	var before []tunnel.ModuleKey
-	for _, m := range s.in.Seen.Modules {
-		before = append(before, m.ModuleKey)
-	}
-	a := s.in.Memory.Attempts[c.Module.Name].Next(c, s.now, before)
+	a := s.in.Memory.Attempts[c.Module.Name].Next(c, s.now, s.in.Seen.Modules)
 	s.in.Memory.Installed = withKey(s.in.Memory.Installed, c)
 	if !s.loseCommands {
 		answer := s.obey(c.Command)

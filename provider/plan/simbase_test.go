@@ -35,7 +35,7 @@ func (s *sim) obey(c tunnel.Command) tunnel.Answer {
 				s.modules[i].State = tunnel.Deactivated
 			}
 		}
-		s.modules[at].State = tunnel.Activated
+		s.modules[at].State, s.modules[at].Since = tunnel.Activated, s.now
 	case tunnel.InstallModule:
 		if slices.ContainsFunc(s.modules, func(m tunnel.Module) bool { return m.Name == c.Module.Name && m.State == tunnel.Resolved }) {
 			a.Outcome, a.Message = tunnel.Busy, "conflict"
@@ -67,12 +67,12 @@ func (s *sim) install(c tunnel.Command, a *tunnel.Answer) {
 	if jar.fail != "" {
 		a.Outcome, a.Message = tunnel.Failed, jar.fail
 		if s.keepsFailed {
-			s.modules = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: tunnel.Broken})
+			s.modules = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: tunnel.Broken, Since: s.now})
 		}
 		return
 	}
 	if s.hangs[c.URL] {
-		s.modules, a.Outcome = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: tunnel.Resolved}), silence
+		s.modules, a.Outcome = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: tunnel.Resolved, Since: s.now}), silence
 		s.installs[jar.key]++
 		return
 	}
@@ -82,7 +82,7 @@ func (s *sim) install(c tunnel.Command, a *tunnel.Answer) {
 			state = tunnel.Deactivated
 		}
 	}
-	s.modules = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: state})
+	s.modules = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: state, Since: s.now})
 	s.installs[jar.key]++
 	a.Installed = jar.key
 }

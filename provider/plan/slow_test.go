@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"module-controller/tunnel"
 )
 
@@ -194,5 +196,53 @@ func TestNextAttempt(t *testing.T) {
 	second := first.Next(Planned{Command: uninstall("orders:1")}, noon.Add(time.Minute), nil)
 	if second.begun() != noon || second.Refused != 1 || !second.Told || !second.asks() || second.Answer != nil {
 		t.Errorf("the second is %+v", second)
+	}
+}
+
+// A replacement of the version that serves which was lost, or which the base has not got to,
+// did nothing, though that version serves on.
+func TestAReplacementThatDidNothingIsNotDone(t *testing.T) {
+	const fixed = "file:///fixed.jar"
+	otherwise := func(s *sim, p *corev1.Pod) {
+		s.jar(fixed, "orders", "1", "")
+		p.Spec.Containers[0].Image = fixed
+		s.loseCommands = true
+	}
+	for name, replace := range map[string]func(*sim, *corev1.Pod){
+		"from another URL": otherwise,
+		"it waits": func(s *sim, p *corev1.Pod) {
+			otherwise(s, p)
+			s.loseCommands, s.slow[fixed] = false, 70*time.Second
+		},
+		"it is dead": func(s *sim, p *corev1.Pod) {
+			s.probed = map[string]Probed{"orders": {Since: p.Status.ContainerStatuses[0].State.Running.StartedAt, Dead: "liveness probe failed: 503"}}
+			s.loseCommands = true
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSim(overMQTT)
+			p := s.pod("p", "orders", "1", urlOf("orders", "1"))
+			s.rounds(4)
+			replace(s, p)
+			s.during(50 * time.Second)
+			s.loseCommands = false
+			before := s.installs[module("orders:1")]
+			for s.installs[module("orders:1")] == before && s.now.Before(noon.Add(5*time.Minute)) {
+				is := p.Status.ContainerStatuses[0]
+				for _, e := range s.round().Events {
+					if e.Reason == "Killing" {
+						t.Errorf("it is told that it was stopped; commands %v", s.log)
+					}
+				}
+				if is.Ready || is.ImageID != urlOf("orders", "1") {
+					t.Fatalf("before it is done the pod shows ready %v, %s; commands %v", is.Ready, is.ImageID, s.log)
+				}
+			}
+			s.during(2 * time.Minute)
+			is := p.Status.ContainerStatuses[0]
+			if n := s.installs[module("orders:1")]; n != 2 || !is.Ready || is.ImageID != p.Spec.Containers[0].Image {
+				t.Errorf("installed %d times, ready %v, from %s; commands %v", n, is.Ready, is.ImageID, s.log)
+			}
+		})
 	}
 }
