@@ -52,6 +52,17 @@ func (m Memory) InFlight() int {
 	return n
 }
 
+// Pending says that something was sent of which the end is to be known before the base may be
+// another's. A late uninstall or switch is not: whoever has the base then asks for it anew.
+func (m Memory) Pending() bool {
+	for _, a := range m.Attempts {
+		if a.Verb == tunnel.InstallModule || !a.Late {
+			return true
+		}
+	}
+	return false
+}
+
 // late is how many commands the base may be at that do not count as in flight.
 func (m Memory) late() int {
 	n := 0

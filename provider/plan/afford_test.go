@@ -2,6 +2,7 @@ package plan
 
 import (
 	"testing"
+	"time"
 
 	"module-controller/tunnel"
 )
@@ -66,5 +67,28 @@ func TestAffordable(t *testing.T) {
 				t.Errorf("sent %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// What a base that is to be another's waits for.
+func TestPending(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		command tunnel.Command
+		change  func(*Attempt)
+		want    bool
+	}{
+		{"an install", install("a:1"), unanswered, true},
+		{"a late install", install("a:1"), late, true},
+		{"an uninstall", uninstall("a:1"), unanswered, true},
+		{"a late uninstall", uninstall("a:1"), late, false},
+		{"a late switch", switchTo("a:1"), late, false},
+	} {
+		if in := onBase().sent(c.command, time.Minute, c.change); in.Memory.Pending() != c.want {
+			t.Errorf("%s is waited for: %v", c.name, !c.want)
+		}
+	}
+	if (Memory{}).Pending() {
+		t.Error("nothing is waited for")
 	}
 }

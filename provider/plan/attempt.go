@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -17,9 +18,10 @@ type Attempt struct {
 	Sent time.Time
 	// Since is when the first command was sent of those that this one repeats, which may
 	// still be under way; zero where it repeats none. Refused is how many of them the base
-	// refused as busy.
+	// refused as busy. Fetches: an install is among them.
 	Since   time.Time
 	Refused int
+	Fetches bool
 	// Late: it was not answered in time, so it does not count as in flight any more, though
 	// the base may be at it yet. Hung: its module's start does not end, so it counts as
 	// nothing at all.
@@ -49,14 +51,28 @@ func (a Attempt) Next(c Planned, at time.Time, beside []tunnel.Module) Attempt {
 			next.Was = m
 		}
 	}
-	if a.Verb == "" {
+	if !a.goesOn(c.Command) {
 		return next
 	}
+	if c.Verb == tunnel.UninstallModule && c.Module == a.Module { // it does not serve any more, so nothing tells why
+		next.Why = cmp.Or(c.Why, a.Why)
+	}
+	next.Fetches = a.Fetches || a.Verb == tunnel.InstallModule
 	next.Since, next.Told, next.Refused = a.begun(), a.Told, a.Refused
 	if a.busy() {
 		next.Refused++
 	}
 	return next
+}
+
+// goesOn says that a command asks once more for what this one may have begun. An install
+// that may be under way is asked about by any command of its name.
+func (a Attempt) goesOn(c tunnel.Command) bool {
+	switch {
+	case a.Verb == tunnel.InstallModule, a.Fetches:
+		return true
+	}
+	return a.Verb == c.Verb && a.Module == c.Module
 }
 
 // begun is when the first of the commands was sent that may still be under way.
@@ -86,4 +102,4 @@ func (a Attempt) mayWork() bool {
 
 // asks says of an uninstall that it is to find out whether an install is still under way:
 // that the module is not listed tells nothing then.
-func (a Attempt) asks() bool { return a.Verb == tunnel.UninstallModule && !a.Since.IsZero() }
+func (a Attempt) asks() bool { return a.Verb == tunnel.UninstallModule && a.Fetches }

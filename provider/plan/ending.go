@@ -8,6 +8,7 @@ type ending int
 const (
 	unclear    ending = iota // the list cannot tell yet: it is asked for
 	underWay                 // an answer, or the end of a pause, is waited for
+	overdue                  // it was not answered in time; the end of a pause is waited for
 	lapsed                   // it may still be under way, and is to be asked for again
 	forgotten                // the base was restarted: nothing came of it
 	succeeded                // the list shows what was asked for
@@ -17,7 +18,7 @@ const (
 )
 
 func (e ending) String() string {
-	return [...]string{"unclear", "in flight", "lapsed", "forgotten", "succeeded", "failed", "astray", "unreplaced"}[e]
+	return [...]string{"unclear", "in flight", "overdue", "lapsed", "forgotten", "succeeded", "failed", "astray", "unreplaced"}[e]
 }
 
 // row has an ending for each thing that the list may tell of a module. What is starting

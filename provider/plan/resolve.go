@@ -29,10 +29,11 @@ func (r resolver) resolveAll() {
 			continue
 		}
 		switch is := r.endingOf(a); is {
-		case unclear, underWay:
+		case unclear, underWay, overdue:
 			if is == unclear {
 				r.out.Ask = true
 			}
+			a.Late = a.Late || is == overdue
 			n.raise(busy)
 			r.out.Memory.Attempts[n.name] = r.tellSlow(a)
 		case lapsed:
@@ -76,7 +77,7 @@ func (r resolver) resolve(a Attempt, is ending) {
 		r.failAstray(a)
 	case failed:
 		r.fail(a, r.complaint(a))
-	case forgotten, unclear, underWay, lapsed: // nothing is known of it
+	case forgotten, unclear, underWay, overdue, lapsed: // nothing is known of it
 	}
 }
 
@@ -151,8 +152,12 @@ func (r resolver) unanswered(a Attempt) ending {
 	switch {
 	case r.undated(a): // NB: it is believed. Such a base is one over HTTP, which answers
 		return succeeded
-	case is != failed, a.Verb != tunnel.InstallModule, on == broken:
+	case is != failed:
 		return is
+	case a.Verb != tunnel.InstallModule:
+		return r.unheeded(a)
+	case on == broken:
+		return failed
 	}
 	return r.silent(a)
 }
@@ -186,6 +191,8 @@ func (r resolver) timeout(v tunnel.Verb) time.Duration {
 // complaint is what a command that failed is said to have failed of.
 func (r resolver) complaint(a Attempt) string {
 	switch {
+	case a.Answer == nil && !a.Since.IsZero() && a.Verb != tunnel.InstallModule:
+		return fmt.Sprintf("the base has given no answer for %s", roughly(r.in.Now.Sub(a.begun())))
 	case a.Answer == nil:
 		return fmt.Sprintf("the base gave no answer within %s", r.timeout(a.Verb))
 	case a.busy():

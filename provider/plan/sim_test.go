@@ -38,6 +38,7 @@ type sim struct {
 	keepsFailed               bool                     // lists what did not start
 	keepsAll                  string                   // why it uninstalls nothing, "-" for none that it tells
 	slow                      map[string]time.Duration // how long it fetches, by URL
+	slowStops, slowSwitches   time.Duration            // how long an uninstall or a switch takes
 	hangs                     map[string]bool          // whose main never ends, by URL
 	working                   map[string]job           // by name
 	lateLists, behind         bool                     // every second list does not come
@@ -45,7 +46,7 @@ type sim struct {
 	atWork                    int                      // the most installs that the base worked on at once
 }
 
-// job is an install that the base works on.
+// job is a command that the base works on.
 type job struct {
 	tunnel.Command
 	until time.Time

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
 	"module-controller/tunnel"
@@ -186,16 +187,46 @@ func TestRoughly(t *testing.T) {
 	}
 }
 
+// What a command goes on with of the one that was sent before it.
 func TestNextAttempt(t *testing.T) {
-	c, at := Planned{Command: install("orders:1"), Pod: "p", Why: "dead"}, noon
-	first := Attempt{}.Next(c, at, nil)
-	if first.Why != "dead" || !first.Since.IsZero() || first.Refused != 0 || first.begun() != noon {
-		t.Errorf("the first is %+v", first)
+	sent := func(c tunnel.Command) Attempt {
+		return Attempt{Command: c, Why: "dead", Sent: noon, Refused: 1, Told: true, Answer: &tunnel.Answer{Outcome: tunnel.Busy}}
 	}
-	first.Answer, first.Told = &tunnel.Answer{Outcome: tunnel.Busy}, true
-	second := first.Next(Planned{Command: uninstall("orders:1")}, noon.Add(time.Minute), nil)
-	if second.begun() != noon || second.Refused != 1 || !second.Told || !second.asks() || second.Answer != nil {
-		t.Errorf("the second is %+v", second)
+	for _, c := range []struct {
+		name   string
+		last   Attempt
+		next   tunnel.Command
+		goesOn bool
+		asks   bool
+		why    string
+	}{
+		{name: "the first", next: install("orders:1")},
+		{name: "an install again", last: sent(install("orders:1")), next: install("orders:1"), goesOn: true},
+		{name: "an install of another version", last: sent(install("orders:1")), next: install("orders:2"), goesOn: true},
+		{name: "an install, asked about", last: sent(install("orders:1")), next: uninstall("orders:1"), goesOn: true, asks: true, why: "dead"},
+		{name: "an uninstall again", last: sent(uninstall("orders:1")), next: uninstall("orders:1"), goesOn: true, why: "dead"},
+		{name: "an uninstall of another version", last: sent(uninstall("orders:1")), next: uninstall("orders:2")},
+		{name: "an uninstall, then an install", last: sent(uninstall("orders:1")), next: install("orders:1")},
+		{name: "a switch again", last: sent(switchTo("orders:1")), next: switchTo("orders:1"), goesOn: true},
+		{name: "a switch, then an uninstall", last: sent(switchTo("orders:1")), next: uninstall("orders:1")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			at := noon.Add(time.Minute)
+			is := c.last.Next(Planned{Command: c.next, Pod: "p"}, at, listed("orders:1 activated", "bills:1 activated"))
+			want := Attempt{Command: c.next, Pod: "p", Why: c.why, Sent: at, Before: []tunnel.ModuleKey{module("orders:1"), module("bills:1")}}
+			if c.next.Module == module("orders:1") {
+				want.Was = listed("orders:1 activated")[0]
+			}
+			if c.goesOn {
+				want.Since, want.Refused, want.Told, want.Fetches = noon, 2, true, c.last.Verb == tunnel.InstallModule
+			}
+			if d := cmp.Diff(want, is); d != "" || is.asks() != c.asks {
+				t.Errorf("asks %v, attempt (-want +got):\n%s", is.asks(), d)
+			}
+		})
+	}
+	if second := sent(install("orders:1")).Next(Planned{Command: uninstall("orders:1")}, noon, nil); !second.Next(Planned{Command: uninstall("orders:1")}, noon, nil).asks() {
+		t.Error("a second question asks nothing")
 	}
 }
 
@@ -242,6 +273,88 @@ func TestAReplacementThatDidNothingIsNotDone(t *testing.T) {
 			is := p.Status.ContainerStatuses[0]
 			if n := s.installs[module("orders:1")]; n != 2 || !is.Ready || is.ImageID != p.Spec.Containers[0].Image {
 				t.Errorf("installed %d times, ready %v, from %s; commands %v", n, is.Ready, is.ImageID, s.log)
+			}
+		})
+	}
+}
+
+// A module that stops slowly: that is no failure, it is not asked for at once again, and
+// after a minute it is told.
+func TestASlowUninstallIsWaitedFor(t *testing.T) {
+	for _, c := range []struct {
+		takes time.Duration
+		asked int // at the most
+		slow  int
+	}{
+		{25 * time.Second, 1, 0}, {45 * time.Second, 5, 0}, {3 * time.Minute, 8, 1},
+	} {
+		t.Run(c.takes.String(), func(t *testing.T) {
+			s := newSim(overHTTP)
+			s.pod("p", "orders", "1", urlOf("orders", "1"))
+			s.rounds(3)
+			s.slowStops = c.takes
+			s.delete("p")
+			told := s.during(c.takes - 5*time.Second)
+			if why := s.leaves("p"); (why == "orders:1 is being uninstalled for 2 min") != (c.slow > 0) || c.slow == 0 && why != "" {
+				t.Errorf("it says %q", why)
+			}
+			for reason, n := range s.during(20 * time.Second) {
+				told[reason] += n
+			}
+			s.want(t, map[string]string{"p": "gone"}, "")
+			if tries := len(s.log) - 1; tries > c.asked || told["UninstallFailed"] > 0 || told["UninstallSlow"] != c.slow || told["Uninstalled"] != 1 {
+				t.Errorf("asked %d times, events %v", tries, told)
+			}
+		})
+	}
+}
+
+// An uninstall that is lost is asked for again; one that nobody ever answers has failed at
+// last.
+func TestAnUninstallThatIsNotAnswered(t *testing.T) {
+	for lost, failed := range map[time.Duration]bool{20 * time.Second: false, stopLimit + time.Minute: true} {
+		s := newSim(overMQTT)
+		s.pod("p", "orders", "1", urlOf("orders", "1"))
+		s.rounds(3)
+		s.loseCommands = true
+		s.delete("p")
+		told := s.during(lost)
+		s.loseCommands = false
+		s.during(90 * time.Second)
+		s.want(t, map[string]string{"p": "gone"}, "")
+		if (told["UninstallFailed"] == 1) != failed || told["UninstallFailed"] > 1 || len(s.log) > 9 {
+			t.Errorf("lost for %s: events %v, commands %v", lost, told, s.log)
+		}
+	}
+}
+
+// A switch that takes long, or whose answer is lost, is no reason to take the version away
+// that serves.
+func TestASwitchThatIsNotAnsweredReplacesNothing(t *testing.T) {
+	for name, begin := range map[string]func(*sim){
+		"it is slow":         func(s *sim) { s.slowSwitches = 2 * time.Minute },
+		"it is lost":         func(s *sim) { s.loseCommands = true },
+		"its answer is lost": func(s *sim) { s.loseAnswers = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSim(overHTTP)
+			own(s.pod("v1", "orders", "1", urlOf("orders", "1")), "w", 1)
+			s.rounds(3)
+			own(s.pod("v2", "orders", "2", urlOf("orders", "2")), "w", 2)
+			s.rounds(1)
+			begin(s)
+			told := s.during(stopLimit + 30*time.Second)
+			if strings.Contains(strings.Join(s.log, " "), "replacing") {
+				t.Errorf("commands %v", s.log)
+			}
+			if lost := s.loseCommands; (told["SwitchFailed"] == 1) != lost || (told["SwitchSlow"] == 1) != (lost || s.slowSwitches > 0) || (s.serving() == "orders:1") != lost {
+				t.Errorf("events %v, %s serves", told, s.serving())
+			}
+			s.loseCommands, s.loseAnswers = false, false
+			s.during(3 * time.Minute)
+			s.want(t, map[string]string{"v2": "Running"}, "orders:2")
+			if s.installs[module("orders:2")] != 1 {
+				t.Errorf("installed %d times", s.installs[module("orders:2")])
 			}
 		})
 	}
