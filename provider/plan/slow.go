@@ -34,11 +34,8 @@ func (p *planner) watchStarts() {
 			continue
 		}
 		since, known := was[m.ModuleKey]
-		if a := p.in.Memory.Attempts[m.Name]; !known {
-			since = p.in.Now
-			if a.installs(m.ModuleKey) {
-				since = a.begun()
-			}
+		if !known {
+			since = p.beganToStart(m)
 		}
 		p.out.Memory.Starts[m.ModuleKey] = since
 		p.out.tooEarly(since.Add(startLimit))
@@ -48,6 +45,33 @@ func (p *planner) watchStarts() {
 			p.failures.drop(key, Purpose{Verb: tunnel.UninstallModule})
 		}
 	}
+}
+
+// beganToStart is since when a module starts that was not seen to start before: as the base
+// tells, else as its install tells, where that is not at the jar for long.
+//
+// NB: a base over HTTP does not tell its clock. One that is behind ours makes a start look
+// older than it is.
+func (p *planner) beganToStart(m tunnel.Module) time.Time {
+	a := p.in.Memory.Attempts[m.Name]
+	told := m.Since.Add(p.in.Seen.Ahead)
+	switch {
+	case p.makesSense(m.Since, told):
+		return told
+	case a.installs(m.ModuleKey) && a.Since.IsZero():
+		return a.Sent
+	}
+	return p.in.Now
+}
+
+// makesSense says of a time that a base told, which is that by our clock, that it may be one
+// of its process.
+func (p *planner) makesSense(told, ours time.Time) bool {
+	switch {
+	case told.IsZero(), ours.After(p.in.Now):
+		return false
+	}
+	return !ours.Before(p.in.Seen.Started)
 }
 
 // past says that a time has come.

@@ -163,6 +163,63 @@ func TestAStartThatNeverEnds(t *testing.T) {
 	s.want(t, map[string]string{"v2": "Running"}, "orders:2")
 }
 
+// Whoever takes a base over counts a start from when it began, as the base tells.
+func TestSinceWhenAModuleStarts(t *testing.T) {
+	const m = time.Minute
+	for _, c := range []struct {
+		name     string
+		since    time.Duration // before noon, by the base's clock; 0 is not told
+		ahead    time.Duration
+		started  time.Duration // before noon; 0 is not known
+		known    time.Duration // before noon; 0 is not
+		sent     time.Duration // before noon; 0 is not
+		again    bool
+		want     time.Duration // before noon
+		wantHung bool
+	}{
+		{name: "nobody tells"},
+		{name: "the base tells", since: 2 * m, started: time.Hour, want: 2 * m},
+		{name: "it has been starting for long", since: 6 * m, want: 6 * m, wantHung: true},
+		{name: "by a slow clock", since: 36 * m, ahead: 30 * m, want: 6 * m, wantHung: true},
+		{name: "by a fast clock", since: -28 * m, ahead: -30 * m, want: 2 * m},
+		{name: "in the future", since: -m},
+		{name: "before the base itself was started", since: 20 * m, started: 10 * m},
+		{name: "it was seen before", since: 2 * m, known: 4 * m, want: 4 * m},
+		{name: "it was sent", sent: 40 * time.Second, want: 40 * time.Second},
+		{name: "it was sent, and began later", sent: 40 * time.Second, since: 10 * time.Second, want: 10 * time.Second},
+		{name: "it was fetched for long", sent: 40 * time.Second, again: true},
+		{name: "it was fetched for long, and the base tells", sent: 40 * time.Second, again: true, since: 3 * m, want: 3 * m},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := onBase("orders:1 resolved").with(podFor("p", "orders:1"))
+			if c.since != 0 {
+				in.Seen.Modules[0].Since = noon.Add(-c.since)
+			}
+			in.Seen.Ahead = c.ahead
+			if c.started > 0 {
+				in.Seen.Started = noon.Add(-c.started)
+			}
+			if c.known > 0 {
+				in.Memory.Starts = map[tunnel.ModuleKey]time.Time{module("orders:1"): noon.Add(-c.known)}
+			}
+			if c.sent > 0 {
+				in = in.sent(install("orders:1"), c.sent, func(a *Attempt) {
+					if c.again {
+						a.Since = noon.Add(-10 * m)
+					}
+				})
+			}
+			out := Modules(in)
+			if got := noon.Sub(out.Memory.Starts[module("orders:1")]); got != c.want {
+				t.Errorf("it is starting for %s, want %s", got, c.want)
+			}
+			if hung := strings.HasPrefix(shownBy(out, "p"), ReasonHung); hung != c.wantHung {
+				t.Errorf("it shows %q", shownBy(out, "p"))
+			}
+		})
+	}
+}
+
 func TestABaseThatIsRestartedEndsAStart(t *testing.T) {
 	s := newSim(overMQTT)
 	s.hangs[urlOf("orders", "1")] = true
