@@ -38,6 +38,9 @@ var happenings = map[string]happening{
 	// Installs are slow before their module is listed; lists tell what was true d ago.
 	"slow-downloads": lasting(func(f *basetest.Faults, d time.Duration) { f.Download = d }),
 	"late-lists":     lasting(func(f *basetest.Faults, d time.Duration) { f.LateLists = d }),
+	// Modules take their time to stop, or to serve instead of another version.
+	"slow-uninstalls": lasting(func(f *basetest.Faults, d time.Duration) { f.SlowUninstalls = d }),
+	"slow-switches":   lasting(func(f *basetest.Faults, d time.Duration) { f.SlowSwitches = d }),
 	// Faults of the next n commands or reports; n may be "all".
 	"lose-answers":      counted(func(f *basetest.Faults, n int) { f.LoseAnswers = n }),
 	"without-effect":    counted(func(f *basetest.Faults, n int) { f.WithoutEffect = n }),

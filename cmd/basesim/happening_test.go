@@ -78,4 +78,12 @@ func TestBasesGetStuck(t *testing.T) {
 	if do("install"); time.Since(began) < 30*time.Millisecond {
 		t.Error("a slow download was quick")
 	}
+	do("slow-switches?d=30ms")
+	do("slow-uninstalls?d=30ms")
+	for _, slow := range []string{"switch", "uninstall"} {
+		began = time.Now()
+		if do(slow); time.Since(began) < 30*time.Millisecond {
+			t.Errorf("a slow %s was quick", slow)
+		}
+	}
 }

@@ -210,6 +210,45 @@ func TestASlowDownloadIsNoFailure(t *testing.T) {
 	})
 }
 
+// A module that takes long to stop has not failed to be uninstalled: it is asked for again
+// with pauses, which the base refuses, and its pod leaves once it is gone.
+func TestASlowUninstallIsNoFailure(t *testing.T) {
+	onEachTunnel(t, func(w *world.World) {
+		w.CreatePod("slow", base, "slow", "1.0.0", world.Jar("slow", "1.0.0"))
+		w.AwaitReady("slow")
+		has(w, "slow-uninstalls?d=40s") // longer than an answer is waited for
+		w.DeletePod("slow")
+		w.AwaitGone("slow", time.Minute)
+		b, err := w.Fleet.Base(base)
+		w.Must(err)
+		if n := commands(w, "uninstallBiz", "slow:1.0.0"); n > 5 || b.Uninstalls["slow:1.0.0"] != 1 { // at 0, 30, 32 and 36 s
+			w.Errorf("%d uninstalls took effect, %d were sent", b.Uninstalls["slow:1.0.0"], n)
+		}
+		noEvent(w, "slow", "UninstallFailed")
+	})
+}
+
+// A switch that takes long, and of which no answer comes, takes no version away.
+func TestASlowSwitchIsNoFailure(t *testing.T) {
+	w := cluster.New(t).WithHTTP().WithController("LIST_INTERVAL=1s").WithHTTPFleet(1)
+	w.AwaitNodesReady(1)
+	w.CreatePod("old", base, "orders", "1.0.0", world.Jar("orders", "1.0.0"))
+	w.AwaitReady("old")
+	has(w, "slow-switches?d=40s") // longer than an answer is waited for
+	w.CreatePod("new", base, "orders", "2.0.0", world.Jar("orders", "2.0.0"))
+	w.Eventually(time.Minute, func() error {
+		p, err := w.GetPod("new")
+		if err == nil && !world.PodReady(*p) {
+			err = fmt.Errorf("pod shows %q", world.Waiting(*p))
+		}
+		return err
+	})
+	if n := commands(w, "installBiz", "orders:2.0.0"); n != 1 {
+		w.Errorf("%d installs were sent", n)
+	}
+	noEvent(w, "new", "SwitchFailed")
+}
+
 // Lists that come late repeat nothing.
 func TestLateListsRepeatNothing(t *testing.T) {
 	onEachTunnel(t, func(w *world.World) {

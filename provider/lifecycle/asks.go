@@ -147,11 +147,7 @@ func (b *Base) Asked(at time.Time, err error) (again time.Time) {
 // Sent takes in that a command of Actions.Talk.Send is on its way. One that is not is
 // planned anew.
 func (b *Base) Sent(c plan.Planned, at time.Time) {
-	before := make([]tunnel.ModuleKey, 0, len(b.seen.Modules))
-	for _, m := range b.seen.Modules {
-		before = append(before, m.ModuleKey)
-	}
-	b.ledger.Attempts[c.Module.Name] = b.ledger.Attempts[c.Module.Name].Next(c, at, before)
+	b.ledger.Attempts[c.Module.Name] = b.ledger.Attempts[c.Module.Name].Next(c, at, b.seen.Modules)
 	b.talk.owes(at)
 }
 

@@ -237,6 +237,9 @@ func (s *seen) absorbList(r tunnel.Report) {
 	default:
 		s.Listed = r.Asked
 	}
-	s.Modules, s.Partial, s.listed = r.Modules, r.Partial, r.Received
+	s.Modules, s.Partial, s.listed, s.Ahead = r.Modules, r.Partial, r.Received, 0
+	if !r.Stamp.IsZero() {
+		s.Ahead = r.Received.Sub(r.Stamp)
+	}
 	s.metaspace.listed(r.Modules, s.health != nil)
 }

@@ -64,6 +64,23 @@ func TestWhichListsAreBelieved(t *testing.T) {
 	}
 }
 
+// A list tells how far our clock is ahead of the base's, where the base tells its own.
+func TestAListTellsTheBasesClock(t *testing.T) {
+	b := newTestBase()
+	for i, c := range []struct {
+		stamp time.Time
+		want  time.Duration
+	}{{at(-time.Hour), time.Hour + time.Second}, {at(time.Minute), 2*time.Second - time.Minute}, {time.Time{}, 0}} {
+		received := at(time.Duration(i+1) * time.Second)
+		list := listOf(received, received, "stock:1")
+		list.Stamp = c.stamp
+		b.absorb(Mail{LastSeen: received, List: &list})
+		if b.seen.Ahead != c.want {
+			t.Errorf("list %d: our clock is %s ahead, want %s", i, b.seen.Ahead, c.want)
+		}
+	}
+}
+
 // A restart ends what was known of the process before, by the answers that came with it
 // too; which list is of which process is not known, so none is believed.
 func TestARestartForgetsTheProcessBefore(t *testing.T) {

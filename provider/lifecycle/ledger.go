@@ -85,19 +85,6 @@ func (l *ledger) remember(out plan.Output) (unrequested map[tunnel.ModuleKey]pla
 	return unrequested
 }
 
-// inFlight is how many commands were sent that the base has not answered.
-func (l *ledger) inFlight() int {
-	n := 0
-	for _, a := range l.Attempts {
-		switch {
-		case a.Restarted, a.Answer != nil, a.Hung: // a start that never ends may not use the base up
-		default:
-			n++
-		}
-	}
-	return n
-}
-
 // issue numbers the commands that are sent now, and counts what they install as
 // installed. Until the Lease is written the pods tell of it that asked for it.
 func (l *ledger) issue(commands []plan.Planned, epoch int32) []plan.Planned {

@@ -122,22 +122,6 @@ func TestALedgerIsWhole(t *testing.T) {
 	}
 }
 
-func TestInFlightCountsWhatMayBeAnswered(t *testing.T) {
-	l := newLedger(nil)
-	if got := l.inFlight(); got != 0 {
-		t.Errorf("%d in flight", got)
-	}
-	answered, restarted := attemptOf(tunnel.InstallModule, "a:1", "", noon), attemptOf(tunnel.InstallModule, "b:1", "", noon)
-	answered.Answer, restarted.Restarted = &tunnel.Answer{}, true
-	l.Attempts = map[string]plan.Attempt{
-		"a": answered, "b": restarted, "c": attemptOf(tunnel.InstallModule, "c:1", "", noon), "d": attemptOf(tunnel.UninstallModule, "d:1", "", noon),
-		"hung": {Command: tunnel.Command{Verb: tunnel.InstallModule, Module: keyOf("hung:1")}, Sent: noon, Hung: true},
-	}
-	if got := l.inFlight(); got != 2 {
-		t.Errorf("%d in flight, want 2", got)
-	}
-}
-
 // podWith is a pod on the base's Node that wants a module.
 func podWith(uid podID, key string) *corev1.Pod {
 	k := keyOf(key)

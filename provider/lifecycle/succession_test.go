@@ -102,7 +102,7 @@ func TestAMoveForgetsThePlaceBefore(t *testing.T) {
 	if len(s.base.seen.Modules) > 0 || s.base.seen.Features != (tunnel.Features{}) || s.base.talk.owed > 1 || len(do.Talk.Send) > 0 {
 		t.Errorf("it knows %+v, owes %d, is sent %v", s.base.seen, s.base.talk.owed, do.Talk.Send)
 	}
-	if s.base.ledger.inFlight() != 0 {
+	if s.base.ledger.InFlight() != 0 {
 		t.Errorf("in flight are %+v", s.base.ledger.Attempts)
 	}
 }

@@ -183,7 +183,7 @@ func (b *Base) wait(in Facts, out plan.Output, do *Actions, times ...time.Time) 
 		do.Settled = b.quiet(out)
 		do.Summary = b.summary(out)
 		times = append(times, out.Next, b.nodeDue(in.Now, writes), b.askDue(in, needed))
-	case len(b.ledger.Attempts) > 0:
+	case b.ledger.Pending():
 		if out.Ask {
 			do.Talk.Ask = b.asks(in, true)
 			times = append(times, b.askDue(in, true))

@@ -185,7 +185,7 @@ func (w *walk) check(was Phase, in Facts, do Actions) {
 		must(in.Current, "a command from an old view of pods")
 		must(now == Serving, "a command of a base that is not served")
 	}
-	must(len(do.Talk.Send)+w.base.ledger.inFlight() <= w.base.cfg.CommandsPerBase, "too many commands in flight")
+	must(len(do.Talk.Send)+w.base.ledger.InFlight() <= w.base.cfg.CommandsPerBase, "too many commands in flight")
 	for _, c := range do.Talk.Send {
 		must(!w.requests[c.RequestID], "a request id is used twice: "+c.RequestID)
 		w.requests[c.RequestID] = true
@@ -205,7 +205,7 @@ func (w *walk) check(was Phase, in Facts, do Actions) {
 	if do.Drained {
 		must(now == Drained && in.Right == Valid && in.Claim.Phase > shard.Owned, "it may be another's, and nobody asked for that")
 		must(was == Drained || !in.Writing, "it may be another's while a status is being written")
-		must(in.Claim.Phase == shard.Forced || was == Drained || len(w.base.ledger.Attempts) == 0, "it may be another's while a command is in flight")
+		must(in.Claim.Phase == shard.Forced || was == Drained || !w.base.ledger.Pending(), "it may be another's while a command is in flight")
 	}
 	must(do.Begin || do.Retire != nil || !do.Next.Before(in.Now.Add(minWait)), "it is reconciled again too soon")
 	must(do.LetGo == (was.served() && (now == Foreign || do.Begin)), "pods are let go when, and only when, the claim is lost")

@@ -14,7 +14,7 @@ func (b *Base) plan(in Facts, age Age, conflict string) plan.Output {
 	return plan.Modules(plan.Input{
 		Now: in.Now, BaseID: b.id, IP: b.about.heartbeat.IP,
 		Bound: b.about.heartbeat.Sender.Bound, Readable: dialed(b.about.heartbeat),
-		Live: b.live(in, age), Held: b.room(in) == 0, NotReady: b.unready.reason,
+		Live: b.live(in, age), Held: b.mute(in) || b.ledger.Full(b.cfg.CommandsPerBase), NotReady: b.unready.reason,
 		Conflict: conflict, Since: b.since, LinkSince: in.Links[b.about.heartbeat.Tunnel].Since,
 		Seen: b.seen.Seen, Pods: in.Pods, Memory: b.ledger.Memory, Config: b.cfg.Plan,
 	})
@@ -57,17 +57,15 @@ func withheld(memory plan.Memory, out plan.Output) plan.Output {
 // affordable gives the commands that may be sent now. One that would still be in flight
 // when the claim ends is refused where it leaves.
 func (b *Base) affordable(in Facts, out plan.Output) []plan.Planned {
-	room := max(b.room(in)-out.Inherited, 0)
-	return out.Commands[:min(room, len(out.Commands))]
+	if b.mute(in) {
+		return nil
+	}
+	return b.ledger.Affordable(out.Commands, b.cfg.CommandsPerBase-out.Inherited)
 }
 
-// room is how many commands may leave now, but for those that are inherited.
-func (b *Base) room(in Facts) int {
-	switch {
-	case b.phase >= Draining, !in.Claim.Outlives(in.Now):
-		return 0
-	}
-	return max(b.cfg.CommandsPerBase-b.ledger.inFlight(), 0)
+// mute says that no command leaves now, whatever is in flight.
+func (b *Base) mute(in Facts) bool {
+	return b.phase >= Draining || !in.Claim.Outlives(in.Now)
 }
 
 // write gives what differs at the API server, with what is told of the Node beside what

@@ -8,6 +8,7 @@ type ending int
 const (
 	unclear    ending = iota // the list cannot tell yet: it is asked for
 	underWay                 // an answer, or the end of a pause, is waited for
+	overdue                  // it was not answered in time; the end of a pause is waited for
 	lapsed                   // it may still be under way, and is to be asked for again
 	forgotten                // the base was restarted: nothing came of it
 	succeeded                // the list shows what was asked for
@@ -17,7 +18,7 @@ const (
 )
 
 func (e ending) String() string {
-	return [...]string{"unclear", "in flight", "lapsed", "forgotten", "succeeded", "failed", "astray", "unreplaced"}[e]
+	return [...]string{"unclear", "in flight", "overdue", "lapsed", "forgotten", "succeeded", "failed", "astray", "unreplaced"}[e]
 }
 
 // row has an ending for each thing that the list may tell of a module. What is starting
@@ -30,7 +31,8 @@ const silence tunnel.Outcome = ""
 // Endings of an answered command whose effect the list does not prove, and of one that
 // was never answered. The list has the last word: what serves was installed, whatever
 // the answer says; an answer of success is not believed without it. A replacement may
-// show the version that was there before, so there the answer is needed too.
+// show the version that was there before, so there the answer is needed too, or a list
+// that tells since when; see anew.
 var (
 	nothingDone = row{absent: failed, broken: failed, deactivated: failed, serving: failed}
 	notStarted  = row{absent: failed, broken: failed, deactivated: failed, serving: succeeded}
@@ -49,7 +51,7 @@ var (
 		tunnel.Failed:      nothingDone,
 		tunnel.NotFound:    nothingDone,
 		tunnel.Unsupported: nothingDone,
-		silence:            notStarted,
+		silence:            nothingDone,
 	}
 )
 

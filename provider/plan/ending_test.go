@@ -25,7 +25,7 @@ replace
   notfound    failed      unclear     failed      unclear     failed      failed
   failed      failed      unclear     failed      unclear     failed      failed
   unsupported failed      unclear     failed      unclear     failed      failed
-  (silence)   failed      unclear     failed      unclear     failed      succeeded
+  (silence)   failed      unclear     failed      unclear     failed      failed
 uninstall
   done        failed      unclear     failed      unclear     failed      failed
   repeated    failed      unclear     failed      unclear     failed      failed

@@ -32,6 +32,8 @@ type Failure struct {
 	// Killed: the module did not fail to be installed; it was installed anew because it was
 	// dead. That may be done again from NotBefore on.
 	Killed bool
+	// Unanswered: the base itself did not refuse it.
+	Unanswered bool
 	// Hurried: NotBefore was brought forward since, because another module began to serve.
 	Hurried bool
 	// Mismatch is what the jar proved to be; zero unless it is another module or version.
@@ -72,6 +74,7 @@ func (fs failures) again(a Attempt, now time.Time) Failure {
 	f.Purpose = purposeOf(a.Command)
 	f.Count++
 	f.At, f.Hurried, f.Killed = now, false, false
+	f.Unanswered = a.Answer == nil || a.busy()
 	return f
 }
 

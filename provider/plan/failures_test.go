@@ -24,19 +24,22 @@ func TestFailuresOfAPurpose(t *testing.T) {
 
 // Failures count on while the purpose stays, and from one for another.
 func TestFailuresAgain(t *testing.T) {
-	key := module("orders:1")
+	key, refusal := module("orders:1"), &tunnel.Answer{Outcome: tunnel.Failed}
 	fs := failures{key: {Purpose: from(urlOf("orders", "1")), Count: 2, Message: "before"}}
 	for _, c := range []struct {
 		name    string
 		command tunnel.Command
+		answer  *tunnel.Answer
 		want    Failure
 	}{
-		{"the same URL", install("orders:1"), Failure{Purpose: from(urlOf("orders", "1")), Count: 3, At: noon, Message: "before"}},
-		{"another URL", tunnel.Command{Verb: tunnel.InstallModule, Module: key, URL: "file:///new.jar"}, Failure{Purpose: from("file:///new.jar"), Count: 1, At: noon}},
-		{"another verb", uninstall("orders:1"), Failure{Purpose: ofUninstall, Count: 1, At: noon}},
-		{"another module", install("orders:2"), Failure{Purpose: from(urlOf("orders", "2")), Count: 1, At: noon}},
+		{"the same URL", install("orders:1"), refusal, Failure{Purpose: from(urlOf("orders", "1")), Count: 3, At: noon, Message: "before"}},
+		{"another URL", tunnel.Command{Verb: tunnel.InstallModule, Module: key, URL: "file:///new.jar"}, refusal, Failure{Purpose: from("file:///new.jar"), Count: 1, At: noon}},
+		{"another verb", uninstall("orders:1"), refusal, Failure{Purpose: ofUninstall, Count: 1, At: noon}},
+		{"another module", install("orders:2"), refusal, Failure{Purpose: from(urlOf("orders", "2")), Count: 1, At: noon}},
+		{"no answer", switchTo("orders:1"), nil, Failure{Purpose: ofSwitch, Count: 1, At: noon, Unanswered: true}},
+		{"busy", switchTo("orders:1"), &tunnel.Answer{Outcome: tunnel.Busy}, Failure{Purpose: ofSwitch, Count: 1, At: noon, Unanswered: true}},
 	} {
-		if d := cmp.Diff(c.want, fs.again(Attempt{Command: c.command}, noon)); d != "" {
+		if d := cmp.Diff(c.want, fs.again(Attempt{Command: c.command, Answer: c.answer}, noon)); d != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, d)
 		}
 	}

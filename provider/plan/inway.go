@@ -35,6 +35,8 @@ func (p *planner) whyThere(key tunnel.ModuleKey) string {
 		return p.whyHung(key)
 	case f.Count > 0:
 		return fmt.Sprintf("uninstall of %s failed: %s (tries: %d, next after %s)", key, f.Message, f.Count, f.NotBefore.Sub(f.At).Truncate(time.Second))
+	case p.stopsFor(key) >= slowAfter:
+		return fmt.Sprintf("%s is being uninstalled for %s", key, roughly(p.stopsFor(key)))
 	case p.list.of(key) == starting:
 		return fmt.Sprintf("%s is starting, and is uninstalled then", key)
 	}

@@ -157,6 +157,9 @@ type Seen struct {
 	Features tunnel.Features
 	// Started is when the base's process started, by our clock; zero if unknown.
 	Started time.Time
+	// Ahead is how far our clock is ahead of the base's, as far as the base tells its own with
+	// its list; 0 where it does not.
+	Ahead time.Duration
 }
 
 // Memory is what is remembered of a base from one plan to the next. Modules takes
@@ -180,8 +183,8 @@ type Memory struct {
 	// Dead has why modules are to be installed anew that serve: the pods say so before it
 	// is done, and then nothing is probed any more.
 	Dead map[tunnel.ModuleKey]string
-	// Starts has since when starts go on, by the modules that are listed so: when one was seen
-	// first, or when its install was sent.
+	// Starts has since when starts go on, by the modules that are listed so: as the base tells,
+	// else when its install was sent, or when it was seen first.
 	Starts map[tunnel.ModuleKey]time.Time
 	// Plain: the base was seen to replace no module in one step, so what is there is
 	// uninstalled before another is installed in its place.

@@ -29,13 +29,15 @@ func (r resolver) resolveAll() {
 			continue
 		}
 		switch is := r.endingOf(a); is {
-		case unclear, underWay:
+		case unclear, underWay, overdue:
 			if is == unclear {
 				r.out.Ask = true
 			}
+			a.Late = a.Late || is == overdue
 			n.raise(busy)
 			r.out.Memory.Attempts[n.name] = r.tellSlow(a)
 		case lapsed:
+			a.Late = true
 			a.Hung = r.hung(a.Module)
 			r.out.Memory.Attempts[n.name] = r.tellSlow(a)
 		default:
@@ -75,7 +77,7 @@ func (r resolver) resolve(a Attempt, is ending) {
 		r.failAstray(a)
 	case failed:
 		r.fail(a, r.complaint(a))
-	case forgotten, unclear, underWay, lapsed: // nothing is known of it
+	case forgotten, unclear, underWay, overdue, lapsed: // nothing is known of it
 	}
 }
 
@@ -102,12 +104,37 @@ func (r resolver) endingOf(a Attempt) ending {
 // shown says whether the list shows a command's effect beyond doubt.
 func (r resolver) shown(a Attempt) bool {
 	switch {
-	case !r.list.asOf(a.Sent), !r.list.proves(a.Command):
+	case !r.list.asOf(a.Sent):
+		return false
+	case a.Replace:
+		return a.mayWork() && r.anew(a)
+	case !r.list.proves(a.Command):
 		return false
 	case a.asks():
 		return a.Answer != nil && !a.busy()
 	}
 	return true
+}
+
+// anew says of a replacing install that its module began to serve after it was sent. Of one
+// that serves as it did, and of which the base does not tell since when, nobody knows.
+func (r resolver) anew(a Attempt) bool {
+	is, was := r.list.byKey[a.Module], a.Was
+	switch {
+	case r.list.of(a.Module) != serving:
+		return false
+	case presenceOf(was.State) != serving:
+		return true
+	case was.Since.IsZero(), is.Since.IsZero():
+		return false
+	}
+	return !is.Since.Equal(was.Since)
+}
+
+// undated says of a replacing install that its module serves, and of a base that it does not
+// tell since when.
+func (r resolver) undated(a Attempt) bool {
+	return a.Replace && r.list.of(a.Module) == serving && r.list.byKey[a.Module].Since.IsZero()
 }
 
 // unanswered says how a command ended that the base said nothing of: it is in flight
@@ -123,8 +150,14 @@ func (r resolver) unanswered(a Attempt) ending {
 	on := r.list.of(a.Module)
 	is := endings(a.Command, silence)[on]
 	switch {
-	case is != failed, a.Verb != tunnel.InstallModule, on == broken:
+	case r.undated(a): // NB: it is believed. Such a base is one over HTTP, which answers
+		return succeeded
+	case is != failed:
 		return is
+	case a.Verb != tunnel.InstallModule:
+		return r.unheeded(a)
+	case on == broken:
+		return failed
 	}
 	return r.silent(a)
 }
@@ -158,6 +191,8 @@ func (r resolver) timeout(v tunnel.Verb) time.Duration {
 // complaint is what a command that failed is said to have failed of.
 func (r resolver) complaint(a Attempt) string {
 	switch {
+	case a.Answer == nil && !a.Since.IsZero() && a.Verb != tunnel.InstallModule:
+		return fmt.Sprintf("the base has given no answer for %s", roughly(r.in.Now.Sub(a.begun())))
 	case a.Answer == nil:
 		return fmt.Sprintf("the base gave no answer within %s", r.timeout(a.Verb))
 	case a.busy():

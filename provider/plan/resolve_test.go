@@ -190,6 +190,51 @@ func TestAnUnansweredCommandIsResolvedByALaterList(t *testing.T) {
 	}
 }
 
+// Whether a replacing install without an answer was done, by what was listed when it was
+// sent and what is now.
+func TestReplaced(t *testing.T) {
+	serves := func(since time.Time) tunnel.Module {
+		return tunnel.Module{ModuleKey: module("orders:1"), State: tunnel.Activated, Since: since}
+	}
+	off := tunnel.Module{ModuleKey: module("orders:1"), State: tunnel.Deactivated, Since: noon}
+	for _, c := range []struct {
+		name    string
+		was, is tunnel.Module
+		sent    time.Duration // before noon
+		change  func(*Attempt)
+		want    ending
+	}{
+		{"it was not there", tunnel.Module{}, serves(noon), 2 * time.Second, unanswered, succeeded},
+		{"nor does the base tell since when", tunnel.Module{}, serves(time.Time{}), 2 * time.Second, unanswered, succeeded},
+		{"it did not serve", off, serves(noon), 2 * time.Second, unanswered, succeeded},
+		{"it does not serve", serves(noon), off, 61 * time.Second, unanswered, lapsed},
+		{"it serves as before, and may be answered", serves(noon), serves(noon.Local()), 59 * time.Second, unanswered, underWay},
+		{"it serves as before", serves(noon), serves(noon.Local()), 61 * time.Second, unanswered, lapsed},
+		{"it began anew", serves(noon), serves(noon.Add(time.Millisecond)), 2 * time.Second, unanswered, succeeded},
+		{"the base's clock was set back meanwhile", serves(noon), serves(noon.Add(-time.Hour)), 2 * time.Second, unanswered, succeeded},
+		{"the base does not tell since when, and may answer", serves(time.Time{}), serves(time.Time{}), 59 * time.Second, unanswered, underWay},
+		{"the base does not tell since when", serves(time.Time{}), serves(time.Time{}), 61 * time.Second, unanswered, succeeded},
+		{"it failed", serves(noon), serves(noon.Add(time.Millisecond)), 2 * time.Second, answered(tunnel.Failed, ""), failed},
+		{"it was refused, for another's command", serves(noon), serves(noon.Add(time.Millisecond)), 10 * time.Second, func(a *Attempt) {
+			isBusy(a)
+			a.Answered = noon.Add(-9 * time.Second)
+		}, lapsed},
+		{"it was refused, for one that it repeats", serves(noon), serves(noon.Add(time.Millisecond)), 10 * time.Second, func(a *Attempt) {
+			isBusy(a)
+			a.Answered, a.Since = noon.Add(-9*time.Second), noon.Add(-time.Minute)
+		}, succeeded},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := onBase().with(podFor("p", "orders:1")).sent(install("orders:1", replacing), c.sent, func(a *Attempt) { a.Was = c.was }, c.change)
+			in.Seen.Modules = []tunnel.Module{c.is}
+			p := newPlanner(in)
+			if is := (resolver{p}).endingOf(in.Memory.Attempts["orders"]); is != c.want {
+				t.Errorf("it is %s, want %s", is, c.want)
+			}
+		})
+	}
+}
+
 // A base that was busy is left alone for a moment, and then the list tells whether it is
 // still.
 func TestABusyBaseIsTriedAgain(t *testing.T) {

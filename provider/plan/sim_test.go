@@ -38,12 +38,15 @@ type sim struct {
 	keepsFailed               bool                     // lists what did not start
 	keepsAll                  string                   // why it uninstalls nothing, "-" for none that it tells
 	slow                      map[string]time.Duration // how long it fetches, by URL
+	slowStops, slowSwitches   time.Duration            // how long an uninstall or a switch takes
 	hangs                     map[string]bool          // whose main never ends, by URL
 	working                   map[string]job           // by name
 	lateLists, behind         bool                     // every second list does not come
+	most                      int                      // how many commands may be in flight
+	atWork                    int                      // the most installs that the base worked on at once
 }
 
-// job is an install that the base works on.
+// job is a command that the base works on.
 type job struct {
 	tunnel.Command
 	until time.Time
@@ -59,7 +62,7 @@ func newSim(features tunnel.Features) *sim {
 		now: noon, in: Input{BaseID: tunnel.BaseID{Env: "dev", Identity: "b"}, IP: "192.0.2.9", Live: true, Seen: Seen{Features: features}},
 		gone: map[types.UID]bool{}, jars: map[string]jarOf{},
 		installs: map[tunnel.ModuleKey]int{}, uninstalls: map[tunnel.ModuleKey]int{},
-		slow: map[string]time.Duration{}, hangs: map[string]bool{}, working: map[string]job{},
+		slow: map[string]time.Duration{}, hangs: map[string]bool{}, working: map[string]job{}, most: 3,
 	}
 }
 
@@ -132,12 +135,14 @@ func (s *sim) round() Output {
 		s.in.Pods = append(s.in.Pods, Pod{Pod: p, Gone: s.gone[p.UID], Unsynced: s.unsynced[p.Name],
 			Probed: s.probed, Workload: types.UID(p.Annotations["workload"]), Revision: number(p)})
 	}
+	s.in.Held = s.in.Memory.Full(s.most)
 	out := Modules(s.in)
 	s.in.Memory = out.Memory
 	s.keep(out)
-	for _, c := range out.Commands {
+	for _, c := range s.in.Memory.Affordable(out.Commands, s.most) {
 		s.send(c)
 	}
+	s.atWork = max(s.atWork, len(s.working))
 	s.now = s.now.Add(time.Second)
 	s.work()
 	if s.behind = s.lateLists && !s.behind; !s.behind {
@@ -167,11 +172,7 @@ func (s *sim) send(c Planned) {
 	if a, ok := s.in.Memory.Attempts[c.Module.Name]; ok && a.Answer == nil && s.now.Before(a.Sent.Add(15*time.Second)) {
 		s.overlaps++
 	}
-	var before []tunnel.ModuleKey
-	for _, m := range s.in.Seen.Modules {
-		before = append(before, m.ModuleKey)
-	}
-	a := s.in.Memory.Attempts[c.Module.Name].Next(c, s.now, before)
+	a := s.in.Memory.Attempts[c.Module.Name].Next(c, s.now, s.in.Seen.Modules)
 	s.in.Memory.Installed = withKey(s.in.Memory.Installed, c)
 	if !s.loseCommands {
 		answer := s.obey(c.Command)

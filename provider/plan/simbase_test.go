@@ -23,19 +23,22 @@ func (s *sim) obey(c tunnel.Command) tunnel.Answer {
 		if s.refuses(at, &a) {
 			break
 		}
-		s.modules = slices.Delete(s.modules, at, at+1)
-		s.uninstalls[c.Module]++
+		if s.slowStops > 0 {
+			s.modules[at].State = tunnel.Deactivated
+			s.working[c.Module.Name], a.Outcome = job{c, s.now.Add(s.slowStops)}, silence
+			break
+		}
+		s.uninstall(at)
 	case tunnel.SwitchModule:
 		if at < 0 {
 			a.Outcome = tunnel.NotFound
 			break
 		}
-		for i := range s.modules {
-			if s.modules[i].Name == c.Module.Name {
-				s.modules[i].State = tunnel.Deactivated
-			}
+		if s.slowSwitches > 0 {
+			s.working[c.Module.Name], a.Outcome = job{c, s.now.Add(s.slowSwitches)}, silence
+			break
 		}
-		s.modules[at].State = tunnel.Activated
+		s.activate(at)
 	case tunnel.InstallModule:
 		if slices.ContainsFunc(s.modules, func(m tunnel.Module) bool { return m.Name == c.Module.Name && m.State == tunnel.Resolved }) {
 			a.Outcome, a.Message = tunnel.Busy, "conflict"
@@ -49,6 +52,20 @@ func (s *sim) obey(c tunnel.Command) tunnel.Answer {
 	default: // the others change nothing
 	}
 	return a
+}
+
+func (s *sim) uninstall(at int) {
+	s.uninstalls[s.modules[at].ModuleKey]++
+	s.modules = slices.Delete(s.modules, at, at+1)
+}
+
+func (s *sim) activate(at int) {
+	for i := range s.modules {
+		if s.modules[i].Name == s.modules[at].Name {
+			s.modules[i].State = tunnel.Deactivated
+		}
+	}
+	s.modules[at].State, s.modules[at].Since = tunnel.Activated, s.now
 }
 
 func (s *sim) install(c tunnel.Command, a *tunnel.Answer) {
@@ -67,12 +84,12 @@ func (s *sim) install(c tunnel.Command, a *tunnel.Answer) {
 	if jar.fail != "" {
 		a.Outcome, a.Message = tunnel.Failed, jar.fail
 		if s.keepsFailed {
-			s.modules = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: tunnel.Broken})
+			s.modules = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: tunnel.Broken, Since: s.now})
 		}
 		return
 	}
 	if s.hangs[c.URL] {
-		s.modules, a.Outcome = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: tunnel.Resolved}), silence
+		s.modules, a.Outcome = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: tunnel.Resolved, Since: s.now}), silence
 		s.installs[jar.key]++
 		return
 	}
@@ -82,7 +99,7 @@ func (s *sim) install(c tunnel.Command, a *tunnel.Answer) {
 			state = tunnel.Deactivated
 		}
 	}
-	s.modules = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: state})
+	s.modules = append(s.modules, tunnel.Module{ModuleKey: jar.key, State: state, Since: s.now})
 	s.installs[jar.key]++
 	a.Installed = jar.key
 }
@@ -100,12 +117,21 @@ func (s *sim) refuses(at int, a *tunnel.Answer) bool {
 	return true
 }
 
-// work ends the installs whose time has come, without an answer.
+// work ends what the base was at and whose time has come, without an answer.
 func (s *sim) work() {
 	for name, j := range s.working {
-		if !s.now.Before(j.until) {
-			delete(s.working, name)
+		if s.now.Before(j.until) {
+			continue
+		}
+		delete(s.working, name)
+		switch at := s.find(j.Module); {
+		case j.Verb == tunnel.InstallModule:
 			s.install(j.Command, &tunnel.Answer{})
+		case at < 0:
+		case j.Verb == tunnel.SwitchModule:
+			s.activate(at)
+		default:
+			s.uninstall(at)
 		}
 	}
 }

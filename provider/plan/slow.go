@@ -8,17 +8,20 @@ import (
 	"module-controller/tunnel"
 )
 
-// An install may take long in two ways. The base may fetch the jar for minutes: the module
+// A command may take long. An install may in two ways. The base may fetch the jar for minutes: the module
 // is in no list then, and the base refuses every other command for its name as busy. Or
 // its main may run for ever: the module is listed as starting, and the base neither ends
-// nor stops it. Neither is a failure, and none of them is installed twice.
+// nor stops it. Neither is a failure, and none of them is installed twice. What is
+// uninstalled, or switched to, may take its time too: requests are served to their end.
 const (
-	// slowAfter is when a pod tells that its install takes long.
+	// slowAfter is when it is told that a command takes long.
 	slowAfter = time.Minute
 	// slowLimit is how long a base is believed that it works on an install.
 	slowLimit = 30 * time.Minute
 	// startLimit is how long a start may take before it is not waited for any more.
 	startLimit = 5 * time.Minute
+	// stopLimit is how long an uninstall or a switch may go unanswered until it has failed.
+	stopLimit = 5 * time.Minute
 )
 
 // watchStarts notes since when listed modules start. Of one whose start has ended it is
@@ -31,11 +34,8 @@ func (p *planner) watchStarts() {
 			continue
 		}
 		since, known := was[m.ModuleKey]
-		if a := p.in.Memory.Attempts[m.Name]; !known {
-			since = p.in.Now
-			if a.installs(m.ModuleKey) {
-				since = a.begun()
-			}
+		if !known {
+			since = p.beganToStart(m)
 		}
 		p.out.Memory.Starts[m.ModuleKey] = since
 		p.out.tooEarly(since.Add(startLimit))
@@ -45,6 +45,33 @@ func (p *planner) watchStarts() {
 			p.failures.drop(key, Purpose{Verb: tunnel.UninstallModule})
 		}
 	}
+}
+
+// beganToStart is since when a module starts that was not seen to start before: as the base
+// tells, else as its install tells, where that is not at the jar for long.
+//
+// NB: a base over HTTP does not tell its clock. One that is behind ours makes a start look
+// older than it is.
+func (p *planner) beganToStart(m tunnel.Module) time.Time {
+	a := p.in.Memory.Attempts[m.Name]
+	told := m.Since.Add(p.in.Seen.Ahead)
+	switch {
+	case p.makesSense(m.Since, told):
+		return told
+	case a.installs(m.ModuleKey) && a.Since.IsZero():
+		return a.Sent
+	}
+	return p.in.Now
+}
+
+// makesSense says of a time that a base told, which is that by our clock, that it may be one
+// of its process.
+func (p *planner) makesSense(told, ours time.Time) bool {
+	switch {
+	case told.IsZero(), ours.After(p.in.Now):
+		return false
+	}
+	return !ours.Before(p.in.Seen.Started)
 }
 
 // past says that a time has come.
@@ -128,15 +155,52 @@ func (r resolver) silent(a Attempt) ending {
 	return failed
 }
 
-// tellSlow tells once of an install that takes long.
+// unheeded says how an uninstall or a switch ended that the base neither answered in time
+// nor shows. It may take long to stop a module, and over HTTP no answer comes then: a base
+// that is at it says so when it is asked again, which is done after a pause that grows.
+func (r resolver) unheeded(a Attempt) ending {
+	limit := stopLimit
+	if a.Fetches {
+		limit = slowLimit
+	}
+	pause := min(max(r.timeout(a.Verb), a.Sent.Sub(a.begun())), uninstallPause)
+	switch {
+	case !r.list.of(a.Module).listed(), r.past(a.begun().Add(limit)):
+		return failed
+	case r.out.tooEarly(r.deadline(a).Add(pause)):
+		return overdue
+	}
+	return lapsed
+}
+
+// slowness has how it is told that a command takes long.
+var slowness = map[tunnel.Verb]struct{ reason, being string }{
+	tunnel.InstallModule:   {"InstallSlow", "installed"},
+	tunnel.UninstallModule: {"UninstallSlow", "uninstalled"},
+	tunnel.SwitchModule:    {"SwitchSlow", "switched to"},
+}
+
+// tellSlow tells once of a command that takes long.
 func (r resolver) tellSlow(a Attempt) Attempt {
 	switch {
-	case a.Told, a.Verb != tunnel.InstallModule, !r.list.asOf(a.begun().Add(slowAfter)):
+	case a.Told, a.asks(), !r.list.asOf(a.begun().Add(slowAfter)):
 		return a
 	}
 	a.Told = true
-	r.out.event(a.Pod, false, "InstallSlow", fmt.Sprintf("%s is being installed since %s", a.Module, a.begun().UTC().Format(time.TimeOnly)))
+	is := slowness[a.Verb]
+	r.out.event(a.Pod, false, is.reason, fmt.Sprintf("%s is being %s since %s", a.Module, is.being, a.begun().UTC().Format(time.TimeOnly)))
 	return a
+}
+
+// stopsFor is how long a module is being uninstalled already.
+func (p *planner) stopsFor(key tunnel.ModuleKey) time.Duration {
+	a := p.out.Memory.Attempts[key.Name]
+	switch {
+	case a.Verb != tunnel.UninstallModule, a.Module != key, a.asks():
+		return 0
+	}
+	p.out.tooEarly(a.begun().Add(slowAfter))
+	return p.in.Now.Sub(a.begun())
 }
 
 // drop forgets the commands that have lapsed and that nothing repeats, but for installs

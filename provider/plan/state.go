@@ -123,9 +123,14 @@ func (p *planner) inStart(w *want) wantState {
 	return wantStarting
 }
 
-// inactive tells how a version comes to serve that is there and does not.
+// inactive tells how a version comes to serve that is there and does not. One that serves is
+// taken away for it only where the base cannot switch, or refused to.
 func (p *planner) inactive(w *want) wantState {
-	if p.in.Seen.Features.Switch && p.failures[w.key].Verb != tunnel.SwitchModule {
+	f := p.failures[w.key]
+	switch {
+	case !p.in.Seen.Features.Switch:
+		return wantToReplace
+	case f.Verb != tunnel.SwitchModule, f.Unanswered:
 		return wantToSwitch
 	}
 	return wantToReplace

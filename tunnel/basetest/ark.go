@@ -33,9 +33,9 @@ func (p *process) handle(ctx context.Context, command string, c Command) (r resu
 	case installBiz:
 		r = p.install(ctx, c)
 	case uninstallBiz:
-		r = p.uninstall(c)
+		r = p.uninstall(ctx, c)
 	default:
-		return p.switchTo(c)
+		return p.switchTo(ctx, c)
 	}
 	if r.ok && !r.lost && p.base.use(func(f *Faults) *int { return &f.ErrorWithEffect }) {
 		return throw(wrap(arkletRuntime, parse("told to answer an error")))
@@ -151,27 +151,20 @@ func (b *Base) pretend(c Command) result {
 		text: fmt.Sprintf("Install Biz: %s success, cost: 100 ms, started at: 12:00:00,000", m.key())}}
 }
 
-// uninstall does an uninstallBiz.
-func (p *process) uninstall(c Command) result {
+// uninstall does an uninstallBiz, for as long as the module stops.
+func (p *process) uninstall(ctx context.Context, c Command) result {
 	b := p.base
+	m, done := p.stop(c)
+	if done != nil {
+		return *done
+	}
+	if !pause(ctx, b.Faults().SlowUninstalls) {
+		return result{lost: true}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	m := p.modules.find(c.Name, c.Version)
-	switch {
-	case p.ctx.Err() != nil:
+	if p.ctx.Err() != nil {
 		return result{lost: true}
-	case c.Name == masterName && c.Version == "1.0.0":
-		return result{message: "uninstall biz not success!", op: &operation{code: "FAILED", text: "Master biz must not be uninstalled."}}
-	case m == nil:
-		return result{message: "uninstall biz not success!", op: &operation{
-			code: "NOT_FOUND_BIZ", text: fmt.Sprintf("Uninstall biz: %s not found.", c.key()),
-		}}
-	case m.State == resolved:
-		return throw(wrap(arkletRuntime, notStoppable()))
-	case take(&b.faults.FailUninstalls):
-		return m.stays(b.faults.FailUninstallsWith)
-	case take(&b.faults.KeepUninstalled):
-		return m.uninstalled()
 	}
 	p.modules.remove(m)
 	b.log.uninstalls[m.key()]++
@@ -181,6 +174,38 @@ func (p *process) uninstall(c Command) result {
 		return throw(wrap(arkletRuntime, wrap(bizRuntime, null)))
 	}
 	return m.uninstalled()
+}
+
+// stop begins to stop a module, or gives the result if the uninstall has ended already.
+func (p *process) stop(c Command) (*Module, *result) {
+	b := p.base
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m := p.modules.find(c.Name, c.Version)
+	var r result
+	switch {
+	case p.ctx.Err() != nil:
+		r = result{lost: true}
+	case c.Name == masterName && c.Version == "1.0.0":
+		r = result{message: "uninstall biz not success!", op: &operation{code: "FAILED", text: "Master biz must not be uninstalled."}}
+	case m == nil:
+		r = result{message: "uninstall biz not success!", op: &operation{
+			code: "NOT_FOUND_BIZ", text: fmt.Sprintf("Uninstall biz: %s not found.", c.key()),
+		}}
+	case m.State == resolved:
+		r = throw(wrap(arkletRuntime, notStoppable()))
+	case take(&b.faults.FailUninstalls):
+		r = m.stays(b.faults.FailUninstallsWith)
+	case take(&b.faults.KeepUninstalled):
+		r = m.uninstalled()
+	default:
+		if b.faults.SlowUninstalls > 0 {
+			m.set(b.now(), deactivated, "Killing", "")
+			p.modules.note()
+		}
+		return m, nil
+	}
+	return nil, &r
 }
 
 // uninstalled is the result of an uninstall that worked.
@@ -199,8 +224,11 @@ func (m *Module) stays(thrown string) result {
 }
 
 // switchTo does a switchBiz.
-func (p *process) switchTo(c Command) result {
+func (p *process) switchTo(ctx context.Context, c Command) result {
 	b := p.base
+	if !pause(ctx, b.Faults().SlowSwitches) {
+		return result{lost: true}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	m := p.modules.find(c.Name, c.Version)

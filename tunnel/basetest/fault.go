@@ -34,6 +34,9 @@ type Faults struct {
 	HangStarts int
 	// Download delays each install before its module is listed, beside Jar.Download.
 	Download time.Duration
+	// SlowUninstalls is how long a module takes to stop, which is deactivated meanwhile;
+	// SlowSwitches is how long a switch takes, which shows nothing before it is done.
+	SlowUninstalls, SlowSwitches time.Duration
 	// LateLists delays each list on its way: it tells what was there when it was asked for.
 	LateLists time.Duration
 	// WithoutEffect is how many installs answer success and do nothing.

@@ -83,7 +83,7 @@ func TestStartsHang(t *testing.T) {
 			if r := p.do(ctx, uninstallBiz, jarOf("a", "1")); r.op != nil || !strings.Contains(r.message, "conflict") {
 				t.Errorf("%s: an uninstall meanwhile: %+v", name, r)
 			}
-			if r := p.uninstall(jarOf("a", "1")); r.thrown == nil || !strings.Contains(r.message, "BizState must be") {
+			if r := p.uninstall(ctx, jarOf("a", "1")); r.thrown == nil || !strings.Contains(r.message, "BizState must be") {
 				t.Errorf("%s: an uninstall that meets no command: %+v", name, r)
 			}
 			b.EndStarts()
@@ -138,6 +138,41 @@ func TestSlowDownloads(t *testing.T) {
 			time.Sleep(time.Second)
 			if !b.Serves("a", "1") {
 				t.Errorf("%s after 61.5 s: %v", name, states(b))
+			}
+		})
+	}
+}
+
+// A module that stops slowly is deactivated until it is gone, and one that is switched to
+// slowly serves then; other commands for it meet a conflict.
+func TestSlowUninstallsAndSwitches(t *testing.T) {
+	for command, c := range map[string]struct {
+		version      string
+		fault        func(*Faults)
+		during, then map[string]string
+	}{
+		uninstallBiz: {"1", func(f *Faults) { f.SlowUninstalls = time.Minute },
+			map[string]string{"a:1": deactivated, "a:2": deactivated}, map[string]string{"a:2": deactivated}},
+		switchBiz: {"2", func(f *Faults) { f.SlowSwitches = time.Minute },
+			map[string]string{"a:1": activated, "a:2": deactivated}, map[string]string{"a:1": deactivated, "a:2": activated}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := mustNew(t, Options{})
+			b.Install(t.Context(), jarOf("a", "1"))
+			b.Install(t.Context(), jarOf("a", "2"))
+			b.Set(c.fault)
+			p := b.running()
+			go p.do(t.Context(), command, jarOf("a", c.version))
+			time.Sleep(59 * time.Second)
+			if diff := cmp.Diff(c.during, states(b)); diff != "" {
+				t.Errorf("%s after 59 s (-want +got):\n%s", command, diff)
+			}
+			if r := p.do(t.Context(), command, jarOf("a", c.version)); !strings.Contains(r.message, "conflict") {
+				t.Errorf("%s, a second one: %+v", command, r)
+			}
+			time.Sleep(2 * time.Second)
+			if diff := cmp.Diff(c.then, states(b)); diff != "" {
+				t.Errorf("%s after 61 s (-want +got):\n%s", command, diff)
 			}
 		})
 	}
