@@ -75,6 +75,7 @@ func (w *walk) event(t *rapid.T) {
 		w.gone[pod.UID] = true
 	case what == 6:
 		w.restart()
+		w.disturbed = w.now
 	case what == 7:
 		w.loseAnswers = !w.loseAnswers
 	case what == 8:
@@ -132,23 +133,13 @@ func (w *walk) create(t *rapid.T) {
 	}
 }
 
-// restart loses everything that the base had and did.
-func (w *walk) restart() {
-	w.modules, w.working = nil, map[string]job{}
-	w.in.Seen.Modules, w.in.Seen.Listed, w.in.Seen.Started = nil, time.Time{}, w.now
-	for n, a := range w.in.Memory.Attempts {
-		a.Restarted = true
-		w.in.Memory.Attempts[n] = a
-	}
-	w.disturbed = w.now
-}
-
 // calm ends all faults.
 func (w *walk) calm() {
 	w.loseAnswers, w.loseCommands, w.lateLists, w.keepsAll = false, false, false, ""
 	clear(w.slow)
 	clear(w.hangs)
 	w.restart()
+	w.disturbed = w.now
 }
 
 // rounds plans n times, and sees that whoever turns unready was replaced by a whole pod.

@@ -84,7 +84,7 @@ func (i installer) fallBack(n *name) {
 	tried := map[tunnel.ModuleKey]bool{n.chosen.key: true}
 	for _, w := range slices.Backward(n.wants) {
 		switch {
-		case w.role != superseded, tried[w.key]:
+		case w.role != superseded, tried[w.key], w.kept && !i.stageOf(w).outlasts():
 			continue
 		}
 		tried[w.key] = true // an older one of the same version must not take turns with it
@@ -99,7 +99,8 @@ func (i installer) fallBack(n *name) {
 // advance plans the next step towards a want's module serving. A want that backs off
 // comes here only while its module serves.
 func (i installer) advance(n *name, w *want) {
-	if step := steps[i.pending(n, w)]; step != nil {
+	is := i.pending(n, w)
+	if step := steps[is]; step != nil && (!w.kept || is.outlasts()) {
 		step(i, n, w)
 	}
 }

@@ -50,7 +50,7 @@ func (r reporter) observe(pod Pod, c corev1.Container) observation {
 		if key, ran := RunsAs(&pod.Status, c.Name); ran {
 			is.key = key
 		}
-		return r.observeUnfit(is, pp.unfit)
+		return r.observeUnfit(is, pp.unfit, w)
 	case pp.invalid(c.Name) != "":
 		return is.wait(ReasonInvalid, "%s", pp.invalid(c.Name))
 	case r.standing == conflicted:
@@ -62,6 +62,11 @@ func (r reporter) observe(pod Pod, c corev1.Container) observation {
 		return is.wait(ReasonCreating, "")
 	}
 	is.key = w.key
+	return r.of(is, w)
+}
+
+// of is what the container of a want shows.
+func (r reporter) of(is observation, w *want) observation {
 	is = shows[r.stateOf(w)](r, is, w)
 	if !is.handedOn {
 		is.imageID = r.imageOf(w, is.running)
@@ -108,14 +113,16 @@ func (r reporter) running(is observation) observation {
 
 // observeUnfit keeps a module running that ran before its pod could no longer be
 // installed: a Secret that was deleted since changes nothing on the base, nor does a new
-// owner that has not yet proved who the base is.
-func (r reporter) observeUnfit(is observation, why waiting) observation {
+// owner that has not yet proved who the base is. Like any other it may be superseded.
+func (r reporter) observeUnfit(is observation, why waiting, w *want) observation {
 	switch {
 	case r.standing != ready, why.reason == ReasonInvalid, r.list.of(is.key) != serving:
 		is.waiting = why
 		return is
+	case w == nil:
+		return r.running(is)
 	}
-	return r.running(is)
+	return r.of(is, w)
 }
 
 func (r reporter) serving(is observation, _ *want) observation { return r.running(is) }

@@ -26,8 +26,11 @@ type sim struct {
 	pods     []*corev1.Pod
 	gone     map[types.UID]bool // deleted by force
 	unsynced map[string]bool    // not yet synced, by name
-	jars     map[string]jarOf   // by URL
-	probed   map[string]Probed  // of each pod
+	// unresolved: their ConfigMap is gone, by UID; secrets: they refer to Secrets, by name
+	unresolved map[types.UID]bool
+	secrets    map[string]bool
+	jars       map[string]jarOf  // by URL
+	probed     map[string]Probed // of each pod
 	// what happened
 	log                  []string
 	installs, uninstalls map[tunnel.ModuleKey]int
@@ -57,7 +60,7 @@ type jarOf struct {
 func newSim(features tunnel.Features) *sim {
 	return &sim{
 		now: noon, in: Input{BaseID: tunnel.BaseID{Env: "dev", Identity: "b"}, IP: "192.0.2.9", Live: true, Seen: Seen{Features: features}},
-		gone: map[types.UID]bool{}, jars: map[string]jarOf{},
+		gone: map[types.UID]bool{}, unresolved: map[types.UID]bool{}, jars: map[string]jarOf{},
 		installs: map[tunnel.ModuleKey]int{}, uninstalls: map[tunnel.ModuleKey]int{},
 		slow: map[string]time.Duration{}, hangs: map[string]bool{}, working: map[string]job{},
 	}
@@ -129,8 +132,12 @@ func (s *sim) round() Output {
 	s.in.Now = s.now
 	s.in.Pods = nil
 	for _, p := range s.pods {
-		s.in.Pods = append(s.in.Pods, Pod{Pod: p, Gone: s.gone[p.UID], Unsynced: s.unsynced[p.Name],
-			Probed: s.probed, Workload: types.UID(p.Annotations["workload"]), Revision: number(p)})
+		pod := Pod{Pod: p, Gone: s.gone[p.UID], Unsynced: s.unsynced[p.Name], Secrets: s.secrets[p.Name],
+			Probed: s.probed, Workload: types.UID(p.Annotations["workload"]), Revision: number(p)}
+		if s.unresolved[p.UID] {
+			pod.Unresolved = "configmap is missing"
+		}
+		s.in.Pods = append(s.in.Pods, pod)
 	}
 	out := Modules(s.in)
 	s.in.Memory = out.Memory

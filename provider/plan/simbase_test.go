@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"time"
 
 	"module-controller/tunnel"
 )
@@ -98,6 +99,16 @@ func (s *sim) refuses(at int, a *tunnel.Answer) bool {
 		a.Outcome, a.Message = tunnel.Failed, s.keepsAll
 	}
 	return true
+}
+
+// restart loses everything that the base had and did.
+func (s *sim) restart() {
+	s.modules, s.working = nil, map[string]job{}
+	s.in.Seen.Modules, s.in.Seen.Listed, s.in.Seen.Started = nil, time.Time{}, s.now
+	for n, a := range s.in.Memory.Attempts {
+		a.Restarted = true
+		s.in.Memory.Attempts[n] = a
+	}
 }
 
 // work ends the installs whose time has come, without an answer.

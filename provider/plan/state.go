@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"slices"
 
 	"module-controller/tunnel"
 )
@@ -36,6 +37,11 @@ const wantStates = int(wantSuperseded) + 1
 func (s wantState) String() string {
 	return [wantStates]string{"Unknown", "Absent", "Starting", "Hung", "Serving", "Outdated", "Dead", "ToSwitch", "ToReplace", "Broken", "Waiting", "Blocked",
 		"Installing", "Replacing", "Duplicate", "Conflicting", "Superseded"}[s]
+}
+
+// outlasts says of a want in this state that it goes on, or may, without an install.
+func (s wantState) outlasts() bool {
+	return slices.Contains([]wantState{wantUnknown, wantStarting, wantServing, wantToSwitch}, s)
 }
 
 // stateOf is the state of a want by its rank among those of its name, by what is being
@@ -109,6 +115,8 @@ func (p *planner) stageOf(w *want) wantState {
 
 func (p *planner) inService(w *want) wantState {
 	switch {
+	case w.kept: // it could not be installed anew
+		return wantServing
 	case p.installed[w.key].Verb != "": // just now, since it was found dead
 	case p.whyDead(w) != "":
 		return wantDead
@@ -142,7 +150,7 @@ func (p *planner) installedFor(w *want) bool {
 // URL, it is.
 func (p *planner) current(w *want) bool {
 	switch {
-	case p.installedFor(w):
+	case w.kept, p.installedFor(w):
 		return true
 	case w.fresh:
 		return false

@@ -46,6 +46,9 @@ func (p *planner) takesOver(n *name, w *want, anew bool) bool {
 // lacks says why a pod cannot take over yet, were it for all its modules but this one;
 // empty where it can.
 func (p *planner) lacks(w *want) string {
+	if w.of.unfit != (waiting{}) {
+		return "its pod waits: " + w.of.unfit.reason
+	}
 	for _, m := range w.of.asked.modules {
 		if m.invalid != "" {
 			return "container " + m.container + " is invalid"

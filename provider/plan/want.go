@@ -12,11 +12,29 @@ type podPlan struct {
 	asked spec
 	// unfit is why none of its modules can be installed; zero where they can.
 	unfit waiting
-	// wants are its modules that can be installed, in the pod's order.
+	// wants are its modules that can be installed, or that are kept, in the pod's order.
 	wants []*want
 }
 
-// want gives what a container wants; nil for nothing that can be installed.
+// wantOf is what a container wants; nil for nothing. That another one is invalid is told
+// there, and touches no other.
+func (pp *podPlan) wantOf(m moduleSpec, l *list) *want {
+	kept := pp.unfit != (waiting{}) || m.invalid != ""
+	if kept {
+		key, ran := RunsAs(&pp.pod.Status, m.container)
+		if !ran || !l.of(key).outlasts() {
+			return nil
+		}
+		m.key = key
+	} else {
+		m = pin(pp.pod, m, l)
+	}
+	w := wantOf(pp.pod, m)
+	w.of, w.kept = pp, kept
+	return w
+}
+
+// want gives what a container wants; nil for nothing that can be installed or is kept.
 func (pp *podPlan) want(container string) *want {
 	if pp == nil {
 		return nil
@@ -49,6 +67,10 @@ type want struct {
 	// status tells; empty when it has not run.
 	running string
 	role    role
+	// kept: the pod runs the module, and what it asks for cannot be read now. Nothing is
+	// installed for it, but it has its place as before. key is what it runs; url, args and
+	// env are not used.
+	kept bool
 	// fresh: it takes the same version over from an older revision of its workload,
 	// so it is installed once more.
 	fresh bool
