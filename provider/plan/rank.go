@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/tunnel"
@@ -35,10 +36,11 @@ const (
 type tenure int
 
 const (
-	newcomer tenure = iota // it shows nothing yet, or that another workload has the name
-	trying                 // it is being installed, failed, or is superseded
-	suiting                // its version serves already, for a pod that is gone
-	holding                // its module serves for it
+	newcomer  tenure = iota // it shows nothing yet, or that another workload has the name
+	trying                  // it is being installed, failed, or is superseded
+	suiting                 // as a newcomer, but its version serves already, for a pod that is gone
+	beginning               // as trying, and its version serves: it is about to show that
+	holding                 // its module serves for it
 )
 
 // choose says which want is to serve.
@@ -86,20 +88,23 @@ func (n *name) appoint(own []*want) {
 func (n *name) has(key tunnel.ModuleKey) bool { return n.chosen != nil && n.chosen.key == key }
 
 func (w *want) tenure(l *list) tenure {
-	s := statusOf(w.pod.Pod, w.container)
+	s, serves := statusOf(w.pod.Pod, w.container), l.of(w.key) == serving
 	switch {
 	case running(s):
 		return holding
-	case l.of(w.key) == serving:
+	case !tries(s) && serves:
 		return suiting
-	case s == nil:
+	case !tries(s):
 		return newcomer
-	}
-	switch waitsFor(s) {
-	case ReasonDuplicate, ReasonConflict:
-		return newcomer
+	case serves:
+		return beginning
 	}
 	return trying
+}
+
+// tries says of a container that its module was worked on.
+func tries(s *corev1.ContainerStatus) bool {
+	return s != nil && !slices.Contains([]string{ReasonDuplicate, ReasonConflict}, waitsFor(s))
 }
 
 // order compares wants of one workload so that the one that is to serve comes last.

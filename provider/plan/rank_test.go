@@ -103,6 +103,17 @@ func TestNameHas(t *testing.T) {
 	}
 }
 
+// What was just installed for a pod is that pod's, though its version suits an older one.
+func TestWhatBeginsToServeHasItsName(t *testing.T) {
+	older := podFor("a", "orders:1", age(time.Hour), numbered("v", 1), waits(ReasonConflict))
+	for reason, want := range map[string]string{ReasonInstalling: "b", ReasonConflict: "a"} {
+		in := onBase("orders:1 activated").with(older, podFor("b", "orders:1", numbered("w", 1), waits(reason)))
+		if got := demandOf(in).name("orders").chosen.pod.Name; got != want {
+			t.Errorf("%s: %s has it, want %s", reason, got, want)
+		}
+	}
+}
+
 // Pods of the same second keep the order in which they were seen.
 func TestCompareWants(t *testing.T) {
 	order := []Pod{
