@@ -64,7 +64,7 @@ func (w *walk) anyPod(t *rapid.T) *corev1.Pod {
 }
 
 func (w *walk) event(t *rapid.T) {
-	what := rapid.IntRange(0, 12).Draw(t, "event")
+	what := rapid.IntRange(0, 14).Draw(t, "event")
 	pod := w.anyPod(t)
 	switch {
 	case what <= 3, pod == nil:
@@ -100,6 +100,11 @@ func (w *walk) event(t *rapid.T) {
 		at := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "slow")
 		url := urlOf(at, fmt.Sprint(rapid.IntRange(1, 3).Draw(t, "version")))
 		w.slow[url], w.hangs[url] = time.Duration(rapid.IntRange(0, 300).Draw(t, "takes"))*time.Second, rapid.IntRange(0, 3).Draw(t, "hangs") == 0
+	case what == 13: // it starts, and does not serve; or it does again
+		key := module(rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "of") + ":" + fmt.Sprint(rapid.IntRange(1, 3).Draw(t, "version")))
+		w.unservable[key] = rapid.SampledFrom([]string{"", "port is taken"}).Draw(t, "unservable")
+	case what == 14:
+		w.unresolved[pod.UID] = !w.unresolved[pod.UID]
 	}
 }
 
@@ -138,6 +143,8 @@ func (w *walk) calm() {
 	w.loseAnswers, w.loseCommands, w.lateLists, w.keepsAll = false, false, false, ""
 	clear(w.slow)
 	clear(w.hangs)
+	clear(w.unservable)
+	clear(w.unresolved)
 	w.restart()
 	w.disturbed = w.now
 }
@@ -197,7 +204,7 @@ func (w *walk) converged(t *rapid.T) {
 	w.rounds(t, 20)
 	// Back-offs of what cannot start may end in these rounds; nothing else may happen.
 	if extra := len(w.log) - done; extra > 8 {
-		t.Fatalf("%d commands after everything stopped: %v", extra, w.log[done:])
+		t.Fatalf("%d commands after everything stopped: %v\n%s", extra, w.log[done:], w.tell())
 	}
 	serves := strings.Fields(w.serving())
 	for _, p := range w.pods {
@@ -218,6 +225,23 @@ func (w *walk) converged(t *rapid.T) {
 			t.Fatalf("%s is installed, ours and wanted by nobody; commands %v", m.ModuleKey, w.log)
 		}
 	}
+}
+
+// tell tells the pods in words: whose they are, what they want and what they show.
+func (w *walk) tell() string {
+	var lines []string
+	for _, p := range w.pods {
+		line := fmt.Sprintf("%s of %s/%d:", p.Name, p.Annotations["workload"], number(p))
+		for i, c := range p.Spec.Containers {
+			shows := "nothing"
+			if len(p.Status.ContainerStatuses) > i {
+				shows = waitsFor(&p.Status.ContainerStatuses[i])
+			}
+			line += fmt.Sprintf(" %s:%s from %s shows %q", c.Name, envOf(c, EnvVersion), c.Image, shows)
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 func (w *walk) wanted(key tunnel.ModuleKey) bool {

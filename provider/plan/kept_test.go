@@ -2,6 +2,7 @@ package plan
 
 import (
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -109,5 +110,14 @@ func TestNothingIsInstalledForAnUnfitPod(t *testing.T) {
 	switchable.Seen.Features = overHTTP
 	if got := commands(Modules(switchable)); got != "switch orders:1 for p" {
 		t.Errorf("what only needs a switch: commands %q", got)
+	}
+}
+
+// A pod that cannot be read shows nothing that another one runs.
+func TestAnUnfitPodShowsOnlyItsOwn(t *testing.T) {
+	in := onBase("orders:1 activated").with(podFor("a", "orders:1", age(time.Hour), ran(urlOf("orders", "1"))), podFor("b", "orders:1", noSecret))
+	out := Modules(in)
+	if a, b := shownBy(out, "a"), shownBy(out, "b"); a != "Running" || b != ReasonConfigError+": secret is missing" {
+		t.Errorf("one shows %q, the other %q", a, b)
 	}
 }

@@ -23,6 +23,7 @@ func Modules(in Input) Output {
 		p.buryDead()
 		p.watchDuplicates()
 		resolver{p}.resolveAll()
+		p.handOn()
 		installer{p}.installAll()
 		p.drop()
 		for _, at := range p.demand.leaves {

@@ -37,13 +37,14 @@ type sim struct {
 	overlaps             int
 	// faults
 	loseAnswers, loseCommands bool
-	plain                     bool                     // takes no install strategy
-	keepsFailed               bool                     // lists what did not start
-	keepsAll                  string                   // why it uninstalls nothing, "-" for none that it tells
-	slow                      map[string]time.Duration // how long it fetches, by URL
-	hangs                     map[string]bool          // whose main never ends, by URL
-	working                   map[string]job           // by name
-	lateLists, behind         bool                     // every second list does not come
+	plain                     bool                        // takes no install strategy
+	keepsFailed               bool                        // lists what did not start
+	unservable                map[tunnel.ModuleKey]string // why what starts beside another does not serve
+	keepsAll                  string                      // why it uninstalls nothing, "-" for none that it tells
+	slow                      map[string]time.Duration    // how long it fetches, by URL
+	hangs                     map[string]bool             // whose main never ends, by URL
+	working                   map[string]job              // by name
+	lateLists, behind         bool                        // every second list does not come
 }
 
 // job is an install that the base works on.
@@ -62,7 +63,7 @@ func newSim(features tunnel.Features) *sim {
 		now: noon, in: Input{BaseID: tunnel.BaseID{Env: "dev", Identity: "b"}, IP: "192.0.2.9", Live: true, Seen: Seen{Features: features}},
 		gone: map[types.UID]bool{}, unresolved: map[types.UID]bool{}, jars: map[string]jarOf{},
 		installs: map[tunnel.ModuleKey]int{}, uninstalls: map[tunnel.ModuleKey]int{},
-		slow: map[string]time.Duration{}, hangs: map[string]bool{}, working: map[string]job{},
+		unservable: map[tunnel.ModuleKey]string{}, slow: map[string]time.Duration{}, hangs: map[string]bool{}, working: map[string]job{},
 	}
 }
 

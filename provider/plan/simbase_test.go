@@ -31,6 +31,10 @@ func (s *sim) obey(c tunnel.Command) tunnel.Answer {
 			a.Outcome = tunnel.NotFound
 			break
 		}
+		if why := s.unservable[c.Module]; why != "" {
+			a.Outcome, a.Message = tunnel.Failed, why
+			break
+		}
 		for i := range s.modules {
 			if s.modules[i].Name == c.Module.Name {
 				s.modules[i].State = tunnel.Deactivated
@@ -64,6 +68,9 @@ func (s *sim) install(c tunnel.Command, a *tunnel.Answer) {
 	if s.find(jar.key) >= 0 {
 		a.Outcome, a.Installed, a.Message = tunnel.Repeated, jar.key, "has been installed"
 		return
+	}
+	if why := s.unservable[jar.key]; jar.fail == "" && !slices.ContainsFunc(s.modules, func(m tunnel.Module) bool { return m.Name == jar.key.Name && m.State == tunnel.Activated }) {
+		jar.fail = why
 	}
 	if jar.fail != "" {
 		a.Outcome, a.Message = tunnel.Failed, jar.fail

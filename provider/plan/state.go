@@ -72,7 +72,7 @@ func (p *planner) pending(n *name, w *want) wantState {
 	is := p.stageOf(w)
 	switch is {
 	case wantServing:
-		if w.running != "" || !p.takesOver(n, w, true) || p.lacks(w) == "" {
+		if w.running != "" || !p.takesOver(n, w, true) || p.mayTake(w) {
 			return is
 		}
 		return wantBlocked // it serves for another pod
@@ -84,7 +84,7 @@ func (p *planner) pending(n *name, w *want) wantState {
 	switch {
 	case waits && !p.hung(by):
 		return wantWaiting
-	case w.beside(is), !p.takesOver(n, w, is == wantOutdated), p.lacks(w) == "":
+	case w.beside(is), !p.takesOver(n, w, is == wantOutdated), p.mayTake(w):
 		return is
 	}
 	return wantBlocked

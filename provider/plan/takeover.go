@@ -43,6 +43,9 @@ func (p *planner) takesOver(n *name, w *want, anew bool) bool {
 	})
 }
 
+// mayTake says whether a want may end the service of another pod's.
+func (p *planner) mayTake(w *want) bool { return w.restored || p.lacks(w) == "" }
+
 // lacks says why a pod cannot take over yet, were it for all its modules but this one;
 // empty where it can.
 func (p *planner) lacks(w *want) string {
@@ -59,6 +62,8 @@ func (p *planner) lacks(w *want) string {
 		case o == w:
 		case o.role != chosen:
 			return fmt.Sprintf("another pod has %s", o.key.Name)
+		case p.fails(o):
+			return fmt.Sprintf("%s failed", o.key)
 		case !o.atOnce() && !p.list.of(o.key).started():
 			return fmt.Sprintf("%s has not started", o.key)
 		}

@@ -21,8 +21,8 @@ type podPlan struct {
 func (pp *podPlan) wantOf(m moduleSpec, l *list) *want {
 	kept := pp.unfit != (waiting{}) || m.invalid != ""
 	if kept {
-		key, ran := RunsAs(&pp.pod.Status, m.container)
-		if !ran || !l.of(key).outlasts() {
+		key, runs := keptAs(pp.pod.Pod, m)
+		if !runs || !l.of(key).outlasts() {
 			return nil
 		}
 		m.key = key
@@ -32,6 +32,14 @@ func (pp *podPlan) wantOf(m moduleSpec, l *list) *want {
 	w := wantOf(pp.pod, m)
 	w.of, w.kept = pp, kept
 	return w
+}
+
+// keptAs is the module that a container runs, as its status tells; false where it runs none.
+func keptAs(pod *corev1.Pod, m moduleSpec) (tunnel.ModuleKey, bool) {
+	if key, ran := RunsAs(&pod.Status, m.container); ran {
+		return key, true
+	}
+	return m.key, running(statusOf(pod, m.container)) && checkKey(m.key) == ""
 }
 
 // want gives what a container wants; nil for nothing that can be installed or is kept.
@@ -74,6 +82,10 @@ type want struct {
 	// fresh: it takes the same version over from an older revision of its workload,
 	// so it is installed once more.
 	fresh bool
+	// restored: it is given its place back, so it takes over though its pod cannot whole.
+	restored bool
+	// handedOn: its module was installed anew just now for another pod of the same version.
+	handedOn bool
 }
 
 func wantOf(pod Pod, m moduleSpec) *want {
@@ -96,6 +108,12 @@ func pin(pod Pod, m moduleSpec, l *list) moduleSpec {
 	}
 	m.key = key
 	return m
+}
+
+// ran says whether a want's module served for it, now or before.
+func (w *want) ran() bool {
+	s := statusOf(w.pod.Pod, w.container)
+	return s != nil && s.ContainerID != ""
 }
 
 // beside says of a want in this state that it can go on though another version serves.
