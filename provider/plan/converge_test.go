@@ -51,6 +51,7 @@ type walk struct {
 
 func newWalk(t *rapid.T) *walk {
 	w := &walk{sim: newSim(rapid.SampledFrom([]tunnel.Features{overHTTP, overMQTT}).Draw(t, "features")), revisions: map[string]int{}}
+	w.bare = true
 	w.plain, w.keepsFailed, w.lateLists = rapid.Bool().Draw(t, "plain"), rapid.Bool().Draw(t, "keepsFailed"), rapid.Bool().Draw(t, "lateLists")
 	return w
 }

@@ -47,7 +47,7 @@ func TestWhoIsRejected(t *testing.T) {
 		{name: "on a base that is away", holder: mine, pod: mine, waited: rejectAfter},
 		{name: "a StatefulSet's", holder: owned("StatefulSet", "u"), pod: owned("StatefulSet", "u"), waited: time.Hour, ready: true},
 		{name: "a DaemonSet's", holder: owned("DaemonSet", "u"), pod: owned("DaemonSet", "u"), waited: time.Hour, ready: true},
-		{name: "a bare one", holder: func(*Pod) {}, pod: func(*Pod) {}, waited: time.Hour, ready: true},
+		{name: "a bare one", holder: bare, pod: bare, waited: time.Hour, ready: true},
 		{name: "another ReplicaSet has it", holder: owned("ReplicaSet", "other"), pod: mine, waited: time.Hour, ready: true},
 	} {
 		in := onBase("orders:1 activated").with(podFor("a", "orders:1", age(time.Hour), c.holder), podFor("b", "orders:1", c.pod))

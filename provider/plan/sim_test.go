@@ -29,6 +29,7 @@ type sim struct {
 	// unresolved: their ConfigMap is gone, by UID; secrets: they refer to Secrets, by name
 	unresolved map[types.UID]bool
 	secrets    map[string]bool
+	bare       bool              // pods that nobody owns are of no workload
 	jars       map[string]jarOf  // by URL
 	probed     map[string]Probed // of each pod
 	// what happened
@@ -135,6 +136,9 @@ func (s *sim) round() Output {
 	for _, p := range s.pods {
 		pod := Pod{Pod: p, Gone: s.gone[p.UID], Unsynced: s.unsynced[p.Name], Secrets: s.secrets[p.Name],
 			Probed: s.probed, Workload: types.UID(p.Annotations["workload"]), Revision: number(p)}
+		if pod.Workload == "" && !s.bare {
+			pod.Workload = "w" // one workload whose revisions are not known
+		}
 		if s.unresolved[p.UID] {
 			pod.Unresolved = "configmap is missing"
 		}
