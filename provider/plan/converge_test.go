@@ -51,6 +51,7 @@ type walk struct {
 
 func newWalk(t *rapid.T) *walk {
 	w := &walk{sim: newSim(rapid.SampledFrom([]tunnel.Features{overHTTP, overMQTT}).Draw(t, "features")), revisions: map[string]int{}}
+	w.bare = true
 	w.plain, w.keepsFailed, w.lateLists = rapid.Bool().Draw(t, "plain"), rapid.Bool().Draw(t, "keepsFailed"), rapid.Bool().Draw(t, "lateLists")
 	return w
 }
@@ -64,7 +65,7 @@ func (w *walk) anyPod(t *rapid.T) *corev1.Pod {
 }
 
 func (w *walk) event(t *rapid.T) {
-	what := rapid.IntRange(0, 12).Draw(t, "event")
+	what := rapid.IntRange(0, 14).Draw(t, "event")
 	pod := w.anyPod(t)
 	switch {
 	case what <= 3, pod == nil:
@@ -75,6 +76,7 @@ func (w *walk) event(t *rapid.T) {
 		w.gone[pod.UID] = true
 	case what == 6:
 		w.restart()
+		w.disturbed = w.now
 	case what == 7:
 		w.loseAnswers = !w.loseAnswers
 	case what == 8:
@@ -99,6 +101,11 @@ func (w *walk) event(t *rapid.T) {
 		at := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "slow")
 		url := urlOf(at, fmt.Sprint(rapid.IntRange(1, 3).Draw(t, "version")))
 		w.slow[url], w.hangs[url] = time.Duration(rapid.IntRange(0, 300).Draw(t, "takes"))*time.Second, rapid.IntRange(0, 3).Draw(t, "hangs") == 0
+	case what == 13: // it starts, and does not serve; or it does again
+		key := module(rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "of") + ":" + fmt.Sprint(rapid.IntRange(1, 3).Draw(t, "version")))
+		w.unservable[key] = rapid.SampledFrom([]string{"", "port is taken"}).Draw(t, "unservable")
+	case what == 14:
+		w.unresolved[pod.UID] = !w.unresolved[pod.UID]
 	}
 }
 
@@ -132,23 +139,15 @@ func (w *walk) create(t *rapid.T) {
 	}
 }
 
-// restart loses everything that the base had and did.
-func (w *walk) restart() {
-	w.modules, w.working = nil, map[string]job{}
-	w.in.Seen.Modules, w.in.Seen.Listed, w.in.Seen.Started = nil, time.Time{}, w.now
-	for n, a := range w.in.Memory.Attempts {
-		a.Restarted = true
-		w.in.Memory.Attempts[n] = a
-	}
-	w.disturbed = w.now
-}
-
 // calm ends all faults.
 func (w *walk) calm() {
 	w.loseAnswers, w.loseCommands, w.lateLists, w.keepsAll = false, false, false, ""
 	clear(w.slow)
 	clear(w.hangs)
+	clear(w.unservable)
+	clear(w.unresolved)
 	w.restart()
+	w.disturbed = w.now
 }
 
 // rounds plans n times, and sees that whoever turns unready was replaced by a whole pod.
@@ -206,7 +205,7 @@ func (w *walk) converged(t *rapid.T) {
 	w.rounds(t, 20)
 	// Back-offs of what cannot start may end in these rounds; nothing else may happen.
 	if extra := len(w.log) - done; extra > 8 {
-		t.Fatalf("%d commands after everything stopped: %v", extra, w.log[done:])
+		t.Fatalf("%d commands after everything stopped: %v\n%s", extra, w.log[done:], w.tell())
 	}
 	serves := strings.Fields(w.serving())
 	for _, p := range w.pods {
@@ -227,6 +226,23 @@ func (w *walk) converged(t *rapid.T) {
 			t.Fatalf("%s is installed, ours and wanted by nobody; commands %v", m.ModuleKey, w.log)
 		}
 	}
+}
+
+// tell tells the pods in words: whose they are, what they want and what they show.
+func (w *walk) tell() string {
+	var lines []string
+	for _, p := range w.pods {
+		line := fmt.Sprintf("%s of %s/%d:", p.Name, p.Annotations["workload"], number(p))
+		for i, c := range p.Spec.Containers {
+			shows := "nothing"
+			if len(p.Status.ContainerStatuses) > i {
+				shows = waitsFor(&p.Status.ContainerStatuses[i])
+			}
+			line += fmt.Sprintf(" %s:%s from %s shows %q", c.Name, envOf(c, EnvVersion), c.Image, shows)
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 func (w *walk) wanted(key tunnel.ModuleKey) bool {

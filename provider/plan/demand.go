@@ -166,21 +166,20 @@ func (d *demand) readLive(pod Pod, in Input, l *list) {
 		for _, m := range specOf(pod.Pod, in.Config.MaxContainers).modules {
 			d.name(m.key.Name).raise(unsynced)
 		}
+		for _, key := range ModulesOf(pod.Pod) {
+			d.name(key.Name).raise(unsynced)
+		}
 		return
 	}
 	asked := specOf(pod.Pod, in.Config.MaxContainers)
 	pp := &podPlan{pod: pod, asked: asked, unfit: unfit(pod, asked, in)}
 	d.plans[pod.UID] = pp
-	if pp.unfit != (waiting{}) {
-		return
-	}
 	for _, m := range asked.modules {
-		if m.invalid != "" { // that is told of its container, and touches no other
+		w := pp.wantOf(m, l)
+		if w == nil {
 			continue
 		}
-		m = pin(pod, m, l)
-		w, n := wantOf(pod, m), d.name(m.key.Name)
-		w.of = pp
+		n := d.name(w.key.Name)
 		pp.wants, n.wants = append(pp.wants, w), append(n.wants, w)
 	}
 }

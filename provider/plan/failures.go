@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"time"
 
 	"module-controller/tunnel"
@@ -36,6 +37,10 @@ type Failure struct {
 	Unanswered bool
 	// Hurried: NotBefore was brought forward since, because another module began to serve.
 	Hurried bool
+	// Beside: it failed beside another version, each time. Else it failed in the place of
+	// what was there, which is not disproved where it starts beside another; Proved says
+	// that it did since.
+	Beside, Proved bool
 	// Mismatch is what the jar proved to be; zero unless it is another module or version.
 	Mismatch tunnel.ModuleKey
 }
@@ -47,7 +52,7 @@ func (f Failure) wrong() bool { return f.Mismatch != tunnel.ModuleKey{} }
 // modules of these names began to serve.
 func (f Failure) hurried(began map[string]bool, key tunnel.ModuleKey) bool {
 	switch {
-	case f.Verb != tunnel.InstallModule, f.wrong(), f.Killed, f.Hurried:
+	case f.Verb != tunnel.InstallModule, f.wrong(), f.Killed, f.Hurried, f.Proved:
 		return false
 	case began[key.Name]:
 		return len(began) > 1
@@ -68,14 +73,26 @@ func (fs failures) of(key tunnel.ModuleKey, what Purpose) Failure {
 }
 
 // again is the failure of an attempt, counted on from those before it. It is not kept
-// yet.
+// yet. A version that cannot serve fails to be switched to and to be installed in turns,
+// which counts as one.
 func (fs failures) again(a Attempt, now time.Time) Failure {
-	f := fs.of(a.Module, purposeOf(a.Command))
+	f, was := fs.of(a.Module, purposeOf(a.Command)), fs[a.Module]
+	if f.Count == 0 && was.Proved && a.Verb != tunnel.UninstallModule {
+		f = Failure{Count: was.Count, Proved: true}
+	}
+	f.Beside = (f.Count == 0 || f.Beside) && a.beside()
 	f.Purpose = purposeOf(a.Command)
 	f.Count++
 	f.At, f.Hurried, f.Killed = now, false, false
 	f.Unanswered = a.Answer == nil || a.busy()
 	return f
+}
+
+// beside says of an install that it is to prove a module beside another version.
+func (a Attempt) beside() bool {
+	return a.Verb == tunnel.InstallModule && !a.Replace && slices.ContainsFunc(a.Before, func(key tunnel.ModuleKey) bool {
+		return key.Name == a.Module.Name && key != a.Module
+	})
 }
 
 // succeeded drops what a command that succeeded makes untrue: that it failed before, and
@@ -84,9 +101,24 @@ func (fs failures) succeeded(c tunnel.Command) {
 	f := fs[c.Module]
 	switch {
 	case f.Killed: // until it has served for long
+	case f.outlasts(c): // until it serves
+		f.Proved = true
+		fs[c.Module] = f
 	case c.Verb == tunnel.InstallModule, f.Purpose == purposeOf(c):
 		delete(fs, c.Module)
 	}
+}
+
+// outlasts says of a failure to serve that an install beside another version disproves
+// nothing of it.
+func (f Failure) outlasts(c tunnel.Command) bool {
+	switch {
+	case c.Verb != tunnel.InstallModule, c.Replace, f.Beside:
+		return false
+	case f.Verb == tunnel.SwitchModule:
+		return f.Proved
+	}
+	return f.Purpose == purposeOf(c)
 }
 
 // drop drops a failure of that purpose.

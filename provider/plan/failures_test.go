@@ -45,9 +45,36 @@ func TestFailuresAgain(t *testing.T) {
 	}
 }
 
+// What starts beside another version and fails in its place counts on through all that is
+// tried to make it serve.
+func TestFailuresToServeCountOn(t *testing.T) {
+	key, beside := module("orders:1"), []tunnel.ModuleKey{module("orders:0")}
+	fs := failures{}
+	fail := func(c tunnel.Command, want Failure) {
+		t.Helper()
+		fs[key] = fs.again(Attempt{Command: c, Before: beside, Answer: &tunnel.Answer{Outcome: tunnel.Failed}}, noon)
+		want.At = noon
+		if d := cmp.Diff(want, fs[key]); d != "" {
+			t.Fatalf("%s (-want +got):\n%s", c.Verb, d)
+		}
+	}
+	ofInstall := from(urlOf("orders", "1"))
+	fail(install("orders:1"), Failure{Purpose: ofInstall, Count: 1, Beside: true})
+	fs.succeeded(install("orders:1"))
+	fail(switchTo("orders:1"), Failure{Purpose: ofSwitch, Count: 1})
+	fail(install("orders:1", replacing), Failure{Purpose: ofInstall, Count: 1})
+	fs.succeeded(install("orders:1"))
+	fail(switchTo("orders:1"), Failure{Purpose: ofSwitch, Count: 2, Proved: true})
+	fail(install("orders:1", replacing), Failure{Purpose: ofInstall, Count: 3, Proved: true})
+	fail(install("orders:1"), Failure{Purpose: ofInstall, Count: 4, Proved: true})
+	fail(uninstall("orders:1"), Failure{Purpose: ofUninstall, Count: 1})
+}
+
 // What a success makes untrue is forgotten, and nothing else.
 func TestFailuresAreForgotten(t *testing.T) {
 	ofInstall := Failure{Purpose: from(urlOf("orders", "1")), Count: 1}
+	ofBeside, elsewhere := ofInstall, Failure{Purpose: from("file:///old.jar"), Count: 1}
+	ofBeside.Beside = true
 	failedUninstall := Failure{Purpose: ofUninstall, Count: 1}
 	for _, c := range []struct {
 		name   string
@@ -55,7 +82,10 @@ func TestFailuresAreForgotten(t *testing.T) {
 		do     func(failures)
 		kept   bool
 	}{
-		{"installed", ofInstall, func(fs failures) { fs.succeeded(install("orders:1")) }, false},
+		{"installed in its place", ofInstall, func(fs failures) { fs.succeeded(install("orders:1", replacing)) }, false},
+		{"installed beside another", ofInstall, func(fs failures) { fs.succeeded(install("orders:1")) }, true},
+		{"failed beside another, and installed", ofBeside, func(fs failures) { fs.succeeded(install("orders:1")) }, false},
+		{"failed from elsewhere, and installed", elsewhere, func(fs failures) { fs.succeeded(install("orders:1")) }, false},
 		{"installed after a failed uninstall", failedUninstall, func(fs failures) { fs.succeeded(install("orders:1")) }, false},
 		{"another is installed", ofInstall, func(fs failures) { fs.succeeded(install("orders:2")) }, true},
 		{"uninstalled", failedUninstall, func(fs failures) { fs.succeeded(uninstall("orders:1")) }, false},

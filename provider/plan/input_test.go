@@ -50,10 +50,11 @@ func (in Input) with(pods ...Pod) Input {
 	return in
 }
 
-// podFor is a pod of one container, made a minute ago.
+// podFor is a pod of one container, made a minute ago. It is of a workload of which no
+// revisions are known.
 func podFor(name, word string, change ...func(*Pod)) Pod {
 	key := module(word)
-	pod := Pod{Pod: &corev1.Pod{
+	pod := Pod{Workload: "w", Pod: &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), CreationTimestamp: metav1.NewTime(noon.Add(-time.Minute))},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: key.Name, Image: urlOf(key.Name, key.Version),
 			Env: []corev1.EnvVar{{Name: EnvVersion, Value: key.Version}}}}},
@@ -111,10 +112,14 @@ func waits(reason string) func(*Pod) {
 func revision(hash string) func(*Pod) {
 	return func(p *Pod) {
 		yes := true
+		p.Workload = "" // its owner tells
 		p.Labels = map[string]string{"pod-template-hash": hash}
 		p.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "orders-" + hash, UID: types.UID(hash), Controller: &yes}}
 	}
 }
+
+// bare makes a pod one of no workload.
+func bare(p *Pod) { p.Workload = "" }
 
 // numbered makes a pod one of a workload's revision.
 func numbered(workload string, revision int64) func(*Pod) {

@@ -1,10 +1,6 @@
 package plan
 
-import (
-	"slices"
-
-	"module-controller/tunnel"
-)
+import "module-controller/tunnel"
 
 // installer plans the next command for each module name, if one is due.
 type installer struct{ *planner }
@@ -22,8 +18,10 @@ func (i installer) installAll() {
 func (i installer) next(n *name) {
 	switch w := n.chosen; {
 	case i.removeReleased(n), w == nil:
-	case i.list.of(w.key) != serving && i.backsOff(w):
+	case i.fails(w):
 		i.fallBack(n)
+	case i.yields(w.of):
+		i.giveBack(n)
 	default:
 		i.advance(n, w)
 	}
@@ -62,44 +60,11 @@ func (i installer) askFor(n *name) bool {
 	return true
 }
 
-// backsOff says whether an install for a want must wait after a failure.
-func (i installer) backsOff(w *want) bool {
-	f := i.failures.of(w.key, w.purpose())
-	switch {
-	case f.Killed:
-		return false
-	case !f.wrong():
-	case i.in.Seen.Started.After(f.At), w.pod.CreationTimestamp.After(f.At):
-		return false // another base, as it were, or somebody asked anew
-	}
-	return i.out.tooEarly(f.NotBefore)
-}
-
-// fallBack gives the newest superseded pod its module back where nothing of the
-// name serves, while the chosen one backs off.
-func (i installer) fallBack(n *name) {
-	if i.list.serves(n.name) {
-		return
-	}
-	tried := map[tunnel.ModuleKey]bool{n.chosen.key: true}
-	for _, w := range slices.Backward(n.wants) {
-		switch {
-		case w.role != superseded, tried[w.key]:
-			continue
-		}
-		tried[w.key] = true // an older one of the same version must not take turns with it
-		if !i.backsOff(w) {
-			i.out.event(w.pod.UID, false, "ModuleRestored", "restored "+w.key.String()+": "+n.chosen.key.String()+" failed to replace it")
-			i.advance(n, w)
-			return
-		}
-	}
-}
-
 // advance plans the next step towards a want's module serving. A want that backs off
 // comes here only while its module serves.
 func (i installer) advance(n *name, w *want) {
-	if step := steps[i.pending(n, w)]; step != nil {
+	is := i.pending(n, w)
+	if step := steps[is]; step != nil && (!w.kept || is.outlasts()) {
 		step(i, n, w)
 	}
 }

@@ -32,6 +32,9 @@ func (p presence) String() string {
 func (p presence) listed() bool  { return p > unlisted }
 func (p presence) started() bool { return p >= deactivated }
 
+// outlasts says of a pod's module that it runs, or may, without being installed anew.
+func (p presence) outlasts() bool { return p != absent && p != broken }
+
 // presenceOf is how a listed module in that state stands. Words that this program does
 // not know say nothing good.
 func presenceOf(s tunnel.State) presence {

@@ -23,6 +23,7 @@ func Modules(in Input) Output {
 		p.buryDead()
 		p.watchDuplicates()
 		resolver{p}.resolveAll()
+		p.handOn()
 		installer{p}.installAll()
 		p.drop()
 		for _, at := range p.demand.leaves {
@@ -127,7 +128,7 @@ func (p *planner) inherited() int {
 func (m Memory) clone() Memory {
 	return Memory{
 		Attempts: cloned(m.Attempts), Failures: cloned(m.Failures),
-		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged), Dead: cloned(m.Dead), Duplicates: cloned(m.Duplicates), Starts: cloned(m.Starts), Plain: m.Plain,
+		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged), Dead: cloned(m.Dead), Duplicates: cloned(m.Duplicates), Rejections: cloned(m.Rejections), Starts: cloned(m.Starts), Plain: m.Plain,
 	}
 }
 

@@ -180,6 +180,8 @@ type Memory struct {
 	Unmanaged map[tunnel.ModuleKey]time.Time
 	// Duplicates has since when pods wait for a module that another of their revision has.
 	Duplicates map[types.UID]time.Time
+	// Rejections has the ReplicaSets of which pods were rejected for that.
+	Rejections map[types.UID]Rejection
 	// Dead has why modules are to be installed anew that serve: the pods say so before it
 	// is done, and then nothing is probed any more.
 	Dead map[tunnel.ModuleKey]string

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/tunnel"
@@ -12,7 +13,7 @@ import (
 
 // Who serves, of the pods that want one module name on a base:
 //
-//   - Of several workloads the one that has the name, else the one with the oldest pod. It
+//   - Of several workloads, of which a pod without a controller is one by itself, the one that has the name, else the one with the oldest pod. It
 //     keeps the name until its pods are gone, whatever the others want: no two workloads
 //     take turns, and nothing that serves is restarted for another workload.
 //   - Of the pods of one workload those of the revision that it wants, which has the largest
@@ -35,10 +36,11 @@ const (
 type tenure int
 
 const (
-	newcomer tenure = iota // it shows nothing yet, or that another workload has the name
-	trying                 // it is being installed, failed, or is superseded
-	suiting                // its version serves already, for a pod that is gone
-	holding                // its module serves for it
+	newcomer  tenure = iota // it shows nothing yet, or that another workload has the name
+	trying                  // it is being installed, failed, or is superseded
+	suiting                 // as a newcomer, but its version serves already, for a pod that is gone
+	beginning               // as trying, and its version serves: it is about to show that
+	holding                 // its module serves for it
 )
 
 // choose says which want is to serve.
@@ -86,20 +88,23 @@ func (n *name) appoint(own []*want) {
 func (n *name) has(key tunnel.ModuleKey) bool { return n.chosen != nil && n.chosen.key == key }
 
 func (w *want) tenure(l *list) tenure {
-	s := statusOf(w.pod.Pod, w.container)
+	s, serves := statusOf(w.pod.Pod, w.container), l.of(w.key) == serving
 	switch {
 	case running(s):
 		return holding
-	case l.of(w.key) == serving:
+	case !tries(s) && serves:
 		return suiting
-	case s == nil:
+	case !tries(s):
 		return newcomer
-	}
-	switch waitsFor(s) {
-	case ReasonDuplicate, ReasonConflict:
-		return newcomer
+	case serves:
+		return beginning
 	}
 	return trying
+}
+
+// tries says of a container that its module was worked on.
+func tries(s *corev1.ContainerStatus) bool {
+	return s != nil && !slices.Contains([]string{ReasonDuplicate, ReasonConflict}, waitsFor(s))
 }
 
 // order compares wants of one workload so that the one that is to serve comes last.
@@ -149,8 +154,9 @@ func laterRevision(older, newer Pod) bool {
 	})
 }
 
-// workloadOf tells the workloads of pods apart; it is empty for a pod of none. Where only
-// the owner is known, a ReplicaSet's pods are those of the workload that its name begins
+// workloadOf tells the workloads of pods apart. A pod of none is one by itself: nothing
+// tells that another is meant to take its place, and it may be a stranger's. Where only the
+// owner is known, a ReplicaSet's pods are those of the workload that its name begins
 // with.
 func workloadOf(pod Pod) string {
 	owner := metav1.GetControllerOf(pod.Pod)
@@ -158,7 +164,7 @@ func workloadOf(pod Pod) string {
 	case pod.Workload != "":
 		return string(pod.Workload)
 	case owner == nil:
-		return ""
+		return string(pod.UID)
 	}
 	for _, label := range hashLabels {
 		hash := pod.Labels[label]

@@ -70,7 +70,10 @@ func TestChoose(t *testing.T) {
 		{"two workloads, and nobody has it any more", []Pod{podFor("a", "orders:1", old, numbered("v", 1), waits(ReasonConflict)), podFor("b", "orders:2", numbered("w", 9))}, []role{chosen, contested}, false},
 		{"two workloads, two versions", []Pod{podFor("a", "orders:1", old, numbered("v", 1)), podFor("b", "orders:2", numbered("w", 9))}, []role{chosen, contested}, false},
 		{"two workloads, and a revision of the one that has it", []Pod{podFor("a", "orders:1", older, numbered("v", 1), ran("x")), podFor("b", "orders:2", old, numbered("w", 9)), podFor("c", "orders:3", numbered("v", 2))}, []role{superseded, contested, chosen}, false},
-		{"a bare pod and a workload", []Pod{podFor("a", "orders:1", old), podFor("b", "orders:2", revision("x"))}, []role{chosen, contested}, false},
+		{"a bare pod and a workload", []Pod{podFor("a", "orders:1", old, bare), podFor("b", "orders:2", revision("x"))}, []role{chosen, contested}, false},
+		{"two bare pods, two versions", []Pod{podFor("a", "orders:1", old, bare), podFor("b", "orders:2", bare)}, []role{chosen, contested}, false},
+		{"two bare pods, one version", []Pod{podFor("a", "orders:1", old, bare), podFor("b", "orders:1", bare)}, []role{chosen, duplicate}, false},
+		{"two bare pods, and the newer has it", []Pod{podFor("a", "orders:1", old, bare, waits(ReasonConflict)), podFor("b", "orders:2", bare, ran("x"))}, []role{contested, chosen}, false},
 		{"the same revision", []Pod{podFor("a", "orders:1", old, revision("x")), podFor("b", "orders:1", revision("x"))}, []role{chosen, duplicate}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -100,6 +103,17 @@ func TestNameHas(t *testing.T) {
 	n := demandOf(Input{Pods: []Pod{podFor("b", "orders:1"), podFor("a", "orders:1", age(time.Hour))}}).name("orders")
 	if n.has(module("orders:2")) || !n.has(module("orders:1")) || (&name{}).has(module("orders:1")) {
 		t.Error("a name has what its chosen want is for")
+	}
+}
+
+// What was just installed for a pod is that pod's, though its version suits an older one.
+func TestWhatBeginsToServeHasItsName(t *testing.T) {
+	older := podFor("a", "orders:1", age(time.Hour), numbered("v", 1), waits(ReasonConflict))
+	for reason, want := range map[string]string{ReasonInstalling: "b", ReasonConflict: "a"} {
+		in := onBase("orders:1 activated").with(older, podFor("b", "orders:1", numbered("w", 1), waits(reason)))
+		if got := demandOf(in).name("orders").chosen.pod.Name; got != want {
+			t.Errorf("%s: %s has it, want %s", reason, got, want)
+		}
 	}
 }
 
@@ -161,7 +175,7 @@ func TestWorkloadOf(t *testing.T) {
 		{"a rollout's", rollout, "ReplicaSet//orders"},
 		{"in another namespace", elsewhere, "ReplicaSet/b/orders"},
 		{"the owner", set, "x"},
-		{"nobody's", podFor("a", "orders:1"), ""},
+		{"nobody's", podFor("a", "orders:1", bare), "a"},
 	} {
 		if got := workloadOf(c.pod); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
@@ -194,6 +208,25 @@ func TestTwoWorkloadsTakeNoTurns(t *testing.T) {
 			if n := s.installs[module("orders:1")]; n != 1 {
 				t.Errorf("version 1 was installed %d times", n)
 			}
+		})
+	}
+}
+
+// A pod without a controller is a workload by itself: a newer one of another tenant waits
+// until it is gone.
+func TestABarePodTakesNothingFromAnother(t *testing.T) {
+	for name, features := range bothTunnels {
+		t.Run(name, func(t *testing.T) {
+			s := newSim(features)
+			s.bare = true
+			s.pod("mine", "orders", "1", urlOf("orders", "1"))
+			s.rounds(5)
+			s.pod("theirs", "orders", "2", urlOf("orders", "2")).Namespace = "b"
+			s.rounds(20)
+			s.want(t, map[string]string{"mine": "Running", "theirs": ReasonConflict}, "orders:1")
+			s.delete("mine")
+			s.rounds(10)
+			s.want(t, map[string]string{"mine": "gone", "theirs": "Running"}, "orders:2")
 		})
 	}
 }

@@ -47,10 +47,7 @@ func (r reporter) observe(pod Pod, c corev1.Container) observation {
 	case pp == nil:
 		return is.wait(ReasonCreating, "")
 	case pp.unfit != (waiting{}):
-		if key, ran := RunsAs(&pod.Status, c.Name); ran {
-			is.key = key
-		}
-		return r.observeUnfit(is, pp.unfit)
+		return r.observeUnfit(is, pp.unfit, w)
 	case pp.invalid(c.Name) != "":
 		return is.wait(ReasonInvalid, "%s", pp.invalid(c.Name))
 	case r.standing == conflicted:
@@ -62,7 +59,13 @@ func (r reporter) observe(pod Pod, c corev1.Container) observation {
 		return is.wait(ReasonCreating, "")
 	}
 	is.key = w.key
+	return r.of(is, w)
+}
+
+// of is what the container of a want shows.
+func (r reporter) of(is observation, w *want) observation {
 	is = shows[r.stateOf(w)](r, is, w)
+	is.handedOn = is.handedOn || w.handedOn
 	if !is.handedOn {
 		is.imageID = r.imageOf(w, is.running)
 	}
@@ -108,14 +111,15 @@ func (r reporter) running(is observation) observation {
 
 // observeUnfit keeps a module running that ran before its pod could no longer be
 // installed: a Secret that was deleted since changes nothing on the base, nor does a new
-// owner that has not yet proved who the base is.
-func (r reporter) observeUnfit(is observation, why waiting) observation {
+// owner that has not yet proved who the base is. Like any other it may be superseded.
+func (r reporter) observeUnfit(is observation, why waiting, w *want) observation {
 	switch {
-	case r.standing != ready, why.reason == ReasonInvalid, r.list.of(is.key) != serving:
+	case w == nil, r.standing != ready, why.reason == ReasonInvalid, r.list.of(w.key) != serving:
 		is.waiting = why
 		return is
 	}
-	return r.running(is)
+	is.key = w.key
+	return r.of(is, w)
 }
 
 func (r reporter) serving(is observation, _ *want) observation { return r.running(is) }
@@ -133,7 +137,7 @@ func (r reporter) outdated(is observation, w *want) observation {
 }
 
 // servesFor says whether what serves did so for that pod already.
-func (r reporter) servesFor(w *want) bool { return r.list.of(w.key) == serving && w.running != "" }
+func (p *planner) servesFor(w *want) bool { return p.list.of(w.key) == serving && w.running != "" }
 
 // blocked serves on, where it does, until its pod can take over.
 func (r reporter) blocked(is observation, w *want) observation {

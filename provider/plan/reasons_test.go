@@ -70,7 +70,7 @@ func TestObserve(t *testing.T) {
 		{name: "superseded by a revision that runs", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", revision("x")),
 			others: []Pod{podFor("new", "orders:1", age(0), revision("y"), ran(url))}, want: "Superseded: pod new has orders:1 on this base"},
 		{name: "its Secret is missing", list: []string{"orders:0 activated"}, pod: podFor("p", "orders:1", noSecret), want: "CreateContainerConfigError: secret is missing"},
-		{name: "its Secret is missing since it runs", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", noSecret), want: "Running"},
+		{name: "its Secret is missing since it runs", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", ran(url), noSecret), want: "Running"},
 		{name: "its Secret is missing and the base is away", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", noSecret), change: func(in *Input) { in.Live = false }, want: "CreateContainerConfigError: secret is missing"},
 		{name: "it is invalid, though that runs", list: []string{"orders:1 activated"}, pod: podFor("p", "orders:1", image("x")), want: `InvalidModule: image "x" is no URL of a jar: it must begin with file://, http:// or https://`},
 		{name: "two bases", pod: podFor("p", "orders:1"), change: func(in *Input) { in.Conflict = "two of them" }, want: "BaseIdentityConflict: two of them"},

@@ -26,24 +26,29 @@ type sim struct {
 	pods     []*corev1.Pod
 	gone     map[types.UID]bool // deleted by force
 	unsynced map[string]bool    // not yet synced, by name
-	jars     map[string]jarOf   // by URL
-	probed   map[string]Probed  // of each pod
+	// unresolved: their ConfigMap is gone, by UID; secrets: they refer to Secrets, by name
+	unresolved map[types.UID]bool
+	secrets    map[string]bool
+	bare       bool              // pods that nobody owns are of no workload
+	jars       map[string]jarOf  // by URL
+	probed     map[string]Probed // of each pod
 	// what happened
 	log                  []string
 	installs, uninstalls map[tunnel.ModuleKey]int
 	overlaps             int
 	// faults
 	loseAnswers, loseCommands bool
-	plain                     bool                     // takes no install strategy
-	keepsFailed               bool                     // lists what did not start
-	keepsAll                  string                   // why it uninstalls nothing, "-" for none that it tells
-	slow                      map[string]time.Duration // how long it fetches, by URL
-	slowStops, slowSwitches   time.Duration            // how long an uninstall or a switch takes
-	hangs                     map[string]bool          // whose main never ends, by URL
-	working                   map[string]job           // by name
-	lateLists, behind         bool                     // every second list does not come
-	most                      int                      // how many commands may be in flight
-	atWork                    int                      // the most installs that the base worked on at once
+	plain                     bool                        // takes no install strategy
+	keepsFailed               bool                        // lists what did not start
+	unservable                map[tunnel.ModuleKey]string // why what starts beside another does not serve
+	keepsAll                  string                      // why it uninstalls nothing, "-" for none that it tells
+	slow                      map[string]time.Duration    // how long it fetches, by URL
+	slowStops, slowSwitches   time.Duration               // how long an uninstall or a switch takes
+	hangs                     map[string]bool             // whose main never ends, by URL
+	working                   map[string]job              // by name
+	lateLists, behind         bool                        // every second list does not come
+	most                      int                         // how many commands may be in flight
+	atWork                    int                         // the most installs that the base worked on at once
 }
 
 // job is a command that the base works on.
@@ -60,9 +65,9 @@ type jarOf struct {
 func newSim(features tunnel.Features) *sim {
 	return &sim{
 		now: noon, in: Input{BaseID: tunnel.BaseID{Env: "dev", Identity: "b"}, IP: "192.0.2.9", Live: true, Seen: Seen{Features: features}},
-		gone: map[types.UID]bool{}, jars: map[string]jarOf{},
+		gone: map[types.UID]bool{}, unresolved: map[types.UID]bool{}, jars: map[string]jarOf{},
 		installs: map[tunnel.ModuleKey]int{}, uninstalls: map[tunnel.ModuleKey]int{},
-		slow: map[string]time.Duration{}, hangs: map[string]bool{}, working: map[string]job{}, most: 3,
+		unservable: map[tunnel.ModuleKey]string{}, slow: map[string]time.Duration{}, hangs: map[string]bool{}, working: map[string]job{}, most: 3,
 	}
 }
 
@@ -132,8 +137,15 @@ func (s *sim) round() Output {
 	s.in.Now = s.now
 	s.in.Pods = nil
 	for _, p := range s.pods {
-		s.in.Pods = append(s.in.Pods, Pod{Pod: p, Gone: s.gone[p.UID], Unsynced: s.unsynced[p.Name],
-			Probed: s.probed, Workload: types.UID(p.Annotations["workload"]), Revision: number(p)})
+		pod := Pod{Pod: p, Gone: s.gone[p.UID], Unsynced: s.unsynced[p.Name], Secrets: s.secrets[p.Name],
+			Probed: s.probed, Workload: types.UID(p.Annotations["workload"]), Revision: number(p)}
+		if pod.Workload == "" && !s.bare {
+			pod.Workload = "w" // one workload whose revisions are not known
+		}
+		if s.unresolved[p.UID] {
+			pod.Unresolved = "configmap is missing"
+		}
+		s.in.Pods = append(s.in.Pods, pod)
 	}
 	s.in.Held = s.in.Memory.Full(s.most)
 	out := Modules(s.in)

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"time"
 
 	"module-controller/tunnel"
 )
@@ -32,6 +33,10 @@ func (s *sim) obey(c tunnel.Command) tunnel.Answer {
 	case tunnel.SwitchModule:
 		if at < 0 {
 			a.Outcome = tunnel.NotFound
+			break
+		}
+		if why := s.unservable[c.Module]; why != "" {
+			a.Outcome, a.Message = tunnel.Failed, why
 			break
 		}
 		if s.slowSwitches > 0 {
@@ -81,6 +86,9 @@ func (s *sim) install(c tunnel.Command, a *tunnel.Answer) {
 		a.Outcome, a.Installed, a.Message = tunnel.Repeated, jar.key, "has been installed"
 		return
 	}
+	if why := s.unservable[jar.key]; jar.fail == "" && !slices.ContainsFunc(s.modules, func(m tunnel.Module) bool { return m.Name == jar.key.Name && m.State == tunnel.Activated }) {
+		jar.fail = why
+	}
 	if jar.fail != "" {
 		a.Outcome, a.Message = tunnel.Failed, jar.fail
 		if s.keepsFailed {
@@ -115,6 +123,16 @@ func (s *sim) refuses(at int, a *tunnel.Answer) bool {
 		a.Outcome, a.Message = tunnel.Failed, s.keepsAll
 	}
 	return true
+}
+
+// restart loses everything that the base had and did.
+func (s *sim) restart() {
+	s.modules, s.working = nil, map[string]job{}
+	s.in.Seen.Modules, s.in.Seen.Listed, s.in.Seen.Started = nil, time.Time{}, s.now
+	for n, a := range s.in.Memory.Attempts {
+		a.Restarted = true
+		s.in.Memory.Attempts[n] = a
+	}
 }
 
 // work ends what the base was at and whose time has come, without an answer.

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"slices"
 
 	"module-controller/tunnel"
 )
@@ -38,6 +39,11 @@ func (s wantState) String() string {
 		"Installing", "Replacing", "Duplicate", "Conflicting", "Superseded"}[s]
 }
 
+// outlasts says of a want in this state that it goes on, or may, without an install.
+func (s wantState) outlasts() bool {
+	return slices.Contains([]wantState{wantUnknown, wantStarting, wantServing, wantToSwitch}, s)
+}
+
 // stateOf is the state of a want by its rank among those of its name, by what is being
 // done for it, and by what the base has.
 func (p *planner) stateOf(w *want) wantState {
@@ -66,7 +72,7 @@ func (p *planner) pending(n *name, w *want) wantState {
 	is := p.stageOf(w)
 	switch is {
 	case wantServing:
-		if w.running != "" || !p.takesOver(n, w, true) || p.lacks(w) == "" {
+		if w.running != "" || !p.takesOver(n, w, true) || p.mayTake(w) {
 			return is
 		}
 		return wantBlocked // it serves for another pod
@@ -78,7 +84,7 @@ func (p *planner) pending(n *name, w *want) wantState {
 	switch {
 	case waits && !p.hung(by):
 		return wantWaiting
-	case w.beside(is), !p.takesOver(n, w, is == wantOutdated), p.lacks(w) == "":
+	case w.beside(is), !p.takesOver(n, w, is == wantOutdated), p.mayTake(w):
 		return is
 	}
 	return wantBlocked
@@ -109,6 +115,8 @@ func (p *planner) stageOf(w *want) wantState {
 
 func (p *planner) inService(w *want) wantState {
 	switch {
+	case w.kept: // it could not be installed anew
+		return wantServing
 	case p.installed[w.key].Verb != "": // just now, since it was found dead
 	case p.whyDead(w) != "":
 		return wantDead
@@ -147,7 +155,7 @@ func (p *planner) installedFor(w *want) bool {
 // URL, it is.
 func (p *planner) current(w *want) bool {
 	switch {
-	case p.installedFor(w):
+	case w.kept, p.installedFor(w):
 		return true
 	case w.fresh:
 		return false

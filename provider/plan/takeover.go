@@ -43,9 +43,15 @@ func (p *planner) takesOver(n *name, w *want, anew bool) bool {
 	})
 }
 
+// mayTake says whether a want may end the service of another pod's.
+func (p *planner) mayTake(w *want) bool { return w.restored || p.lacks(w) == "" }
+
 // lacks says why a pod cannot take over yet, were it for all its modules but this one;
 // empty where it can.
 func (p *planner) lacks(w *want) string {
+	if w.of.unfit != (waiting{}) {
+		return "its pod waits: " + w.of.unfit.reason
+	}
 	for _, m := range w.of.asked.modules {
 		if m.invalid != "" {
 			return "container " + m.container + " is invalid"
@@ -56,6 +62,8 @@ func (p *planner) lacks(w *want) string {
 		case o == w:
 		case o.role != chosen:
 			return fmt.Sprintf("another pod has %s", o.key.Name)
+		case p.fails(o):
+			return fmt.Sprintf("%s failed", o.key)
 		case !o.atOnce() && !p.list.of(o.key).started():
 			return fmt.Sprintf("%s has not started", o.key)
 		}

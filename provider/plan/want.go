@@ -12,11 +12,37 @@ type podPlan struct {
 	asked spec
 	// unfit is why none of its modules can be installed; zero where they can.
 	unfit waiting
-	// wants are its modules that can be installed, in the pod's order.
+	// wants are its modules that can be installed, or that are kept, in the pod's order.
 	wants []*want
 }
 
-// want gives what a container wants; nil for nothing that can be installed.
+// wantOf is what a container wants; nil for nothing. That another one is invalid is told
+// there, and touches no other.
+func (pp *podPlan) wantOf(m moduleSpec, l *list) *want {
+	kept := pp.unfit != (waiting{}) || m.invalid != ""
+	if kept {
+		key, runs := keptAs(pp.pod.Pod, m)
+		if !runs || !l.of(key).outlasts() {
+			return nil
+		}
+		m.key = key
+	} else {
+		m = pin(pp.pod, m, l)
+	}
+	w := wantOf(pp.pod, m)
+	w.of, w.kept = pp, kept
+	return w
+}
+
+// keptAs is the module that a container runs, as its status tells; false where it runs none.
+func keptAs(pod *corev1.Pod, m moduleSpec) (tunnel.ModuleKey, bool) {
+	if key, ran := RunsAs(&pod.Status, m.container); ran {
+		return key, true
+	}
+	return m.key, running(statusOf(pod, m.container)) && checkKey(m.key) == ""
+}
+
+// want gives what a container wants; nil for nothing that can be installed or is kept.
 func (pp *podPlan) want(container string) *want {
 	if pp == nil {
 		return nil
@@ -49,9 +75,17 @@ type want struct {
 	// status tells; empty when it has not run.
 	running string
 	role    role
+	// kept: the pod runs the module, and what it asks for cannot be read now. Nothing is
+	// installed for it, but it has its place as before. key is what it runs; url, args and
+	// env are not used.
+	kept bool
 	// fresh: it takes the same version over from an older revision of its workload,
 	// so it is installed once more.
 	fresh bool
+	// restored: it is given its place back, so it takes over though its pod cannot whole.
+	restored bool
+	// handedOn: its module was installed anew just now for another pod of the same version.
+	handedOn bool
 }
 
 func wantOf(pod Pod, m moduleSpec) *want {
@@ -74,6 +108,12 @@ func pin(pod Pod, m moduleSpec, l *list) moduleSpec {
 	}
 	m.key = key
 	return m
+}
+
+// ran says whether a want's module served for it, now or before.
+func (w *want) ran() bool {
+	s := statusOf(w.pod.Pod, w.container)
+	return s != nil && s.ContainerID != ""
 }
 
 // beside says of a want in this state that it can go on though another version serves.
