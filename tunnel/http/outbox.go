@@ -196,7 +196,7 @@ func (b *outbox) send(ctx context.Context, l letter) error {
 	}
 	_ = answer.Body.Close() // the status says it all
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("forward heartbeat: the peer answered %s", answer.Status)
+		return fmt.Errorf("forward heartbeat: the peer answered status %d", answer.StatusCode)
 	}
 	return nil
 }
