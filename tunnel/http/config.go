@@ -44,6 +44,9 @@ type Config struct {
 	// those of Services. It wins over Allowed, as does what no base ever has: addresses
 	// of no host, and clouds' metadata services.
 	Denied []netip.Prefix
+	// Reserved reports an address that is no base's now, whatever Allowed says: another
+	// replica's. It returns at once; nil for none.
+	Reserved func(netip.Addr) bool
 	// TokenFile holds a bearer token that heartbeats must carry, whatever Auth is. It is
 	// read on each heartbeat. Empty: no token is required.
 	TokenFile string
