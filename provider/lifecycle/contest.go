@@ -53,6 +53,8 @@ func (c *Contest) contend(i Incumbent, h tunnel.Heartbeat, within time.Duration)
 
 // meet records a contender where the incumbent is: on its own topics, where both may live,
 // or at its own endpoint, where one process took the other's place.
+//
+// NB: where nothing is proved of anybody a liar can say so of a live base.
 func (c *Contest) meet(i Incumbent, h tunnel.Heartbeat) {
 	if i.shares(h) {
 		c.shared = true
