@@ -36,7 +36,8 @@ func (b *Base) successor(in Facts) (next *tunnel.Heartbeat, due time.Time) {
 }
 
 // goneAt is when the incumbent counts as gone if nothing is heard of it; zero while our
-// link to it is down, for then our silence is not its own.
+// link to it is down, for then our silence is not its own, and while a contender that needs
+// time said one thing only.
 func (b *Base) goneAt(in Facts, c tunnel.Heartbeat) time.Time {
 	age := b.ageInput(in, b.lived(in, c))
 	if !age.Link.Up {
@@ -44,13 +45,16 @@ func (b *Base) goneAt(in Facts, c tunnel.Heartbeat) time.Time {
 	}
 	from, _ := age.silentFrom()
 	if b.needsTime(in, c) {
+		if !in.Mail.Contest.repeated() {
+			return time.Time{}
+		}
 		from = later(from, in.Mail.Contest.Since)
 	}
 	return from.Add(b.cfg.StaleAfter)
 }
 
-// needsTime says that a contender is believed only once it was heard for StaleAfter itself:
-// no single message, however late, ends a base. It is so where an answer may be either's,
+// needsTime says that a contender is believed only once it was heard for StaleAfter itself,
+// and again: no single message, however late, ends a base. It is so where an answer may be either's,
 // since one whose heartbeats died still answers, and where the Node would be deleted with
 // its pods.
 func (b *Base) needsTime(in Facts, c tunnel.Heartbeat) bool {

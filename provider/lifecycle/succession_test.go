@@ -96,6 +96,33 @@ func TestOneLateMessageEndsNothing(t *testing.T) {
 	}
 }
 
+// Where StaleAfter is shorter than the pause between heartbeats a contender is believed too,
+// and a single message still ends nothing.
+func TestAContenderIsHeardForLongerThanASilenceLasts(t *testing.T) {
+	for _, served := range [][]string{served, servedOverHTTP} {
+		s := told(t, served)
+		s.base.cfg.StaleAfter = 4 * time.Second
+		s.binds()
+		h := s.beat(s.base.Tunnel(), "bank", map[string]string{"port": fmt.Sprint(s.base.about.heartbeat.Port)})
+		says := func(after time.Duration) Actions {
+			h.Received = at(after)
+			s.mailbox.Heartbeat(h)
+			return s.turnAt(after)
+		}
+		if do := says(10 * time.Second); do.Retire != nil {
+			t.Error("it ends by the first message")
+		}
+		for n := 11; n < 22; n++ {
+			if do := s.turnAt(time.Duration(n) * time.Second); do.Retire != nil {
+				t.Errorf("after %d s it ends by one message", n)
+			}
+		}
+		if do := says(22 * time.Second); do.Retire == nil || do.Retire.Successor == nil {
+			t.Errorf("after two heartbeats it still holds its place: %+v", do)
+		}
+	}
+}
+
 // A base over HTTP that contends with one over MQTT has that one asked at once.
 func TestWhoMayAnswerIsAsked(t *testing.T) {
 	s := told(t, []string{"0s link up tunnel=http"}, served, []string{"5s heartbeat bank tunnel=http port=9"})
