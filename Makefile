@@ -9,7 +9,7 @@ IMAGE ?= module-controller:$(VERSION)
 FUZZTIME ?= 5m
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-unit e2e e2e-java e2e-argo verify demo bench scale chaos chaos-mutants mutants fuzz generate image control-plane
+.PHONY: help build test test-unit test-acl e2e e2e-java e2e-argo verify demo bench scale chaos chaos-mutants mutants fuzz generate image control-plane
 
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -17,7 +17,7 @@ help: ## print the targets
 build: ## build bin/module-controller and bin/basesim
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
-test: test-unit e2e ## what must hold before a change lands, but for real JVMs; race detector on
+test: test-unit e2e ## what must hold before a change lands, but for real JVMs and Mosquitto; race detector on
 
 test-unit: ## the product's own tests
 	@echo "== unit tests (building with the race detector: about 3 minutes the first time)"
@@ -26,6 +26,11 @@ test-unit: ## the product's own tests
 	$(GO) -C tools test ./...
 	@echo "== 2,000 schedules of faults in synthetic time (about 3 minutes)"
 	$(GO) test -run TestOwnershipUnderFaults ./election -args -schedules=2000
+	@echo "== 81 of two installations, 201 of members with different environments (about a minute)"
+	$(GO) test -run 'TestTwoInstallationsUnderFaults|TestMembersOfDifferentEnvironments' ./election -args -schedules=800
+
+test-acl: ## the sample ACLs of brokers; needs mosquitto
+	$(GO) test -race -tags mosquitto -run 'TestTheSample' ./tunnel/mqtt
 
 e2e: control-plane ## the product on a real control plane, with simulated bases
 	@echo "== end-to-end tests, a package at a time (about 25 minutes)"
@@ -46,13 +51,13 @@ demo: ## show the main job on a real control plane: a fleet, a Deployment, a sum
 
 verify: ## what CI checks: format, vet, linter, tidiness, limits, pages, mutants that apply, generated files
 	@echo "== format"; test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
-	@echo "== vet"; $(GO) vet ./... && $(GO) -C tools vet ./... && cd e2e && $(GO) vet ./... && $(GO) vet -tags java,argo,scale,chaos ./...
+	@echo "== vet"; $(GO) vet -tags mosquitto ./... && $(GO) -C tools vet ./... && cd e2e && $(GO) vet ./... && $(GO) vet -tags java,argo,scale,chaos ./...
 	@echo "== tidy"; $(GO) mod tidy -diff && cd e2e && $(GO) mod tidy -diff
 	@echo "== conditions, structs, methods, tests"; $(GO) -C tools run ./conditions -root ..
 	@echo "== what the pages name"; $(GO) -C tools run ./docpaths -root ..
 	@echo "== mutants"; $(GO) -C tools run ./mutate -root .. -check
 	@echo "== generated files"; $(MAKE) -s generate && git diff --exit-code docs
-	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run ./... && (cd tools && ./lint.sh run ./...) && cd e2e && ../tools/lint.sh run --build-tags java,argo,scale,chaos ./...
+	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run --build-tags mosquitto ./... && (cd tools && ./lint.sh run ./...) && cd e2e && ../tools/lint.sh run --build-tags java,argo,scale,chaos ./...
 
 generate: ## write docs/configuration.md and docs/metrics.md from the code
 	@$(GO) run ./cmd/module-controller --print-settings > docs/configuration.md

@@ -2,6 +2,7 @@ package election
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"go.uber.org/zap"
@@ -207,4 +208,11 @@ func (r *Replica) KnowsKey(fingerprint string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.state.KnowsKey(fingerprint)
+}
+
+// MemberAt says whether a live member tells that it is at an address. It returns at once.
+func (r *Replica) MemberAt(addr netip.Addr) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.MemberAt(addr)
 }

@@ -160,8 +160,8 @@ func by(name string) func(*tunnel.Heartbeat) {
 	return func(h *tunnel.Heartbeat) { h.Tunnel = name }
 }
 
-// A base that is heard through another tunnel, and no more through its own, is followed
-// there, and nowhere else.
+// A base that is heard through another tunnel, and neither speaks nor answers through its
+// own any more, is followed there, and nowhere else.
 func TestABaseMovesToAnotherTunnel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, other := twoWires(t)
@@ -170,6 +170,7 @@ func TestABaseMovesToAnotherTunnel(t *testing.T) {
 		if !p.wire.follows(shop) || other.follows(shop) {
 			t.Errorf("its own tunnel hears it, and it is followed by wire %v, by other %v", p.wire.follows(shop), other.follows(shop))
 		}
+		p.wire.loses(shop)
 		for range 8 {
 			p.passes(6 * time.Second)
 			p.beats(by("other"))

@@ -331,6 +331,13 @@ func (w *wire) arrives(id tunnel.BaseID, to *base, c tunnel.Command) {
 	}
 }
 
+// loses has what is sent to a base reach nobody.
+func (w *wire) loses(id tunnel.BaseID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.bases, id)
+}
+
 // resumes has a stuck base do what it kept.
 func (w *wire) resumes(id tunnel.BaseID) {
 	w.mu.Lock()

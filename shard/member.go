@@ -2,6 +2,7 @@ package shard
 
 import (
 	"maps"
+	"net/netip"
 	"regexp"
 	"slices"
 	"time"
@@ -80,6 +81,19 @@ func (all members) withKey(fingerprint string) bool {
 	for _, m := range all {
 		if m.Holder != "" && m.PeerKey == fingerprint {
 			return fingerprint != ""
+		}
+	}
+	return false
+}
+
+// at says whether a live member takes heartbeats at an address.
+func (all members) at(addr netip.Addr) bool {
+	for _, m := range all {
+		if m.Holder == "" {
+			continue
+		}
+		if is, err := netip.ParseAddrPort(m.Address); err == nil && is.Addr().Unmap() == addr {
+			return true
 		}
 	}
 	return false
@@ -297,3 +311,6 @@ func (s *Membership) regroup(now time.Time) bool {
 // KnowsKey says whether a live member proves itself to its peers with a key of that
 // fingerprint.
 func (s *Membership) KnowsKey(fingerprint string) bool { return s.members.withKey(fingerprint) }
+
+// MemberAt says whether a live member, this one included, tells that it is at an address.
+func (s *Membership) MemberAt(addr netip.Addr) bool { return s.members.at(addr.Unmap()) }

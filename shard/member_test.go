@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -33,12 +34,12 @@ func TestTheDeadlineOfAMemberIsReadFromItsLease(t *testing.T) {
 	}
 }
 
-// Peers are known by the keys of live members alone: what a member that left or was
-// expired had is good no more.
+// Peers are known by the keys and addresses of live members alone: what a member that left
+// or was expired had is good no more, and the next Pod may have its address.
 func TestTheKeysOfMembers(t *testing.T) {
 	s, now := NewState(Identity{Incarnation: "mc-0_00000000"}, Timing{}), time.Now()
 	see := func(revision uint64, holder, key string) {
-		s.SeeMember(Member{Name: "mc-1", Holder: holder, Revision: revision, PeerKey: key}, now)
+		s.SeeMember(Member{Name: "mc-1", Holder: holder, Revision: revision, PeerKey: key, Address: "10.1.1.1:7778"}, now)
 	}
 	for i, step := range []struct {
 		holder, key string
@@ -50,6 +51,12 @@ func TestTheKeysOfMembers(t *testing.T) {
 		{"mc-1_22222222", "two", "two"},
 	} {
 		see(uint64(i)+1, step.holder, step.key)
+		if got, want := s.MemberAt(netip.MustParseAddr("::ffff:10.1.1.1")), step.holder != ""; got != want {
+			t.Errorf("step %d: it is at its address: %v, want %v", i, got, want)
+		}
+		if s.MemberAt(netip.MustParseAddr("10.1.1.2")) {
+			t.Errorf("step %d: it is at another address", i)
+		}
 		for _, key := range []string{"", "one", "two"} {
 			if got, want := s.KnowsKey(key), key == step.known && key != ""; got != want {
 				t.Errorf("step %d: key %q known: %v, want %v", i, key, got, want)

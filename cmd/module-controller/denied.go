@@ -42,9 +42,11 @@ func (c *config) ownAndAPIServer() (all []netip.Prefix) {
 }
 
 // towardsBases is the configuration of the tunnel over HTTP with all that no base has as its
-// address. Bases over MQTT tell their own address too, and probes go there.
-func (c *config) towardsBases() httptunnel.Config {
+// address. Bases over MQTT tell their own address too, and probes go there. Members are at
+// the addresses that their Leases tell: without the tunnel over HTTP they tell none.
+func (c *config) towardsBases(isMember func(netip.Addr) bool) httptunnel.Config {
 	http := c.http
+	http.Reserved = func(a netip.Addr) bool { return !a.IsLoopback() && isMember(a) }
 	http.Denied = slices.Concat(http.Denied, c.ownAndAPIServer(), c.services)
 	return http
 }

@@ -71,7 +71,7 @@ func newSession(cfg *config, log *zap.Logger) (*session, error) {
 	}
 	deps := provider.Deps{
 		Client: s.api.work, Metadata: s.api.metadata, Owner: s.owner, Tunnels: s.tunnels, Meter: s.metrics, Log: log.Named("provider"), Envs: cfg.envs,
-		Recorder: s.events, Retired: s.owner.Retire, Dial: dialerOf(s.cfg.towardsBases()),
+		Recorder: s.events, Retired: s.owner.Retire, Dial: dialerOf(s.cfg.towardsBases(s.owner.MemberAt)),
 	}
 	if s.workloads != nil {
 		deps.Workloads = s.workloads
@@ -101,7 +101,7 @@ func (s *session) makeTunnels() error {
 }
 
 func (s *session) makeHTTP() (tunnel.Tunnel, error) {
-	c := s.cfg.towardsBases()
+	c := s.cfg.towardsBases(s.owner.MemberAt)
 	c.Gate, c.Peers, c.Key = s.owner, peers{s.owner}, s.key
 	if c.Auth == httptunnel.AuthPod || c.Auth == httptunnel.AuthToken {
 		var err error

@@ -62,7 +62,7 @@ func AgeOf(in AgeInput) Age {
 	switch {
 	case in.Conflict != "":
 		return Age{NotReady: plan.ReasonIdentityConflict, Message: in.Conflict}
-	case in.Workload > plan.WorkloadRuns:
+	case in.Workload >= plan.WorkloadEnds:
 		return in.deserted()
 	case !in.Link.Up:
 		return Age{NotReady: in.Was, Message: messageOf(in.Was)}

@@ -25,7 +25,7 @@ func randomAge(r *rand.Rand) AgeInput {
 		return past()
 	}
 	in := AgeInput{
-		Now: noon, LastSeen: maybe(), Heard: maybe(), Workload: plan.Workload(r.IntN(3)), ServedSince: past(), Unanswered: maybe(),
+		Now: noon, LastSeen: maybe(), Heard: maybe(), Workload: plan.Workload(r.IntN(4)), ServedSince: past(), Unanswered: maybe(),
 		Link:   tunnel.Link{Up: r.IntN(4) > 0, Since: past()},
 		Was:    []string{"", plan.ReasonBaseSilent, plan.ReasonBaseNotAnswering, plan.ReasonIdentityConflict, plan.ReasonBasePodDeleted}[r.IntN(5)],
 		Config: Config{}.Complete(),
@@ -58,9 +58,9 @@ func TestWhateverIsKnownAnAgeIsWhole(t *testing.T) {
 			bad = "it expires, and two are heard"
 		case age.Abandoned && (in.Workload != plan.WorkloadEnded || in.Now.Sub(in.Heard) < in.Config.StaleAfter || in.Now.Sub(in.ServedSince) < in.Config.StaleAfter):
 			bad = "it is given up although it may live"
-		case in.Workload > plan.WorkloadRuns && in.Conflict == "" && age.NotReady != plan.ReasonBasePodDeleted:
+		case in.Workload >= plan.WorkloadEnds && in.Conflict == "" && age.NotReady != plan.ReasonBasePodDeleted:
 			bad = "its Pod is deleted, and its Node does not say so"
-		case age.Stage > Fresh && age.NotReady != plan.ReasonBaseSilent && in.Workload == plan.WorkloadRuns:
+		case age.Stage > Fresh && age.NotReady != plan.ReasonBaseSilent && in.Workload < plan.WorkloadEnds:
 			bad = "it is silent for another reason"
 		case age.NotReady == plan.ReasonBaseNotAnswering && in.Link.Up && in.Unanswered.IsZero():
 			bad = "it owes no answer"

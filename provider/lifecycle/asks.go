@@ -25,7 +25,8 @@ type talk struct {
 	// unanswered is when the first request was sent since the base last answered.
 	unanswered time.Time
 	// reachable: our link is up and the base was heard over it since it came up. A message sent
-	// before the base is back at the broker too would be lost.
+	// before the base is back at the broker too would be lost. And whether its Pod is there is
+	// known: the address of one that is gone may be anybody's.
 	reachable bool
 	// owed is how many lists were asked for that have not come.
 	owed int
@@ -62,7 +63,7 @@ func (b *Base) route(in Facts) Talk {
 		b.talk.followed = b.about.heartbeat
 	}
 	link := in.Links[b.about.heartbeat.Tunnel]
-	b.talk.reachable = link.Up && b.about.lastSeen.After(link.Since)
+	b.talk.reachable = link.Up && b.about.lastSeen.After(link.Since) && in.Place.Workload != plan.WorkloadUnseen
 	return t
 }
 

@@ -193,8 +193,8 @@ func TestWhichTunnelABaseIsFollowedThrough(t *testing.T) {
 		told  []string
 		moves bool
 	}{
-		{"its own heard it", 41*time.Second - 1, nil, false},
-		{"its own has not heard it for long", 41 * time.Second, nil, true},
+		{"its own heard it", 41200*time.Millisecond - 1, nil, false},
+		{"its own has not heard it for long", 41200 * time.Millisecond, nil, true},
 		{"its own is down", time.Hour, []string{"5s link down"}, false},
 		{"its own was down, and is back", 194 * time.Second, []string{"4s link down", "5s link up"}, false},
 		{"its own is back for long, and has not heard it", 195 * time.Second, []string{"4s link down", "5s link up"}, true},

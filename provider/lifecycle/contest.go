@@ -32,6 +32,8 @@ const (
 	returnsOfTwo = 3
 	// wakePause is how often contenders may wake a worker, however many there are.
 	wakePause = 2 * time.Second
+	// threeBeats is how long a base takes for three heartbeats.
+	threeBeats = 36 * time.Second
 )
 
 // contend records a contender's heartbeat, and says whether the base is to be reconciled. One
@@ -53,6 +55,8 @@ func (c *Contest) contend(i Incumbent, h tunnel.Heartbeat, within time.Duration)
 
 // meet records a contender where the incumbent is: on its own topics, where both may live,
 // or at its own endpoint, where one process took the other's place.
+//
+// NB: where nothing is proved of anybody a liar can say so of a live base.
 func (c *Contest) meet(i Incumbent, h tunnel.Heartbeat) {
 	if i.shares(h) {
 		c.shared = true
@@ -73,10 +77,14 @@ func (c *Contest) returned(at time.Time) {
 	c.returns[returnsOfTwo-1] = at
 }
 
-// waiting says whether there is a contender that was heard within the time given.
+// waiting says whether there is a contender that was heard within the time given, or within
+// threeBeats where that is less: else it would be forgotten between its heartbeats.
 func (c *Contest) waiting(now time.Time, within time.Duration) bool {
-	return c.Contender.Tunnel != "" && now.Sub(c.Contender.Received) < within
+	return c.Contender.Tunnel != "" && now.Sub(c.Contender.Received) < max(within, threeBeats)
 }
+
+// repeated says that the contender was heard more than once.
+func (c *Contest) repeated() bool { return c.Contender.Received.After(c.Since) }
 
 // ambiguous says that another application listens where the incumbent does, and that the
 // incumbent was not heard since: what is sent may reach that one, and what comes may be

@@ -166,7 +166,9 @@ func (s *story) rights(verb string, args []string, opts map[string]string) {
 	case "lost":
 		s.facts.Right = NotHeld
 	case "workload":
-		s.facts.Place.Workload = map[string]plan.Workload{"runs": plan.WorkloadRuns, "ends": plan.WorkloadEnds, "gone": plan.WorkloadEnded}[args[0]]
+		s.facts.Place.Workload = map[string]plan.Workload{
+			"runs": plan.WorkloadRuns, "unseen": plan.WorkloadUnseen, "ends": plan.WorkloadEnds, "gone": plan.WorkloadEnded,
+		}[args[0]]
 	}
 }
 

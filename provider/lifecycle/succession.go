@@ -36,32 +36,60 @@ func (b *Base) successor(in Facts) (next *tunnel.Heartbeat, due time.Time) {
 }
 
 // goneAt is when the incumbent counts as gone if nothing is heard of it; zero while our
-// link to it is down, for then our silence is not its own.
+// link to it is down, for then our silence is not its own, and while a contender that needs
+// time said one thing only.
 func (b *Base) goneAt(in Facts, c tunnel.Heartbeat) time.Time {
 	age := b.ageInput(in, b.lived(in, c))
 	if !age.Link.Up {
 		return time.Time{}
 	}
 	from, _ := age.silentFrom()
-	if b.Incumbent().shares(c) {
-		// What answers there may be either, and one whose heartbeats died still answers:
-		// no single message, however late, ends it.
+	if b.needsTime(in, c) {
+		if !in.Mail.Contest.repeated() {
+			return time.Time{}
+		}
 		from = later(from, in.Mail.Contest.Since)
 	}
 	return from.Add(b.cfg.StaleAfter)
 }
 
-// lived is the incumbent's last sign of life beside a contender. Only heartbeats tell who
-// sent them; what answers at an address does, too, while the contender has another. A
-// base that never answered anything is nobody's base yet: its word prolongs nothing.
+// needsTime says that a contender is believed only once it was heard for StaleAfter itself,
+// and again: no single message, however late, ends a base. It is so where an answer may be either's,
+// since one whose heartbeats died still answers, and where the Node would be deleted with
+// its pods.
+func (b *Base) needsTime(in Facts, c tunnel.Heartbeat) bool {
+	switch {
+	case b.Incumbent().shares(c):
+		return true
+	case !b.admitted(in): // it has no pods, and its answers do not count
+		return false
+	case application(c) != application(b.about.heartbeat):
+		return true
+	}
+	return !b.answersApart(c)
+}
+
+// lived is the incumbent's last sign of life beside a contender. Heartbeats tell who sent
+// them; what answers does, too, where the contender cannot be what answers. A base that
+// never answered anything is nobody's base yet: its word prolongs nothing.
 func (b *Base) lived(in Facts, c tunnel.Heartbeat) time.Time {
 	switch {
 	case !b.admitted(in):
 		return time.Time{}
-	case !dialed(b.about.heartbeat), c.Endpoint() == b.about.heartbeat.Endpoint():
-		return b.about.beat
+	case b.answersApart(c):
+		return b.about.lastSeen
 	}
-	return b.about.lastSeen
+	return b.about.beat
+}
+
+// answersApart says that what answers where the incumbent is asked is not the contender,
+// which is reached elsewhere: over another tunnel, or at another endpoint.
+func (b *Base) answersApart(c tunnel.Heartbeat) bool {
+	was := b.about.heartbeat
+	if c.Tunnel != was.Tunnel {
+		return true
+	}
+	return dialed(was) && c.Endpoint() != was.Endpoint()
 }
 
 // admitted says whether the base answered, or has a Node, which it got for an answer.
@@ -108,11 +136,16 @@ func (b *Base) move(to tunnel.Heartbeat, now time.Time) {
 // probes says that a contender came, and that the incumbent was not heard since: it is
 // asked, so that its life shows.
 func (b *Base) probes(in Facts) bool {
-	if b.contender(in) == nil || !dialed(b.about.heartbeat) {
+	c := b.contender(in)
+	if c == nil || !b.probed(*c) {
 		return false
 	}
 	return !b.about.lastSeen.After(in.Mail.Contest.Since)
 }
+
+// probed says that an answer of the incumbent tells that it lives, or that what is at its
+// address answers at all.
+func (b *Base) probed(c tunnel.Heartbeat) bool { return dialed(b.about.heartbeat) || b.answersApart(c) }
 
 // conflict explains that two live bases share the identity, and until when that is held
 // for true if no more is heard. It is empty where there is one base. The words stay while

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,49 +17,121 @@ var servedOverHTTP = []string{
 	"1.1s health 1h tunnel=http", "1.1s list tunnel=http", "1.1s turn",
 }
 
+// boundOverHTTP is the same of a base that is bound to a Pod.
+var boundOverHTTP = append([]string{
+	"0s link up tunnel=http", "0s link up", "1s heartbeat shop tunnel=http port=1238 workload=ns/shop/1"}, servedOverHTTP[3:]...)
+
 // Who lives is not moved, renamed or deleted; what proves that it lives depends on who
-// contends.
+// contends. Who would have its Node deleted must be heard for StaleAfter too.
 func TestWhoseSignOfLifeCounts(t *testing.T) {
+	const own, claimed = 30 * time.Second, 35 * time.Second // the sign, the contender's first word
 	for _, c := range []struct {
 		name      string
 		served    []string
 		contender string
-		// sign comes at 30 s; the contender is heard at 35 s and 69 s.
-		sign  string
-		lives bool // at 69 s
+		sign      string
+		// from is what the StaleAfter counts from that end it.
+		from time.Duration
 	}{
-		{"HTTP, its heartbeat", servedOverHTTP, "shop tunnel=http port=9", "heartbeat shop tunnel=http port=1238", true},
-		{"HTTP, it answers at its own address", servedOverHTTP, "shop tunnel=http port=9", "list tunnel=http", true},
-		{"HTTP, an answer at the address that two claim", servedOverHTTP, "bank tunnel=http port=1238", "list tunnel=http", false},
-		{"HTTP, something through MQTT", servedOverHTTP, "shop tunnel=http port=9", "list", false},
-		{"HTTP, nothing", servedOverHTTP, "shop tunnel=http port=9", "cache current", false},
-		{"MQTT, its heartbeat", served, "shop ip=192.0.2.9", "heartbeat shop", true},
-		{"MQTT, an answer, which may be the other's", served, "shop ip=192.0.2.9", "list", true}, // it has 40 s since the other came
-		{"HTTP contends with MQTT, which answers", served, "shop tunnel=http port=9", "list", false},
+		{"HTTP, its heartbeat", servedOverHTTP, "shop tunnel=http port=9", "heartbeat shop tunnel=http port=1238", own},
+		{"HTTP, it answers at its own address", servedOverHTTP, "shop tunnel=http port=9", "list tunnel=http", own},
+		{"HTTP, an answer at the address that two claim", servedOverHTTP, "bank tunnel=http port=1238", "list tunnel=http", claimed},
+		{"HTTP, an answer at the address that another workload has", boundOverHTTP, "shop tunnel=http port=1238 workload=ns/shop/2", "list tunnel=http", claimed},
+		{"HTTP, something through MQTT", servedOverHTTP, "shop tunnel=http port=9", "list", 1100 * time.Millisecond},
+		{"HTTP, nothing", servedOverHTTP, "shop tunnel=http port=9", "cache current", 1100 * time.Millisecond},
+		{"HTTP, nothing, and another application", servedOverHTTP, "bank tunnel=http port=9", "cache current", claimed},
+		{"MQTT contends with HTTP, which answers", servedOverHTTP, "shop", "list tunnel=http", own},
+		{"MQTT, its heartbeat", served, "shop ip=192.0.2.9", "heartbeat shop", claimed},
+		{"MQTT, an answer, which may be the other's", served, "shop ip=192.0.2.9", "list", claimed},
+		{"HTTP contends with MQTT, which answers", served, "shop tunnel=http port=9", "list", own},
+		{"HTTP contends with MQTT, and is another application", served, "bank tunnel=http port=9", "list", claimed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			ends := c.from + within
 			s := told(t, c.served, []string{
-				"0s link up tunnel=http", "30s " + c.sign, "30s turn", "35s heartbeat " + c.contender, "35s turn", "69s heartbeat " + c.contender,
+				"0s link up tunnel=http", "30s " + c.sign, "30s turn", "35s heartbeat " + c.contender, "35s turn",
+				fmt.Sprintf("%s heartbeat %s", ends-2*time.Second, c.contender),
 			})
-			do := s.turnAt(69 * time.Second)
-			if lives := do.Moved == nil && do.Retire == nil; lives != c.lives {
-				t.Errorf("it lives: %v; moved %+v, retired %+v", lives, do.Moved, do.Retire)
+			if do := s.turnAt(ends - time.Millisecond); do.Moved != nil || do.Retire != nil {
+				t.Errorf("it lives, and is moved %+v, retired %+v", do.Moved, do.Retire)
+			}
+			if do := s.turnAt(ends); do.Moved == nil && do.Retire == nil {
+				t.Error("it is silent, and still holds its place")
 			}
 		})
 	}
 }
 
-// No single message ends a base on shared topics, however long its heartbeats are dead.
+// No single message ends a base that answers, however long its heartbeats are dead: the Java
+// heartbeat stops for good after one failed publish.
 func TestOneLateMessageEndsNothing(t *testing.T) {
-	s := told(t, served)
-	for n := 10; n < 400; n += 10 {
-		s.do(fmt.Sprintf("%ds list", n)) // it is polled, and answers
-		if n == 200 {
-			s.do("200s heartbeat bank ip=192.0.2.9")
+	for _, c := range []struct {
+		name, contender string
+		served          []string
+		// pause: it falls silent as the other speaks, for less long than it may.
+		pause bool
+	}{
+		{"on its topics", "bank ip=192.0.2.9", served, true},
+		{"over HTTP, with its own name", "shop tunnel=http port=1238", served, false},
+		{"over HTTP, with another name", "bank tunnel=http port=1238", served, true},
+		{"at its own address, with another name", "bank tunnel=http port=1238", servedOverHTTP, true},
+		{"over MQTT, with its own name", "shop", servedOverHTTP, false},
+		{"over MQTT, with another name", "bank", servedOverHTTP, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := told(t, []string{"0s link up tunnel=http"}, c.served)
+			for n := 10; n < 400; n += 10 {
+				if !c.pause || n < 200 || n > 230 {
+					s.do(fmt.Sprintf("%ds list tunnel=%s", n, s.base.Tunnel()))
+				}
+				if n == 200 {
+					s.do("200s heartbeat " + c.contender)
+				}
+				do := s.turnAt(time.Duration(n) * time.Second)
+				if do.Retire != nil || do.Moved != nil {
+					t.Fatalf("after %d s it is retired: %+v, moved: %+v", n, do.Retire, do.Moved)
+				}
+			}
+		})
+	}
+}
+
+// Where StaleAfter is shorter than the pause between heartbeats a contender is believed too,
+// and a single message still ends nothing.
+func TestAContenderIsHeardForLongerThanASilenceLasts(t *testing.T) {
+	for _, served := range [][]string{served, servedOverHTTP} {
+		s := told(t, served)
+		s.base.cfg.StaleAfter = 4 * time.Second
+		s.binds()
+		h := s.beat(s.base.Tunnel(), "bank", map[string]string{"port": fmt.Sprint(s.base.about.heartbeat.Port)})
+		says := func(after time.Duration) Actions {
+			h.Received = at(after)
+			s.mailbox.Heartbeat(h)
+			return s.turnAt(after)
 		}
-		if do := s.turnAt(time.Duration(n) * time.Second); do.Retire != nil || do.Changed != nil {
-			t.Fatalf("after %d s it is retired: %+v, changed %+v", n, do.Retire, do.Changed)
+		if do := says(10 * time.Second); do.Retire != nil {
+			t.Error("it ends by the first message")
 		}
+		for n := 11; n < 22; n++ {
+			if do := s.turnAt(time.Duration(n) * time.Second); do.Retire != nil {
+				t.Errorf("after %d s it ends by one message", n)
+			}
+		}
+		if do := says(22 * time.Second); do.Retire == nil || do.Retire.Successor == nil {
+			t.Errorf("after two heartbeats it still holds its place: %+v", do)
+		}
+	}
+}
+
+// A base over HTTP that contends with one over MQTT has that one asked at once.
+func TestWhoMayAnswerIsAsked(t *testing.T) {
+	s := told(t, []string{"0s link up tunnel=http"}, served, []string{"5s heartbeat bank tunnel=http port=9"})
+	if do := s.turnAt(5 * time.Second); !slices.Contains(do.Talk.Ask, tunnel.ListModules) {
+		t.Errorf("it is asked %v", do.Talk.Ask)
+	}
+	s = told(t, served, []string{"5s heartbeat bank ip=192.0.2.9"}) // its answer would tell nothing
+	if do := s.turnAt(5 * time.Second); len(do.Talk.Ask) > 0 {
+		t.Errorf("it is asked %v", do.Talk.Ask)
 	}
 }
 

@@ -92,6 +92,7 @@ func TestWhomCommandsReach(t *testing.T) {
 		{"a base that is heard", nil, Age{}, true},
 		{"its Pod is being deleted", []string{"2s workload ends"}, Age{}, true},
 		{"its Pod is gone: its address may be anybody's", []string{"2s workload gone"}, Age{}, false},
+		{"its Pod was not seen yet: it may be gone", []string{"2s workload unseen", "2s turn"}, Age{}, false},
 		{"it is silent", nil, Age{NotReady: plan.ReasonBaseSilent}, false},
 		{"it was not heard over this link", []string{"2s link down", "3s link up", "3s turn"}, Age{}, false},
 	} {

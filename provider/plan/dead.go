@@ -52,8 +52,9 @@ func (i installer) restart(n *name, w *want) {
 	if i.out.tooEarly(i.failures.of(w.key, w.purpose()).NotBefore) {
 		return
 	}
-	i.out.Memory.Dead[w.key] = i.whyDead(w)
-	c := Planned{Command: i.installOf(w, true), Pod: w.pod.UID, Why: i.whyDead(w)}
+	why := i.quote(i.whyDead(w)) // a probe says what the module answered
+	i.out.Memory.Dead[w.key] = why
+	c := Planned{Command: i.installOf(w, true), Pod: w.pod.UID, Why: why}
 	if i.out.Memory.Plain {
 		c.Command = tunnel.Command{Verb: tunnel.UninstallModule, Module: w.key}
 	}

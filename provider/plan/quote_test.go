@@ -70,6 +70,86 @@ func TestSecretsThatABaseQuotesAreNotShown(t *testing.T) {
 	}
 }
 
+// A tunnel hides what looks like a credential before it is known what is one. Of a Secret that
+// it takes apart so nothing is left.
+func TestNoPartOfASecretIsLeft(t *testing.T) {
+	for _, c := range []struct{ secret, parts string }{
+		{"alpha//bravo@charlie/delta", "alpha bravo charlie delta"},
+		{"password=alphabet bravo-charlie", "alphabet bravo charlie"},
+		{"correct horse battery", "correct horse battery"},
+		{"basic alphabet charlie", "alphabet charlie"},
+		{"alphabet//bravo:charlie?delta", "alphabet bravo charlie delta"},
+		{"alpha;https://user:bravo@charlie/x?token=delta", "alpha bravo charlie delta"},
+		{`{"user":"alpha","password":"bravo"}`, "alpha bravo"},
+	} {
+		pod := podFor("p", "orders:1", secretive)
+		pod.Spec.Containers[0].Env[1].Value = c.secret
+		for _, context := range []string{"login with %s failed", "%s", "token: %s refused", "password=%s", "Authorization: Bearer %s, retry",
+			"cannot open https://%s/x", "cannot open https://ci:%s@repo/x", `bad value "%s"`} {
+			said := tunnel.Say(strings.ReplaceAll(context, "%s", c.secret), tunnel.MaxText)
+			got := newPlanner(onBase().with(pod)).quote(said)
+			for part := range strings.FieldsSeq(c.parts) {
+				if strings.Contains(got, part) {
+					t.Errorf("%q in %q is shown as %q", c.secret, context, got)
+					break
+				}
+			}
+		}
+	}
+}
+
+// What is shown of a URL in a Secret stays readable elsewhere.
+func TestOrdinaryWordsAreLeft(t *testing.T) {
+	pod := podFor("p", "orders:1", image("https://repo.example/orders.jar?v=1&token=abc%2Fdef"), secretive)
+	pod.Spec.Containers[0].Env[1].Value = "jdbc:mysql://db.example:3306/shop?user=u&password=x"
+	for _, text := range []string{"cannot open https://repo.example/y", "no route to db.example", "jdbc:mysql is no driver", "version 1 of def"} {
+		if got := newPlanner(onBase().with(pod)).quote(text); got != text {
+			t.Errorf("%q is shown as %q", text, got)
+		}
+	}
+}
+
+// What a module says over the network is as secret, and may be long and of many lines.
+func TestQuote(t *testing.T) {
+	pod := podFor("p", "orders:1", image(private), secretive)
+	for said, want := range map[string]string{
+		"": "", "refused\nfor " + secret: "refused for xxxxx", "token=" + secret + " at " + private: "token=xxxxx at https://repo/orders.jar",
+		"key -----BEGIN\r\n" + secret + "-key\n": "key xxxxx  xxxxx", "in production": "in production",
+	} {
+		if got := Quote([]Pod{pod}, said); got != want {
+			t.Errorf("%q is shown as %q, want %q", said, got, want)
+		}
+	}
+	for n := range 2 * len(secret) {
+		for _, filler := range []string{"x", "x ", secret + " ", "é"} {
+			for _, size := range []int{tunnel.MaxText, 4 * tunnel.MaxText, maxQuoted} { // where it may be cut
+				said := strings.Repeat(filler, (size-len(secret)-n)/len(filler)) + secret + strings.Repeat("x", n)
+				if got := Quote([]Pod{pod}, said); strings.Contains(got, secret[:minSecret]) || len(got) > tunnel.MaxText {
+					t.Errorf("%q, and it at %d of %d: %q", filler, n, size, got)
+				}
+			}
+		}
+	}
+}
+
+// Why a module is installed anew is told as its probe says it, which quotes what it likes.
+func TestSecretsThatAProbeQuotesAreNotShown(t *testing.T) {
+	in := onBase("orders:1 activated").with(podFor("p", "orders:1", secretive, ran(urlOf("orders", "1")), unheard))
+	in.Pods[0].Probed = map[string]Probed{"orders": {Since: in.Pods[0].Status.ContainerStatuses[0].State.Running.StartedAt, Dead: "health rpc: " + secret}}
+	out := Modules(in)
+	if len(out.Commands) != 1 {
+		t.Fatalf("commands %q", commands(out))
+	}
+	c := out.Commands[0]
+	in.Memory = out.Memory
+	shown := fmt.Sprintf("%+v", in.Memory)
+	out = Modules(in.sent(c.Command, 0, answered(tunnel.Done, ""), func(a *Attempt) { a.Why = c.Why }))
+	shown += fmt.Sprintf("%s %s %+v", events(out), shownBy(out, "p"), out.Memory)
+	if strings.Contains(shown, secret) || !strings.Contains(shown, "Killing: orders:1 was stopped to be installed anew: health rpc: xxxxx") {
+		t.Errorf("it is shown as %s", shown)
+	}
+}
+
 // A text is cut before it comes here, perhaps in the middle of a secret.
 func TestHalfASecretIsNotShown(t *testing.T) {
 	long := strings.Repeat("Ö", 40)
@@ -96,7 +176,8 @@ func TestValuesOfUnknownOriginAreSecrets(t *testing.T) {
 func TestCredentialsOfURLs(t *testing.T) {
 	for raw, want := range map[string][]string{
 		"https://ci:p%40ss@repo/x": {"p@ss", "p%40ss"}, "https://ghp_token@repo/x": {"ghp_token"},
-		"https://repo/x?sig=1": {"sig=1"}, "https://repo/x": nil, "https://%zz": nil,
+		"https://repo/x?sig=1": {"sig=1"}, "https://repo/x?token=abc%2Fdef&a=b+c%2Bdef": {"token=abc%2Fdef&a=b+c%2Bdef", "abc%2Fdef", "abc/def", "b c+def", "b+c+def"},
+		"https://repo/x": nil, "https://%zz": nil,
 	} {
 		pod := podFor("p", "orders:1", image(raw))
 		got := secretsOf([]Pod{pod})

@@ -5,9 +5,10 @@ type Workload int
 
 // What may be known.
 const (
-	WorkloadRuns  Workload = iota // or nothing is known of it
-	WorkloadEnds                  // its Pod is being deleted, which nothing takes back
-	WorkloadEnded                 // its Pod is no more, or has ended
+	WorkloadRuns   Workload = iota // or nothing can be known of it
+	WorkloadUnseen                 // its Pod was not seen yet: our sight may be behind, or it is gone
+	WorkloadEnds                   // its Pod is being deleted, which nothing takes back
+	WorkloadEnded                  // its Pod is no more, or has ended
 )
 
 // Place is where a base runs, as far as that is known.

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"module-controller/provider/plan"
 )
 
 // Dial connects to an address, if a probe may go there. It is asked for each connect.
@@ -31,6 +33,7 @@ type question struct {
 	probe     *corev1.Probe
 	timeout   time.Duration
 	ip        string
+	pods      []plan.Pod // whose Secrets the answer may quote; not changed
 }
 
 // host is the host that is asked: the base's, where the probe names none.

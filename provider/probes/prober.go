@@ -3,6 +3,7 @@ package probes
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,6 +60,7 @@ type Prober struct {
 type base struct {
 	lane
 	ip       string
+	pods     []plan.Pod // all that may have given it Secrets; not changed
 	paused   bool
 	subjects map[key]*subject
 	events   *rate.Limiter
@@ -111,7 +113,7 @@ func (p *Prober) Set(node, ip string, pods []plan.Pod) {
 	if b == nil {
 		return
 	}
-	b.ip, b.paused = ip, false
+	b.ip, b.paused, b.pods = ip, false, slices.Clone(pods)
 	for key, s := range b.subjects {
 		if !there[key] {
 			p.drop(s)

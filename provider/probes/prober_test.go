@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -354,6 +355,31 @@ func TestNothingIsKeptOfABaseWithoutProbes(t *testing.T) {
 		passes(time.Minute)
 		if len(p.bases) != 0 || len(p.queue.order) != 0 {
 			t.Error("a base whose pods with probes are gone is kept")
+		}
+	})
+}
+
+// What a module answers may quote what it was given, and what the modules beside it were.
+func TestAnEventQuotesNoSecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, pod := runs(t, Config{}), serving("a", withReadiness)
+		pod.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "PASSWORD", Value: "alphabet"}}
+		beside := serving("b")
+		beside.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "KEY", Value: "bravo//key@charlie"}}
+		says := func(text string) { p.alters(func() { p.at[port] = errors.New(text) }) }
+		says("login with alphabet to https://u:p@repo/x refused,\nor with bravo//key@charlie")
+		p.sets(pod, beside)
+		passes(time.Minute)
+		says("alphabet again")
+		passes(3 * time.Minute)
+		told := strings.Join(append(p.told(), p.of(pod).Message), "\n")
+		for _, secret := range []string{"alphabet", "bravo", "charlie", "u:p"} {
+			if strings.Contains(told, secret) {
+				t.Errorf("%q is in %s", secret, told)
+			}
+		}
+		if want := "login with xxxxx to https://repo/x refused, or with xxxxx"; !strings.Contains(told, want) || !strings.Contains(told, "xxxxx again") {
+			t.Errorf("it says %s", told)
 		}
 	})
 }

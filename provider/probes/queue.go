@@ -14,8 +14,9 @@ type task struct {
 	at   time.Time // when it is due
 	in   place
 	// index is where it stands in the order.
-	index int
-	told  telling
+	index  int
+	told   telling
+	quoted quoted // of its flight
 }
 
 // place is where a task is.

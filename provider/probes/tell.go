@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/record"
 
+	"module-controller/provider/plan"
 	"module-controller/tunnel"
 )
 
@@ -30,6 +31,23 @@ const (
 type telling struct {
 	text string
 	at   time.Time
+}
+
+// quoted is what was found last, and how it is shown. Nobody uses it at the same time: a task
+// is made once at a time.
+type quoted struct {
+	found, text string
+	at          time.Time
+}
+
+// of gives what was found without the values of Secrets that the modules of a base know.
+// NB: what is found again is looked at anew after repeatPause only, since looking for each
+// value costs more than the probe.
+func (q *quoted) of(pods []plan.Pod, found string, now time.Time) string {
+	if found != q.found || now.Sub(q.at) >= repeatPause {
+		*q = quoted{found, plan.Quote(pods, found), now}
+	}
+	return q.text
 }
 
 // says gives the words for what a probe found, cleaned of what must not be shown, and

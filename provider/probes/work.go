@@ -16,6 +16,7 @@ func (p *Prober) work(ctx context.Context, t *task) {
 	if ctx.Err() != nil { // it was cut off
 		found = finding{}
 	}
+	found.text = t.quoted.of(ask.pods, found.text, time.Now())
 	is := p.end(t, ask, found, began)
 	if is.counts {
 		p.deps.Meter.Probed(ask.kind.String(), found.outcome.String())
@@ -44,7 +45,7 @@ func (p *Prober) begin(t *task) (question, bool) {
 	}
 	return question{
 		kind: t.kind, pod: t.pod, container: t.container, probe: t.probes[t.kind],
-		timeout: t.checks[t.kind].timeout, ip: t.base.ip,
+		timeout: t.checks[t.kind].timeout, ip: t.base.ip, pods: t.base.pods,
 	}, true
 }
 

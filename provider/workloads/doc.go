@@ -5,9 +5,9 @@
 // It also knows the zones of the machines that these Pods run on.
 //
 // It guarantees that it names a Pod only while the API server has it and it has not
-// ended, and that it says that a Pod is gone only once it has seen all of them. It does
-// not guarantee that its sight is the newest: an address that a Pod has just been given
-// may be unknown to it for a moment, and is refused until then.
+// ended, and that it says that a Pod is gone only once it saw it leave or the API server said
+// so. It does not guarantee that its sight is the newest: an address that a Pod has just been
+// given may be unknown to it for a moment, and is refused until then.
 //
-// All may be called from any goroutine. Nothing blocks but OfToken.
+// All may be called from any goroutine, but Watch before Run. Nothing blocks but OfToken.
 package workloads

@@ -40,7 +40,11 @@ func shrink(obj any) (any, error) {
 	if !ok {
 		return obj, nil // it was shrunk, or stands for one that was deleted unseen
 	}
-	// Copies let go of the text that the Pod was decoded from.
+	return keptOf(full), nil
+}
+
+// keptOf is what is kept of a Pod. Copies let go of the text that it was decoded from.
+func keptOf(full *corev1.Pod) *pod {
 	p := &pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: strings.Clone(full.Name), Namespace: strings.Clone(full.Namespace),
@@ -61,7 +65,7 @@ func shrink(obj any) (any, error) {
 			p.addresses = append(p.addresses, a.Unmap())
 		}
 	}
-	return p, nil
+	return p
 }
 
 // onVNode says of a Pod that it is a module's. Its owner may change its labels, and it has
@@ -88,12 +92,12 @@ func lasts(obj any) (how struct{ ends, ended bool }) {
 }
 
 // split takes a workload's name apart; ok is false for what is no Pod's.
-func split(workload string) (namespace string, uid types.UID, ok bool) {
+func split(workload string) (namespace, name string, uid types.UID, ok bool) {
 	parts := strings.Split(workload, "/")
 	if len(parts) != 3 || parts[0] == "" || parts[1] == "" || parts[2] == "" {
-		return "", "", false
+		return "", "", "", false
 	}
-	return parts[0], types.UID(parts[2]), true
+	return parts[0], parts[1], types.UID(parts[2]), true
 }
 
 // The indexes of the cache.

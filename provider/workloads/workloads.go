@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -68,6 +69,7 @@ type Pods struct {
 	log      *zap.Logger
 	caches   []cache.SharedIndexInformer // one for each of the namespaces, or one for all
 	machines cache.SharedIndexInformer
+	unseen   *unseen
 	reviewer *tokens.Reviewer
 	known    chan struct{} // closed once all Pods were seen
 }
@@ -94,6 +96,14 @@ func New(cfg Config, client kubernetes.Interface, reviews authentication.TokenRe
 		p.caches = append(p.caches, c)
 	}
 	var err error
+	if p.unseen, err = newUnseen(client, cfg.selector(), log); err != nil {
+		return nil, err
+	}
+	for _, c := range p.caches {
+		if _, err := c.AddEventHandler(p.unseen.handler()); err != nil {
+			return nil, fmt.Errorf("watch Pods that may be bases: %w", err)
+		}
+	}
 	if p.machines, err = newMachines(client); err != nil {
 		return nil, fmt.Errorf("watch machines: %w", err)
 	}
@@ -109,6 +119,7 @@ func (p *Pods) Run(ctx context.Context) error {
 	for _, c := range append([]cache.SharedIndexInformer{p.machines}, p.caches...) {
 		wg.Go(func() { c.RunWithContext(ctx) })
 	}
+	wg.Go(func() { p.unseen.run(ctx) })
 	if cache.WaitForCacheSync(ctx.Done(), p.hasSynced()...) {
 		close(p.known)
 		p.log.Info("Pods that may be bases are known", zap.Int("pods", p.count()), zap.String("selector", p.cfg.Selector))
@@ -267,14 +278,18 @@ func (p *Pods) live(uid string) (*pod, error) {
 }
 
 // Place gives what is known of a workload. It has ended if its Pod is in the cluster no more,
-// has ended, or may be a base no more because its labels changed.
+// has ended, or may be a base no more because its labels changed. One that the watch has not
+// shown is unseen until the API server says what it is: the watch may be behind.
 func (p *Pods) Place(workload string) plan.Place {
-	namespace, uid, ok := split(workload)
+	namespace, _, uid, ok := split(workload)
 	if !ok || !p.watched(namespace) || !p.Synced() {
 		return plan.Place{}
 	}
-	one, err := p.live(string(uid))
-	if err != nil {
+	one, ok := p.sight(workload, string(uid))
+	switch {
+	case !ok:
+		return plan.Place{Workload: plan.WorkloadUnseen}
+	case one == nil, one.ended:
 		return plan.Place{Workload: plan.WorkloadEnded}
 	}
 	on := p.machine(one.machine)
@@ -285,29 +300,18 @@ func (p *Pods) Place(workload string) plan.Place {
 	return place
 }
 
+// sight gives a workload's Pod, nil for one that is gone; ok is false while neither is known.
+func (p *Pods) sight(workload, uid string) (one *pod, ok bool) {
+	if found := p.find(byUID, uid); len(found) > 0 {
+		return found[0], true
+	}
+	return p.unseen.get(workload, time.Now())
+}
+
 // Watch has changed called with each workload whose place may differ from before. It must
-// not block.
+// not block. It is called before Run.
 func (p *Pods) Watch(changed func(workload string)) error {
-	tell := func(obj any) {
-		if missed, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-			obj = missed.Obj
-		}
-		if one, ok := obj.(*pod); ok {
-			changed(one.workload().Name)
-		}
-	}
-	for _, c := range p.caches {
-		if _, err := c.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			UpdateFunc: func(was, is any) {
-				if lasts(was) != lasts(is) {
-					tell(is)
-				}
-			},
-			DeleteFunc: tell,
-		}); err != nil {
-			return fmt.Errorf("watch Pods that may be bases: %w", err)
-		}
-	}
+	p.unseen.changed = append(p.unseen.changed, changed)
 	return nil
 }
 

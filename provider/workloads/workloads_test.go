@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	k8stesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
 
 	"module-controller/provider/plan"
 	httptunnel "module-controller/tunnel/http"
@@ -44,6 +46,7 @@ func aPod(name, ip string, change ...func(*corev1.Pod)) *corev1.Pod {
 type cluster struct {
 	*Pods
 	api   *fake.Clientset
+	away  atomic.Bool                          // it answers no question about a Pod
 	users map[string]authenticationv1.UserInfo // by token
 }
 
@@ -216,17 +219,20 @@ func TestBeforeAllIsSeen(t *testing.T) {
 // A Pod is gone when the API server has it no more, or it has ended; another one of its
 // name changes nothing. What is no Pod's name, or is not looked at, is not known to be gone.
 func TestWhoIsGone(t *testing.T) {
-	c := newCluster(t, Config{Namespaces: []string{"shop"}}, aPod("live", "10.0.0.1"), aPod("terminating", "10.0.0.2", terminating), aPod("ended", "10.0.0.3", ended)).run(t)
+	c := newCluster(t, Config{Namespaces: []string{"shop"}}, aPod("live", "10.0.0.1"), aPod("terminating", "10.0.0.2", terminating), aPod("ended", "10.0.0.3", ended), aPod("plain", "10.0.0.4", unlabelled)).run(t)
 	runs, ends, ended := plan.WorkloadRuns, plan.WorkloadEnds, plan.WorkloadEnded
 	for name, want := range map[string]plan.Workload{
-		"shop/live/uid-live": runs, "shop/terminating/uid-terminating": ends, "shop/ended/uid-ended": ended,
-		"shop/live/uid-before": ended, "shop/never/uid-never": ended, "bank/x/uid-x": runs,
+		"shop/live/uid-live": runs, "shop/terminating/uid-terminating": ends, "shop/ended/uid-ended": ended, "bank/x/uid-x": runs,
 		"": runs, "orders": runs, "shop/live": runs, "shop/live/": runs, "a/b/c/d": runs,
 	} {
 		if got := c.Place(name); got != (plan.Place{Workload: want}) {
 			t.Errorf("%q is at %+v", name, got)
 		}
 	}
+	for _, name := range []string{"shop/live/uid-before", "shop/never/uid-never", "shop/plain/uid-plain"} { // these the watch never had
+		eventually(t, name+" is gone", func() bool { return c.Place(name).Workload == ended })
+	}
+	asked := len(c.api.Actions())
 	if err := c.api.CoreV1().Pods("shop").Delete(t.Context(), "live", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -238,6 +244,94 @@ func TestWhoIsGone(t *testing.T) {
 		w, err := c.At(netip.MustParseAddr("10.0.0.1"))
 		return err == nil && w.Name == "shop/next/uid-next"
 	})
+	for range 100 {
+		c.Place("shop/never/uid-never")
+	}
+	if more := len(c.api.Actions()) - asked; more > 3 { // the deletion, the creation, and the deleted one if its end was read before it was told
+		t.Errorf("%d requests more", more)
+	}
+}
+
+// behind has a cluster whose watch does not have the Pod late, which the API server has. The
+// watch shows it when it is created anew.
+func behind(t *testing.T, told func(string)) *cluster {
+	t.Helper()
+	c := newCluster(t, Config{}, aPod("seen", "10.0.0.1"))
+	late := aPod("late", "10.0.0.2", func(p *corev1.Pod) { p.Spec.NodeName = "zoned" })
+	c.api.PrependReactor("get", "pods", func(a k8stesting.Action) (bool, runtime.Object, error) {
+		if c.away.Load() {
+			return true, nil, errors.New("the API server is away")
+		}
+		return a.(k8stesting.GetAction).GetName() == "late", late, nil
+	})
+	if err := c.Watch(told); err != nil {
+		t.Fatal(err)
+	}
+	return c.run(t)
+}
+
+// A Pod that the watch has not shown yet is not gone: the watch of whoever proved it may be
+// ahead. The API server tells, and while it does not, nobody knows.
+func TestAPodThatWasNotSeenYetIsNotGone(t *testing.T) {
+	told := make(chan string, 10)
+	c := behind(t, func(w string) { told <- w })
+	if got := <-told; got != "shop/seen/uid-seen" {
+		t.Fatalf("told of %q", got)
+	}
+	c.away.Store(true)
+	const late, never = "shop/late/uid-late", "shop/never/uid-never"
+	for range 3 {
+		if a, b := c.Place(late), c.Place(never); a.Workload != plan.WorkloadUnseen || b.Workload != plan.WorkloadUnseen {
+			t.Fatalf("nobody knows, and they are at %+v and %+v", a, b)
+		}
+	}
+	c.away.Store(false)
+	verdicts := map[string]plan.Workload{}
+	for range 2 {
+		w := <-told
+		verdicts[w] = c.Place(w).Workload
+	}
+	if diff := cmp.Diff(map[string]plan.Workload{late: plan.WorkloadRuns, never: plan.WorkloadEnded}, verdicts); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if _, err := c.api.CoreV1().Pods("shop").Create(t.Context(), aPod("late", "10.0.0.2"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-told; got != late || c.Place(late).Workload != plan.WorkloadRuns {
+		t.Errorf("when the watch shows it, told of %q, at %+v", got, c.Place(late))
+	}
+	if err := c.api.CoreV1().Pods("shop").Delete(t.Context(), "late", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-told; got != late {
+		t.Errorf("when it is deleted, told of %q", got)
+	}
+	eventually(t, "it is gone when it leaves the watch", func() bool { return c.Place(late).Workload == plan.WorkloadEnded })
+}
+
+// What the API server said of a Pod that the watch does not show is asked again after a while.
+func TestAVerdictIsAskedForAgain(t *testing.T) {
+	u, err := newUnseen(fake.NewClientset(), "", zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]())
+	defer queue.ShutDown()
+	u.queue.Store(&queue)
+	now := time.Now()
+	u.keep("a/b/c", keptOf(aPod("b", "")))
+	u.keep("a/gone/c", nil)
+	for _, w := range []string{"a/b/c", "a/gone/c"} {
+		if _, ok := u.get(w, now.Add(verdictFor/2)); !ok || queue.Len() > 0 {
+			t.Errorf("%s: known %v, asked for %d", w, ok, queue.Len())
+		}
+	}
+	if p, ok := u.get("a/gone/c", now.Add(24*time.Hour)); p != nil || !ok || queue.Len() > 0 {
+		t.Errorf("it is gone for ever: %v, %v, asked for %d", p, ok, queue.Len())
+	}
+	if p, ok := u.get("a/b/c", now.Add(2*verdictFor)); p == nil || !ok || queue.Len() != 1 {
+		t.Errorf("until it is known better it is what it was: %v, %v, asked for %d", p, ok, queue.Len())
+	}
 }
 
 // token is one that says it is bound to a Pod.
@@ -345,7 +439,7 @@ func TestWhereAPodRuns(t *testing.T) {
 	}
 }
 
-// Whoever watches is told when a Pod begins to end and when it is gone, and of nothing else.
+// Whoever watches is told when a Pod comes, begins to end and is gone, and of nothing else.
 func TestWatchers(t *testing.T) {
 	c := newCluster(t, Config{}, aPod("live", "10.0.0.1"))
 	told := make(chan string, 10)
@@ -353,6 +447,9 @@ func TestWatchers(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.run(t)
+	if got := <-told; got != "shop/live/uid-live" {
+		t.Errorf("told of %q", got)
+	}
 	pods := c.api.CoreV1().Pods("shop")
 	for _, change := range []func(*corev1.Pod){declared, terminating} {
 		if _, err := pods.Update(t.Context(), aPod("live", "10.0.0.1", change), metav1.UpdateOptions{}); err != nil {
@@ -365,9 +462,10 @@ func TestWatchers(t *testing.T) {
 	if err := pods.Delete(t.Context(), "live", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-told; got != "shop/live/uid-live" || c.Place(got).Workload != plan.WorkloadEnded {
-		t.Errorf("told of %q, which is at %+v", got, c.Place(got))
+	if got := <-told; got != "shop/live/uid-live" {
+		t.Errorf("told of %q", got)
 	}
+	eventually(t, "it is gone", func() bool { return c.Place("shop/live/uid-live").Workload == plan.WorkloadEnded })
 	if len(told) > 0 {
 		t.Errorf("told once more, of %q", <-told)
 	}

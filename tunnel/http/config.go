@@ -30,12 +30,12 @@ type Config struct {
 	Workloads Workloads
 	// MaxIdentities is how many bases one sender speaks for at a time: a workload, or an
 	// address where that is all that is known. Default 8, and 4096 for AuthAnyone, since
-	// many may share an address. It does not bound AuthCertificate.
+	// many may share an address. With AuthCertificate each identity is a sender of its own.
 	MaxIdentities int
 	// NewIdentities is how many bases that it has not spoken for one sender may add each
 	// second; 16 seconds' worth at once. Default 1, and 64 for AuthAnyone: those behind
 	// one address all are new to a replica that has just started, and one that is
-	// refused for long looks silent. It does not bound AuthCertificate.
+	// refused for long looks silent. With AuthCertificate each identity is a sender of its own.
 	NewIdentities int
 	// Allowed are the only networks that bases may be in, loopback, link-local and this
 	// host's own addresses included where they are in one. Empty: anywhere but there.
@@ -44,6 +44,9 @@ type Config struct {
 	// those of Services. It wins over Allowed, as does what no base ever has: addresses
 	// of no host, and clouds' metadata services.
 	Denied []netip.Prefix
+	// Reserved reports an address that is no base's now, whatever Allowed says: another
+	// replica's. It returns at once; nil for none.
+	Reserved func(netip.Addr) bool
 	// TokenFile holds a bearer token that heartbeats must carry, whatever Auth is. It is
 	// read on each heartbeat. Empty: no token is required.
 	TokenFile string

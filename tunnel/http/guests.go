@@ -35,7 +35,7 @@ type guests struct {
 
 	mu sync.Mutex
 	// mu guards what follows
-	known *lru.LRU[string, *guest] // by workload or address
+	known *lru.LRU[string, *guest] // by speaker
 }
 
 // guest is one sender.

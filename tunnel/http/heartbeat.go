@@ -40,38 +40,46 @@ func (t *Tunnel) handler(sink tunnel.Sink) http.Handler {
 
 // heartbeat accepts a heartbeat of a base, or gives the status and reason of a refusal.
 func (t *Tunnel) heartbeat(r *http.Request, sink tunnel.Sink) (int, error) {
-	h, body, no := t.admit(r)
+	l, no := t.admit(r)
 	if no != nil {
 		return t.refused(sourceOf(r), no)
 	}
-	sink.Heartbeat(*h)
-	t.enqueue(h, body)
+	sink.Heartbeat(l.heartbeat)
+	t.enqueue(l)
 	return http.StatusOK, nil
 }
 
 // admit reads a heartbeat that reaches this replica first, and finds out who sent it. What
 // costs least is looked at first; what concerns the sender's number of identities last, so
 // that nobody uses up another's.
-func (t *Tunnel) admit(r *http.Request) (*tunnel.Heartbeat, []byte, *refusal) {
+func (t *Tunnel) admit(r *http.Request) (letter, *refusal) {
 	token, no := t.authorize(r)
 	if no != nil {
-		return nil, nil, no
+		return letter{}, no
 	}
 	h, body, no := t.read(r)
 	if no != nil {
-		return nil, nil, no
+		return letter{}, no
 	}
 	e := evidenceOf(r, token)
 	if h.Sender, no = t.admission.prove(r.Context(), e, addressOf(h), h.Base.Identity); no != nil {
-		return nil, nil, no
+		return letter{}, no
 	}
 	if no := t.place(h); no != nil {
-		return nil, nil, no
+		return letter{}, no
 	}
-	if t.cfg.Auth == AuthCertificate { // whose authority counts its bases
-		return h, body, nil
+	l := letter{heartbeat: *h, from: t.speaker(h, e), body: body}
+	return l, t.guests.admit(l.from, h.Base.Identity, time.Now())
+}
+
+// speaker names the sender of a heartbeat, as far as it is known whose excess it is: its
+// workload, its certificate, whose authority counts its bases, or the address that it came
+// from.
+func (t *Tunnel) speaker(h *tunnel.Heartbeat, e evidence) string {
+	if t.cfg.Auth == AuthCertificate {
+		return "certificate " + h.Base.Identity
 	}
-	return h, body, t.guests.admit(cmp.Or(h.Sender.Workload, e.source.String()), h.Base.Identity, time.Now())
+	return cmp.Or(h.Sender.Workload, e.source.String())
 }
 
 // addressOf gives the address that a heartbeat claims, the zero one where there is none.

@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
+	"go.uber.org/zap/zaptest/observer"
 
 	_ "module-controller/internal/oneproc" // tests in bubbles
 	"module-controller/tunnel"
@@ -275,6 +277,39 @@ func raw(answer string) http.HandlerFunc {
 		}
 		_, _ = io.WriteString(conn, answer)
 		_ = conn.Close()
+	}
+}
+
+// What a base writes where no answer can be read is in no log as it is.
+func TestABasesWordsAreCleanInLogs(t *testing.T) {
+	words := "password=s3cr3t \u202e\x1b[31mhttps://u:s3cr3t@repo/x " + strings.Repeat("long ", 1000)
+	for name, answer := range map[string]string{
+		"status line":     "HTTP/1.1 500 " + words + "\r\nContent-Length: 0\r\n\r\n",
+		"no status line":  words + "\r\n\r\n",
+		"no header":       "HTTP/1.1 200 OK\r\n" + words + "\r\n\r\n",
+		"length":          "HTTP/1.1 200 OK\r\nContent-Length: " + words + "\r\n\r\n",
+		"transfer coding": "HTTP/1.1 200 OK\r\nTransfer-Encoding: " + words + "\r\n\r\n",
+		"redirection":     "HTTP/1.1 302 Found\r\nLocation: %zz" + words + "\r\nContent-Length: 0\r\n\r\n",
+		"answer":          "HTTP/1.1 200 OK\r\n\r\n" + words,
+	} {
+		t.Run(name, func(t *testing.T) {
+			core, logs := observer.New(zap.DebugLevel)
+			tun, err := New(testConfig(t), zap.New(core), &counts{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			run(t, tun, &tunneltest.RecordingSink{})
+			h := server(t, raw(answer))
+			tun.Follow(h)
+			if err := tun.Do(t.Context(), h.Base, tunnel.Command{Verb: tunnel.ListModules}); err != nil {
+				t.Fatal(err)
+			}
+			tunneltest.Await(t, "what is logged", func() bool { return logs.FilterMessage("request failed").Len() == 1 })
+			text := fmt.Sprint(logs.FilterMessage("request failed").All()[0].ContextMap()["error"])
+			if strings.ContainsAny(text, "\u202e\x1b\n") || strings.Contains(text, "s3cr3t") || len(text) > 512 {
+				t.Errorf("it is logged as %q", text)
+			}
+		})
 	}
 }
 

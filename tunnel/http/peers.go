@@ -1,15 +1,8 @@
 package httptunnel
 
 import (
-	"bytes"
-	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"syscall"
-	"time"
-
-	"go.uber.org/zap"
 
 	"module-controller/tunnel"
 )
@@ -36,142 +29,7 @@ type Peer struct {
 	Fingerprint string
 }
 
-const (
-	peerPath = "/heartbeat"
-	// maxQueue is how many heartbeats wait to be forwarded to one peer; more are dropped,
-	// as bases repeat them.
-	maxQueue = 1024
-	// maxOutboxes bounds the peers that heartbeats are forwarded to at a time.
-	maxOutboxes = 256
-	peerTimeout = 3 * time.Second
-	// forwardFor is how long a heartbeat is worth forwarding: then the base sends another.
-	forwardFor = 12 * time.Second
-	// outboxIdle is how long a connection to a peer is kept that gets nothing.
-	outboxIdle = time.Minute
-)
-
-// forward is a heartbeat to be forwarded.
-type forward struct {
-	base     tunnel.BaseID
-	sender   tunnel.Sender // as it was proved here
-	body     []byte
-	received time.Time
-}
-
-// outbox has the heartbeats for one peer. Each peer has its own, so that one that does
-// not answer delays those for no other.
-type outbox struct {
-	to     Peer
-	queue  chan forward
-	client *http.Client
-}
-
-// enqueue queues a heartbeat to be forwarded if its base is another replica's. It does
-// not block.
-func (t *Tunnel) enqueue(h *tunnel.Heartbeat, body []byte) {
-	if t.cfg.Peers == nil {
-		return
-	}
-	to := t.cfg.Peers.Owner(h.Base)
-	if to == (Peer{}) {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	box := t.outbox(to)
-	if box == nil {
-		t.meter.Dropped(Name, "peer_busy")
-		return
-	}
-	select {
-	case box.queue <- forward{h.Base, h.Sender, body, h.Received}:
-	default:
-		t.meter.Dropped(Name, "peer_busy")
-	}
-}
-
-// outbox gives a peer's, which it makes if need be; nil where there are too many or Run
-// does not run. The caller holds mu.
-func (t *Tunnel) outbox(to Peer) *outbox {
-	if box := t.outboxes[to]; box != nil {
-		return box
-	}
-	if t.sink == nil || len(t.outboxes) >= maxOutboxes {
-		return nil
-	}
-	box := &outbox{to: to, queue: make(chan forward, maxQueue), client: t.cfg.Key.client(to)}
-	t.outboxes[to] = box
-	ctx := t.forwarding
-	t.work.Go(func() { t.runOutbox(ctx, box) })
-	return box
-}
-
-// runOutbox forwards a peer's heartbeats until ctx ends or none came for a while.
-func (t *Tunnel) runOutbox(ctx context.Context, box *outbox) {
-	defer box.client.CloseIdleConnections()
-	idle := time.NewTimer(outboxIdle)
-	defer idle.Stop()
-	for {
-		select {
-		case f := <-box.queue:
-			t.forward(ctx, box, f)
-			idle.Reset(outboxIdle)
-		case <-idle.C:
-			if t.discard(box) {
-				return
-			}
-			idle.Reset(outboxIdle)
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// discard forgets an outbox that is empty, and says whether it was.
-func (t *Tunnel) discard(box *outbox) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(box.queue) > 0 {
-		return false
-	}
-	delete(t.outboxes, box.to)
-	return true
-}
-
-func (t *Tunnel) forward(ctx context.Context, box *outbox, f forward) {
-	if time.Since(f.received) > forwardFor {
-		t.meter.Dropped(Name, "peer_busy")
-		return
-	}
-	err := box.send(ctx, f)
-	if err == nil || ctx.Err() != nil {
-		return
-	}
-	t.meter.Dropped(Name, "peer_unreachable")
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		t.cfg.Peers.Refused(f.base)
-	}
-	t.log.Debug("heartbeat not forwarded", zap.Stringer("base", f.base), zap.String("to", box.to.Address), zap.Error(err))
-}
-
-func (b *outbox) send(ctx context.Context, f forward) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+b.to.Address+peerPath, bytes.NewReader(f.body))
-	if err != nil {
-		return fmt.Errorf("forward heartbeat: %w", err)
-	}
-	if err := setProof(r.Header, f.sender); err != nil {
-		return err
-	}
-	answer, err := b.client.Do(r)
-	if err != nil {
-		return fmt.Errorf("forward heartbeat: %w", err)
-	}
-	_ = answer.Body.Close() // the status says it all
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("forward heartbeat: the peer answered %s", answer.Status)
-	}
-	return nil
-}
+const peerPath = "/heartbeat"
 
 // admitPeer reports whether the key of who connects is a member's.
 func (t *Tunnel) admitPeer(fingerprint string) bool {

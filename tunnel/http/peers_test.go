@@ -2,6 +2,7 @@ package httptunnel
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -166,14 +167,46 @@ func TestASilentPeerDelaysNoOther(t *testing.T) {
 	owner.members = []string{sender.key.Fingerprint}
 	silent := Peer{Address: deaf.Addr().String(), Fingerprint: newKey(t).Fingerprint}
 	sender.owner = silent
-	for range maxQueue + 2 {
-		sender.tun.enqueue(&tunnel.Heartbeat{Base: tunnel.BaseID{Env: "dev", Identity: "unlucky"}}, nil)
+	for i := range maxLetters + 2 {
+		sender.tun.enqueue(letter{heartbeat: tunnel.Heartbeat{Base: tunnel.BaseID{Env: "dev", Identity: fmt.Sprint("unlucky-", i)}}})
 	}
 	sender.owner = owner.peer()
 	sender.beat(t, "sound")
 	tunneltest.Await(t, "the owner to hear the one that is its own", func() bool { return owner.heard() == 1 })
 	if n := sender.of("peer_busy"); n == 0 {
 		t.Error("all that the silent peer did not take is kept")
+	}
+}
+
+// Of what one sender says of a base a peer gets the last word. However often it speaks, and
+// whoever else speaks for the base, no other's heartbeat is lost.
+func TestAFloodTakesNoRoomInAnOutbox(t *testing.T) {
+	box := &outbox{wake: make(chan struct{}, 1), letters: map[topic]letter{}}
+	says := func(from, identity string, port int) {
+		t.Helper()
+		if !box.put(letter{from: from, heartbeat: tunnel.Heartbeat{Base: tunnel.BaseID{Env: "dev", Identity: identity}, Port: port}}) {
+			t.Errorf("no room for %s of %s", identity, from)
+		}
+	}
+	says("ns/sound/1", "sound", 1)
+	for i := range 2 * maxLetters {
+		says("ns/flood/1", fmt.Sprint("flood-", i%8), i)
+		says("ns/flood/1", "sound", 2) // who contends, too
+	}
+	says("ns/other/1", "other", 3)
+	var got []string
+	for l, ok := box.take(); ok; l, ok = box.take() {
+		got = append(got, fmt.Sprintf("%s of %s at %d", l.heartbeat.Base.Identity, l.from, l.heartbeat.Port))
+	}
+	want := []string{"sound of ns/sound/1 at 1", "flood-0 of ns/flood/1 at 2040", "sound of ns/flood/1 at 2"}
+	for i := 1; i < 8; i++ {
+		want = append(want, fmt.Sprintf("flood-%d of ns/flood/1 at %d", i, 2040+i))
+	}
+	if want = append(want, "other of ns/other/1 at 3"); !slices.Equal(got, want) {
+		t.Errorf("it has\n%q, want\n%q", got, want)
+	}
+	if len(box.letters) > 0 {
+		t.Errorf("left are %v", box.letters)
 	}
 }
 

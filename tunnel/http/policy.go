@@ -17,14 +17,19 @@ type policy struct {
 	allowed []netip.Prefix
 	// denied wins over allowed.
 	denied []netip.Prefix
-	own    func(netip.Addr) bool // reports an address of this host's
+	// reserved reports an address that is no base's now; own one of this host's.
+	reserved, own func(netip.Addr) bool
 }
 
 // errAddress: no base may have that address. It is returned wrapped.
 var errAddress = errors.New("address refused")
 
 func newPolicy(c Config) policy {
-	return policy{allowed: unmapped(c.Allowed), denied: unmapped(c.Denied), own: ownAddress}
+	p := policy{allowed: unmapped(c.Allowed), denied: unmapped(c.Denied), reserved: c.Reserved, own: ownAddress}
+	if p.reserved == nil {
+		p.reserved = func(netip.Addr) bool { return false }
+	}
+	return p
 }
 
 // unmapped writes networks of IPv4 in IPv6 form as what they are, since addresses are
@@ -88,6 +93,8 @@ func (p policy) never(a netip.Addr) string {
 	switch {
 	case within(p.denied, a):
 		return "denied: it is the API server's, a Service's, or in HTTP_TUNNEL_DENIED_CIDRS"
+	case p.reserved(a):
+		return "a replica's of this program"
 	case within(noHosts, a):
 		return "no host's"
 	case within(metadata, a):

@@ -17,7 +17,7 @@ import (
 
 func TestWhereBasesMayBe(t *testing.T) {
 	own := func(a netip.Addr) bool { return a == netip.MustParseAddr("10.0.0.9") }
-	open := policy{own: own, denied: unmapped(prefixes("10.96.0.0/16", "::ffff:192.0.2.1/128", "fd00:96::/112"))}
+	open := policy{own: own, reserved: func(a netip.Addr) bool { return a == netip.MustParseAddr("10.3.3.3") }, denied: unmapped(prefixes("10.96.0.0/16", "::ffff:192.0.2.1/128", "fd00:96::/112"))}
 	listed := open
 	listed.allowed = prefixes("10.1.0.0/16", "10.0.0.9/32", "127.0.0.0/8", "fd00:1::/64", "2002::/16")
 	all := open
@@ -40,6 +40,8 @@ func TestWhereBasesMayBe(t *testing.T) {
 		{"fe80::1", false, false, true},
 		{"169.254.1.1", false, false, true},
 		// Never.
+		{"10.3.3.3", false, false, false},
+		{"64:ff9b::10.3.3.3", false, false, false},
 		{"10.96.0.1", false, false, false},
 		{"::ffff:10.96.0.1", false, false, false},
 		{"192.0.2.1", false, false, false},
@@ -96,7 +98,7 @@ func TestDeniedWins(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v4 := [4]byte(rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(t, "address"))
 		addr := netip.AddrFrom4(v4)
-		p := policy{own: func(netip.Addr) bool { return false }, allowed: prefixes("0.0.0.0/0", "::/0"), denied: []netip.Prefix{netip.PrefixFrom(addr, 32)}}
+		p := policy{own: func(netip.Addr) bool { return false }, reserved: func(netip.Addr) bool { return false }, allowed: prefixes("0.0.0.0/0", "::/0"), denied: []netip.Prefix{netip.PrefixFrom(addr, 32)}}
 		for _, form := range []string{"%s", "::ffff:%s", "64:ff9b::%s", "::ffff:0:%s", "64:ff9b:1::%s"} {
 			if text := fmt.Sprintf(form, addr); p.permits(netip.MustParseAddr(text)) == nil {
 				t.Errorf("%s is permitted", text)

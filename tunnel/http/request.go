@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"module-controller/tunnel"
 	"module-controller/tunnel/internal/arklet"
 )
 
@@ -24,8 +25,20 @@ func question(path string, body []byte) request { return request{path, body, tru
 // errAnswer: the base answered, but not as it should. It is returned wrapped.
 var errAnswer = errors.New("unusable answer")
 
+// failure is what ended a request. The words may be the base's, in a status line or a header
+// that cannot be read: they are shown redacted, clean and cut.
+type failure struct{ err error }
+
+// maxFailure is the maximum length of its words, in bytes.
+const maxFailure = 256
+
+func (f failure) Error() string { return tunnel.Say(f.err.Error(), maxFailure) }
+
+// Unwrap gives what ended it.
+func (f failure) Unwrap() error { return f.err }
+
 // ask sends a request to a base and has use read the answer, which it must not keep. How
-// it ended decides which share the base's next requests are from.
+// it ended decides which share the base's next requests are from. An error is a failure.
 func (t *Tunnel) ask(r *remote, q request, use func(answer []byte) error) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(r.ctx, t.patience(r))
@@ -37,7 +50,10 @@ func (t *Tunnel) ask(r *remote, q request, use func(answer []byte) error) error 
 		r.record.judge(verdictOn(err, now.Sub(began), q.question), began, now)
 		t.mu.Unlock()
 	}
-	return err
+	if err != nil {
+		return failure{err}
+	}
+	return nil
 }
 
 // patience is how long a request to a base may take.

@@ -8,13 +8,16 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -125,6 +128,40 @@ func TestACertificateSaysWhoABaseIs(t *testing.T) {
 	if beats := s.Recorded().Beats; len(beats) != 1 || beats[0].Sender != (tunnel.Sender{Bound: true}) {
 		t.Errorf("heard %+v", beats)
 	}
+}
+
+// An identity with a certificate speaks no more often than others, and those of one address
+// are as many as the authority has.
+func TestACertificateSpeaksNoMoreOftenThanOthers(t *testing.T) {
+	ours, dir := newAuthority(t), t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	ours.write(t, file("cert"), file("key"))
+	put(t, file("ca"), ours.pem())
+	cfg := Config{Auth: AuthCertificate, Env: "dev", CertFile: file("cert"), KeyFile: file("key"), ClientCAFile: file("ca"), MaxIdentities: 1, NewIdentities: 1}
+	tun, err := New(cfg, zap.NewNop(), &counts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) { // time stands still
+		says := func(identity string) *refusal {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/heartbeat", strings.NewReader(beat(identity, "10.1.2.3", 1238)))
+			cert := &x509.Certificate{Subject: pkix.Name{CommonName: identity}, NotAfter: time.Now().Add(time.Hour)}
+			r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{cert}}}
+			_, no := tun.admit(r)
+			return no
+		}
+		for i := range 2 * beatsBurst {
+			no := says("orders-1")
+			if refused := no != nil; refused != (i >= beatsBurst) || refused && no.reason != "too_often" {
+				t.Fatalf("heartbeat %d: %+v", i, no)
+			}
+		}
+		for i := range 100 {
+			if no := says(fmt.Sprint("orders-", i+2)); no != nil {
+				t.Errorf("another base at its address: %+v", no)
+			}
+		}
+	})
 }
 
 // Files that have changed are read again; while they cannot be, the old ones hold.

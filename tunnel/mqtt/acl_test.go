@@ -1,3 +1,5 @@
+//go:build mosquitto
+
 package mqtttunnel
 
 import (
@@ -32,13 +34,13 @@ type sampled struct {
 	heard map[string][]string // topics, by client
 }
 
-// startSampled starts one for the bases b1 and b2; nil where there is no Mosquitto.
+// startSampled starts one for the bases b1 and b2.
 func startSampled(t *testing.T) *sampled {
 	t.Helper()
 	dir := t.TempDir()
 	m, installed := basetest.NewMosquitto(dir)
 	if !installed {
-		return nil
+		t.Fatal("there is no mosquitto, whose ACLs are tested here: install it")
 	}
 	s := &sampled{T: t, bases: freeAddress(t), controller: freeAddress(t), heard: map[string][]string{}}
 	text := s.read("mosquitto.conf")
@@ -170,9 +172,6 @@ var ask = tunnel.Command{Verb: tunnel.ListModules}
 // it needs: commands, probes, its last will, and to evict another.
 func TestTheSampleACLsPermitWhatIsNeeded(t *testing.T) {
 	s := startSampled(t)
-	if s == nil {
-		return // no Mosquitto here
-	}
 	w, dropped, sink := newWills(), newCounts(), &tunneltest.RecordingSink{}
 	tun := s.tunnel("module-controller-a", w, dropped)
 	runOn(t, tun, sink)
@@ -208,9 +207,6 @@ func TestTheSampleACLsPermitWhatIsNeeded(t *testing.T) {
 // and the tunnel is not held up.
 func TestTheSampleCutsHugeMessagesOff(t *testing.T) {
 	s := startSampled(t)
-	if s == nil {
-		return // no Mosquitto here
-	}
 	dropped, sink := newCounts(), &tunneltest.RecordingSink{}
 	runOn(t, s.tunnel("module-controller-a", newWills(), dropped), sink)
 	big := s.base("b2", "koupleless_default/b2/+")
@@ -243,9 +239,6 @@ func checkProbe(t *testing.T, tun *Tunnel) {
 // not his, or takes a connection away; what is too large does not arrive.
 func TestTheSampleACLsStopTheRest(t *testing.T) {
 	s := startSampled(t)
-	if s == nil {
-		return // no Mosquitto here
-	}
 	w, dropped, sink := newWills(), newCounts(), &tunneltest.RecordingSink{}
 	tun := s.tunnel("module-controller-a", w, dropped)
 	runOn(t, tun, sink)
