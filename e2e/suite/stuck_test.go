@@ -15,15 +15,20 @@ import (
 // onEachTunnel runs a test with one base over MQTT, and with one over HTTP.
 func onEachTunnel(t *testing.T, test func(w *world.World), args ...string) {
 	t.Helper()
-	const settings = "LIST_INTERVAL=1s"
+	fleetOnEachTunnel(t, 1, []string{"LIST_INTERVAL=1s"}, test, args...)
+}
+
+// fleetOnEachTunnel runs a test with so many bases over MQTT, and with as many over HTTP.
+func fleetOnEachTunnel(t *testing.T, bases int, settings []string, test func(w *world.World), args ...string) {
+	t.Helper()
 	t.Run("MQTT", func(t *testing.T) {
-		w := cluster.New(t).WithBroker().WithFleet(1, args...).WithController(settings)
-		w.AwaitNodesReady(1)
+		w := cluster.New(t).WithBroker().WithFleet(bases, args...).WithController(settings...)
+		w.AwaitNodesReady(bases)
 		test(w)
 	})
 	t.Run("HTTP", func(t *testing.T) {
-		w := cluster.New(t).WithHTTP().WithController(settings).WithHTTPFleet(1, args...)
-		w.AwaitNodesReady(1)
+		w := cluster.New(t).WithHTTP().WithController(settings...).WithHTTPFleet(bases, args...)
+		w.AwaitNodesReady(bases)
 		test(w)
 	})
 }
