@@ -3,12 +3,14 @@ package suite
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"module-controller/e2e/world"
@@ -94,13 +96,9 @@ func watchEnd(w *world.World, identity, reason string) (await func() (pod, node 
 		for pod.IsZero() || node.IsZero() {
 			select {
 			case e := <-nodes.ResultChan():
-				if n, ok := e.Object.(*corev1.Node); ok && node.IsZero() && nodeShows(*n, reason) {
-					node = time.Now()
-				}
+				note(&node, nodeShows(e.Object, reason))
 			case e := <-pods.ResultChan():
-				if p, ok := e.Object.(*corev1.Pod); ok && pod.IsZero() && podShows(*p, reason) {
-					pod = time.Now()
-				}
+				note(&pod, podShows(e.Object, reason))
 			case <-ctx.Done():
 				w.Fatalf("not ready for %s: the Node at %v, the pod at %v", reason, node, pod)
 			}
@@ -109,22 +107,25 @@ func watchEnd(w *world.World, identity, reason string) (await func() (pod, node 
 	}
 }
 
-// nodeShows says whether a Node is not ready for a reason.
-func nodeShows(n corev1.Node, reason string) bool {
-	for _, c := range n.Status.Conditions {
-		if c.Type == corev1.NodeReady {
-			return c.Status == corev1.ConditionFalse && c.Reason == reason
-		}
+// note notes when something was so for the first time.
+func note(at *time.Time, is bool) {
+	if is && at.IsZero() {
+		*at = time.Now()
 	}
-	return false
 }
 
-// podShows says whether a pod is not ready for a reason.
-func podShows(p corev1.Pod, reason string) bool {
-	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.Status == corev1.ConditionFalse && c.Reason == reason
-		}
-	}
-	return false
+// nodeShows says whether an object is a Node that is not ready for a reason.
+func nodeShows(object runtime.Object, reason string) bool {
+	n, ok := object.(*corev1.Node)
+	return ok && slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionFalse && c.Reason == reason
+	})
+}
+
+// podShows says whether an object is a pod that is not ready for a reason.
+func podShows(object runtime.Object, reason string) bool {
+	p, ok := object.(*corev1.Pod)
+	return ok && slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionFalse && c.Reason == reason
+	})
 }
