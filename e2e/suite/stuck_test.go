@@ -73,7 +73,8 @@ func awaitState(w *world.World, name, state string) {
 }
 
 // A module that never ends its start holds up no other, and is no longer waited for when
-// its base restarts.
+// its base restarts. As many as COMMANDS_PER_BASE leave room for others after five minutes,
+// which no setting shortens: TestAStartThatNeverEnds in provider/plan has them.
 func TestAStartThatHangsHoldsUpNoOther(t *testing.T) {
 	onEachTunnel(t, func(w *world.World) {
 		has(w, "hang-starts?n=1")
@@ -212,6 +213,39 @@ func TestASlowDownloadIsNoFailure(t *testing.T) {
 			w.Errorf("%d installs took effect; sent were %v", n, b.Commands)
 		}
 		noEvent(w, "slow", "InstallFailed")
+	})
+}
+
+// As many jars that take long to fetch as a base gets commands at a time (COMMANDS_PER_BASE)
+// hold up no other module: once no answer came in time that one is installed, and each of
+// them once.
+func TestSlowDownloadsHoldUpNoOther(t *testing.T) {
+	slow := []string{"slow-0", "slow-1", "slow-2"}
+	const download = 40 * time.Second
+	fleetOnEachTunnel(t, 1, []string{"LIST_INTERVAL=1s", "COMMAND_TIMEOUT=4s"}, func(w *world.World) {
+		for _, name := range slow {
+			w.Must(w.Fleet.Post("/jars", map[string]any{"url": world.Jar(name, "1.0.0"), "name": name, "version": "1.0.0", "download": download}))
+			w.CreatePod(name, base, name, "1.0.0", world.Jar(name, "1.0.0"))
+		}
+		w.Eventually(world.Timeout, func() error {
+			for _, name := range slow {
+				if commands(w, "installBiz", name+":1.0.0") == 0 {
+					return fmt.Errorf("no install of %s was sent", name)
+				}
+			}
+			return nil
+		})
+		w.CreatePod("other", base, "other", "1.0.0", world.Jar("other", "1.0.0"))
+		timed(w, "ready beside three slow downloads", download/2, func() { w.AwaitReady("other") })
+		for _, name := range slow {
+			w.AwaitReady(name)
+			noEvent(w, name, "InstallFailed")
+		}
+		b, err := w.Fleet.Base(base)
+		w.Must(err)
+		if c := w.Counts(); c.Installs != len(slow)+1 {
+			w.Errorf("%d installs took effect, want %d; sent were %v", c.Installs, len(slow)+1, b.Commands)
+		}
 	})
 }
 
