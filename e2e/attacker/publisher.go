@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
 // Publisher is a client of a broker that may publish where it likes.
@@ -47,3 +49,32 @@ func done(ctx context.Context, token paho.Token, what string) error {
 
 // Close ends the connection.
 func (p *Publisher) Close() { p.client.Disconnect(50) }
+
+// PublishAnywhere publishes with QoS 1 on a topic that no client library takes, such as
+// one with a wildcard, on a connection of its own. An error says that the broker did not
+// take it.
+func PublishAnywhere(ctx context.Context, broker, clientID, topic string, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", broker)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	connect := &packets.ConnectPacket{
+		FixedHeader: packets.FixedHeader{MessageType: packets.Connect}, ProtocolName: "MQTT", ProtocolVersion: 4, ClientIdentifier: clientID, CleanSession: true,
+	}
+	publish := &packets.PublishPacket{
+		FixedHeader: packets.FixedHeader{MessageType: packets.Publish, Qos: 1}, TopicName: topic, MessageID: 1, Payload: body,
+	}
+	for _, packet := range []packets.ControlPacket{connect, publish} {
+		if err := packet.Write(conn); err != nil {
+			return fmt.Errorf("write %s: %w", packet, err)
+		}
+		if _, err := packets.ReadPacket(conn); err != nil { // CONNACK, PUBACK
+			return fmt.Errorf("read what %s is answered: %w", packet, err)
+		}
+	}
+	return nil
+}

@@ -35,6 +35,9 @@ type Chaos struct {
 	baseLinks *proxy.Proxy // between the bases and the broker
 }
 
+// addresses are those of the bases.
+const addresses = "127.1.0.0/16"
+
 // New starts three replicas with a module on each base, and proxies between all that
 // speak to each other. It returns when each base is owned by the replica that it is
 // assigned to.
@@ -42,9 +45,9 @@ func New(tb testing.TB, cluster *world.Cluster, o Options) *Chaos {
 	tb.Helper()
 	w := cluster.New(tb).WithBroker()
 	baseLinks := w.StartProxy(w.BrokerAddress())
-	w.StartFleet(o.Bases, "--mqtt", baseLinks.Addr())
+	w.StartFleet(o.Bases, "--mqtt", baseLinks.Addr(), "--network", addresses) // modules listen there
 	w.Proxied, w.APIUnreachable, w.Binary = true, true, cmp.Or(o.Binary, w.Binary)
-	w.WithReplicas(3, "SETTLE_TIME=3s", "LIST_INTERVAL=2s", "COMMAND_TIMEOUT=30s", "LOG_LEVEL="+cmp.Or(o.LogLevel, "info"))
+	w.WithReplicas(3, "SETTLE_TIME=3s", "LIST_INTERVAL=2s", "COMMAND_TIMEOUT=30s", "HTTP_TUNNEL_ALLOWED_CIDRS="+addresses, "LOG_LEVEL="+cmp.Or(o.LogLevel, "info"))
 	w.AwaitNodesReady(o.Bases)
 	r := w.Record()
 	w.CreateDeployment("stock", "1.0.0", world.Jar("stock", "1.0.0"), int32(o.Bases), world.Spread)
@@ -78,6 +81,32 @@ func (c *Chaos) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(c.rng.Int64N(int64(most-least)))
 }
 
+// LoadAll has pods of all kinds come and go, and Deployments rolled to another version and
+// undone, one on bases of its own for each revision and one on the same: see world.Roll.
+// The function ends it, once each Deployment is rolled out and what it gave up is gone.
+func (c *Chaos) LoadAll(loaders int) (stop func()) {
+	c.Helper()
+	const pods = 3
+	c.CreateDeployment("apart", "1.0.0", world.Jar("apart", "1.0.0"), pods, world.Spread, world.Surge)
+	c.CreateDeployment("beside", "1.0.0", world.Jar("beside", "1.0.0"), pods, world.SpreadRevisions, c.Only(world.BaseID(1), world.BaseID(2), world.BaseID(3)), world.Surge)
+	stops := []func(){
+		c.Load(loaders, c.bases, c.Errorf, world.Bare, world.Several, world.Bare, world.Probed), c.Roll("apart"), c.Roll("beside"),
+	}
+	end := func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
+	c.Cleanup(end)
+	return func() {
+		c.Helper()
+		end()
+		for _, app := range []string{"apart", "beside"} {
+			c.AwaitPodsReady("app="+app, pods)
+		}
+	}
+}
+
 // Inflict has a fault happen for a time, which the history notes.
 func (c *Chaos) Inflict(f Fault, lasts time.Duration) {
 	c.Helper()
@@ -89,7 +118,12 @@ func (c *Chaos) Inflict(f Fault, lasts time.Duration) {
 	for _, r := range f.silences {
 		silenced = append(silenced, c.Incarnation(r))
 	}
-	ended := c.Fault(f.Name, killed, silenced...)
+	var ended func()
+	if len(f.faulty) > 0 {
+		ended = c.FaultOfBases(f.Name, f.faulty...)
+	} else {
+		ended = c.Fault(f.Name, killed, silenced...)
+	}
 	c.Must(f.begin())
 	Wait(lasts)
 	ended() // who is silenced may renew again while the end is made

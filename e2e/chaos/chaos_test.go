@@ -35,8 +35,7 @@ func TestChaos(t *testing.T) {
 	c := New(t, &cluster, Options{Bases: bases, Seed: seed, LogLevel: os.Getenv("CHAOS_LOG")})
 	before := footprints(c)
 
-	stop := c.Load(loaders, bases, c.Errorf)
-	t.Cleanup(stop)
+	stop := c.LoadAll(loaders)
 	for over := time.Now().Add(long); time.Now().Before(over); {
 		c.Next()
 	}
@@ -45,7 +44,7 @@ func TestChaos(t *testing.T) {
 	c.AwaitOwned(world.Timeout, bases)
 	c.AwaitListed()
 	c.Eventually(idleFor+world.Timeout, func() error { return grown(before, footprints(c)) })
-	t.Logf("%v: %s", c.Inflicted, c.KeptRules())
+	t.Logf("%v; pods and rollouts: %v; %s", c.Inflicted, c.Made(), c.KeptRules())
 }
 
 func number(t *testing.T, name string, otherwise int) int {

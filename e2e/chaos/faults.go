@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"errors"
 	"syscall"
 	"time"
 
@@ -17,8 +18,9 @@ type Fault struct {
 
 	replica    int // that it happens to, or around
 	kills      bool
-	silences   []int // replicas that cannot renew their membership meanwhile
-	alone      bool  // nothing else happens for a while before and after it
+	silences   []int    // replicas that cannot renew their membership meanwhile
+	faulty     []string // bases that do not do what they are told, or show it late
+	alone      bool     // nothing else happens for a while before and after it
 	begin, end func() error
 }
 
@@ -33,6 +35,7 @@ func (c *Chaos) Faults(n int) []Fault {
 	faults := append(c.processFaults(n), c.linkFaults(n)...)
 	faults = append(faults, c.serverFaults()...)
 	faults = append(faults, c.leaseFaults(n)...)
+	faults = append(faults, c.baseFaults(n)...)
 	for i := range faults {
 		faults[i].replica = n
 	}
@@ -94,6 +97,28 @@ func (c *Chaos) leaseFaults(n int) []Fault {
 		{Name: "membership deleted", Most: short, begin: func() error {
 			return world.IgnoreNotFound(c.MemberLeases().Delete(c.Context(), world.ReplicaName(n), metav1.DeleteOptions{}))
 		}, end: nothing},
+	}
+}
+
+// baseFaults are those of a third of the bases. A download is shorter than an answer is
+// waited for (COMMAND_TIMEOUT).
+func (c *Chaos) baseFaults(n int) []Fault {
+	var third []string
+	for i := 1 + n; i <= c.bases; i += 3 {
+		third = append(third, world.BaseID(i))
+	}
+	all := func(happening string) func() error {
+		return func() (err error) {
+			for _, base := range third {
+				err = errors.Join(err, c.Fleet.Do(base, happening))
+			}
+			return err
+		}
+	}
+	return []Fault{
+		{Name: "bases slow to download", Most: long, faulty: third, begin: all("slow-downloads?d=5s"), end: all("resume")},
+		{Name: "bases fail to uninstall", Most: long, faulty: third, begin: all("fail-uninstalls?n=all"), end: all("resume")},
+		{Name: "bases lie of uninstalls", Most: long, faulty: third, begin: all("keep-uninstalled?n=all"), end: all("resume")},
 	}
 }
 

@@ -34,6 +34,15 @@ type Command struct {
 type Effects struct {
 	Commands             []Command
 	Installs, Uninstalls map[string]int
+	// Served is what served from each moment on, the oldest first; nil where that was not
+	// observed.
+	Served []Serving
+}
+
+// Serving is what a base serves from a moment on, name:version.
+type Serving struct {
+	At      time.Time
+	Modules []string
 }
 
 // Write is a change that a replica made of a base's Node or of a pod on it, when the API
@@ -51,22 +60,29 @@ type Observation struct {
 	What string
 }
 
-// Pod is one that asked for a module on a base. Times of what has not happened are
+// Pod is one that asked for modules on a base. Times of what has not happened are
 // zero.
 type Pod struct {
-	UID, Base, Module string
-	Before            bool // it had its module when the history began
-	Created, Ready    time.Time
-	Deleted, Gone     time.Time // the deletion was asked for; it was there no more
+	UID, Base string
+	Modules   []string // name:version
+	Before    bool     // it had its modules when the history began
+	// Meets says that pods of other revisions of its workload may be on its base. There a
+	// version is installed to prove that it starts, again to take the other's place, and
+	// once more when the rollout is undone: nothing is "once each".
+	Meets          bool
+	Created, Ready time.Time
+	Deleted, Gone  time.Time // the deletion was asked for; it was there no more
 }
 
 // Fault is what was done to the system, from when until when. Killed names the
 // incarnation whose process was killed, Silenced those that could not renew their
-// membership from the beginning to the end.
+// membership from the beginning to the end, Faulty the bases that did not do what they
+// were told, or showed it late.
 type Fault struct {
 	Begun, Ended time.Time
 	Name, Killed string
 	Silenced     []string
+	Faulty       []string
 }
 
 // History is all of it.
@@ -126,6 +142,7 @@ func (h *History) Check() (violations []string, r Report) {
 	for _, base := range sortedKeys(h.Effects) {
 		c.order(base)
 		c.asked(base)
+		c.served(base)
 	}
 	for _, o := range h.Observations {
 		c.bad("I3: the Node of %s was %s at %s", o.Base, o.What, stamp(o.At))

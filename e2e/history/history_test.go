@@ -1,6 +1,7 @@
 package history
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ func good() *History {
 	return &History{
 		Began: at(0), Ended: at(100),
 		Claims: []Claim{{at(0), "b", "a_1", 1}, {at(24), "b", "a_2", 2}},
-		Pods:   []Pod{{UID: "p-1", Base: "b", Module: "m:1", Created: at(1), Ready: at(2), Deleted: at(30), Gone: at(31)}},
+		Pods:   []Pod{{UID: "p-1", Base: "b", Modules: []string{"m:1"}, Created: at(1), Ready: at(2), Deleted: at(30), Gone: at(31)}},
 		Faults: []Fault{{Begun: at(20), Ended: at(20), Name: "kill", Killed: "a_1"}},
 		Effects: map[string]Effects{"b": {
 			Commands: []Command{
@@ -24,6 +25,7 @@ func good() *History {
 				{at(30.5), "uninstall", "m:1", "2-p-1-1"},
 			},
 			Installs: map[string]int{"m:1": 1}, Uninstalls: map[string]int{"m:1": 1},
+			Served: []Serving{{At: at(0)}, {at(1.9), []string{"m:1"}}, {At: at(30.6)}},
 		}},
 	}
 }
@@ -66,6 +68,17 @@ func TestEachViolationIsFound(t *testing.T) {
 		"a module installed twice":       {effects(func(e *Effects) { e.Installs["m:1"] = 2 }), "I5: m:1 was installed 2 times on b, want 1"},
 		"a module that nobody asked for": {effects(func(e *Effects) { e.Installs["x:1"] = 1 }), "I5: x:1 was installed 1 times on b, and no pod asked"},
 		"a module left behind":           {effects(func(e *Effects) { e.Uninstalls = nil }), "I5: m:1 was uninstalled 0 times on b, want 1"},
+		"a pod that goes before its module": {func(h *History) { h.Pods[0].Gone = at(30.1) },
+			"I4: the pod of m:1 on b was gone at 12:00:30.100, and its module served on"},
+		"a module that serves in the end": {effects(func(e *Effects) { e.Served = append(e.Served, Serving{at(90), []string{"m:1"}}) }),
+			`I5: in the end b serves ["m:1"], and pods ask for m:1: false`},
+		"a module that does not serve in the end": {func(h *History) { h.Pods[0].Gone = time.Time{} }, `I5: in the end b serves [], and pods ask for m:1: true`},
+		"a module of a pod's second container":    {func(h *History) { h.Pods[0].Modules = append(h.Pods[0].Modules, "n:1") }, "I5: n:1 was installed 0 times on b, want 1"},
+		"a pod that had long enough to be Ready":  {func(h *History) { h.Pods[0].Ready, h.Faults = time.Time{}, nil }, "I4: the pod of m:1 on b was Ready 19s after"},
+		"a pod that was deleted while it was installed, and lost its module twice": {func(h *History) {
+			h.Pods[0].Ready = time.Time{}
+			h.Effects["b"].Uninstalls["m:1"] = 2
+		}, "I5: m:1 was uninstalled 2 times on b, want 0 to 1"},
 		"a Node written by who lost it": {func(h *History) { h.Writes = []Write{{at(24.1), "b", "a_1", "the Node"}} },
 			"I1: the Node was written at 12:00:24.100 by a_1: a_2 owned b"},
 		"a pod written by who has not claimed yet": {func(h *History) { h.Writes = []Write{{at(22), "b", "a_2", "pod p"}} },
@@ -108,6 +121,46 @@ func TestAModuleFromBefore(t *testing.T) {
 	h := good()
 	h.Pods[0].Before = true
 	h.Effects["b"] = Effects{Commands: h.Effects["b"].Commands[1:], Uninstalls: map[string]int{"m:1": 1}}
+	if bad, _ := h.Check(); len(bad) > 0 {
+		t.Errorf("violations: %v", bad)
+	}
+}
+
+// A base that did not do what it was told is told again, until it does. What it did is
+// counted all the same.
+func TestABaseThatLiesIsToldAgain(t *testing.T) {
+	h := good()
+	e := h.Effects["b"]
+	e.Commands = append(e.Commands, Command{at(34), "uninstall", "m:1", "2-p-1-2"}, Command{at(44), "uninstall", "m:1", "2-p-1-3"})
+	e.Served[2].At, h.Pods[0].Gone = at(44.1), at(44.2)
+	h.Effects["b"] = e
+	h.Faults = append(h.Faults, Fault{Begun: at(27), Ended: at(43), Name: "bases lie", Faulty: []string{"b"}})
+	if bad, _ := h.Check(); len(bad) > 0 {
+		t.Errorf("violations: %v", bad)
+	}
+	h.Effects["b"] = Effects{Commands: append(e.Commands, Command{at(45), "uninstall", "m:1", "2-p-1-4"}), Installs: e.Installs, Uninstalls: map[string]int{"m:1": 2}}
+	want := []string{
+		"I5: b got uninstall m:1 for pod p-1 again at 12:00:45.000 (2-p-1-4)",
+		"I5: m:1 was uninstalled 2 times on b, want 1",
+	}
+	if bad, _ := h.Check(); !slices.Equal(bad, want) {
+		t.Errorf("violations: %v, want %v", bad, want)
+	}
+}
+
+// Two revisions on one base are installed as often as it takes; a pod that is deleted
+// before it is Ready may have got its module.
+func TestARollout(t *testing.T) {
+	h := good()
+	e := h.Effects["b"]
+	h.Pods[0].Meets = true
+	h.Pods = append(h.Pods, Pod{UID: "p-2", Base: "b", Modules: []string{"m:2"}, Meets: true, Created: at(27), Ready: at(28)},
+		Pod{UID: "p-3", Base: "b", Modules: []string{"n:1"}, Created: at(50), Deleted: at(51), Gone: at(52)})
+	e.Commands = append(e.Commands, Command{at(50.1), "install", "n:1", "2-p-3-1"}, Command{at(51.1), "uninstall", "n:1", "2-p-3-2"})
+	e.Commands = slices.Insert(e.Commands, 1, Command{at(27.1), "install", "m:2", "2-p-2-1"}, Command{at(27.5), "install", "m:2", "2-p-2-2"})
+	e.Installs, e.Uninstalls = map[string]int{"m:1": 1, "m:2": 2, "n:1": 1}, map[string]int{"n:1": 1}
+	e.Served = append(e.Served[:2], Serving{at(28), []string{"m:2"}})
+	h.Effects["b"] = e
 	if bad, _ := h.Check(); len(bad) > 0 {
 		t.Errorf("violations: %v", bad)
 	}

@@ -1,10 +1,19 @@
 package history
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
-// prompt checks that a pod showed in time what was so.
+// prompt checks that a pod showed in time what was so. One that was deleted before it was
+// Ready had as long as that to become so.
 func (c *check) prompt(p Pod) {
-	c.report.ToReady = max(c.report.ToReady, c.took(p, "Ready", p.Created, p.Ready))
+	switch {
+	case p.Ready.IsZero() && !p.Deleted.IsZero():
+		c.took(p, "Ready", p.Created, p.Deleted)
+	default:
+		c.report.ToReady = max(c.report.ToReady, c.took(p, "Ready", p.Created, p.Ready))
+	}
 	if !p.Deleted.IsZero() {
 		c.report.ToGone = max(c.report.ToGone, c.took(p, "gone", p.Deleted, p.Gone))
 	}
@@ -12,7 +21,7 @@ func (c *check) prompt(p Pod) {
 
 func (c *check) took(p Pod, what string, from, to time.Time) time.Duration {
 	if to.IsZero() {
-		c.bad("I4: the pod of %s on %s never was %s", p.Module, p.Base, what)
+		c.bad("I4: the pod of %s on %s never was %s", strings.Join(p.Modules, " "), p.Base, what)
 		return 0
 	}
 	due := from.Add(calm)
@@ -22,7 +31,7 @@ func (c *check) took(p Pod, what string, from, to time.Time) time.Duration {
 		}
 	}
 	if to.After(due) {
-		c.bad("I4: the pod of %s on %s was %s %s after it should have been", p.Module, p.Base, what, to.Sub(due))
+		c.bad("I4: the pod of %s on %s was %s %s after it should have been", strings.Join(p.Modules, " "), p.Base, what, to.Sub(due))
 	}
 	return to.Sub(from)
 }

@@ -149,6 +149,10 @@ const (
 	asModule  = `{"metadata":{"labels":{"` + component + `":"module"}},"status":{"message":"x"}}`
 	asService = `{"metadata":{"labels":{"app":"payments"}}}`
 	aMessage  = `{"status":{"message":"x"}}`
+
+	asSucceeded    = `{"status":{"phase":"Succeeded"}}`
+	asFailed       = `{"status":{"phase":"Failed"}}`
+	asFailedModule = `{"metadata":{"labels":{"` + component + `":"module"}},"status":{"phase":"Failed"}}`
 )
 
 // asNodeWriter gives a client of somebody who may write Nodes and Leases by RBAC.

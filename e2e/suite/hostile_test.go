@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/e2e/attacker"
+	"module-controller/e2e/harness"
 	"module-controller/e2e/world"
 )
 
@@ -121,8 +123,42 @@ func (s *siege) unharmed() {
 	}
 }
 
+// dropped gives how many messages were dropped, for a reason or in all for "".
+func (s *siege) dropped(reason string) float64 {
+	s.Helper()
+	label := `reason="`
+	if reason != "" {
+		label += reason + `"`
+	}
+	n, err := s.Replicas[0].Metric("module_controller_messages_dropped_total", label)
+	s.Must(err)
+	return n
+}
+
+// counts has something done that is dropped, and checks that it is counted for its reason,
+// and that the log tells the reason, with whom it is about. Where no line does, about is
+// empty.
+func (s *siege) counts(what, reason, about string, do func()) {
+	s.Helper()
+	before := s.dropped(reason)
+	do()
+	ctx, cancel := context.WithTimeout(s.Context(), 10*time.Second)
+	defer cancel()
+	if err := harness.Until(ctx, func() error {
+		switch n := s.dropped(reason) - before; {
+		case n != 1:
+			return fmt.Errorf("counted %v times as %s", n, reason)
+		case about != "" && s.LogLines(0, `"reason":"`+reason+`"`, `":"`+about+`"`) == 0:
+			return fmt.Errorf("no line tells %s of %s", reason, about)
+		}
+		return nil
+	}); err != nil {
+		s.Errorf("%s: %v", what, err)
+	}
+}
+
 // Twenty and more forged heartbeats over HTTP: each gets the status that says what is
-// wrong with it, and none moves, reads or deletes anything.
+// wrong with it, is counted and told for what it is, and moves, reads and deletes nothing.
 func TestForgedHeartbeats(t *testing.T) {
 	s := besiege(t)
 	port := s.impostor.Port()
@@ -149,48 +185,55 @@ func TestForgedHeartbeats(t *testing.T) {
 	for name, c := range map[string]struct {
 		from, body string
 		want       int
+		reason     string
 		header     []string
 	}{
-		"a Pod that is no base":                {from: outsiderIP, body: of(s.http, at(outsiderIP)), want: refused},
-		"no Pod":                               {from: nobodyIP, body: of(s.http, at(nobodyIP)), want: refused},
-		"a Pod that is no base, its own":       {from: outsiderIP, body: of("mine", at(outsiderIP)), want: refused},
-		"the victim's address":                 {from: insiderIP, body: of(s.http, at(victim)), want: refused},
-		"the victim's address, from outside":   {from: nobodyIP, body: of(s.http, at(victim)), want: refused},
-		"the victim's identity":                {from: insiderIP, body: of(s.http), want: contender},
-		"another name":                         {from: insiderIP, body: of(s.http, named("bank")), want: contender},
-		"another cluster":                      {from: insiderIP, body: of(s.http, in("elsewhere")), want: contender},
-		"another host name":                    {from: insiderIP, body: of(s.http, host("kubernetes.default.svc")), want: contender},
-		"the identity of the base over MQTT":   {from: insiderIP, body: of(s.mqtt), want: contender},
-		"its identity and another name":        {from: insiderIP, body: of(s.mqtt, named("bank")), want: contender},
-		"its identity and another cluster":     {from: insiderIP, body: of(s.mqtt, in("elsewhere")), want: contender},
-		"an identity that is another's IP":     {from: insiderIP, body: of(victim), want: refused},
-		"metadata of a cloud":                  {from: insiderIP, body: of(s.http, at("169.254.169.254")), want: refused},
-		"metadata of Alibaba Cloud":            {from: insiderIP, body: of(s.http, at("100.100.100.200")), want: refused},
-		"metadata of AWS over IPv6":            {from: insiderIP, body: of(s.http, at("fd00:ec2::254")), want: refused},
-		"metadata through NAT64":               {from: insiderIP, body: of(s.http, at("64:ff9b::a9fe:a9fe")), want: refused},
-		"metadata as IPv4 in IPv6":             {from: insiderIP, body: of(s.http, at("::ffff:169.254.169.254")), want: refused},
-		"metadata through 6to4":                {from: insiderIP, body: of(s.http, at("2002:a9fe:a9fe::1")), want: refused},
-		"this network":                         {from: insiderIP, body: of(s.http, at("0.0.0.1")), want: refused},
-		"reserved":                             {from: insiderIP, body: of(s.http, at("240.0.0.1")), want: refused},
-		"broadcast":                            {from: insiderIP, body: of(s.http, at("255.255.255.255")), want: refused},
-		"a network that was denied":            {from: deniedIP, body: of("denied", at(deniedIP)), want: refused},
-		"no address":                           {from: insiderIP, body: of(s.http, at("")), want: refused},
-		"a name for an address":                {from: insiderIP, body: of(s.http, at("kubernetes.default")), want: refused},
-		"no port":                              {from: insiderIP, body: of(s.http, on(0)), want: bad},
-		"no possible port":                     {from: insiderIP, body: of(s.http, on(70_000)), want: bad},
-		"an identity with bidi overrides":      {from: insiderIP, body: of("web\u202e-0001"), want: bad},
-		"an identity with a control character": {from: insiderIP, body: of("web\u009b-0001"), want: bad},
-		"an identity with no width":            {from: insiderIP, body: of("web\u200b-0001"), want: bad},
-		"an identity with a slash":             {from: insiderIP, body: of("web/0001"), want: bad},
-		"an identity of a wildcard":            {from: insiderIP, body: of("+"), want: bad},
-		"a long identity":                      {from: insiderIP, body: of(strings.Repeat("x", 300)), want: bad},
-		"nested":                               {from: insiderIP, body: strings.Repeat("[", 10_000), want: bad},
-		"huge":                                 {from: insiderIP, body: strings.Repeat(" ", 1<<20), want: http.StatusRequestEntityTooLarge},
-		"a token that is none":                 {from: insiderIP, body: of("mine"), want: http.StatusUnauthorized, header: []string{"Authorization", "Bearer junk"}},
+		"a Pod that is no base":                {from: outsiderIP, body: of(s.http, at(outsiderIP)), want: refused, reason: "no_workload"},
+		"no Pod":                               {from: nobodyIP, body: of(s.http, at(nobodyIP)), want: refused, reason: "no_workload"},
+		"a Pod that is no base, its own":       {from: outsiderIP, body: of("mine", at(outsiderIP)), want: refused, reason: "no_workload"},
+		"the victim's address":                 {from: insiderIP, body: of(s.http, at(victim)), want: refused, reason: "sender_mismatch"},
+		"the victim's address, from outside":   {from: nobodyIP, body: of(s.http, at(victim)), want: refused, reason: "sender_mismatch"},
+		"the victim's identity":                {from: insiderIP, body: of(s.http), want: contender, reason: "contender"},
+		"another name":                         {from: insiderIP, body: of(s.http, named("bank")), want: contender, reason: "contender"},
+		"another cluster":                      {from: insiderIP, body: of(s.http, in("elsewhere")), want: contender, reason: "contender"},
+		"another host name":                    {from: insiderIP, body: of(s.http, host("kubernetes.default.svc")), want: contender, reason: "contender"},
+		"the identity of the base over MQTT":   {from: insiderIP, body: of(s.mqtt), want: contender, reason: "contender"},
+		"its identity and another name":        {from: insiderIP, body: of(s.mqtt, named("bank")), want: contender, reason: "contender"},
+		"its identity and another cluster":     {from: insiderIP, body: of(s.mqtt, in("elsewhere")), want: contender, reason: "contender"},
+		"an identity that is another's IP":     {from: insiderIP, body: of(victim), want: refused, reason: "wrong_identity"},
+		"metadata of a cloud":                  {from: insiderIP, body: of(s.http, at("169.254.169.254")), want: refused, reason: "sender_mismatch"},
+		"metadata of Alibaba Cloud":            {from: insiderIP, body: of(s.http, at("100.100.100.200")), want: refused, reason: "sender_mismatch"},
+		"metadata of AWS over IPv6":            {from: insiderIP, body: of(s.http, at("fd00:ec2::254")), want: refused, reason: "sender_mismatch"},
+		"metadata through NAT64":               {from: insiderIP, body: of(s.http, at("64:ff9b::a9fe:a9fe")), want: refused, reason: "sender_mismatch"},
+		"metadata as IPv4 in IPv6":             {from: insiderIP, body: of(s.http, at("::ffff:169.254.169.254")), want: refused, reason: "sender_mismatch"},
+		"metadata through 6to4":                {from: insiderIP, body: of(s.http, at("2002:a9fe:a9fe::1")), want: refused, reason: "sender_mismatch"},
+		"this network":                         {from: insiderIP, body: of(s.http, at("0.0.0.1")), want: refused, reason: "sender_mismatch"},
+		"reserved":                             {from: insiderIP, body: of(s.http, at("240.0.0.1")), want: refused, reason: "sender_mismatch"},
+		"broadcast":                            {from: insiderIP, body: of(s.http, at("255.255.255.255")), want: refused, reason: "sender_mismatch"},
+		"a network that was denied":            {from: deniedIP, body: of("denied", at(deniedIP)), want: refused, reason: "address_refused"},
+		"no address":                           {from: insiderIP, body: of(s.http, at("")), want: refused, reason: "sender_mismatch"},
+		"a name for an address":                {from: insiderIP, body: of(s.http, at("kubernetes.default")), want: refused, reason: "sender_mismatch"},
+		"no port":                              {from: insiderIP, body: of(s.http, on(0)), want: bad, reason: "no_port"},
+		"no possible port":                     {from: insiderIP, body: of(s.http, on(70_000)), want: bad, reason: "no_port"},
+		"an identity with bidi overrides":      {from: insiderIP, body: of("web\u202e-0001"), want: bad, reason: "bad_identity"},
+		"an identity with a control character": {from: insiderIP, body: of("web\u009b-0001"), want: bad, reason: "bad_identity"},
+		"an identity with no width":            {from: insiderIP, body: of("web\u200b-0001"), want: bad, reason: "bad_identity"},
+		"an identity with a slash":             {from: insiderIP, body: of("web/0001"), want: bad, reason: "bad_identity"},
+		"an identity of a wildcard":            {from: insiderIP, body: of("+"), want: bad, reason: "bad_identity"},
+		"a long identity":                      {from: insiderIP, body: of(strings.Repeat("x", 300)), want: bad, reason: "bad_identity"},
+		"nested":                               {from: insiderIP, body: strings.Repeat("[", 10_000), want: bad, reason: "too_deep"},
+		"huge":                                 {from: insiderIP, body: strings.Repeat(" ", 1<<20), want: http.StatusRequestEntityTooLarge, reason: "too_large"},
+		"a token that is none":                 {from: insiderIP, body: of("mine"), want: http.StatusUnauthorized, reason: "unauthorized", header: []string{"Authorization", "Bearer junk"}},
 	} {
-		if status, text, err := s.senders[c.from].Post(t.Context(), "/heartbeat", c.body, c.header...); err != nil || status != c.want {
-			t.Errorf("%s: status %d %q, %v; want %d", name, status, text, err, c.want)
+		about := c.from
+		if c.want == contender { // an Event tells it
+			about = ""
 		}
+		s.counts(name, c.reason, about, func() {
+			if status, text, err := s.senders[c.from].Post(t.Context(), "/heartbeat", c.body, c.header...); err != nil || status != c.want {
+				t.Errorf("%s: status %d %q, %v; want %d", name, status, text, err, c.want)
+			}
+		})
 	}
 	for n := range 300 { // liars in number hide nothing
 		_, _, err := s.senders[insiderIP].Post(t.Context(), "/heartbeat", of(s.http, host(fmt.Sprintf("host-%d", n))))
@@ -200,15 +243,10 @@ func TestForgedHeartbeats(t *testing.T) {
 	s.AwaitNodeEvent(s.mqtt, "BaseContested")
 	s.AwaitListed()
 	s.unharmed()
-	for _, reason := range []string{"sender_mismatch", "no_workload", "wrong_identity", "address_refused", "bad_identity", "unauthorized"} {
-		if n, err := s.Replicas[0].Metric("module_controller_messages_dropped_total", `reason="`+reason+`"`); err != nil || n == 0 {
-			t.Errorf("nothing was counted as %s (%v)", reason, err)
-		}
-	}
 }
 
 // What a stranger publishes at a broker that lets him: what is of another tunnel's base,
-// too large, retained or of no base changes nothing.
+// too large, retained or of no base changes nothing, and is counted and told for what it is.
 func TestForgedMessages(t *testing.T) {
 	s := besiege(t)
 	root := func(identity string) string { return "koupleless_" + s.Env + "/" + identity + "/base/" }
@@ -219,39 +257,65 @@ func TestForgedMessages(t *testing.T) {
 	wrapped := func(data string) string {
 		return fmt.Sprintf(`{"publishTimestamp":%d,"data":%s}`, time.Now().UnixMilli(), data)
 	}
-	for _, m := range []struct {
-		topic, body string
-		retained    bool
-	}{
-		{topic: root(s.http) + "heart", body: heart(s.http, attacker.Heart{})},
-		{topic: root(s.http) + "heart", body: heart(s.http, attacker.Heart{Name: "bank"})},
-		{topic: root(s.http) + "heart", body: heart(s.http, attacker.Heart{Cluster: "elsewhere"})},
-		{topic: root(s.http) + "queryBaseline", body: wrapped(`{"identity":"` + s.http + `","name":"x","version":"1","clusterName":"c"}`)},
-		{topic: root(s.http) + "simpleBiz", body: wrapped("[]")},
-		{topic: root(s.http) + "health", body: wrapped(`{"code":"SUCCESS","data":{"healthData":{"jvm":{"java max metaspace":1125899906842624}}}}`)},
-		{topic: root(s.mqtt) + "heart", body: heart(s.http, attacker.Heart{})},
-		{topic: root(s.mqtt) + "heart", body: heart(s.mqtt, attacker.Heart{Name: "bank"})},
-		{topic: root(s.mqtt) + "heart", body: heart(s.mqtt, attacker.Heart{}), retained: true},
-		{topic: root(s.mqtt) + "simpleBiz", body: wrapped("[]"), retained: true},
-		{topic: root(s.mqtt) + "simpleBiz", body: wrapped("[" + strings.Repeat("1,", 500_000) + "1]")},
-		{topic: root(s.mqtt) + "bizOperation", body: wrapped(`{"command":"installBiz","bizName":"x","bizVersion":"1","response":{"code":"FAILED","data":{"code":"FAILED","message":"` +
-			strings.Repeat(`Caused by: x\n`, 15_000) + `"}}}`)},
-		{topic: root("noise") + "heart", body: strings.Repeat("x", 8<<20)},
-		{topic: "koupleless_elsewhere/" + s.mqtt + "/base/heart", body: heart(s.mqtt, attacker.Heart{})},
-		{topic: root("a+b") + "heart", body: "{}"},
-		{topic: root(s.mqtt) + "heart", body: "}{"},
+	publish := func(topic, body string, retained bool) func() {
+		return func() { s.Must(s.broker.Publish(t.Context(), topic, []byte(body), retained)) }
+	}
+	before, counted := s.dropped(""), 0.0
+	for what, m := range map[string]struct{ topic, body, reason string }{
+		"the base over HTTP":        {root(s.http) + "heart", heart(s.http, attacker.Heart{}), "contender"},
+		"it by another name":        {root(s.http) + "heart", heart(s.http, attacker.Heart{Name: "bank"}), "contender"},
+		"it in another cluster":     {root(s.http) + "heart", heart(s.http, attacker.Heart{Cluster: "elsewhere"}), "contender"},
+		"the base by another name":  {root(s.mqtt) + "heart", heart(s.mqtt, attacker.Heart{Name: "bank"}), "contender"},
+		"another's identity":        {root(s.mqtt) + "heart", heart(s.http, attacker.Heart{}), "identity_mismatch"},
+		"an identity of a wildcard": {root(s.mqtt) + "heart", heart("a+b", attacker.Heart{}), "identity_mismatch"},
+		"no JSON":                   {root(s.mqtt) + "heart", "}{", "not_json"},
+		"a list that is too long":   {root(s.mqtt) + "simpleBiz", wrapped("[" + strings.Repeat("1,", 200_000) + "1]"), "too_large"},
+		"a heartbeat of 8 MiB":      {root("noise") + "heart", strings.Repeat("x", 8<<20), "too_large"},
 	} {
-		if strings.Contains(m.topic, "+") {
-			continue // the client library refuses it
+		counted++
+		about := m.topic
+		if m.reason == "contender" { // an Event tells it
+			about = ""
 		}
-		s.Must(s.broker.Publish(t.Context(), m.topic, []byte(m.body), m.retained))
+		s.counts(what, m.reason, about, publish(m.topic, m.body, false))
+	}
+	// Nobody listens to these, or they answer nothing that was asked: they are not counted.
+	for topic, body := range map[string]string{
+		root(s.http) + "queryBaseline": wrapped(`{"identity":"` + s.http + `","name":"x","version":"1","clusterName":"c"}`),
+		root(s.http) + "simpleBiz":     wrapped("[]"),
+		root(s.http) + "health":        wrapped(`{"code":"SUCCESS","data":{"healthData":{"jvm":{"java max metaspace":1125899906842624}}}}`),
+		root(s.mqtt) + "bizOperation": wrapped(`{"command":"installBiz","bizName":"x","bizVersion":"1","response":{"code":"FAILED","data":{"code":"FAILED","message":"` +
+			strings.Repeat(`Caused by: x\n`, 15_000) + `"}}}`),
+		"koupleless_elsewhere/" + s.mqtt + "/base/heart": heart(s.mqtt, attacker.Heart{}),
+	} {
+		publish(topic, body, false)()
+	}
+	if err := attacker.PublishAnywhere(t.Context(), s.BrokerAddress(), "stranger-2", root("a+b")+"heart", []byte(heart("a+b", attacker.Heart{}))); err == nil {
+		t.Error("the broker took a message on a topic with a wildcard")
 	}
 	s.AwaitNodeEvent(s.http, "BaseContested")
 	s.AwaitListed()
 	s.unharmed()
-	for _, reason := range []string{"too_large", "identity_mismatch", "not_json", "contender"} {
-		if n, err := s.Replicas[0].Metric("module_controller_messages_dropped_total", `reason="`+reason+`"`); err != nil || n == 0 {
-			t.Errorf("nothing was counted as %s (%v)", reason, err)
-		}
+	if n := s.dropped("") - before; n != counted {
+		t.Errorf("%v messages were counted, want %v", n, counted)
 	}
+
+	// Who subscribes later gets what was retained, marked as that: it may be years old.
+	s.Stop(0)
+	publish(root(s.mqtt)+"heart", heart(s.mqtt, attacker.Heart{}), true)()
+	publish(root(s.mqtt)+"simpleBiz", wrapped("[]"), true)()
+	s.Must(s.Replicas[0].Start(t.Context()))
+	for _, kind := range []string{"heart", "simpleBiz"} {
+		s.Eventually(world.Timeout, func() error {
+			if s.LogLines(0, `"reason":"retained"`, `":"`+root(s.mqtt)+kind+`"`) == 0 {
+				return fmt.Errorf("no line tells of the %s that was retained", kind)
+			}
+			return nil
+		})
+	}
+	if n := s.dropped("retained"); n < 2 { // each comes with each subscription that it matches
+		t.Errorf("%v retained messages were counted, want both", n)
+	}
+	s.AwaitListed()
+	s.unharmed()
 }

@@ -26,6 +26,7 @@ func TestTheServiceAccountTouchesOnlyVNodes(t *testing.T) {
 	makePod(w, ours, "agent", vnode, "")
 	makePod(w, ours, "elsewhere", real, "module")
 	makePod(w, ours, "unbound", "", "module")
+	makePod(w, ours, "stranger", real, "")
 	makePod(w, system, "dns-"+w.Env, real, "")
 	_, err := cluster.Client.CoreV1().Secrets(ours).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "keys"}}, metav1.CreateOptions{})
 	w.Must(err)
@@ -46,28 +47,33 @@ func TestTheServiceAccountTouchesOnlyVNodes(t *testing.T) {
 	}
 
 	refused := map[string]func() error{
-		"patch a real Node":                     func() error { return thief.patchNode(real, mine) },
-		"patch the status of a real Node":       func() error { return thief.patchNode(real, unready, "status") },
-		"delete a real Node":                    func() error { return thief.deleteNode(real) },
-		"create a real Node":                    func() error { return thief.createNode("new-"+w.Env, "vnode") },
-		"create a VNode without its label":      func() error { return thief.createNode(w.NodeName("new"), "") },
-		"take the label off a VNode":            func() error { return thief.patchNode(vnode, notMine) },
-		"take the label off by the status":      func() error { return thief.patchNode(vnode, notMine, "status") },
-		"delete a Node without the label":       func() error { return thief.deleteNode(foreign) },
-		"status of a Node without the label":    func() error { return thief.patchNode(foreign, unready, "status") },
-		"renew the Lease of a real Node":        func() error { return thief.renew(corev1.NamespaceNodeLease, real) },
-		"delete the Lease of a real Node":       func() error { return thief.deleteLease(corev1.NamespaceNodeLease, real) },
-		"create the Lease of a real Node":       func() error { return thief.createLease(corev1.NamespaceNodeLease, "new-"+w.Env) },
-		"create a Lease in kube-system":         func() error { return thief.createLease(system, "vnode.x") },
-		"delete a pod of kube-system":           func() error { return thief.deletePod(system, "dns-"+w.Env) },
-		"delete a DaemonSet's pod on a VNode":   func() error { return thief.deletePod(ours, "agent") },
-		"delete a pod with the label elsewhere": func() error { return thief.deletePod(ours, "elsewhere") },
-		"delete a pod bound to nothing":         func() error { return thief.deletePod(ours, "unbound") },
-		"status of a pod of kube-system":        func() error { return thief.patchPodStatus(system, "dns-"+w.Env, aMessage) },
-		"label a pod as a module":               func() error { return thief.patchPodStatus(ours, "agent", asModule) },
-		"have a Service select a module":        func() error { return thief.patchPodStatus(ours, "module", asService) },
-		"read a Secret":                         func() error { return thief.readSecret(ours) },
-		"read a Secret of kube-system":          func() error { return thief.readSecret(system) },
+		"patch a real Node":                      func() error { return thief.patchNode(real, mine) },
+		"patch the status of a real Node":        func() error { return thief.patchNode(real, unready, "status") },
+		"delete a real Node":                     func() error { return thief.deleteNode(real) },
+		"create a real Node":                     func() error { return thief.createNode("new-"+w.Env, "vnode") },
+		"create a VNode without its label":       func() error { return thief.createNode(w.NodeName("new"), "") },
+		"take the label off a VNode":             func() error { return thief.patchNode(vnode, notMine) },
+		"take the label off by the status":       func() error { return thief.patchNode(vnode, notMine, "status") },
+		"delete a Node without the label":        func() error { return thief.deleteNode(foreign) },
+		"status of a Node without the label":     func() error { return thief.patchNode(foreign, unready, "status") },
+		"renew the Lease of a real Node":         func() error { return thief.renew(corev1.NamespaceNodeLease, real) },
+		"delete the Lease of a real Node":        func() error { return thief.deleteLease(corev1.NamespaceNodeLease, real) },
+		"create the Lease of a real Node":        func() error { return thief.createLease(corev1.NamespaceNodeLease, "new-"+w.Env) },
+		"create a Lease in kube-system":          func() error { return thief.createLease(system, "vnode.x") },
+		"delete a pod of kube-system":            func() error { return thief.deletePod(system, "dns-"+w.Env) },
+		"delete a DaemonSet's pod on a VNode":    func() error { return thief.deletePod(ours, "agent") },
+		"delete a pod with the label elsewhere":  func() error { return thief.deletePod(ours, "elsewhere") },
+		"delete a pod bound to nothing":          func() error { return thief.deletePod(ours, "unbound") },
+		"status of a pod of kube-system":         func() error { return thief.patchPodStatus(system, "dns-"+w.Env, aMessage) },
+		"status of a pod without the label":      func() error { return thief.patchPodStatus(ours, "agent", aMessage) },
+		"end a pod without the label in order":   func() error { return thief.patchPodStatus(ours, "agent", asSucceeded) },
+		"fail a pod without it, and label it":    func() error { return thief.patchPodStatus(ours, "agent", asFailedModule) },
+		"fail a pod without the label elsewhere": func() error { return thief.patchPodStatus(ours, "stranger", asFailed) },
+		"fail a pod of kube-system":              func() error { return thief.patchPodStatus(system, "dns-"+w.Env, asFailed) },
+		"label a pod as a module":                func() error { return thief.patchPodStatus(ours, "agent", asModule) },
+		"have a Service select a module":         func() error { return thief.patchPodStatus(ours, "module", asService) },
+		"read a Secret":                          func() error { return thief.readSecret(ours) },
+		"read a Secret of kube-system":           func() error { return thief.readSecret(system) },
 	}
 	for what, try := range refused {
 		if err := wantForbidden(try()); err != nil {
@@ -87,6 +93,7 @@ func TestTheServiceAccountTouchesOnlyVNodes(t *testing.T) {
 		"delete a VNode's Lease":         func() error { return thief.deleteLease(corev1.NamespaceNodeLease, vnode) },
 		"delete a member's Lease":        func() error { return thief.deleteLease(harness.Namespace, member) },
 		"create a member's Lease":        func() error { return thief.createLease(harness.Namespace, "module-controller-9") },
+		"fail a pod without the label":   func() error { return thief.patchPodStatus(ours, "agent", asFailed) },
 		"status of a module's pod":       func() error { return thief.patchPodStatus(ours, "module", aMessage) },
 		"delete a module's pod":          func() error { return thief.deletePod(ours, "module") },
 	}

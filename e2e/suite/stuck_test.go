@@ -15,15 +15,20 @@ import (
 // onEachTunnel runs a test with one base over MQTT, and with one over HTTP.
 func onEachTunnel(t *testing.T, test func(w *world.World), args ...string) {
 	t.Helper()
-	const settings = "LIST_INTERVAL=1s"
+	fleetOnEachTunnel(t, 1, []string{"LIST_INTERVAL=1s"}, test, args...)
+}
+
+// fleetOnEachTunnel runs a test with so many bases over MQTT, and with as many over HTTP.
+func fleetOnEachTunnel(t *testing.T, bases int, settings []string, test func(w *world.World), args ...string) {
+	t.Helper()
 	t.Run("MQTT", func(t *testing.T) {
-		w := cluster.New(t).WithBroker().WithFleet(1, args...).WithController(settings)
-		w.AwaitNodesReady(1)
+		w := cluster.New(t).WithBroker().WithFleet(bases, args...).WithController(settings...)
+		w.AwaitNodesReady(bases)
 		test(w)
 	})
 	t.Run("HTTP", func(t *testing.T) {
-		w := cluster.New(t).WithHTTP().WithController(settings).WithHTTPFleet(1, args...)
-		w.AwaitNodesReady(1)
+		w := cluster.New(t).WithHTTP().WithController(settings...).WithHTTPFleet(bases, args...)
+		w.AwaitNodesReady(bases)
 		test(w)
 	})
 }
@@ -68,7 +73,8 @@ func awaitState(w *world.World, name, state string) {
 }
 
 // A module that never ends its start holds up no other, and is no longer waited for when
-// its base restarts.
+// its base restarts. As many as COMMANDS_PER_BASE leave room for others after five minutes,
+// which no setting shortens: TestAStartThatNeverEnds in provider/plan has them.
 func TestAStartThatHangsHoldsUpNoOther(t *testing.T) {
 	onEachTunnel(t, func(w *world.World) {
 		has(w, "hang-starts?n=1")
@@ -247,6 +253,39 @@ func TestASlowSwitchIsNoFailure(t *testing.T) {
 		w.Errorf("%d installs were sent", n)
 	}
 	noEvent(w, "new", "SwitchFailed")
+}
+
+// As many jars that take long to fetch as a base gets commands at a time (COMMANDS_PER_BASE)
+// hold up no other module: once no answer came in time that one is installed, and each of
+// them once.
+func TestSlowDownloadsHoldUpNoOther(t *testing.T) {
+	slow := []string{"slow-0", "slow-1", "slow-2"}
+	const download = 40 * time.Second
+	fleetOnEachTunnel(t, 1, []string{"LIST_INTERVAL=1s", "COMMAND_TIMEOUT=4s"}, func(w *world.World) {
+		for _, name := range slow {
+			w.Must(w.Fleet.Post("/jars", map[string]any{"url": world.Jar(name, "1.0.0"), "name": name, "version": "1.0.0", "download": download}))
+			w.CreatePod(name, base, name, "1.0.0", world.Jar(name, "1.0.0"))
+		}
+		w.Eventually(world.Timeout, func() error {
+			for _, name := range slow {
+				if commands(w, "installBiz", name+":1.0.0") == 0 {
+					return fmt.Errorf("no install of %s was sent", name)
+				}
+			}
+			return nil
+		})
+		w.CreatePod("other", base, "other", "1.0.0", world.Jar("other", "1.0.0"))
+		timed(w, "ready beside three slow downloads", download/2, func() { w.AwaitReady("other") })
+		for _, name := range slow {
+			w.AwaitReady(name)
+			noEvent(w, name, "InstallFailed")
+		}
+		b, err := w.Fleet.Base(base)
+		w.Must(err)
+		if c := w.Counts(); c.Installs != len(slow)+1 {
+			w.Errorf("%d installs took effect, want %d; sent were %v", c.Installs, len(slow)+1, b.Commands)
+		}
+	})
 }
 
 // Lists that come late repeat nothing.

@@ -2,6 +2,7 @@ package suite
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -26,17 +27,27 @@ type verbs struct {
 	lost    int // requests, so far
 }
 
-// withVerbs starts a fleet over HTTP, and a Deployment of a module that serves requests.
+// withVerbs starts a fleet over HTTP, and a Deployment of a module that serves requests at a
+// port of its own, one pod on a base.
 func withVerbs(t *testing.T, bases int, replicas int32) *verbs {
+	t.Helper()
+	return startVerbs(t, bases, replicas, map[string]any{}, world.Spread, rolls(3, 0))
+}
+
+// startVerbs starts a fleet over HTTP, and a Deployment of a module that serves requests.
+// jar is what its jars are like, beside that.
+func startVerbs(t *testing.T, bases int, replicas int32, jar map[string]any, change ...func(*appsv1.Deployment)) *verbs {
 	t.Helper()
 	w := cluster.New(t).WithService().WithReplicas(2, "SETTLE_TIME=3s", "LIST_INTERVAL=2s").WithHTTPFleet(bases, "--install-time", "300ms")
 	w.AwaitNodesReady(bases)
 	port, err := process.FreePort()
 	w.Must(err)
 	for _, version := range []string{"1.0.0", "2.0.0", "3.0.0"} {
-		w.AddListeningJar("orders", version, port)
+		one := map[string]any{"url": world.Jar("orders", version), "name": "orders", "version": version, "port": port, "listens": true}
+		maps.Copy(one, jar)
+		w.Must(w.Fleet.Post("/jars", one))
 	}
-	w.CreateDeployment("orders", "1.0.0", world.Jar("orders", "1.0.0"), replicas, world.Spread, sleeps(5), rolls(3, 0))
+	w.CreateDeployment("orders", "1.0.0", world.Jar("orders", "1.0.0"), replicas, append(change, sleeps(5))...)
 	w.AwaitPodsReady("app=orders", int(replicas))
 	return &verbs{World: w, traffic: w.StartTraffic("app=orders", port)}
 }
@@ -148,6 +159,47 @@ func TestKubectlLosesNoRequest(t *testing.T) {
 		v.settled(6)
 		v.kubectl("uncordon", node)
 	})
+	r := v.traffic.Stop()
+	t.Logf("%d requests, %d lost", r.Sent, len(r.Lost))
+}
+
+// As the README's Deployment places its pods, a new one starts beside the old one on the same
+// base. Modules share the base's web server there, and each request is answered, whichever
+// of the two serves: in rollouts, in an undo, and in an undo in the middle.
+func TestRolloutsOnTheSameBasesLoseNoRequest(t *testing.T) {
+	const bases = 4 // as many as pods, so that none is free
+	v := startVerbs(t, bases, bases, map[string]any{"shared": true}, world.SpreadRevisions)
+	for _, c := range []struct {
+		version            string
+		surge, unavailable int
+	}{{"2.0.0", 1, 0}, {"3.0.0", 4, 0}, {"1.0.0", 2, 2}, {"2.0.0", 2, 0}} {
+		v.kubectl("patch", "deployment/orders", "-p", fmt.Sprintf(
+			`{"spec":{"strategy":{"rollingUpdate":{"maxSurge":%d,"maxUnavailable":%d}}}}`, c.surge, c.unavailable))
+		v.step(fmt.Sprintf("rolling update with surge %d, unavailable %d", c.surge, c.unavailable), 90*time.Second, func() {
+			v.SetVersion("orders", c.version, world.Jar("orders", c.version))
+			v.settled(bases)
+		})
+		v.only(c.version)
+	}
+	v.step("rollout undo", 90*time.Second, func() {
+		v.kubectl("rollout", "undo", "deployment/orders")
+		v.settled(bases)
+	})
+	v.only("1.0.0")
+	v.step("rollout undo in the middle", 90*time.Second, func() {
+		v.SetVersion("orders", "3.0.0", world.Jar("orders", "3.0.0"))
+		awaitReadyOf(v.World, "orders", "3.0.0")
+		v.kubectl("rollout", "undo", "deployment/orders")
+		v.settled(bases)
+	})
+	v.only("1.0.0")
+	for n := range bases {
+		b, err := v.Fleet.Base(world.BaseID(n + 1))
+		v.Must(err)
+		if b.Installs["orders:1.0.0"] == 0 || b.Installs["orders:2.0.0"] == 0 || b.Installs["orders:3.0.0"] == 0 {
+			t.Errorf("%s has not had all versions: %v", b.Identity, b.Installs)
+		}
+	}
 	r := v.traffic.Stop()
 	t.Logf("%d requests, %d lost", r.Sent, len(r.Lost))
 }

@@ -38,6 +38,33 @@ func Spread(d *appsv1.Deployment) {
 	}}
 }
 
+// meets is a label of pods that may be on one base with those of another revision.
+const meets = "meets"
+
+// SpreadRevisions has a Deployment place one pod of each revision on a base, as the
+// README's does: a new version starts beside the old one.
+func SpreadRevisions(d *appsv1.Deployment) {
+	Spread(d)
+	d.Spec.Template.Labels[meets] = "true"
+	terms := d.Spec.Template.Spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	terms[0].MatchLabelKeys = []string{"pod-template-hash"}
+}
+
+// Only has a Deployment that is spread use no bases but some.
+func (a *API) Only(identities ...string) func(*appsv1.Deployment) {
+	var nodes []string
+	for _, id := range identities {
+		nodes = append(nodes, a.NodeName(id))
+	}
+	return func(d *appsv1.Deployment) {
+		d.Spec.Template.Spec.Affinity.NodeAffinity = &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+			NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{
+				{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: nodes},
+			}}},
+		}}
+	}
+}
+
 // Surge lets a Deployment of one replica be updated without a gap.
 func Surge(d *appsv1.Deployment) {
 	none, one := intstr.FromInt32(0), intstr.FromInt32(1)
@@ -50,17 +77,20 @@ func Surge(d *appsv1.Deployment) {
 // SetVersion changes a Deployment's module to another version, a rolling update.
 func (a *API) SetVersion(module, version, url string) {
 	a.Helper()
+	a.Eventually(Timeout, func() error { return a.trySetVersion(module, version, url) })
+}
+
+// trySetVersion is SetVersion, from any goroutine. A conflict is an error.
+func (a *API) trySetVersion(module, version, url string) error {
 	deployments := a.cluster.Client.AppsV1().Deployments(a.Env)
-	a.Eventually(Timeout, func() error {
-		d, err := deployments.Get(a.Context(), module, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		c := &d.Spec.Template.Spec.Containers[0]
-		c.Image, c.Env[0].Value = url, version
-		_, err = deployments.Update(a.Context(), d, metav1.UpdateOptions{})
+	d, err := deployments.Get(a.Context(), module, metav1.GetOptions{})
+	if err != nil {
 		return err
-	})
+	}
+	c := &d.Spec.Template.Spec.Containers[0]
+	c.Image, c.Env[0].Value = url, version
+	_, err = deployments.Update(a.Context(), d, metav1.UpdateOptions{})
+	return err
 }
 
 // AwaitOnlyVersion waits until a Deployment's pods are one, of a version, and Ready.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,15 +41,28 @@ func (w *World) Undisturbed(bases int) (check func()) {
 	}
 }
 
+// enough is how long anything that the load waits for may take, whatever happens.
+const enough = 3 * time.Minute
+
 // Load has pods come and go, so many at a time, until it is stopped or the test ends.
-// It calls complain for each pod that does not.
-func (r *Recorder) Load(loaders, bases int, complain func(format string, args ...any)) (stop func()) {
+// They are of the kinds in turn; by default all are Bare. It calls complain for each pod
+// that does not.
+func (r *Recorder) Load(loaders, bases int, complain func(format string, args ...any), kinds ...Kind) (stop func()) {
+	if len(kinds) == 0 {
+		kinds = []Kind{Bare}
+	}
+	return r.again(loaders, func() { r.comeAndGo(bases, kinds, complain) })
+}
+
+// again has so many goroutines do something again and again, until it is stopped or the
+// test ends.
+func (r *Recorder) again(times int, do func()) (stop func()) {
 	var over atomic.Bool
 	var load sync.WaitGroup
-	for range loaders {
+	for range times {
 		load.Go(func() {
 			for !over.Load() && r.Context().Err() == nil {
-				r.comeAndGo(bases, complain)
+				do()
 			}
 		})
 	}
@@ -60,13 +74,14 @@ func (r *Recorder) Load(loaders, bases int, complain func(format string, args ..
 
 // comeAndGo creates a pod, waits until it is Ready, deletes it and waits until it is
 // gone.
-func (r *Recorder) comeAndGo(bases int, complain func(format string, args ...any)) {
-	const enough = 3 * time.Minute
+func (r *Recorder) comeAndGo(bases int, kinds []Kind, complain func(format string, args ...any)) {
 	n := int(r.loadPods.Add(1))
-	name, base := fmt.Sprintf("l%d", n), BaseID(1+n%bases)
+	name, base, kind := fmt.Sprintf("l%d", n), BaseID(1+n%bases), kinds[n%len(kinds)]
+	change := kind.of(r, name, n)
+	r.count(kind.Name)
 	var uid types.UID
 	r.insist(enough, func() error {
-		p, err := r.TryCreatePod(name, base, name, "1.0.0", Jar(name, "1.0.0"))
+		p, err := r.TryCreatePod(name, base, name, "1.0.0", Jar(name, "1.0.0"), change)
 		if apierrors.IsAlreadyExists(err) { // the answer was lost
 			p, err = r.GetPod(name)
 		}
@@ -84,6 +99,20 @@ func (r *Recorder) comeAndGo(bases int, complain func(format string, args ...any
 	if !r.AwaitPod(uid, enough, func(p history.Pod) bool { return !p.Gone.IsZero() }) {
 		complain("pod %s on %s is not gone after %s", name, base, enough)
 	}
+}
+
+// count notes that there is one more of something.
+func (r *Recorder) count(what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.made[what]++
+}
+
+// Made gives what the load was so far, by kind.
+func (r *Recorder) Made() map[string]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.made)
 }
 
 // insist tries until it works.

@@ -70,10 +70,9 @@ func (r *Recorder) seePod(p *corev1.Pod, deleted bool) {
 
 // newPod notes a pod that was not seen before. The caller holds mu.
 func (r *Recorder) newPod(p *corev1.Pod, now time.Time) *history.Pod {
-	c := p.Spec.Containers[0]
-	is := &history.Pod{
-		UID: string(p.UID), Base: r.BaseOf(p.Spec.NodeName), Module: c.Name + ":" + c.Env[0].Value,
-		Created: now, Before: PodReady(*p),
+	is := &history.Pod{UID: string(p.UID), Base: r.BaseOf(p.Spec.NodeName), Meets: p.Labels[meets] != "", Created: now, Before: PodReady(*p)}
+	for _, c := range p.Spec.Containers {
+		is.Modules = append(is.Modules, c.Name+":"+c.Env[0].Value)
 	}
 	r.pods[p.UID] = is
 	if base, known := r.on[p.Name]; known && base != is.Base {

@@ -34,6 +34,7 @@ type Recorder struct {
 	pods map[types.UID]*history.Pod
 	on   map[string]string // the base of a pod, by name; empty where it had several
 	seen chan struct{}     // closed when a pod changed
+	made map[string]int    // what the load was, by kind
 }
 
 // Record begins to watch. Who gets a Recorder must end it with History or KeptRules.
@@ -44,7 +45,7 @@ func (w *World) Record() *Recorder {
 	w.Must(err)
 	r := &Recorder{
 		World: w, end: end, before: w.effectsBefore(), log: log, last: map[string]Owner{},
-		pods: map[types.UID]*history.Pod{}, on: map[string]string{}, seen: make(chan struct{}),
+		pods: map[types.UID]*history.Pod{}, on: map[string]string{}, seen: make(chan struct{}), made: map[string]int{},
 		h: history.History{Began: time.Now(), Effects: map[string]history.Effects{}},
 	}
 	client := w.cluster.Client
@@ -103,11 +104,22 @@ func handle[T any](tb testing.TB, i cache.SharedIndexInformer, see func(obj T, d
 // incarnation whose process it kills, silenced are those that it keeps from renewing
 // their membership.
 func (r *Recorder) Fault(name, killed string, silenced ...string) (ended func()) {
+	return r.fault(history.Fault{Name: name, Killed: killed, Silenced: silenced})
+}
+
+// FaultOfBases notes that some bases begin not to do what they are told, or to show it
+// late; the function notes the end of it.
+func (r *Recorder) FaultOfBases(name string, bases ...string) (ended func()) {
+	return r.fault(history.Fault{Name: name, Faulty: bases})
+}
+
+func (r *Recorder) fault(f history.Fault) (ended func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	i := len(r.h.Faults)
-	now := time.Now()
-	r.h.Faults = append(r.h.Faults, history.Fault{Begun: now, Ended: now, Name: name, Killed: killed, Silenced: silenced})
+	f.Begun = time.Now()
+	f.Ended = f.Begun
+	r.h.Faults = append(r.h.Faults, f)
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -192,6 +204,9 @@ func (r *Recorder) effects(base string) history.Effects {
 	e := history.Effects{Installs: more(before.Installs, b.Installs), Uninstalls: more(before.Uninstalls, b.Uninstalls)}
 	for _, c := range b.Commands {
 		e.Commands = append(e.Commands, history.Command{At: c.At, Verb: c.Command, Module: c.Module, Request: c.Request})
+	}
+	for _, s := range b.Serving {
+		e.Served = append(e.Served, history.Serving{At: s.At, Modules: s.Modules})
 	}
 	return e
 }

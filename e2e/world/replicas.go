@@ -159,13 +159,13 @@ func (w *World) AwaitPlaced() {
 
 func (w *World) replicaLog(name string) string { return filepath.Join(w.Dir, name+".log") }
 
-// LogLines counts the lines of a replica's log that contain a text.
-func (w *World) LogLines(replica int, text string) (lines int) {
+// LogLines counts the lines of a replica's log that contain all of some texts.
+func (w *World) LogLines(replica int, texts ...string) (lines int) {
 	w.Helper()
 	log, err := os.ReadFile(w.replicaLog(ReplicaName(replica)))
 	w.Must(err)
 	for line := range strings.Lines(string(log)) {
-		if strings.Contains(line, text) {
+		if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(line, text) }) {
 			lines++
 		}
 	}

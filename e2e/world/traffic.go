@@ -176,11 +176,3 @@ func (t *Traffic) Stop() TrafficReport {
 	t.end()
 	return t.Report()
 }
-
-// AddListeningJar has the fleet's bases know a module's jar, which opens a port.
-func (w *World) AddListeningJar(module, version string, port int) {
-	w.Helper()
-	w.Must(w.Fleet.Post("/jars", map[string]any{
-		"url": Jar(module, version), "name": module, "version": version, "port": port, "listens": true,
-	}))
-}

@@ -118,8 +118,9 @@ func revision(hash string) func(*Pod) {
 	}
 }
 
-// bare makes a pod one of no workload.
-func bare(p *Pod) { p.Workload = "" }
+// bare makes a pod one of no workload, elsewhere one of another namespace.
+func bare(p *Pod)      { p.Workload = "" }
+func elsewhere(p *Pod) { p.Namespace = "b" }
 
 // numbered makes a pod one of a workload's revision.
 func numbered(workload string, revision int64) func(*Pod) {

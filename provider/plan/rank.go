@@ -13,7 +13,7 @@ import (
 
 // Who serves, of the pods that want one module name on a base:
 //
-//   - Of several workloads, of which a pod without a controller is one by itself, the one that has the name, else the one with the oldest pod. It
+//   - Of several workloads the one that has the name, else the one with the oldest pod. It
 //     keeps the name until its pods are gone, whatever the others want: no two workloads
 //     take turns, and nothing that serves is restarted for another workload.
 //   - Of the pods of one workload those of the revision that it wants, which has the largest
@@ -154,17 +154,17 @@ func laterRevision(older, newer Pod) bool {
 	})
 }
 
-// workloadOf tells the workloads of pods apart. A pod of none is one by itself: nothing
-// tells that another is meant to take its place, and it may be a stranger's. Where only the
-// owner is known, a ReplicaSet's pods are those of the workload that its name begins
-// with.
+// workloadOf tells the workloads of pods apart. The pods of a namespace that have no
+// controller are one, whose newest pod wins: who applies one after the other means that.
+// Where only the owner is known, a ReplicaSet's pods are those of the workload that its name
+// begins with.
 func workloadOf(pod Pod) string {
 	owner := metav1.GetControllerOf(pod.Pod)
 	switch {
 	case pod.Workload != "":
 		return string(pod.Workload)
 	case owner == nil:
-		return string(pod.UID)
+		return "Pod/" + pod.Namespace
 	}
 	for _, label := range hashLabels {
 		hash := pod.Labels[label]

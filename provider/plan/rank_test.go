@@ -71,9 +71,11 @@ func TestChoose(t *testing.T) {
 		{"two workloads, two versions", []Pod{podFor("a", "orders:1", old, numbered("v", 1)), podFor("b", "orders:2", numbered("w", 9))}, []role{chosen, contested}, false},
 		{"two workloads, and a revision of the one that has it", []Pod{podFor("a", "orders:1", older, numbered("v", 1), ran("x")), podFor("b", "orders:2", old, numbered("w", 9)), podFor("c", "orders:3", numbered("v", 2))}, []role{superseded, contested, chosen}, false},
 		{"a bare pod and a workload", []Pod{podFor("a", "orders:1", old, bare), podFor("b", "orders:2", revision("x"))}, []role{chosen, contested}, false},
-		{"two bare pods, two versions", []Pod{podFor("a", "orders:1", old, bare), podFor("b", "orders:2", bare)}, []role{chosen, contested}, false},
+		{"two bare pods, two versions", []Pod{podFor("a", "orders:1", old, bare), podFor("b", "orders:2", bare)}, []role{superseded, chosen}, false},
 		{"two bare pods, one version", []Pod{podFor("a", "orders:1", old, bare), podFor("b", "orders:1", bare)}, []role{chosen, duplicate}, false},
-		{"two bare pods, and the newer has it", []Pod{podFor("a", "orders:1", old, bare, waits(ReasonConflict)), podFor("b", "orders:2", bare, ran("x"))}, []role{contested, chosen}, false},
+		{"bare pods of two namespaces, two versions", []Pod{podFor("a", "orders:1", old, bare), podFor("b", "orders:2", bare, elsewhere)}, []role{chosen, contested}, false},
+		{"bare pods of two namespaces, one version", []Pod{podFor("a", "orders:1", old, bare), podFor("b", "orders:1", bare, elsewhere)}, []role{chosen, duplicate}, false},
+		{"bare pods of two namespaces, and the newer has it", []Pod{podFor("a", "orders:1", old, bare, waits(ReasonConflict)), podFor("b", "orders:2", bare, elsewhere, ran("x"))}, []role{contested, chosen}, false},
 		{"the same revision", []Pod{podFor("a", "orders:1", old, revision("x")), podFor("b", "orders:1", revision("x"))}, []role{chosen, duplicate}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -159,8 +161,6 @@ func TestLaterRevision(t *testing.T) {
 
 // What pods are told to be of one workload by.
 func TestWorkloadOf(t *testing.T) {
-	elsewhere := podFor("b", "orders:1", revision("y"))
-	elsewhere.Namespace = "b"
 	set := podFor("c", "orders:1", revision("x"))
 	set.OwnerReferences[0].Kind, set.OwnerReferences[0].Name = "StatefulSet", "orders"
 	rollout := podFor("d", "orders:1", revision("x"))
@@ -173,9 +173,9 @@ func TestWorkloadOf(t *testing.T) {
 		{"what is known", podFor("a", "orders:1", revision("x"), numbered("w", 1)), "w"},
 		{"a ReplicaSet's, by its name", podFor("a", "orders:1", revision("x")), "ReplicaSet//orders"},
 		{"a rollout's", rollout, "ReplicaSet//orders"},
-		{"in another namespace", elsewhere, "ReplicaSet/b/orders"},
+		{"in another namespace", podFor("b", "orders:1", revision("y"), elsewhere), "ReplicaSet/b/orders"},
 		{"the owner", set, "x"},
-		{"nobody's", podFor("a", "orders:1", bare), "a"},
+		{"nobody's", podFor("a", "orders:1", bare, elsewhere), "Pod/b"},
 	} {
 		if got := workloadOf(c.pod); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
@@ -212,8 +212,8 @@ func TestTwoWorkloadsTakeNoTurns(t *testing.T) {
 	}
 }
 
-// A pod without a controller is a workload by itself: a newer one of another tenant waits
-// until it is gone.
+// Pods without a controller are a workload of their namespace: a newer one of another tenant
+// waits until they are gone.
 func TestABarePodTakesNothingFromAnother(t *testing.T) {
 	for name, features := range bothTunnels {
 		t.Run(name, func(t *testing.T) {
