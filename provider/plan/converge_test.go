@@ -45,12 +45,14 @@ func TestEverythingConverges(t *testing.T) {
 type walk struct {
 	*sim
 	made      int
-	revisions map[string]int // the last number of each workload
-	disturbed time.Time      // when something took place for which a pod may turn unready
+	revisions map[string]int          // the last number of each workload
+	shaken    time.Time               // when the base was restarted, or a workload rolled back, last
+	changed   map[types.UID]bool      // whose image was
+	left      map[types.UID]time.Time // when pods began to leave
 }
 
 func newWalk(t *rapid.T) *walk {
-	w := &walk{sim: newSim(rapid.SampledFrom([]tunnel.Features{overHTTP, overMQTT}).Draw(t, "features")), revisions: map[string]int{}}
+	w := &walk{sim: newSim(rapid.SampledFrom([]tunnel.Features{overHTTP, overMQTT}).Draw(t, "features")), revisions: map[string]int{}, changed: map[types.UID]bool{}, left: map[types.UID]time.Time{}}
 	w.bare = true
 	w.plain, w.keepsFailed, w.lateLists = rapid.Bool().Draw(t, "plain"), rapid.Bool().Draw(t, "keepsFailed"), rapid.Bool().Draw(t, "lateLists")
 	return w
@@ -65,18 +67,20 @@ func (w *walk) anyPod(t *rapid.T) *corev1.Pod {
 }
 
 func (w *walk) event(t *rapid.T) {
-	what := rapid.IntRange(0, 14).Draw(t, "event")
+	what := rapid.IntRange(0, 15).Draw(t, "event")
 	pod := w.anyPod(t)
 	switch {
 	case what <= 3, pod == nil:
 		w.create(t)
 	case what == 4:
 		w.delete(pod.Name)
+		w.left[pod.UID] = w.now
 	case what == 5:
 		w.gone[pod.UID] = true
+		w.left[pod.UID] = w.now
 	case what == 6:
 		w.restart()
-		w.disturbed = w.now
+		w.shaken = w.now
 	case what == 7:
 		w.loseAnswers = !w.loseAnswers
 	case what == 8:
@@ -85,12 +89,13 @@ func (w *walk) event(t *rapid.T) {
 		url := pod.Spec.Containers[0].Image + "?again"
 		w.jars[url] = w.jars[pod.Spec.Containers[0].Image]
 		pod.Spec.Containers[0].Image = url
-		w.disturbed = w.now
+		w.changed[pod.UID] = true
 	case what == 10:
 		w.keepsAll = rapid.SampledFrom([]string{"", "-", "files are held"}).Draw(t, "keeps")
 	case what == 11: // a rollback
 		if of := pod.Annotations["workload"]; of != "" {
 			w.revisions[of]++
+			w.shaken = w.now
 			for _, p := range w.pods {
 				if p.OwnerReferences != nil && p.OwnerReferences[0].UID == pod.OwnerReferences[0].UID {
 					own(p, of, w.revisions[of])
@@ -106,6 +111,8 @@ func (w *walk) event(t *rapid.T) {
 		w.unservable[key] = rapid.SampledFrom([]string{"", "port is taken"}).Draw(t, "unservable")
 	case what == 14:
 		w.unresolved[pod.UID] = !w.unresolved[pod.UID]
+	case what == 15:
+		w.unready[pod.UID] = !w.unready[pod.UID]
 	}
 }
 
@@ -133,6 +140,9 @@ func (w *walk) create(t *rapid.T) {
 		w.with(pod, name, version)
 		pod.Spec.Containers[i].Image = url
 	}
+	if rapid.IntRange(0, 3).Draw(t, "probed") == 0 {
+		pod.Spec.Containers[0].ReadinessProbe = &corev1.Probe{}
+	}
 	if of := rapid.SampledFrom([]string{"", "v", "w"}).Draw(t, "workload"); of != "" {
 		w.revisions[of]++
 		own(pod, of, w.revisions[of])
@@ -146,8 +156,9 @@ func (w *walk) calm() {
 	clear(w.hangs)
 	clear(w.unservable)
 	clear(w.unresolved)
+	clear(w.unready)
 	w.restart()
-	w.disturbed = w.now
+	w.shaken = w.now
 }
 
 // rounds plans n times, and sees that whoever turns unready was replaced by a whole pod.
@@ -157,29 +168,83 @@ func (w *walk) rounds(t *rapid.T, n int) {
 		for _, p := range w.pods {
 			before[p.UID] = w.isReady(p.Name)
 		}
-		listed := w.in.Seen.Modules
+		listed, pods := w.in.Seen.Modules, slices.Clone(w.pods)
 		w.round()
+		w.aloneInTheirNames(t)
 		for _, p := range w.pods {
-			if before[p.UID] && !w.isReady(p.Name) && !w.excused(p, listed) {
-				t.Fatalf("%s turned unready, which shows %v; commands %v", p.Name, p.Status.ContainerStatuses, w.log)
+			if before[p.UID] && !w.isReady(p.Name) && !w.excused(p, pods, listed) {
+				t.Fatalf("%s turned unready; commands %v\n%s\nlisted %v", p.Name, w.log, w.tell(), listed)
 			}
 		}
 	}
 }
 
-// excused says of a pod that turned unready that it terminates, or that another one of its
-// modules has all of its own started, or that something was done to it or the base.
-func (w *walk) excused(p *corev1.Pod, listed []tunnel.Module) bool {
-	if p.DeletionTimestamp != nil || w.gone[p.UID] || w.now.Sub(w.disturbed) < 2*time.Minute {
+// aloneInTheirNames sees that no two pods show that they run a module of one name.
+func (w *walk) aloneInTheirNames(t *rapid.T) {
+	shown := map[string]string{}
+	for _, p := range w.pods {
+		if p.DeletionTimestamp != nil || w.gone[p.UID] {
+			continue
+		}
+		for _, c := range p.Status.ContainerStatuses {
+			if other, twice := shown[c.Name]; twice && runs(c) {
+				t.Fatalf("%s and %s show both that they run %s; commands %v\n%s", other, p.Name, c.Name, w.log, w.tell())
+			}
+			if runs(c) {
+				shown[c.Name] = p.Name
+			}
+		}
+	}
+}
+
+// excused says of a pod that turned unready that it terminates, or that something was done
+// to it or the base, or that its successor takes over.
+func (w *walk) excused(p *corev1.Pod, pods []*corev1.Pod, listed []tunnel.Module) bool {
+	switch {
+	case p.DeletionTimestamp != nil, w.gone[p.UID], w.changed[p.UID], w.unready[p.UID], w.now.Sub(w.shaken) < 10*time.Second:
 		return true
 	}
-	return slices.ContainsFunc(w.pods, func(q *corev1.Pod) bool {
-		if q == p || !share(p, q) { // it may end by now
-			return false
-		}
-		return !slices.ContainsFunc(Wanted(q), func(key tunnel.ModuleKey) bool {
-			return !slices.ContainsFunc(listed, func(m tunnel.Module) bool { return m.ModuleKey == key && presenceOf(m.State).started() })
-		})
+	return slices.ContainsFunc(pods, func(q *corev1.Pod) bool {
+		return w.succeeds(q, p) && startedAll(q, listed)
+	})
+}
+
+// hasLeft says of a pod that it was deleted, so long ago that nothing is done for it any more.
+func (w *walk) hasLeft(p *corev1.Pod) bool {
+	at, left := w.left[p.UID]
+	return left && w.now.Sub(at) > 10*time.Second
+}
+
+// succeeds says of a pod whether it may take the place of another one: it is of a later
+// revision of the same workload, nothing keeps it from being installed, and each of its
+// names is its own.
+func (w *walk) succeeds(q, p *corev1.Pod) bool {
+	if !later(q, p) || !share(p, q) || w.hasLeft(q) || w.unresolved[q.UID] {
+		return false
+	}
+	return !slices.ContainsFunc(w.pods, func(r *corev1.Pod) bool {
+		return r != q && !w.hasLeft(r) && (later(r, q) && share(r, q) && !w.unresolved[r.UID] || stranger(r, q) && has(r, q))
+	})
+}
+
+// later says whether a pod is of a later revision of another one's workload.
+func later(q, p *corev1.Pod) bool { return !stranger(q, p) && number(q) > number(p) }
+
+// stranger says whether a pod is of another workload.
+func stranger(q, p *corev1.Pod) bool {
+	of := q.Annotations["workload"]
+	return of == "" || of != p.Annotations["workload"]
+}
+
+// has says whether a pod shows that it runs a module whose name another one wants too.
+func has(r, q *corev1.Pod) bool {
+	return slices.ContainsFunc(q.Spec.Containers, func(c corev1.Container) bool { return running(statusOf(r, c.Name)) })
+}
+
+// startedAll says whether all modules of a pod have started.
+func startedAll(q *corev1.Pod, listed []tunnel.Module) bool {
+	return !slices.ContainsFunc(Wanted(q), func(key tunnel.ModuleKey) bool {
+		return !slices.ContainsFunc(listed, func(m tunnel.Module) bool { return m.ModuleKey == key && presenceOf(m.State).started() })
 	})
 }
 

@@ -169,7 +169,7 @@ func (r reporter) took(w *want) bool { return w.running != "" || r.installedFor(
 // superseded keeps a version running that was installed for it, until the chosen one serves.
 func (r reporter) superseded(is observation, w *want) observation {
 	n := r.demand.name(w.key.Name)
-	is.handedOn = n.has(w.key) && r.took(n.chosen)
+	is.handedOn = n.has(w.key) && (r.took(n.chosen) || r.stateOf(n.chosen) == wantServing)
 	switch {
 	case is.handedOn: // the same version serves, but for the other pod
 	case ends(r.out.under(w.key.Name), w.key): // it is told before it is done

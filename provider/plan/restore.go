@@ -96,15 +96,20 @@ func (i installer) fallBack(n *name) {
 }
 
 // giveBack gives the newest superseded pod that is whole with it its module back, while
-// another module of the chosen pod backs off.
+// another module of the chosen pod backs off. One that serves whole is left alone.
 func (i installer) giveBack(n *name) {
 	heirs := i.heirs(n)
 	at := slices.IndexFunc(heirs, i.whole)
-	if at < 0 || i.servesFor(heirs[at]) {
+	if at < 0 || slices.ContainsFunc(heirs, i.stands) || i.servesFor(heirs[at]) {
 		i.advance(n, n.chosen)
 		return
 	}
 	i.restore(n, heirs[at], "another module of pod "+n.chosen.pod.Name+" failed")
+}
+
+// stands says whether all modules of a want's pod serve, and for it.
+func (p *planner) stands(w *want) bool {
+	return !slices.ContainsFunc(w.of.wants, func(o *want) bool { return !p.servesFor(o) })
 }
 
 // restore plans the next step towards giving a want its place back. Its event is told

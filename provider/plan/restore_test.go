@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // A pod whose second module starts beside the old one and cannot serve gives the first one
@@ -52,6 +54,33 @@ func TestAPodGivesBackWhole(t *testing.T) {
 					s.want(t, map[string]string{"old": "gone", "new": "Running"}, "a:"+version+" b:2")
 				})
 			}
+		}
+	}
+}
+
+// An older pod that serves whole is not taken away for a younger one that may be whole too.
+func TestWhatWasGivenBackStays(t *testing.T) {
+	two := func(name, version string, minutes, revision int) Pod {
+		pod := podFor(name, "a:"+version, age(time.Duration(minutes)*time.Minute), numbered("w", int64(revision)))
+		other := podFor(name, "b:"+version, ran(urlOf("b", version)))
+		ran(urlOf("a", version))(&pod)
+		pod.Spec.Containers = append(pod.Spec.Containers, other.Spec.Containers...)
+		pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, other.Status.ContainerStatuses...)
+		return pod
+	}
+	last := two("three", "3", 1, 3)
+	last.Status = corev1.PodStatus{}
+	for serves, want := range map[string]string{
+		"1": "install a:3 for three",
+		"3": "install a:2 for two, install b:2 for two",
+	} {
+		in := onBase("a:"+serves+" activated").with(two("one", "1", 3, 1), two("two", "2", 2, 2), last)
+		if serves == "1" {
+			in.Seen.Modules = listed("a:1 activated", "b:1 activated")
+		}
+		in.Memory.Failures[module("b:3")] = Failure{Purpose: from(urlOf("b", "3")), Count: 1, NotBefore: noon.Add(time.Minute)}
+		if got := commands(Modules(in)); got != want {
+			t.Errorf("while version %s serves: commands %q, want %q", serves, got, want)
 		}
 	}
 }

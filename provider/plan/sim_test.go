@@ -29,9 +29,10 @@ type sim struct {
 	// unresolved: their ConfigMap is gone, by UID; secrets: they refer to Secrets, by name
 	unresolved map[types.UID]bool
 	secrets    map[string]bool
-	bare       bool              // pods that nobody owns are of no workload
-	jars       map[string]jarOf  // by URL
-	probed     map[string]Probed // of each pod
+	bare       bool               // pods that nobody owns are of no workload
+	jars       map[string]jarOf   // by URL
+	probed     map[string]Probed  // of each pod; nil where they say what unready tells
+	unready    map[types.UID]bool // their readiness probes fail
 	// what happened
 	log                  []string
 	installs, uninstalls map[tunnel.ModuleKey]int
@@ -65,7 +66,7 @@ type jarOf struct {
 func newSim(features tunnel.Features) *sim {
 	return &sim{
 		now: noon, in: Input{BaseID: tunnel.BaseID{Env: "dev", Identity: "b"}, IP: "192.0.2.9", Live: true, Seen: Seen{Features: features}},
-		gone: map[types.UID]bool{}, unresolved: map[types.UID]bool{}, jars: map[string]jarOf{},
+		unready: map[types.UID]bool{}, gone: map[types.UID]bool{}, unresolved: map[types.UID]bool{}, jars: map[string]jarOf{},
 		installs: map[tunnel.ModuleKey]int{}, uninstalls: map[tunnel.ModuleKey]int{},
 		unservable: map[tunnel.ModuleKey]string{}, slow: map[string]time.Duration{}, hangs: map[string]bool{}, working: map[string]job{}, most: 3,
 	}
@@ -138,7 +139,7 @@ func (s *sim) round() Output {
 	s.in.Pods = nil
 	for _, p := range s.pods {
 		pod := Pod{Pod: p, Gone: s.gone[p.UID], Unsynced: s.unsynced[p.Name], Secrets: s.secrets[p.Name],
-			Probed: s.probed, Workload: types.UID(p.Annotations["workload"]), Revision: number(p)}
+			Probed: s.probedOf(p), Workload: types.UID(p.Annotations["workload"]), Revision: number(p)}
 		if pod.Workload == "" && !s.bare {
 			pod.Workload = "w" // one workload whose revisions are not known
 		}
@@ -161,6 +162,20 @@ func (s *sim) round() Output {
 		s.in.Seen.Modules, s.in.Seen.Listed = slices.Clone(s.modules), s.now
 	}
 	return out
+}
+
+// probedOf is what the probes of a pod say.
+func (s *sim) probedOf(p *corev1.Pod) map[string]Probed {
+	if s.probed != nil {
+		return s.probed
+	}
+	probed := map[string]Probed{}
+	for _, c := range p.Status.ContainerStatuses {
+		if ran := c.State.Running; ran != nil {
+			probed[c.Name] = Probed{Since: ran.StartedAt, Started: true, Ready: !s.unready[p.UID]}
+		}
+	}
+	return probed
 }
 
 // keep writes the statuses and ends the finished pods.

@@ -205,6 +205,17 @@ func TestEnds(t *testing.T) {
 	}
 }
 
+// Of two pods that want what serves one shows it at each moment, also where another version
+// was wanted in between.
+func TestAVersionIsHandedOnInOneStep(t *testing.T) {
+	in := onBase("orders:1 activated").with(podFor("a", "orders:1", age(3*time.Minute), numbered("w", 1), ran(urlOf("orders", "1"))),
+		podFor("b", "orders:2", age(2*time.Minute), numbered("w", 2)), podFor("c", "orders:1", numbered("w", 3)))
+	out := Modules(in)
+	if a, c := shownBy(out, "a"), shownBy(out, "c"); c != "Running" || a != "Superseded: pod c has orders:1 on this base" {
+		t.Errorf("the older shows %q, the newer %q", a, c)
+	}
+}
+
 // A version that serves for one pod is not handed on to another one that lacks a module.
 func TestAVersionIsHandedOnToAWholePod(t *testing.T) {
 	s := newSim(overMQTT)
