@@ -143,10 +143,13 @@ func (w *walk) create(t *rapid.T) {
 	if rapid.IntRange(0, 3).Draw(t, "probed") == 0 {
 		pod.Spec.Containers[0].ReadinessProbe = &corev1.Probe{}
 	}
-	if of := rapid.SampledFrom([]string{"", "v", "w"}).Draw(t, "workload"); of != "" {
-		w.revisions[of]++
-		own(pod, of, w.revisions[of])
+	of := rapid.SampledFrom([]string{"", "v", "w"}).Draw(t, "workload")
+	if of == "" { // the bare pods of a namespace are one workload
+		pod.Namespace = pod.Name
+		return
 	}
+	w.revisions[of]++
+	own(pod, of, w.revisions[of])
 }
 
 // calm ends all faults.
