@@ -41,13 +41,13 @@ func (r reporter) start(pod Pod, c corev1.Container, cs *corev1.ContainerStatus,
 	at := r.startedAt(pod, *cs, is.since)
 	if cs.ContainerID != "" {
 		cs.RestartCount++
+		r.out.event(pod.UID, false, "Installed", is.key.String()+" serves again") // the status tells the first time
 	}
 	cs.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: at}}
 	cs.ContainerID = containerID(r.in.BaseID.Identity, is.key, at.Time)
 	if len(c.Resources.Requests)+len(c.Resources.Limits) > 0 {
 		setAllocated(cs, c)
 	}
-	r.out.event(pod.UID, false, "Installed", is.key.String()+" serves")
 }
 
 // startedAt is when a module began to serve: by the base's clock where that makes

@@ -100,13 +100,18 @@ func TestStart(t *testing.T) {
 	if s.ContainerID != fmt.Sprintf("koupleless://b/orders:1/%d", noon.Unix()) || !s.Ready || !*s.Started || s.Image != urlOf("orders", "1") {
 		t.Errorf("status %+v", s)
 	}
-	if got := events(out); got != "Installed: orders:1 serves" {
-		t.Errorf("events %q", got)
+	if got := events(out); got != "" {
+		t.Errorf("the status tells it, and events %q", got)
 	}
 	in.Pods[0].Status = statusIn(out, "p").Status
 	in.Now = noon.Add(time.Minute)
 	if got := events(Modules(in)); got != "" {
 		t.Errorf("it is told again: %q", got)
+	}
+	stopped := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: ReasonInstalling}}
+	in.Pods[0].Status.ContainerStatuses[0].State = stopped
+	if got := events(Modules(in)); got != "Installed: orders:1 serves again" {
+		t.Errorf("it serves again: events %q", got)
 	}
 }
 

@@ -216,7 +216,9 @@ func (r resolver) succeed(a Attempt) {
 		r.out.Memory.Installed[a.Module] = true
 		r.installed[a.Module] = a
 	case tunnel.UninstallModule:
-		r.out.event(a.Pod, false, "Uninstalled", a.Module.String()+" was uninstalled")
+		if a.Pod == "" { // else its pod's end tells
+			r.out.event("", false, "Uninstalled", a.Module.String()+" was uninstalled")
+		}
 	case tunnel.SwitchModule:
 		r.begin(a.Module)
 	case tunnel.ListModules, tunnel.ReadHealth: // the list tells

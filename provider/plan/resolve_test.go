@@ -76,7 +76,7 @@ func TestResolveRemembersHowACommandEnded(t *testing.T) {
 			events:  "VersionMismatch: " + mismatch},
 		{name: "nothing is replaced", list: []string{"orders:1 activated"}, command: install("orders:1", replacing), change: answered(tunnel.Repeated, "it is there"),
 			plain: true},
-		{name: "uninstalled", command: uninstall("orders:1"), change: unanswered, events: "Uninstalled: orders:1 was uninstalled"},
+		{name: "uninstalled", command: uninstall("orders:1"), change: unanswered},
 		{name: "not uninstalled", list: []string{"orders:1 activated"}, command: uninstall("orders:1"), change: answered(tunnel.Failed, "busy threads"),
 			failure: Failure{Purpose: ofUninstall, Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "busy threads"},
 			events:  "UninstallFailed: orders:1: busy threads"},

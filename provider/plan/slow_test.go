@@ -359,7 +359,7 @@ func TestASlowUninstallIsWaitedFor(t *testing.T) {
 				told[reason] += n
 			}
 			s.want(t, map[string]string{"p": "gone"}, "")
-			if tries := len(s.log) - 1; tries > c.asked || told["UninstallFailed"] > 0 || told["UninstallSlow"] != c.slow || told["Uninstalled"] != 1 {
+			if tries := len(s.log) - 1; tries > c.asked || told["UninstallFailed"] > 0 || told["UninstallSlow"] != c.slow {
 				t.Errorf("asked %d times, events %v", tries, told)
 			}
 		})
