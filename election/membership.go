@@ -65,6 +65,9 @@ func (r *Replica) succeed(ctx context.Context, lease *coordinationv1.Lease, sile
 	was := parseMember(lease)
 	switch {
 	case was.Holder == "", was.Holder == r.cfg.Incarnation: // an answer of ours was lost
+		r.mu.Lock()
+		r.state.Vacant(was, time.Now()) // once our name stands there the Lease tells it no more
+		r.mu.Unlock()
 		err = r.writeMembership(ctx, lease)
 		return err == nil, err
 	case r.cfg.ofSamePod(lease): // its container ended before ours began

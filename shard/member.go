@@ -273,6 +273,18 @@ func (s *Membership) Asked(incarnation string, m *Member, now time.Time) (change
 // session that is certainly over.
 func (s *Membership) Succeeded(incarnation string, now time.Time) { s.ended.end(incarnation, now) }
 
+// Vacant takes in our own membership Lease as it was before we joined: the session that held
+// it last, if nobody does, acts no more once its time is over.
+func (s *Membership) Vacant(m Member, now time.Time) {
+	switch {
+	case m.Last == "", !m.vacatedBy(m.Last):
+	case m.Released:
+		s.ended.end(m.Last, now)
+	default:
+		s.ended.end(m.Last, now.Add(s.MayAct(m)))
+	}
+}
+
 // team is who may be given bases.
 type team struct {
 	able       map[string][]string // by environment, in order; never without anyEnv

@@ -112,3 +112,27 @@ func TestSessionsThatAreOverAreForgotten(t *testing.T) {
 		delete(s.bases, "b")
 	}
 }
+
+// Who joins under a name knows from when on the session before it acts no more: nobody can
+// read it in the Lease any more.
+func TestTheSessionBeforeOursIsOver(t *testing.T) {
+	const before = "mc-0_before"
+	for _, c := range []struct {
+		name string
+		was  Member
+		over bool
+		at   time.Duration // after now
+	}{
+		{"it was expired", Member{Last: before, RenewDeadline: 9 * time.Second}, true, Timing{}.Complete().MayAct(Member{RenewDeadline: 9 * time.Second})},
+		{"it left", Member{Last: before, Released: true}, true, 0},
+		{"somebody holds the Lease", Member{Last: before, Holder: "mc-0_ours"}, false, 0},
+		{"nobody was before", Member{}, false, 0},
+	} {
+		s := NewState(Identity{Incarnation: "mc-0_ours"}, Timing{})
+		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		s.Vacant(c.was, now)
+		if at, over := s.ended.at(before); over != c.over || over && !at.Equal(now.Add(c.at)) {
+			t.Errorf("%s: over %v, from %s on", c.name, over, at.Sub(now))
+		}
+	}
+}

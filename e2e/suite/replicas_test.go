@@ -1,9 +1,11 @@
 package suite
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"module-controller/e2e/history"
 	"module-controller/e2e/scenario"
 	"module-controller/e2e/world"
 )
@@ -45,3 +47,24 @@ func TestARollingRestartIsNotNoticed(t *testing.T) {
 func TestHTTPBasesAmongReplicas(t *testing.T) { scenario.HTTPFailover(t, &cluster, 60) }
 
 func TestScalingSharesTheBases(t *testing.T) { scenario.Scaling(t, &cluster, 100) }
+
+// A killed replica that is back after it was expired, and before others have claimed its
+// bases, owns them again as soon as others would have.
+func TestAReplicaThatIsBackOnceItWasExpired(t *testing.T) {
+	const bases = 30
+	w := cluster.NewFleet(t, 3, bases)
+	r := w.Record()
+	victim := w.Incarnation(0)
+	r.Fault("kill", victim)()
+	w.Must(w.Replicas[0].Kill())
+	w.Eventually(history.Takeover, func() error {
+		if w.LogLines(1, `"member expired"`, victim)+w.LogLines(2, `"member expired"`, victim) == 0 {
+			return fmt.Errorf("%s was not expired", victim)
+		}
+		return nil
+	})
+	w.Must(w.Replicas[0].Start(t.Context()))
+	w.AwaitOwned(20*time.Second, bases, victim)
+	w.AwaitListed()
+	w.Log(r.KeptRules())
+}
