@@ -135,9 +135,7 @@ func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Acti
 		return 0, p.retire(ctx, o.entry, *do.Retire)
 	}
 	p.history.remember(o.id, do.Remember.Failures)
-	if do.Renew {
-		p.pods.Renew(o.node)
-	}
+	p.pods.Renew(o.node, do.Renew)
 	there, err := p.writeNode(ctx, o, do.Write)
 	if there && do.Write.Show {
 		p.pods.Show(o.node)

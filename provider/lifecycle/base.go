@@ -64,9 +64,6 @@ type seen struct {
 	answered time.Time
 	// listed is when the list came that is known; zero where none is.
 	listed time.Time
-	// fresh: the process is a new one, and the shell was not told yet to have the pods'
-	// environments resolved for it.
-	fresh bool
 }
 
 // New makes the record of a base that this process heard, or whose Node it found.
@@ -220,7 +217,7 @@ func (b *Base) absorbHealth(h tunnel.Health, at time.Time) {
 
 // restarted forgets what the base's last process knew.
 func (b *Base) restarted(at time.Time) {
-	b.seen = seen{Seen: plan.Seen{Started: at, Features: b.seen.Features, Partial: b.seen.Partial}, answered: b.seen.answered, fresh: true}
+	b.seen = seen{Seen: plan.Seen{Started: at, Features: b.seen.Features, Partial: b.seen.Partial}, answered: b.seen.answered}
 	b.talk.listAsked, b.talk.healthAsked = time.Time{}, time.Time{}
 	for name, a := range b.ledger.Attempts {
 		a.Restarted = true

@@ -91,7 +91,7 @@ func TestARestartForgetsTheProcessBefore(t *testing.T) {
 		LastSeen: at(5 * time.Second), Restarted: true, Heartbeat: &h, List: &list, Health: &tunnel.Health{Uptime: 2 * time.Hour},
 		Answers: map[string]tunnel.Report{"stock": {Received: at(time.Second), Answer: &tunnel.Answer{Verb: tunnel.InstallModule, Module: keyOf("stock:1")}}},
 	})
-	want := seen{Seen: plan.Seen{Started: at(5 * time.Second), Features: tunnel.Features{Switch: true}}, answered: noon, fresh: true}
+	want := seen{Seen: plan.Seen{Started: at(5 * time.Second), Features: tunnel.Features{Switch: true}}, answered: noon}
 	if diff := cmp.Diff(want, b.seen, cmp.AllowUnexported(seen{}, metaspace{})); diff != "" {
 		t.Errorf("known of the new process (-want +got):\n%s", diff)
 	}

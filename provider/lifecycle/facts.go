@@ -4,6 +4,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"module-controller/provider/plan"
 	"module-controller/shard"
@@ -88,9 +89,9 @@ type Pods struct {
 	LetGo bool
 	// Begin: the shell takes in the Node's pods, and turns the base again at once.
 	Begin bool
-	// Renew: the base's process is a new one. The shell has the environments of the Node's
-	// pods resolved anew, and turns the base again.
-	Renew bool
+	// Renew are pods that are to be installed and whose environments are of another time: the
+	// shell has them resolved anew, and turns the base again.
+	Renew []types.UID
 }
 
 // Memory is what is to be remembered. Its maps are not changed.

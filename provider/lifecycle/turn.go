@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"module-controller/provider/plan"
@@ -142,13 +141,13 @@ func (b *Base) show(in Facts, do Actions, told []plan.Event, times ...time.Time)
 	}
 	do.Changed = b.node.changed(age)
 	b.unready.follow(age.NotReady, later(in.Now, conflictEnds), b.seen.listed)
-	in.Pods, do.Renew = b.renew(in.Pods)
 
 	out := b.plan(in, age, conflict)
 	if !idle(out) && !in.Current {
 		do.NeedCurrent = true
 		out = withheld(b.ledger.Memory, out)
 	}
+	do.Renew = out.Stale
 	do.Remember.Failures = b.ledger.remember(out)
 	do.Talk.Send = b.ledger.issue(b.affordable(in, out), b.epoch)
 	do.Remember.Installed = b.ledger.Installed
@@ -156,20 +155,6 @@ func (b *Base) show(in Facts, do Actions, told []plan.Event, times ...time.Time)
 	do.Write = b.write(in, age, out, append(told, conflictEvent(do.Changed, conflict)...))
 	b.wait(in, out, &do, append(times, age.Next, conflictEnds)...)
 	return do
-}
-
-// renew says whether the pods' environments are to be resolved anew: as with a kubelet, a
-// process that starts gets the values of today. What is planned meanwhile waits for them.
-func (b *Base) renew(pods []plan.Pod) ([]plan.Pod, bool) {
-	if !b.seen.fresh {
-		return pods, false
-	}
-	b.seen.fresh = false
-	pods = slices.Clone(pods)
-	for i := range pods {
-		pods[i].Stale = true
-	}
-	return pods, true
 }
 
 // wait ends a Turn: it asks what is due, says when to reconcile again, and lets a base that

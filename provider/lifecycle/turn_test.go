@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
 
 	"module-controller/provider/plan"
 	"module-controller/shard"
@@ -81,22 +82,18 @@ func TestCommandsOfABaseAreBounded(t *testing.T) {
 	}
 }
 
-// A new process gets environments that were resolved for it: nothing is installed on it in
-// the turn that finds it, whatever it lists already.
-func TestANewProcessGetsTheValuesOfToday(t *testing.T) {
-	for name, restarts := range map[string][]string{
-		"it says so":      {"heartbeat shop restarted=yes"},
-		"its uptime fell": {"health 1s", "list"},
-	} {
-		s := told(t, served, []string{"1.5s pod u1 orders:1", "1.5s turn", "1.6s answer install orders:1 done", "1.6s list orders:1", "1.6s turn"})
-		do := s.turnAt(2*time.Second, restarts...)
-		if !do.Renew || len(do.Talk.Send) > 0 {
-			t.Errorf("%s: to be resolved anew %v, to send %v", name, do.Renew, modules(do.Talk.Send))
-		}
-		do = s.turnAt(3*time.Second, "list")
-		if want := []string{"install orders:1"}; do.Renew || !cmp.Equal(want, modules(do.Talk.Send)) {
-			t.Errorf("%s: then resolved anew %v, to send %v", name, do.Renew, modules(do.Talk.Send))
-		}
+// What is to be installed with an environment of another time has that resolved anew first.
+func TestStaleEnvironmentsAreResolvedAnew(t *testing.T) {
+	s := told(t, served, []string{"2s pod u1 orders:1"})
+	s.pods["u1"].Resolved = at(-time.Hour)
+	do := s.turnAt(2 * time.Second)
+	if !cmp.Equal([]types.UID{"u1"}, do.Renew) || len(do.Talk.Send) > 0 {
+		t.Errorf("to be resolved anew %v, to send %v", do.Renew, modules(do.Talk.Send))
+	}
+	s.pods["u1"].Resolved = at(3 * time.Second)
+	do = s.turnAt(3 * time.Second)
+	if want := []string{"install orders:1"}; len(do.Renew) > 0 || !cmp.Equal(want, modules(do.Talk.Send)) {
+		t.Errorf("then resolved anew %v, to send %v", do.Renew, modules(do.Talk.Send))
 	}
 }
 

@@ -1,6 +1,12 @@
 package plan
 
-import "module-controller/tunnel"
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"module-controller/tunnel"
+)
 
 // installer plans the next command for each module name, if one is due.
 type installer struct{ *planner }
@@ -141,12 +147,42 @@ func (i installer) makeRoom(n *name, w *want) {
 
 func (i installer) install(n *name, w *want, replace bool) {
 	c := i.installOf(w, replace)
-	if w.pod.Stale {
+	if i.outOfDate(w) {
 		n.raise(commanded)
 		i.out.announce(c)
+		i.out.Stale = append(i.out.Stale, w.pod.UID)
 		return
 	}
 	i.command(n, Planned{Command: c, Pod: w.pod.UID})
+}
+
+// freshFor is how long an environment that was resolved is of now, for a module that has not
+// run with it.
+const freshFor = 30 * time.Second
+
+// outOfDate says of a want that its environment is to be resolved anew before it is
+// installed: it was resolved long ago, or its module has run with it.
+func (i installer) outOfDate(w *want) bool {
+	at := w.pod.Resolved
+	switch {
+	case at.IsZero():
+		return false
+	case i.past(at.Add(freshFor)):
+		return true
+	}
+	return !lastStart(statusOf(w.pod.Pod, w.container)).Before(at.Truncate(time.Second)) // starts are told in whole seconds
+}
+
+// lastStart is when a container's module began to serve last, as it shows; zero for never.
+func lastStart(s *corev1.ContainerStatus) time.Time {
+	switch {
+	case s == nil:
+	case s.State.Running != nil:
+		return s.State.Running.StartedAt.Time
+	case s.LastTerminationState.Terminated != nil:
+		return s.LastTerminationState.Terminated.StartedAt.Time
+	}
+	return time.Time{}
 }
 
 func (i installer) installOf(w *want, replace bool) tunnel.Command {

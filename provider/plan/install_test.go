@@ -8,6 +8,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"module-controller/tunnel"
 )
@@ -287,26 +289,48 @@ func TestAVersionThatServesForgetsItsFailure(t *testing.T) {
 	}
 }
 
-// What was resolved for a process of before is not installed, and its pod says that it will
-// be; a switch needs no environment.
-func TestAStalePodIsNotInstalled(t *testing.T) {
-	stale := func(p *Pod) { p.Stale = true }
+// What is installed gets an environment of now: one that was resolved long ago, or that the
+// module ran with, is resolved anew first, and the pod says meanwhile that it is being
+// installed. What refers to nothing needs none.
+func TestAnEnvironmentIsOfNow(t *testing.T) {
+	resolved := func(before time.Duration) func(*Pod) { return func(p *Pod) { p.Resolved = noon.Add(-before) } }
+	runs := func(before time.Duration) func(*Pod) {
+		return func(p *Pod) {
+			at := metav1.NewTime(noon.Add(-before).Truncate(time.Second))
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "orders", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: at}}, ContainerID: "koupleless://b/orders:1/1"}}
+		}
+	}
+	ran := func(before time.Duration) func(*Pod) {
+		return func(p *Pod) {
+			runs(before)(p)
+			s := &p.Status.ContainerStatuses[0]
+			s.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{StartedAt: s.State.Running.StartedAt}
+			s.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: ReasonInstallFailed}}
+		}
+	}
 	for _, c := range []struct {
-		name string
-		in   Input
-		want []string
+		name  string
+		in    Input
+		want  []string
+		stale []types.UID
 	}{
-		{"as it was resolved", onBase().with(podFor("a", "orders:1")), []string{"install orders:1"}},
-		{"stale", onBase().with(podFor("a", "orders:1", stale)), nil},
-		{"stale, beside another", onBase().with(podFor("a", "orders:1", stale), podFor("b", "stock:1")), []string{"install stock:1"}},
+		{"it refers to nothing", onBase().with(podFor("a", "orders:1", runs(time.Minute))), []string{"install orders:1"}, nil},
+		{"just now", onBase().with(podFor("a", "orders:1", resolved(time.Second))), []string{"install orders:1"}, nil},
+		{"long ago", onBase().with(podFor("a", "orders:1", resolved(freshFor))), nil, []types.UID{"a"}},
+		{"it ran with it", onBase().with(podFor("a", "orders:1", resolved(3*time.Second), runs(2*time.Second))), nil, []types.UID{"a"}},
+		{"it began to run in that second", onBase().with(podFor("a", "orders:1", resolved(1500*time.Millisecond), runs(1200*time.Millisecond))), nil, []types.UID{"a"}},
+		{"it ran before", onBase().with(podFor("a", "orders:1", resolved(time.Second), runs(5*time.Second))), []string{"install orders:1"}, nil},
+		{"it ran before, and failed since", onBase().with(podFor("a", "orders:1", resolved(time.Second), ran(5*time.Second))), []string{"install orders:1"}, nil},
+		{"it ran with it, and failed since", onBase().with(podFor("a", "orders:1", resolved(9*time.Second), ran(5*time.Second))), nil, []types.UID{"a"}},
+		{"beside another", onBase().with(podFor("a", "orders:1", resolved(time.Hour)), podFor("b", "stock:1")), []string{"install stock:1"}, []types.UID{"a"}},
 	} {
 		out := Modules(c.in)
 		var got []string
 		for _, p := range out.Commands {
 			got = append(got, string(p.Verb)+" "+p.Module.String())
 		}
-		if !slices.Equal(got, c.want) {
-			t.Errorf("%s: commands %v, want %v", c.name, got, c.want)
+		if !slices.Equal(got, c.want) || !slices.Equal(out.Stale, c.stale) {
+			t.Errorf("%s: commands %v, stale %v; want %v, %v", c.name, got, out.Stale, c.want, c.stale)
 		}
 		if shows := waitsFor(&out.Statuses[0].Status.ContainerStatuses[0]); shows != ReasonInstalling {
 			t.Errorf("%s: it shows %s", c.name, shows)

@@ -110,9 +110,9 @@ type Pod struct {
 	// Writing: a status of the pod is on its way to the API server; Status is that one.
 	// What a user is to read before a command leaves is not yet there.
 	Writing bool
-	// Stale: its environment was resolved for a process of the base that is gone. Until it
-	// is resolved anew none of its modules is installed.
-	Stale bool
+	// Resolved is when its environment was resolved; zero where that refers to nothing. What
+	// is installed gets an environment of now, as with a kubelet.
+	Resolved time.Time
 	// Workload is what the pod is a replica of: the Deployment, Rollout, StatefulSet or
 	// DaemonSet, else the pod's controller; empty for none. Revision is the workload's own
 	// number of the revision that the pod is of: the largest is the one that is wanted. 0
@@ -266,6 +266,8 @@ type Output struct {
 	// Ask: the module list is needed now (after an answer, a lost answer, or
 	// because it was never read).
 	Ask bool
+	// Stale are pods that are to be installed once their environments are resolved anew.
+	Stale []types.UID
 	// Memory is to be remembered as it is here. Attempts that have ended are absent.
 	Memory Memory
 	// Unmanaged are listed modules that no pod asked for, this controller did not

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -21,13 +22,17 @@ type entry struct {
 	// resolved are its containers as they were handed over: names, images, environments.
 	// Nil where none were.
 	resolved []corev1.Container
-	// stale: resolved is of a process of the base that is gone, and the pod is being handed
-	// over again.
+	// at is when that was; zero where nothing is referred to.
+	at time.Time
+	// stale: the pod is being handed over again.
 	stale bool
 }
 
-func newEntry(pod *corev1.Pod, resolved []corev1.Container) *entry {
+func newEntry(pod *corev1.Pod, resolved []corev1.Container, at time.Time) *entry {
 	e := &entry{resolved: resolved}
+	if refers(pod) {
+		e.at = at
+	}
 	e.show(pod)
 	return e
 }
@@ -98,14 +103,14 @@ func (n *servedNode) planned(now *corev1.Pod) plan.Pod {
 	e := n.entries[now.UID]
 	if e == nil && now.DeletionTimestamp != nil {
 		// Its deletion began before it was handed over, perhaps to another owner.
-		e = newEntry(now, nil)
+		e = newEntry(now, nil, time.Time{})
 		n.entries[now.UID] = e
 	}
 	switch {
 	case e != nil:
 		e.show(now)
-		pod.Spec, planned.Declared, planned.Stale = e.spec, &now.Spec, e.stale && now.DeletionTimestamp == nil
-		if f := n.failures[now.UID]; planned.Stale && f != nil {
+		pod.Spec, planned.Declared, planned.Resolved = e.spec, &now.Spec, e.at
+		if f := n.failures[now.UID]; e.stale && f != nil && now.DeletionTimestamp == nil {
 			planned.Unresolved = f.why
 		}
 	case n.failures[now.UID] != nil:

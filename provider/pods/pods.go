@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/record"
 
@@ -127,10 +128,9 @@ func (p *Pods) Serve(node string, claimed time.Time) {
 // harmless.
 func (p *Pods) Show(node string) { p.facade.showNode(node) }
 
-// Renew has the environments of a Node's pods resolved anew that refer to anything, and
-// wakes the Node. Until then these pods are Stale.
-func (p *Pods) Renew(node string) {
-	for _, pod := range p.store.renew(node) {
+// Renew has the environments of pods on a Node resolved anew, and wakes the Node then.
+func (p *Pods) Renew(node string, uids []types.UID) {
+	for _, pod := range p.store.renew(node, uids) {
 		p.facade.again(pod)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/record"
@@ -385,8 +386,7 @@ func TestAnImageThatIsChangedIsHandedOver(t *testing.T) {
 	})
 }
 
-// A base's new process gets the values of today; until they are read nothing of before is
-// given to it, and what is missing by now is told.
+// What is to be installed again gets the values of now, and what is missing by now is told.
 func TestEnvironmentsAreResolvedAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		secret, config := sources()
@@ -401,42 +401,44 @@ func TestEnvironmentsAreResolvedAnew(t *testing.T) {
 			}
 			return ""
 		}
+		for _, p := range r.On("a") {
+			if p.Resolved.IsZero() != (p.Name == "plain") {
+				t.Errorf("%s was resolved at %s", p.Name, p.Resolved)
+			}
+		}
 		configs := r.client.CoreV1().ConfigMaps("default")
 		config.Data["k"] = "info"
 		_, err := configs.Update(t.Context(), config, metav1.UpdateOptions{})
 		must(t, err)
+		was := r.planned().Resolved
 		r.passes(time.Minute)
-		if level() != "debug" || r.planned().Stale {
-			t.Errorf("nothing restarted: level %s, stale %v", level(), r.planned().Stale)
+		if at := r.planned().Resolved; level() != "debug" || !at.Equal(was) {
+			t.Errorf("nobody asked: level %s, resolved at %s", level(), at)
 		}
-		wakes := r.wakes.Load()
-		r.Renew("a")
-		if !r.planned().Stale || r.wakes.Load() == wakes {
-			t.Error("it is not stale, or the Node is not woken")
-		}
-		for _, p := range r.On("a") {
-			if p.Name == "plain" && p.Stale {
-				t.Error("what refers to nothing is stale")
-			}
+		asked, wakes := time.Now(), r.wakes.Load()
+		r.Renew("a", []types.UID{"1", "unknown"})
+		r.Renew("a", []types.UID{"1"})
+		if p := r.planned(); p.Resolved.After(was) || p.Unsynced {
+			t.Errorf("nothing was read yet: %+v", p)
 		}
 		r.passes(time.Second)
-		if p := r.planned(); level() != "info" || p.Stale || p.Unsynced || p.Unresolved != "" {
-			t.Errorf("level %s of %+v", level(), p)
+		if p := r.planned(); level() != "info" || p.Resolved.Before(asked) || p.Unsynced || p.Unresolved != "" || r.wakes.Load() == wakes {
+			t.Errorf("level %s, resolved at %s, woken %v", level(), p.Resolved, r.wakes.Load() > wakes)
 		}
 		must(t, configs.Delete(t.Context(), "c", metav1.DeleteOptions{}))
-		r.Renew("a")
+		r.Renew("a", []types.UID{"1"})
 		r.passes(time.Second)
-		if p := r.planned(); !p.Stale || p.Unresolved == "" {
-			t.Errorf("the ConfigMap is gone: stale %v, %q", p.Stale, p.Unresolved)
+		if p := r.planned(); p.Unresolved == "" {
+			t.Error("the ConfigMap is gone, and nothing tells it")
 		}
 		config.ResourceVersion = ""
 		_, err = configs.Create(t.Context(), config, metav1.CreateOptions{})
 		must(t, err)
 		r.passes(2 * handoverRetryMax)
-		if p := r.planned(); p.Stale || p.Unresolved != "" {
-			t.Errorf("it is there again: stale %v, %q", p.Stale, p.Unresolved)
+		if p := r.planned(); p.Unresolved != "" {
+			t.Errorf("it is there again: %q", p.Unresolved)
 		}
-		r.Renew("b") // which is not served
+		r.Renew("b", []types.UID{"1"}) // which is not served
 	})
 }
 

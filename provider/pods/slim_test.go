@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -150,7 +151,7 @@ func BenchmarkPodMemory(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			kept = append(kept, newEntry(cached[i], []corev1.Container{{Name: "orders", Image: cached[i].Spec.Containers[0].Image, Env: env}}), skeleton(cached[i]))
+			kept = append(kept, newEntry(cached[i], []corev1.Container{{Name: "orders", Image: cached[i].Spec.Containers[0].Image, Env: env}}, time.Time{}), skeleton(cached[i]))
 		}), "B/owned")
 		runtime.KeepAlive(kept)
 		runtime.KeepAlive(cached)

@@ -68,22 +68,20 @@ func (s *store) has(pod *corev1.Pod) bool {
 	return e != nil && !e.stale && sameImages(e.resolved, pod.Spec.Containers)
 }
 
-// renew makes the pods of a Node stale that refer to anything, wakes the Node, and gives
-// these pods.
-func (s *store) renew(name string) (stale []*corev1.Pod) {
+// renew makes pods of a Node stale, and gives those that were not.
+func (s *store) renew(name string, uids []types.UID) (stale []*corev1.Pod) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	node := s.nodes[name]
 	if node == nil {
 		return nil
 	}
-	for _, e := range node.entries {
-		if e.now.DeletionTimestamp == nil && refers(e.now) {
+	for _, uid := range uids {
+		if e := node.entries[uid]; e != nil && !e.stale {
 			e.stale = true
 			stale = append(stale, e.now)
 		}
 	}
-	s.wake(name)
 	return stale
 }
 
@@ -97,7 +95,7 @@ func (s *store) put(pod *corev1.Pod, resolved []corev1.Container) {
 		return
 	}
 	delete(node.failures, pod.UID)
-	node.entries[pod.UID] = newEntry(pod, resolved)
+	node.entries[pod.UID] = newEntry(pod, resolved, time.Now())
 	s.wake(pod.Spec.NodeName)
 }
 
