@@ -49,10 +49,12 @@ type walk struct {
 	shaken    time.Time               // when the base was restarted, or a workload rolled back, last
 	changed   map[types.UID]bool      // whose image was
 	left      map[types.UID]time.Time // when pods began to leave
+	lists     [][]tunnel.Module       // the last ones: a command may have left by any of them
+	toggled   map[types.UID]time.Time // when it changed whether they can be read
 }
 
 func newWalk(t *rapid.T) *walk {
-	w := &walk{sim: newSim(rapid.SampledFrom([]tunnel.Features{overHTTP, overMQTT}).Draw(t, "features")), revisions: map[string]int{}, changed: map[types.UID]bool{}, left: map[types.UID]time.Time{}}
+	w := &walk{sim: newSim(rapid.SampledFrom([]tunnel.Features{overHTTP, overMQTT}).Draw(t, "features")), revisions: map[string]int{}, changed: map[types.UID]bool{}, left: map[types.UID]time.Time{}, toggled: map[types.UID]time.Time{}}
 	w.bare = true
 	w.plain, w.keepsFailed, w.lateLists = rapid.Bool().Draw(t, "plain"), rapid.Bool().Draw(t, "keepsFailed"), rapid.Bool().Draw(t, "lateLists")
 	return w
@@ -110,7 +112,7 @@ func (w *walk) event(t *rapid.T) {
 		key := module(rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "of") + ":" + fmt.Sprint(rapid.IntRange(1, 3).Draw(t, "version")))
 		w.unservable[key] = rapid.SampledFrom([]string{"", "port is taken"}).Draw(t, "unservable")
 	case what == 14:
-		w.unresolved[pod.UID] = !w.unresolved[pod.UID]
+		w.unresolved[pod.UID], w.toggled[pod.UID] = !w.unresolved[pod.UID], w.now
 	case what == 15:
 		w.unready[pod.UID] = !w.unready[pod.UID]
 	}
@@ -171,12 +173,13 @@ func (w *walk) rounds(t *rapid.T, n int) {
 		for _, p := range w.pods {
 			before[p.UID] = w.isReady(p.Name)
 		}
-		listed, pods := w.in.Seen.Modules, slices.Clone(w.pods)
+		w.lists = append(w.lists[max(0, len(w.lists)-4):], w.in.Seen.Modules)
+		pods := slices.Clone(w.pods)
 		w.round()
 		w.aloneInTheirNames(t)
 		for _, p := range w.pods {
-			if before[p.UID] && !w.isReady(p.Name) && !w.excused(p, pods, listed) {
-				t.Fatalf("%s turned unready; commands %v\n%s\nlisted %v", p.Name, w.log, w.tell(), listed)
+			if before[p.UID] && !w.isReady(p.Name) && !w.excused(p, pods) {
+				t.Fatalf("%s turned unready; commands %v\n%s\nlisted %v", p.Name, w.log, w.tell(), w.lists)
 			}
 		}
 	}
@@ -202,31 +205,35 @@ func (w *walk) aloneInTheirNames(t *rapid.T) {
 
 // excused says of a pod that turned unready that it terminates, or that something was done
 // to it or the base, or that its successor takes over.
-func (w *walk) excused(p *corev1.Pod, pods []*corev1.Pod, listed []tunnel.Module) bool {
+func (w *walk) excused(p *corev1.Pod, pods []*corev1.Pod) bool {
 	switch {
-	case p.DeletionTimestamp != nil, w.gone[p.UID], w.changed[p.UID], w.unready[p.UID], w.now.Sub(w.shaken) < 10*time.Second:
+	case p.DeletionTimestamp != nil, w.gone[p.UID], w.changed[p.UID], w.unready[p.UID], w.justNow(w.shaken):
 		return true
 	}
 	return slices.ContainsFunc(pods, func(q *corev1.Pod) bool {
-		return w.succeeds(q, p) && startedAll(q, listed)
+		return w.succeeds(q, p) && slices.ContainsFunc(w.lists, func(l []tunnel.Module) bool { return startedAll(q, l) })
 	})
 }
 
 // hasLeft says of a pod that it was deleted, so long ago that nothing is done for it any more.
 func (w *walk) hasLeft(p *corev1.Pod) bool {
 	at, left := w.left[p.UID]
-	return left && w.now.Sub(at) > 10*time.Second
+	return left && !w.justNow(at)
 }
+
+// justNow says of a time that what was sent before may still show.
+func (w *walk) justNow(at time.Time) bool { return w.now.Sub(at) < 10*time.Second }
 
 // succeeds says of a pod whether it may take the place of another one: it is of a later
 // revision of the same workload, nothing keeps it from being installed, and each of its
 // names is its own.
 func (w *walk) succeeds(q, p *corev1.Pod) bool {
-	if !later(q, p) || !share(p, q) || w.hasLeft(q) || w.unresolved[q.UID] {
+	if !later(q, p) || !share(p, q) || w.hasLeft(q) || w.unresolved[q.UID] && !w.justNow(w.toggled[q.UID]) {
 		return false
 	}
 	return !slices.ContainsFunc(w.pods, func(r *corev1.Pod) bool {
-		return r != q && !w.hasLeft(r) && (later(r, q) && share(r, q) && !w.unresolved[r.UID] || stranger(r, q) && has(r, q))
+		_, leaves := w.left[r.UID]
+		return r != q && !leaves && !w.justNow(r.CreationTimestamp.Time) && (later(r, q) && share(r, q) && !w.unresolved[r.UID] || stranger(r, q) && has(r, q))
 	})
 }
 

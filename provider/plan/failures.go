@@ -48,11 +48,15 @@ type Failure struct {
 // wrong says that the jar proved to be another module or version.
 func (f Failure) wrong() bool { return f.Mismatch != tunnel.ModuleKey{} }
 
+// hurriedMost is after how many failures in a row a back-off is cut short no more: what
+// begins may do so because of that back-off, and end with it.
+const hurriedMost = 8
+
 // hurried says whether a module's next install is worth trying before its time, where
 // modules of these names began to serve.
 func (f Failure) hurried(began map[string]bool, key tunnel.ModuleKey) bool {
 	switch {
-	case f.Verb != tunnel.InstallModule, f.wrong(), f.Killed, f.Hurried, f.Proved:
+	case f.Verb != tunnel.InstallModule, f.wrong(), f.Killed, f.Hurried, f.Proved, f.Count > hurriedMost:
 		return false
 	case began[key.Name]:
 		return len(began) > 1

@@ -126,6 +126,7 @@ func TestAFailureIsTriedSoonerOnceAnotherModuleServes(t *testing.T) {
 	}{
 		{"another was installed", Failure{Purpose: from("x"), Count: 5, NotBefore: late}, []string{"stock:1 activated"}, install("stock:1"), []Pod{podFor("s", "stock:1")}, soon},
 		{"another was switched to", Failure{Purpose: from("x"), Count: 5, NotBefore: late}, []string{"stock:1 activated"}, switchTo("stock:1"), []Pod{podFor("s", "stock:1")}, soon},
+		{"not what failed too often", Failure{Purpose: from("x"), Count: hurriedMost + 1, NotBefore: late}, []string{"stock:1 activated"}, install("stock:1"), []Pod{podFor("s", "stock:1")}, late},
 		{"it is due anyway", Failure{Purpose: from("x"), Count: 1, NotBefore: noon.Add(time.Second)}, []string{"stock:1 activated"}, install("stock:1"), []Pod{podFor("s", "stock:1")}, noon.Add(time.Second)},
 		{"once", Failure{Purpose: from("x"), Count: 5, NotBefore: late, Hurried: true}, []string{"stock:1 activated"}, install("stock:1"), []Pod{podFor("s", "stock:1")}, late},
 		{"not a wrong jar", Failure{Purpose: from("x"), Count: 5, NotBefore: late, Mismatch: module("x:1")}, []string{"stock:1 activated"}, install("stock:1"), []Pod{podFor("s", "stock:1")}, late},

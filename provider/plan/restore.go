@@ -96,15 +96,25 @@ func (i installer) fallBack(n *name) {
 }
 
 // giveBack gives the newest superseded pod that is whole with it its module back, while
-// another module of the chosen pod backs off. One that serves whole is left alone.
+// another module of the chosen pod backs off: last of all, when what failed serves for that
+// pod. One that serves whole is left alone.
 func (i installer) giveBack(n *name) {
 	heirs := i.heirs(n)
 	at := slices.IndexFunc(heirs, i.whole)
-	if at < 0 || slices.ContainsFunc(heirs, i.stands) || i.servesFor(heirs[at]) {
+	switch {
+	case at < 0, slices.ContainsFunc(heirs, i.stands), i.servesFor(heirs[at]), i.awaits(heirs[at]):
 		i.advance(n, n.chosen)
-		return
+	default:
+		i.restore(n, heirs[at], "another module of pod "+n.chosen.pod.Name+" failed")
 	}
-	i.restore(n, heirs[at], "another module of pod "+n.chosen.pod.Name+" failed")
+}
+
+// awaits says of a want's pod that another module of it does not serve yet, in the place of
+// one that failed.
+func (p *planner) awaits(w *want) bool {
+	return slices.ContainsFunc(w.of.wants, func(o *want) bool {
+		return o != w && o.role == superseded && p.fails(p.demand.name(o.key.Name).chosen) && !p.servesFor(o)
+	})
 }
 
 // stands says whether all modules of a want's pod serve, and for it.
