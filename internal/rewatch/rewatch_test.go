@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +23,8 @@ import (
 
 // server gives watches, and is asked for them.
 type server struct {
+	mu sync.Mutex
+	// mu guards what follows
 	asked []metav1.ListOptions
 	at    []time.Time
 	given []*watch.FakeWatcher
@@ -27,6 +32,8 @@ type server struct {
 }
 
 func (s *server) watch(_ context.Context, o metav1.ListOptions) (watch.Interface, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.asked, s.at = append(s.asked, o), append(s.at, time.Now())
 	if s.err != nil {
 		return nil, s.err
@@ -37,29 +44,72 @@ func (s *server) watch(_ context.Context, o metav1.ListOptions) (watch.Interface
 }
 
 // last is the watch that was given last.
-func (s *server) last() *watch.FakeWatcher { return s.given[len(s.given)-1] }
+func (s *server) last() *watch.FakeWatcher {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.given[len(s.given)-1]
+}
+
+// watches is how many watches were given.
+func (s *server) watches() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.given)
+}
+
+// fails has watches refused; nil ends that.
+func (s *server) fails(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+// requests are what was asked for so far, and when.
+func (s *server) requests() (asked []metav1.ListOptions, at []time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.asked), slices.Clone(s.at)
+}
+
+// shown is what a watch showed.
+type shown struct {
+	mu   sync.Mutex
+	seen []string // mu guards it
+}
+
+func (s *shown) add(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = append(s.seen, what)
+}
+
+func (s *shown) all() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.seen)
+}
 
 func pod(version string) *corev1.Pod {
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", ResourceVersion: version}}
 }
 
 // begin begins a resumed watch, and reads all that it shows.
-func begin(t *testing.T, s *server, o metav1.ListOptions) (w watch.Interface, seen *[]string) {
+func begin(t *testing.T, s *server, o metav1.ListOptions) (w watch.Interface, seen *shown) {
 	t.Helper()
 	w, err := Resumed(s.watch)(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen = &[]string{}
+	seen = &shown{}
 	go func() {
 		for e := range w.ResultChan() {
 			if p, ok := e.Object.(*corev1.Pod); ok {
-				*seen = append(*seen, string(e.Type)+" "+p.ResourceVersion)
+				seen.add(string(e.Type) + " " + p.ResourceVersion)
 			} else {
-				*seen = append(*seen, string(e.Type))
+				seen.add(string(e.Type))
 			}
 		}
-		*seen = append(*seen, "end")
+		seen.add("end")
 	}()
 	return w, seen
 }
@@ -81,20 +131,22 @@ func TestAWatchThatIsCutGoesOn(t *testing.T) {
 			s.last().Stop()
 			passes(time.Second)
 		}
-		if len(*seen) != 100 || len(s.asked) != 101 {
-			t.Fatalf("%d events, %d watches", len(*seen), len(s.asked))
+		asked, at := s.requests()
+		if n := len(seen.all()); n != 100 || len(asked) != 101 {
+			t.Fatalf("%d events, %d watches", n, len(asked))
 		}
-		for n, o := range s.asked[1:] {
+		for n, o := range asked[1:] {
 			if o.ResourceVersion != fmt.Sprint(10+n) || o.LabelSelector != "a=b" || *o.TimeoutSeconds != timeout {
 				t.Errorf("watch %d begins with %+v", n, o)
 			}
-			if late := s.at[n+1].Sub(s.at[n]) - time.Millisecond; late > time.Second+2*pauseFirst {
+			if late := at[n+1].Sub(at[n]) - time.Millisecond; late > time.Second+2*pauseFirst {
 				t.Errorf("watch %d begins %s after the one before", n, late)
 			}
 		}
 		w.Stop()
 		passes(0)
-		if got := (*seen)[len(*seen)-1]; got != "end" {
+		all := seen.all()
+		if got := all[len(all)-1]; got != "end" {
 			t.Errorf("it was stopped, and shows %s", got)
 		}
 	})
@@ -108,27 +160,28 @@ func TestPausesGrowWhileNothingIsShown(t *testing.T) {
 		w, _ := begin(t, s, metav1.ListOptions{ResourceVersion: "5"})
 		defer w.Stop()
 		for range 12 {
-			before := len(s.given)
+			before := s.watches()
 			s.last().Stop()
-			for len(s.given) == before {
+			for s.watches() == before {
 				passes(10 * time.Millisecond)
 			}
 		}
-		n := len(s.at)
-		if first, last := s.at[1].Sub(s.at[0]), s.at[n-1].Sub(s.at[n-2]); first > 3*pauseFirst || last < pauseMax/2 || last > 2*pauseMax {
+		_, at := s.requests()
+		n := len(at)
+		if first, last := at[1].Sub(at[0]), at[n-1].Sub(at[n-2]); first > 3*pauseFirst || last < pauseMax/2 || last > 2*pauseMax {
 			t.Errorf("the first pause is %s, the last %s", first, last)
 		}
 		s.last().Modify(pod("9"))
 		passes(time.Millisecond)
 		s.last().Stop()
 		passes(2 * pauseFirst)
-		if len(s.at) != n+1 {
+		if s.watches() != n+1 {
 			t.Error("it showed something, and is not resumed at once")
 		}
 		passes(time.Minute)
 		s.last().Stop()
 		passes(2 * pauseFirst)
-		if len(s.at) != n+2 {
+		if s.watches() != n+2 {
 			t.Error("it lasted a minute, and is not resumed at once")
 		}
 	})
@@ -152,16 +205,16 @@ func TestWhichErrorsEndAWatch(t *testing.T) {
 			s := &server{}
 			w, seen := begin(t, s, metav1.ListOptions{ResourceVersion: "5"})
 			defer w.Stop()
-			s.err = c.err
+			s.fails(c.err)
 			s.last().Stop()
 			passes(time.Minute)
-			if ended := len(*seen) == 2 && (*seen)[0] == "ERROR"; ended != c.ends {
-				t.Errorf("%s: it showed %v", c.name, *seen)
+			if all := seen.all(); (len(all) == 2 && all[0] == "ERROR") != c.ends {
+				t.Errorf("%s: it showed %v", c.name, all)
 			}
-			s.err = nil
+			s.fails(nil)
 			passes(2 * pauseMax)
-			if len(s.given) == 2 == c.ends {
-				t.Errorf("%s: it goes on: %v", c.name, len(s.given) == 2)
+			if goesOn := s.watches() == 2; goesOn == c.ends {
+				t.Errorf("%s: it goes on: %v", c.name, goesOn)
 			}
 		})
 	}
@@ -174,8 +227,8 @@ func TestAnErrorOfAWatchEndsIt(t *testing.T) {
 		_, seen := begin(t, s, metav1.ListOptions{ResourceVersion: "5"})
 		s.last().Error(&metav1.Status{Reason: metav1.StatusReasonExpired})
 		passes(time.Minute)
-		if len(*seen) != 2 || (*seen)[0] != "ERROR" || len(s.asked) != 1 {
-			t.Errorf("it showed %v, and %d watches were begun", *seen, len(s.asked))
+		if all := seen.all(); len(all) != 2 || all[0] != "ERROR" || s.watches() != 1 {
+			t.Errorf("it showed %v, and %d watches were begun", all, s.watches())
 		}
 	})
 }
@@ -206,11 +259,12 @@ func TestAWatchThatIsCutBeforeAllIsShownEnds(t *testing.T) {
 			passes(time.Millisecond)
 			s.last().Stop()
 			passes(time.Minute)
-			if ended := (*seen)[len(*seen)-1] == "end"; ended != c.ends {
-				t.Errorf("%s: it showed %v", name, *seen)
+			all := seen.all()
+			if ended := all[len(all)-1] == "end"; ended != c.ends {
+				t.Errorf("%s: it showed %v", name, all)
 			}
-			if !c.ends && (s.asked[1].ResourceVersion != "8" || s.asked[1].SendInitialEvents != nil) {
-				t.Errorf("%s: it goes on with %+v", name, s.asked[1])
+			if asked, _ := s.requests(); !c.ends && (asked[1].ResourceVersion != "8" || asked[1].SendInitialEvents != nil) {
+				t.Errorf("%s: it goes on with %+v", name, asked[1])
 			}
 		})
 	}
@@ -220,10 +274,10 @@ func TestAWatchThatIsCutBeforeAllIsShownEnds(t *testing.T) {
 func TestAnInformerListsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{}
-		lists := 0
+		var lists atomic.Int32
 		lw := &cache.ListWatch{
 			ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) {
-				lists++
+				lists.Add(1)
 				return &corev1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: "5"}}, nil
 			},
 			WatchFuncWithContext: Resumed(s.watch),
@@ -242,8 +296,8 @@ func TestAnInformerListsOnce(t *testing.T) {
 		}
 		s.last().Add(pod("9"))
 		passes(time.Millisecond)
-		if n := len(i.GetStore().List()); n != 1 || lists != 1 {
-			t.Errorf("%d pods are known, after %d lists", n, lists)
+		if n := len(i.GetStore().List()); n != 1 || lists.Load() != 1 {
+			t.Errorf("%d pods are known, after %d lists", n, lists.Load())
 		}
 		end()
 		<-done

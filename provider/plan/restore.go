@@ -102,7 +102,7 @@ func (i installer) giveBack(n *name) {
 	heirs := i.heirs(n)
 	at := slices.IndexFunc(heirs, i.whole)
 	switch {
-	case at < 0, slices.ContainsFunc(heirs, i.stands), i.servesFor(heirs[at]), i.awaits(heirs[at]):
+	case at < 0, slices.ContainsFunc(n.wants, i.stands), i.servesFor(heirs[at]), i.awaits(heirs[at]):
 		i.advance(n, n.chosen)
 	default:
 		i.restore(n, heirs[at], "another module of pod "+n.chosen.pod.Name+" failed")
@@ -117,9 +117,9 @@ func (p *planner) awaits(w *want) bool {
 	})
 }
 
-// stands says whether all modules of a want's pod serve, and for it.
+// stands says of a superseded want whether all modules of its pod serve, and for it.
 func (p *planner) stands(w *want) bool {
-	return !slices.ContainsFunc(w.of.wants, func(o *want) bool { return !p.servesFor(o) })
+	return w.role == superseded && !slices.ContainsFunc(w.of.wants, func(o *want) bool { return !p.servesFor(o) })
 }
 
 // restore plans the next step towards giving a want its place back. Its event is told

@@ -84,3 +84,26 @@ func TestWhatWasGivenBackStays(t *testing.T) {
 		}
 	}
 }
+
+// A pod that serves whole is left alone, though a newer pod that is not whole wants the same
+// version, and though an older pod could have its version back.
+func TestAPodThatServesWholeIsLeftAlone(t *testing.T) {
+	s := newSim(overHTTP)
+	own(s.pod("first", "a", "1", urlOf("a", "1")), "v", 1)
+	s.rounds(5)
+	own(s.with(s.pod("second", "a", "2", urlOf("a", "2")), "b", "1"), "v", 2)
+	s.rounds(10)
+	s.jar("file:///broken.jar", "c", "1", "no stock today")
+	third := own(s.with(s.pod("third", "a", "2", urlOf("a", "2")), "c", "1"), "v", 3)
+	third.Spec.Containers[1].Image = "file:///broken.jar"
+	s.rounds(5)
+	s.jar("file:///other.jar", "b", "9", "")
+	fourth := own(s.with(s.pod("fourth", "a", "1", urlOf("a", "1")), "b", "2"), "v", 4)
+	fourth.Spec.Containers[1].Image = "file:///other.jar"
+	for range 40 {
+		s.round()
+		if !s.isReady("second") {
+			t.Fatalf("it is not ready any more; commands %v", s.log)
+		}
+	}
+}
