@@ -57,7 +57,7 @@ func (p *planner) stateOf(w *want) wantState {
 	case chosen:
 	}
 	switch { // the list may still show what is being replaced
-	case ends(p.out.under(w.key.Name), w.key):
+	case ends(p.out.under(w.key.Name), w.key), w.running == "" && switchesFrom(p.out.under(w.key.Name), w.key):
 		return wantReplacing
 	case p.hung(w.key):
 		return wantHung

@@ -13,6 +13,11 @@ import (
 // down for one that cannot start. And the pod whose module is taken away says so first, so
 // that no request is sent to what is not there any more.
 
+// switchesFrom says of a command that it makes another version of a module serve.
+func switchesFrom(c tunnel.Command, key tunnel.ModuleKey) bool {
+	return c.Verb == tunnel.SwitchModule && c.Module != key
+}
+
 // ends says whether a command ends the service of a version of its name. A switch is none
 // such: the base serves one version or the other at each moment, so a pod that said it first
 // would take the base out of its Service for nothing.

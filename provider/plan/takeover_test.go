@@ -231,3 +231,22 @@ func TestAVersionIsHandedOnToAWholePod(t *testing.T) {
 	s.during(10 * time.Minute)
 	s.want(t, map[string]string{"old": ReasonSuperseded, "new": "Running"}, "a:1 c:2")
 }
+
+// A pod whose version is listed as serving, while a switch to another one is under way, has
+// not begun to serve: the list is of before.
+func TestAStaleListMakesNoPodReady(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Pod)
+		want   string
+	}{
+		"it never ran":            {func(*Pod) {}, ReasonInstalling},
+		"it ran, and is switched": {ran("orders-1"), ""},
+	} {
+		in := onBase("orders:1 activated", "orders:2 deactivated").with(podFor("new", "orders:1", c.change))
+		in.Seen.Listed = noon.Add(-time.Second)
+		in.Memory.Attempts["orders"] = Attempt{Command: switchTo("orders:2"), Pod: "gone", Sent: noon, Answer: &tunnel.Answer{Outcome: tunnel.Done}, Answered: noon}
+		if got := waitsFor(&Modules(in).Statuses[0].Status.ContainerStatuses[0]); got != c.want {
+			t.Errorf("%s: it shows %q, want %q", name, got, c.want)
+		}
+	}
+}
