@@ -208,6 +208,7 @@ func (r *Replica) read(ctx context.Context, key string) error {
 		delete(r.bases, key)
 		r.state.BaseGone(key, 0, nil, time.Now())
 		r.mu.Unlock()
+		r.noteDrained()
 		return nil
 	case err != nil:
 		return fmt.Errorf("read lease %s: %w", key, err)
@@ -217,6 +218,7 @@ func (r *Replica) read(ctx context.Context, key string) error {
 	r.mu.Lock()
 	r.state.Resolved(key)
 	r.mu.Unlock()
+	r.noteDrained()
 	return nil
 }
 

@@ -136,3 +136,23 @@ func TestTheSessionBeforeOursIsOver(t *testing.T) {
 		}
 	}
 }
+
+// While it is not known whether a base was handed over, its member may own it yet: who leaves
+// says that it owns nothing.
+func TestABaseInDoubtMayBeOwned(t *testing.T) {
+	for name, c := range map[string]struct {
+		base base
+		want bool
+	}{
+		"another's":                        {base{}, false},
+		"owned":                            {base{phase: Owned}, true},
+		"handed over, and no answer came":  {base{doubt: doubt{inFlight: true}}, true},
+		"claimed once, and seen otherwise": {base{doubt: doubt{tried: 3}}, false},
+	} {
+		s := NewState(Identity{Incarnation: "mc-0_ours"}, Timing{})
+		s.bases["b"] = &c.base
+		if got := s.OwnsAny(); got != c.want {
+			t.Errorf("%s: it owns any: %v", name, got)
+		}
+	}
+}

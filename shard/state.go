@@ -133,10 +133,11 @@ func (s *State) Owned() []string {
 	return keys
 }
 
-// OwnsAny says whether Owned would give any.
+// OwnsAny says whether Owned would give any, or may: what became of a write that hands a
+// base over is not known yet.
 func (s *State) OwnsAny() bool {
 	for _, b := range s.bases {
-		if b.phase > Unowned {
+		if b.phase > Unowned || b.doubt.inFlight {
 			return true
 		}
 	}
