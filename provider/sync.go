@@ -65,9 +65,7 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 		o.version = p.pods.Version()
 		in.Current = p.pods.Freshness(r.node, o.version, in.Now) == pods.Current
 		var again time.Duration
-		if in.Writing = p.pods.Writing(r.node); in.Writing && in.Claim.Phase > shard.Owned {
-			p.pods.Hurry(r.node)
-		}
+		in.Writing = p.pods.Writing(r.node)
 		if in.Pods, again = p.pods.On(r.node, in.Now); again > 0 {
 			p.queue.AddAfter(id, again)
 		}
@@ -128,6 +126,9 @@ func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Acti
 	}
 	if do.Begin {
 		p.pods.Serve(o.node, o.facts.Now)
+	}
+	if o.facts.Writing && o.facts.Claim.Phase > shard.Owned { // the handover waits for it
+		p.pods.Hurry(o.node)
 	}
 	p.tunnels.follow(o.id, do.Talk)
 	note(p.log.With(zap.Stringer("base", o.id)), p.meter, do.News)
