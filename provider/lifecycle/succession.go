@@ -54,9 +54,9 @@ func (b *Base) goneAt(in Facts, c tunnel.Heartbeat) time.Time {
 }
 
 // needsTime says that a contender is believed only once it was heard for StaleAfter itself,
-// and again: no single message, however late, ends a base. It is so where an answer may be either's,
-// since one whose heartbeats died still answers, and where the Node would be deleted with
-// its pods.
+// and again: no single message, however late, ends a base. It is so where an answer may be
+// either's, since one whose heartbeats died still answers, and where the Node would be
+// deleted with its pods.
 func (b *Base) needsTime(in Facts, c tunnel.Heartbeat) bool {
 	switch {
 	case b.Incumbent().shares(c):
