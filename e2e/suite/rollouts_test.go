@@ -79,13 +79,16 @@ func TestTwoDeploymentsWantOneVersion(t *testing.T) {
 	first := only(w, "stock")
 	w.CreateDeployment("stock", "1.0.0", world.Jar("stock", "1.0.0"), 1, named("rival"))
 	for range 2 {
+		var waits corev1.Pod
 		w.Eventually(world.Timeout, func() error {
-			if pods := w.Pods("app=rival"); len(pods) != 1 || !strings.HasPrefix(world.Waiting(pods[0]), "DuplicateModule") {
-				return fmt.Errorf("pods of the second Deployment: %d", len(pods))
+			pods := w.Pods("app=rival")
+			if len(pods) != 1 || pods[0].DeletionTimestamp != nil || !strings.HasPrefix(world.Waiting(pods[0]), "DuplicateModule") {
+				return fmt.Errorf("%d pods of the second Deployment", len(pods))
 			}
+			waits = pods[0]
 			return nil
 		})
-		w.DeletePod(only(w, "rival").Name)
+		w.DeletePod(waits.Name)
 	}
 	installs(w, 1)
 	if now := only(w, "stock"); now.UID != first.UID || !world.PodReady(now) {
