@@ -45,7 +45,9 @@ func New(tb testing.TB, cluster *world.Cluster, o Options) *Chaos {
 	tb.Helper()
 	w := cluster.New(tb).WithBroker()
 	baseLinks := w.StartProxy(w.BrokerAddress())
-	w.StartFleet(o.Bases, "--mqtt", baseLinks.Addr(), "--network", addresses) // modules listen there
+	// Modules listen on addresses of their own. Every install loses metaspace, and a run
+	// makes thousands: no base is to be full in it.
+	w.StartFleet(o.Bases, "--mqtt", baseLinks.Addr(), "--network", addresses, "--metaspace", "16Gi")
 	w.Proxied, w.APIUnreachable, w.Binary = true, true, cmp.Or(o.Binary, w.Binary)
 	w.WithReplicas(3, "SETTLE_TIME=3s", "LIST_INTERVAL=2s", "COMMAND_TIMEOUT=30s", "HTTP_TUNNEL_ALLOWED_CIDRS="+addresses, "LOG_LEVEL="+cmp.Or(o.LogLevel, "info"))
 	w.AwaitNodesReady(o.Bases)
