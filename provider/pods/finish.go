@@ -76,7 +76,7 @@ func (p *Pods) Finish(ctx context.Context, s plan.PodStatus) {
 func (p *Pods) remove(ctx context.Context, pod *corev1.Pod, status corev1.PodStatus) bool {
 	p.store.cancel(pod)
 	if !equality.Semantic.DeepEqual(pod.Status, status) {
-		_, err := p.patchStatus(ctx, &write{pod: pod, status: status})
+		_, err := p.patchStatus(ctx, newWrite(pod, status))
 		switch {
 		case err == nil, apierrors.IsNotFound(err):
 		default:

@@ -54,6 +54,22 @@ func over(theirs, ours corev1.PodStatus) corev1.PodStatus {
 	return s
 }
 
+// eitherOf gives the conditions that a pod may have which is written at this moment: what it
+// had before, and what of ours it has then.
+func eitherOf(before, after []corev1.PodCondition) []corev1.PodCondition {
+	all := slices.Clone(before)
+	for _, c := range after {
+		if isOwn(c.Type) && !has(before, c.Type) {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+func has(conditions []corev1.PodCondition, t corev1.PodConditionType) bool {
+	return slices.ContainsFunc(conditions, func(c corev1.PodCondition) bool { return c.Type == t })
+}
+
 func conditionOf(s corev1.PodStatus, t corev1.PodConditionType) *corev1.PodCondition {
 	for i := range s.Conditions {
 		if s.Conditions[i].Type == t {
@@ -65,8 +81,8 @@ func conditionOf(s corev1.PodStatus, t corev1.PodConditionType) *corev1.PodCondi
 
 // statusPatch makes a strategic merge patch that leads from any status to what is ours
 // of one: what a merge would leave in place is nulled, replaced or deleted. It is bound to
-// the pod's UID. What was is the status that the new one was made from.
-func statusPatch(pod *corev1.Pod, was, is corev1.PodStatus) ([]byte, error) {
+// the pod's UID. What was are the conditions that the API server may have.
+func statusPatch(pod *corev1.Pod, was []corev1.PodCondition, is corev1.PodStatus) ([]byte, error) {
 	var fields corev1.PodStatus
 	takeFields(&fields, is)
 	status, err := object(fields)
@@ -91,11 +107,11 @@ func statusPatch(pod *corev1.Pod, was, is corev1.PodStatus) ([]byte, error) {
 
 // conditionPatches has the conditions that are ours, and the deletions of those that are
 // no more. That a pod is scheduled is told only where nobody did.
-func conditionPatches(was, is corev1.PodStatus) (patches []any, err error) {
+func conditionPatches(was []corev1.PodCondition, is corev1.PodStatus) (patches []any, err error) {
 	for _, c := range is.Conditions {
 		switch {
 		case isOwn(c.Type):
-		case c.Type == corev1.PodScheduled && conditionOf(was, c.Type) == nil:
+		case c.Type == corev1.PodScheduled && !has(was, c.Type):
 		default:
 			continue
 		}
@@ -106,7 +122,7 @@ func conditionPatches(was, is corev1.PodStatus) (patches []any, err error) {
 		nullWhereAbsent(patch, "reason", "message", "observedGeneration")
 		patches = append(patches, patch)
 	}
-	for _, c := range was.Conditions {
+	for _, c := range was {
 		if isOwn(c.Type) && conditionOf(is, c.Type) == nil {
 			patches = append(patches, map[string]any{"$patch": "delete", "type": c.Type})
 		}

@@ -23,7 +23,7 @@ func condition(t corev1.PodConditionType, is corev1.ConditionStatus, reason stri
 func patched(t *testing.T, server, was, is corev1.PodStatus) corev1.PodStatus {
 	t.Helper()
 	pod := podOn("one", "a", "1")
-	patch, err := statusPatch(pod, was, is)
+	patch, err := statusPatch(pod, was.Conditions, is)
 	must(t, err)
 	before, err := json.Marshal(corev1.Pod{Status: server})
 	must(t, err)
@@ -79,7 +79,7 @@ func TestAStatusLeavesToOthersWhatIsTheirs(t *testing.T) {
 func TestWhoTellsThatAPodIsScheduled(t *testing.T) {
 	scheduled := corev1.PodStatus{Conditions: []corev1.PodCondition{condition(corev1.PodScheduled, corev1.ConditionTrue, "")}}
 	for name, was := range map[string]corev1.PodStatus{"nobody": {}, "the scheduler": scheduled} {
-		patches, err := conditionPatches(was, scheduled)
+		patches, err := conditionPatches(was.Conditions, scheduled)
 		must(t, err)
 		if told := len(patches) > 0; told != (name == "nobody") {
 			t.Errorf("%s told it before: patches %v", name, patches)

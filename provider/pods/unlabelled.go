@@ -64,7 +64,7 @@ func (s *strangers) disown(ctx context.Context, pod *corev1.Pod, now time.Time) 
 	case live.DeletionTimestamp != nil:
 		return s.delete(ctx, live)
 	}
-	w := &write{pod: live, status: plan.DisownedStatus(live, ReasonNotAModule, messageUnlabelled, now)}
+	w := newWrite(live, plan.DisownedStatus(live, ReasonNotAModule, messageUnlabelled, now))
 	_, err = patchStatus(ctx, s.deps, w)
 	switch {
 	case apierrors.IsNotFound(err):

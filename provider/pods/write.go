@@ -43,6 +43,9 @@ var errNotHeld = errors.New("the base's claim is not held now")
 // not change.
 type write struct {
 	pod *corev1.Pod // with the status that the new one was made from
+	// was has the conditions that the API server may have: one that this write replaces may
+	// have been written or not.
+	was []corev1.PodCondition
 	// status is what the pod is to show.
 	status corev1.PodStatus
 	// first: it is the pod's first status, and tells no more than that it begins.
@@ -55,6 +58,10 @@ type write struct {
 	// the status.
 	ended   bool
 	version string
+}
+
+func newWrite(pod *corev1.Pod, status corev1.PodStatus) *write {
+	return &write{pod: pod, was: pod.Status.Conditions, status: status}
 }
 
 // underWay says whether a write has not ended yet. A nil one has.
@@ -90,9 +97,10 @@ func (s *store) begin(pod *corev1.Pod, status corev1.PodStatus) *write {
 	if node == nil {
 		return nil
 	}
-	w := &write{pod: pod, status: status, first: begins(status) && len(pod.Status.ContainerStatuses) == 0}
+	w := newWrite(pod, status)
+	w.first = begins(status) && len(pod.Status.ContainerStatuses) == 0
 	if was := node.writes[pod.UID]; was.underWay() {
-		w.turn, w.first = was.turn, begins(status) && was.first
+		w.turn, w.first, w.was = was.turn, begins(status) && was.first, eitherOf(was.was, pod.Status.Conditions)
 	}
 	node.writes[pod.UID] = w
 	return w
@@ -252,7 +260,7 @@ func (p *Pods) patchStatus(ctx context.Context, w *write) (version string, err e
 // patchStatus writes a pod's status. A pod that is another one of that name counts as not
 // found.
 func patchStatus(ctx context.Context, deps Deps, w *write) (version string, err error) {
-	patch, err := statusPatch(w.pod, w.pod.Status, w.status)
+	patch, err := statusPatch(w.pod, w.was, w.status)
 	if err != nil {
 		return "", fmt.Errorf("patch status of pod %s: %w", keyOf(w.pod), err)
 	}

@@ -244,6 +244,34 @@ func TestStatusesOfABaseHaveARate(t *testing.T) {
 	})
 }
 
+// What a write would have told or taken away is told and taken away by the one that replaces
+// it: the pod is whole after one request.
+func TestAWriteDoesWhatTheOneThatItReplacesWouldHave(t *testing.T) {
+	pod := podOn("one", "a", "1")
+	pod.Status.Conditions = []corev1.PodCondition{condition("base.koupleless.io/old", corev1.ConditionTrue, "")}
+	p, client := served(t, pod)
+	next := func(phase corev1.PodPhase, conditions ...corev1.PodCondition) {
+		t.Helper()
+		p.Write(t.Context(), p.On("a")[0].Pod, corev1.PodStatus{Phase: phase, Conditions: conditions})
+	}
+	scheduled := condition(corev1.PodScheduled, corev1.ConditionTrue, "")
+	next(corev1.PodPending, scheduled, condition("base.koupleless.io/new", corev1.ConditionTrue, ""))
+	if p.pendingNow() == nil {
+		t.Fatal("nothing is to be written")
+	}
+	next(corev1.PodRunning, scheduled)
+	client.ClearActions()
+	must(t, p.writeNow(t, pod))
+	got, err := client.CoreV1().Pods("default").Get(t.Context(), "one", metav1.GetOptions{})
+	must(t, err)
+	if c := got.Status.Conditions; got.Status.Phase != corev1.PodRunning || len(c) != 1 || c[0].Type != corev1.PodScheduled {
+		t.Errorf("after one request the pod is %s and has %v", got.Status.Phase, c)
+	}
+	if shown := p.On("a")[0].Pod.Status; shown.Phase != corev1.PodRunning || len(shown.Conditions) != 1 {
+		t.Errorf("the planner sees %+v", shown)
+	}
+}
+
 // That a pod's modules begin to be installed is written after a second; what there is to
 // tell by then is written instead, and at once.
 func TestTheFirstStatusWaitsForMore(t *testing.T) {
