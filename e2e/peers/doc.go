@@ -8,7 +8,8 @@
 // base behind an MQTT broker, mosquitto, and a pod is a module that it installs in 20 ms and
 // lists as long as it serves; KWOK writes that it is so. KWOK runs as its own manifests run
 // it: with their configuration, roles, flow schema, stages (fast Nodes and pods) and real
-// Node Leases.
+// Node Leases. Both run and are ready before there is a Node; then clients create all of
+// KWOK's, and all of our bases come up.
 //
 // A goal that is missed is told and fails nothing. What fails is what was not measured, a Node
 // or a pod that does not come to be Ready or gone, and a module of ours that was not installed
