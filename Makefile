@@ -9,7 +9,7 @@ IMAGE ?= module-controller:$(VERSION)
 FUZZTIME ?= 5m
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-unit test-acl e2e e2e-java e2e-argo verify demo bench scale chaos chaos-mutants mutants fuzz generate image control-plane
+.PHONY: help build test test-unit test-acl e2e e2e-java e2e-argo verify demo bench scale peers chaos chaos-mutants mutants fuzz generate image control-plane
 
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -51,13 +51,13 @@ demo: ## show the main job on a real control plane: a fleet, a Deployment, a sum
 
 verify: ## what CI checks: format, vet, linter, tidiness, limits, pages, mutants that apply, generated files
 	@echo "== format"; test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
-	@echo "== vet"; $(GO) vet -tags mosquitto ./... && $(GO) -C tools vet ./... && cd e2e && $(GO) vet ./... && $(GO) vet -tags java,argo,scale,chaos ./...
+	@echo "== vet"; $(GO) vet -tags mosquitto ./... && $(GO) -C tools vet ./... && cd e2e && $(GO) vet ./... && $(GO) vet -tags java,argo,scale,peers,chaos ./...
 	@echo "== tidy"; $(GO) mod tidy -diff && cd e2e && $(GO) mod tidy -diff
 	@echo "== conditions, structs, methods, tests"; $(GO) -C tools run ./conditions -root ..
 	@echo "== what the pages name"; $(GO) -C tools run ./docpaths -root ..
 	@echo "== mutants"; $(GO) -C tools run ./mutate -root .. -check
 	@echo "== generated files"; $(MAKE) -s generate && git diff --exit-code docs
-	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run --build-tags mosquitto ./... && (cd tools && ./lint.sh run ./...) && cd e2e && ../tools/lint.sh run --build-tags java,argo,scale,chaos ./...
+	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run --build-tags mosquitto ./... && (cd tools && ./lint.sh run ./...) && cd e2e && ../tools/lint.sh run --build-tags java,argo,scale,peers,chaos ./...
 
 generate: ## write docs/configuration.md and docs/metrics.md from the code
 	@$(GO) run ./cmd/module-controller --print-settings > docs/configuration.md
@@ -71,6 +71,9 @@ mutants: ## take one guard after the other out (mutants/), and see a test notice
 
 scale: control-plane ## measure cold start, pods, steady state, failover and claims; prints a report
 	cd e2e && $(GO) test -tags scale -v -timeout 90m ./scale
+
+peers: control-plane ## measure the product beside KWOK, PEERS_NODES (1000) Nodes each; builds KWOK first, 3 minutes
+	cd e2e && $(GO) test -tags peers -v -timeout 90m ./peers
 
 chaos: control-plane ## faults for CHAOS_FOR (10m), in the order of CHAOS_SEED, under a load of installs
 	cd e2e && $(GO) test -tags chaos -v -timeout 24h ./chaos

@@ -18,15 +18,9 @@ import (
 // what it builds and about how long that takes. Concurrent calls, also of several
 // processes, build once.
 func Build(ctx context.Context, version string, log io.Writer) (map[string]string, error) {
-	cache, err := os.UserCacheDir()
+	b, err := newBuilder(log)
 	if err != nil {
-		return nil, fmt.Errorf("find the cache directory: %w", err)
-	}
-	b := builder{
-		cache:  filepath.Join(cache, "module-controller"),
-		assets: os.Getenv(AssetsVariable),
-		log:    log,
-		goTool: goBuild,
+		return nil, err
 	}
 	return b.build(ctx, version)
 }
@@ -37,6 +31,20 @@ type builder struct {
 	log           io.Writer
 	// goTool builds a program into a file.
 	goTool func(ctx context.Context, p program, file string) error
+}
+
+// newBuilder gives the builder for the user's cache directory.
+func newBuilder(log io.Writer) (builder, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return builder{}, fmt.Errorf("find the cache directory: %w", err)
+	}
+	return builder{
+		cache:  filepath.Join(cache, "module-controller"),
+		assets: os.Getenv(AssetsVariable),
+		log:    log,
+		goTool: goBuild,
+	}, nil
 }
 
 func (b builder) build(ctx context.Context, version string) (map[string]string, error) {

@@ -157,7 +157,7 @@ func TestProgramsArePinned(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range all {
+		for _, p := range append(all, kwok) {
 			if _, err := p.source(); err != nil {
 				t.Error(err)
 			}
