@@ -19,6 +19,9 @@ type Member struct {
 	// RenewDeadline is how long one membership write lets it act, as it says itself;
 	// zero where it does not.
 	RenewDeadline time.Duration
+	// FailureTimeout is how long a Lease must stay unchanged before the member expires who
+	// holds it, as its own Lease's duration says; zero where that says nothing.
+	FailureTimeout time.Duration
 	// Address is where the member takes what peers forward, host:port.
 	Address string
 	// PeerKey is the fingerprint of the key that the member proves itself with there.
@@ -154,6 +157,17 @@ func (all members) pending(self string) bool {
 	return false
 }
 
+// slowest is how long the one takes that takes longest to know that another has failed; at
+// least as long as we do.
+func (all members) slowest(ours time.Duration) time.Duration {
+	for _, m := range all {
+		if m.Holder != "" {
+			ours = max(ours, m.FailureTimeout)
+		}
+	}
+	return ours
+}
+
 // live is how many members live.
 func (all members) live() (n int) {
 	for _, m := range all {
@@ -174,6 +188,16 @@ type Membership struct {
 	members members
 	ended   endedSessions
 	team    team
+}
+
+// RenewEvery is how often a base's Lease is renewed: as seldom as Renew says, and more often
+// where a member would know too late that we have failed. It may be configured otherwise
+// than we are, and it may be the one that is left.
+func (s *Membership) RenewEvery() time.Duration {
+	if s.Detection == 0 {
+		return s.Renew
+	}
+	return min(s.Renew, max(s.Detection-s.members.slowest(s.FailureTimeout), MinRenew))
 }
 
 // SeeMember takes in a membership Lease. Changed says that every base is to be

@@ -205,7 +205,11 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 		if s.last.Kind == TransferBase || s.last.Kind == ReleaseBase {
 			l.Holder, l.Transferred, l.Released = s.last.To.Holder, s.last.Kind == TransferBase, s.last.Kind == ReleaseBase
 		}
-		return ends[s.Wrote(key, s.last, l, s.now)], nil
+		end := s.Wrote(key, s.last, l, s.now)
+		if b := s.bases[key]; b != nil {
+			b.due = s.now.Add(s.Renew) // a base's own place in the interval is no part of a story
+		}
+		return ends[end], nil
 	case "deleted":
 		s.Deleted(key)
 	case "failed":
