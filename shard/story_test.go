@@ -90,6 +90,12 @@ func (s *story) nextTurns(keys []string, wait time.Duration) string {
 	return text + when(wait > 0, fmt.Sprintf(", ask again after %s", wait))
 }
 
+// concerns tells which bases a change concerns.
+func (s *story) concerns(c Change) string {
+	keys := slices.Sorted(slices.Values(s.Concerned(c, s.now)))
+	return when(len(keys) > 0, "reconcile "+strings.Join(keys, ", "))
+}
+
 // clock is the time by the clock of who writes, which may be wrong.
 func (s *story) clock(opts map[string]string) time.Time {
 	wrong, _ := time.ParseDuration(opts["clock"])
@@ -121,9 +127,9 @@ func (s *story) doMember(verb string, args []string, opts map[string]string) (st
 	}
 	switch verb {
 	case "member":
-		return when(s.SeeMember(seen(), s.now), "reconcile every base"), nil
+		return s.concerns(s.SeeMember(seen(), s.now)), nil
 	case "nomember":
-		return when(s.MemberGone(args[0], s.rev, s.now), "reconcile every base"), nil
+		return s.concerns(s.MemberGone(args[0], s.rev, s.now)), nil
 	case "asked": // incarnation, and who the Lease names, if there is one
 		var m *Member
 		if holder, ok := opts["holder"]; ok {
