@@ -235,12 +235,11 @@ func (r *Replica) ask(ctx context.Context, incarnation string) error {
 		found = &m
 		r.seeMember(lease)
 	}
+	now := time.Now()
 	r.mu.Lock()
-	changed := r.state.Asked(incarnation, found, time.Now())
+	concerned := r.state.Concerned(r.state.Asked(incarnation, found, now), now)
 	r.mu.Unlock()
-	if changed {
-		r.reconcileAll()
-	}
+	r.reconcile(concerned)
 	return nil
 }
 

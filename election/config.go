@@ -37,6 +37,8 @@ type Config struct {
 	// fingerprint of the key that it proves itself with there; Version is shown.
 	Address, PeerKey, Version string
 
+	// Timing.Renew is, by default, the longest that lets a failover of Bases fit into Grace,
+	// and three quarters of Duration at most. Timing.Detection is always worked out.
 	shard.Timing
 	// MemberDuration is written into the membership Lease, MemberRenew is how often
 	// it is renewed, MemberTimeout bounds one such request. Defaults 10 s, 1 s, 2 s.
@@ -60,17 +62,51 @@ func (c Config) Complete() Config {
 	c.MemberDuration = cmp.Or(c.MemberDuration, 10*time.Second)
 	c.MemberRenew = cmp.Or(c.MemberRenew, time.Second)
 	c.MemberTimeout = cmp.Or(c.MemberTimeout, 2*time.Second)
-	c.FailureTimeout = cmp.Or(c.FailureTimeout, c.MemberDuration+time.Second)
-	c.Timing = c.Timing.Complete()
+	c.FailureTimeout = cmp.Or(c.FailureTimeout, c.MemberDuration+expiryMargin)
 	c.Duration = cmp.Or(c.Duration, 40*time.Second)
 	c.Drain = cmp.Or(c.Drain, 25*time.Second)
 	c.Workers = cmp.Or(c.Workers, 16)
 	c.Grace = cmp.Or(c.Grace, 50*time.Second)
 	c.Bases = cmp.Or(c.Bases, 500)
+	c.Detection = c.detection()
+	c.Renew = cmp.Or(c.Renew, c.longestRenew())
+	c.Timing = c.Timing.Complete()
 	if c.Wall == nil {
 		c.Wall = time.Now
 	}
 	return c
+}
+
+// expiryMargin is how much longer than its duration a membership Lease stays unchanged
+// before its member is expired.
+const expiryMargin = time.Second
+
+func (c Config) detection() time.Duration {
+	return shard.DetectionWithin(c.Grace, c.Bases, claimRate)
+}
+
+// longestRenew is how seldom bases' Leases may be renewed, shard.MinRenew at least. Who
+// reads a Lease expects another renewal within its duration: a quarter of it is left for
+// one that is late.
+func (c Config) longestRenew() time.Duration {
+	return max(shard.MinRenew, min(c.detection()-c.FailureTimeout, c.mostRenew()))
+}
+
+func (c Config) mostRenew() time.Duration { return c.Duration * 3 / 4 }
+
+// slack is how much of a Node's grace is to spare in a failover. Below zero Nodes turn
+// NotReady in it.
+func (c Config) slack() time.Duration { return c.detection() - c.FailureTimeout - c.Renew }
+
+// boundBy names what keeps bases' Leases from being renewed less often.
+func (c Config) boundBy() string {
+	switch {
+	case c.Renew != c.longestRenew():
+		return "LEASE_RENEW_INTERVAL"
+	case c.Renew == c.mostRenew():
+		return "LEASE_DURATION"
+	}
+	return "NODE_MONITOR_GRACE"
 }
 
 // claimRate is how many Leases a second the survivors of a replica are expected to
@@ -103,11 +139,19 @@ func (c Config) Validate() error {
 	if c.FailureTimeout <= c.MemberDuration {
 		add("the failure timeout (%s) must be longer than MEMBER_LEASE_DURATION (%s)", c.FailureTimeout, c.MemberDuration)
 	}
-	if left := c.Slack(c.Grace, c.Bases, claimRate); left < 0 {
-		add("nodes would turn NotReady in a failover: LEASE_RENEW_INTERVAL (%s) + a second more than MEMBER_LEASE_DURATION (%s) + claiming %d bases (BASES_PER_REPLICA) + 5s is %s more than NODE_MONITOR_GRACE (%s)",
-			c.Renew, c.FailureTimeout, c.Bases, -left, c.Grace)
+	if left := c.slack(); left < 0 {
+		add("nodes would turn NotReady in a failover: LEASE_RENEW_INTERVAL (%s) + a second more than MEMBER_LEASE_DURATION (%s) + claiming %d bases (BASES_PER_REPLICA) + 5s is %s more than NODE_MONITOR_GRACE (%s); %s",
+			c.Renew, c.FailureTimeout, c.Bases, -left, c.Grace, c.instead())
 	}
 	return errors.Join(errs...)
+}
+
+// instead says what would fit where a failover does not.
+func (c Config) instead() string {
+	if longest := c.detection() - c.FailureTimeout; longest >= shard.MinRenew {
+		return fmt.Sprintf("an interval of %s fits", longest)
+	}
+	return fmt.Sprintf("no interval of %s or more fits: expect fewer bases, or shorten MEMBER_LEASE_DURATION", shard.MinRenew)
 }
 
 // named says whether Leases can be named.

@@ -165,6 +165,9 @@ func parseMember(l *coordinationv1.Lease) shard.Member {
 		Draining: l.Annotations[noteState] == memberDraining, Linked: l.Annotations[noteLinks] == linksUp,
 		Will: l.Annotations[noteWill], Blind: l.Annotations[noteWatch] == watchStalled,
 	}
+	if seconds := ptr.Deref(l.Spec.LeaseDurationSeconds, 0); seconds > 0 {
+		m.FailureTimeout = time.Duration(seconds)*time.Second + expiryMargin
+	}
 	if l.Spec.RenewTime != nil {
 		m.Renewed = l.Spec.RenewTime.Time
 	}

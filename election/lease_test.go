@@ -150,7 +150,7 @@ func TestAMembershipLeaseTellsAll(t *testing.T) {
 	}
 	m := shard.Member{
 		Name: "b", Holder: cfg.Incarnation, Revision: 42, Address: "10.0.0.1:7777", PeerKey: "5f4d", Will: "5e1f", Serves: []string{"dev", "test"},
-		Linked: true, RenewDeadline: 3500 * time.Millisecond, Renewed: lease.Spec.RenewTime.Time,
+		Linked: true, RenewDeadline: 3500 * time.Millisecond, FailureTimeout: 11 * time.Second, Renewed: lease.Spec.RenewTime.Time,
 	}
 	if d := cmp.Diff(m, parseMember(lease)); d != "" {
 		t.Errorf("read back (-want +got):\n%s", d)
@@ -193,17 +193,43 @@ func TestEveryFaultOfAConfigurationIsNamed(t *testing.T) {
 	}
 }
 
-// The slack is checked for the bases of one replica and the grace of the cluster.
-func TestTheSlackOfTheCluster(t *testing.T) {
-	for _, c := range []struct {
-		bases int
-		grace time.Duration
-		ok    bool
-	}{{1000, 50 * time.Second, true}, {1000, 40 * time.Second, false}, {400, 40 * time.Second, true}, {1500, 50 * time.Second, false}} {
-		cfg := whole()
-		cfg.Bases, cfg.Grace = c.bases, c.grace
-		if err := cfg.Validate(); (err == nil) != c.ok {
-			t.Errorf("%d bases, grace %s: %v", c.bases, c.grace, err)
-		}
+// Leases are renewed as seldom as the bases of one replica and the grace of the cluster
+// permit. What is set stays, and is refused where it does not fit.
+func TestLeasesAreRenewedAsSeldomAsAFailoverPermits(t *testing.T) {
+	const s = time.Second
+	for name, c := range map[string]struct {
+		grace, set, member, lease time.Duration
+		bases                     int
+		want                      time.Duration
+		bound, refused            string
+	}{
+		"by default":                           {want: 29 * s, bound: "NODE_MONITOR_GRACE"},
+		"few bases":                            {bases: 100, want: 30 * s, bound: "LEASE_DURATION"},
+		"many bases":                           {bases: 1500, want: 19 * s, bound: "NODE_MONITOR_GRACE"},
+		"an earlier Kubernetes":                {grace: 40 * s, want: 19 * s, bound: "NODE_MONITOR_GRACE"},
+		"a patient cluster":                    {grace: 300 * s, want: 30 * s, bound: "LEASE_DURATION"},
+		"long Leases in a patient cluster":     {grace: 300 * s, lease: 120 * s, want: 90 * s, bound: "LEASE_DURATION"},
+		"failures that are known late":         {member: 25 * s, want: 14 * s, bound: "NODE_MONITOR_GRACE"},
+		"set":                                  {set: 20 * s, want: 20 * s, bound: "LEASE_RENEW_INTERVAL"},
+		"set to less than would be chosen":     {set: s, want: s, bound: "LEASE_RENEW_INTERVAL"},
+		"set to more than fits":                {set: 30 * s, bases: 1000, want: 30 * s, bound: "LEASE_RENEW_INTERVAL", refused: "an interval of 24s fits"},
+		"as many bases as fit":                 {bases: 3200, want: 2 * s, bound: "NODE_MONITOR_GRACE"},
+		"more bases than fit":                  {bases: 3201, want: 2 * s, bound: "NODE_MONITOR_GRACE", refused: "no interval of 2s or more fits"},
+		"failures that are known far too late": {member: 50 * s, want: 2 * s, bound: "NODE_MONITOR_GRACE", refused: "no interval of 2s or more fits"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := Config{Incarnation: "mc-0_0123abcd", Namespace: "ns", Envs: []string{"dev"}, Name: whole().Name, Base: whole().Base}
+			cfg.Grace, cfg.Renew, cfg.MemberDuration, cfg.Duration, cfg.Bases = c.grace, c.set, c.member, c.lease, c.bases
+			cfg = cfg.Complete()
+			if cfg.Renew != c.want || cfg.boundBy() != c.bound {
+				t.Errorf("every %s, bound by %s; want %s, %s", cfg.Renew, cfg.boundBy(), c.want, c.bound)
+			}
+			switch err := cfg.Validate(); {
+			case c.refused == "" && err != nil:
+				t.Error(err)
+			case c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)):
+				t.Errorf("%v, want %q", err, c.refused)
+			}
+		})
 	}
 }

@@ -99,7 +99,11 @@ func TestATransferIsCountedOnce(t *testing.T) {
 
 // accompany is another member, which lives until ctx ends and does nothing.
 func accompany(ctx context.Context, s *store) {
-	cfg := whole()
+	accompanyAs(ctx, s, whole())
+}
+
+// accompanyAs is one with settings of its own.
+func accompanyAs(ctx context.Context, s *store, cfg Config) {
 	cfg.Incarnation = "mc-1_00000001"
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "mc-1", Namespace: cfg.Namespace}}
 	for kind := watch.Added; ; kind = watch.Modified {

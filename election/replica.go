@@ -85,6 +85,7 @@ func (r *Replica) Run(ctx context.Context, deps Deps) error {
 	r.mu.Lock()
 	r.nodes = deps.Nodes
 	r.mu.Unlock()
+	r.tellRenewals()
 	session, end := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()

@@ -89,23 +89,20 @@ func (r *Replica) seeMember(l *coordinationv1.Lease) {
 	now := time.Now()
 	r.mu.Lock()
 	r.members.keep(l)
-	changed := r.state.SeeMember(parseMember(l), now)
+	concerned := r.state.Concerned(r.state.SeeMember(parseMember(l), now), now)
 	r.mu.Unlock()
-	if changed {
-		r.reconcileAll()
-	}
+	r.reconcile(concerned)
 }
 
 func (r *Replica) memberGone(l *coordinationv1.Lease) {
+	now := time.Now()
 	r.mu.Lock()
 	if l.Name != r.state.Name { // our own stays: whoever renews it learns what became of it
 		r.members.drop(l)
 	}
-	changed := r.state.MemberGone(l.Name, revision(l.ResourceVersion), time.Now())
+	concerned := r.state.Concerned(r.state.MemberGone(l.Name, revision(l.ResourceVersion), now), now)
 	r.mu.Unlock()
-	if changed {
-		r.reconcileAll()
-	}
+	r.reconcile(concerned)
 }
 
 // seeBase takes in a base's Lease and has the base reconciled.

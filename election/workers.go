@@ -5,8 +5,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"go.uber.org/zap"
 )
 
 const (
@@ -24,6 +22,11 @@ type Health struct {
 	// OldestLease is how long ago the Lease changed of that of its bases that was renewed
 	// longest ago. A Node turns NotReady at Config.Grace.
 	OldestLease time.Duration
+	// Behind is how long that renewal of its bases' Leases is due that is due for longest.
+	Behind time.Duration
+	// RenewEvery is how often bases' Leases are renewed. It is shorter than Timing.Renew
+	// where a member needs it.
+	RenewEvery time.Duration
 	// Workers is how many Leases of bases are written at a time.
 	Workers int
 	// RenewDeadline is how long a renewal lets it act. It is longer than Timing's while
@@ -39,16 +42,17 @@ func (r *Replica) Health() Health {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	oldest, _ := r.state.Oldest(now)
-	return Health{OldestLease: oldest, Workers: r.workers, RenewDeadline: r.state.Window(now), Stalled: r.self.blind, Refused: r.brake.engaged()}
+	oldest, overdue := r.state.Oldest(now)
+	return Health{OldestLease: oldest, Behind: overdue, RenewEvery: r.state.RenewEvery(), Workers: r.workers, RenewDeadline: r.state.Window(now), Stalled: r.self.blind, Refused: r.brake.engaged()}
 }
 
-// employ keeps as many workers as are needed for no renewal to be late, until ctx ends.
+// employ keeps as many workers as are needed for no renewal to be late, until ctx ends. What
+// is late all the same it tells.
 func (r *Replica) employ(ctx context.Context) {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	defer r.queue.ShutDown()
-	var told time.Time
+	every, told := r.cfg.Renew, time.Time{}
 	for wanted := r.cfg.Workers; ; {
 		for r.hire(wanted) {
 			workers.Go(func() {
@@ -59,28 +63,36 @@ func (r *Replica) employ(ctx context.Context) {
 		if !pause(ctx, time.Second) {
 			return
 		}
-		now := time.Now()
-		r.mu.Lock()
-		oldest, overdue := r.state.Oldest(now)
-		r.patience.review(overdue > late)
-		r.mu.Unlock()
-		switch {
-		case r.brake.engaged():
-		case overdue > late:
-			wanted = min(2*wanted, mostWorkers*r.cfg.Workers)
-		default:
-			wanted = max(wanted-1, r.cfg.Workers)
-		}
-		if oldest > r.cfg.behind() && now.Sub(told) >= toldEvery {
-			told = now
-			r.log.Warn("leases fall behind: nodes turn NotReady when theirs is older than the node grace",
-				zap.Duration("oldest", oldest), zap.Duration("grace", r.cfg.Grace), zap.Int("workers", wanted))
-		}
+		overdue := r.review()
+		wanted = r.staff(wanted, overdue)
+		told = r.tellBehind(told, overdue, wanted)
+		every = r.tellInterval(every)
 	}
 }
 
-// behind is how old a base's Lease is when it is told: half of what is to spare is gone.
-func (c Config) behind() time.Duration { return c.Renew + (c.Grace-c.Renew)/2 }
+// review looks how late renewals are, and works out by that for how long requests are
+// waited for.
+func (r *Replica) review() (overdue time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, overdue = r.state.Oldest(time.Now())
+	r.patience.review(overdue > late)
+	return overdue
+}
+
+// staff is how many workers there should be, after so many, while a renewal is overdue.
+func (r *Replica) staff(workers int, overdue time.Duration) int {
+	switch {
+	case r.brake.engaged():
+		return workers
+	case overdue > late:
+		return min(2*workers, r.cfg.mostWorkers())
+	}
+	return max(workers-1, r.cfg.Workers)
+}
+
+// mostWorkers is how many Leases are written at a time at most.
+func (c Config) mostWorkers() int { return mostWorkers * c.Workers }
 
 // hire says whether one more worker is to begin.
 func (r *Replica) hire(wanted int) bool {
@@ -122,6 +134,9 @@ func (p *patience) took(d time.Duration, answered bool) {
 	p.answered++
 	p.slowest = max(p.slowest, d)
 }
+
+// slow says whether answers take long, or are missing.
+func (p *patience) slow() bool { return p.slowest >= hastyTimeout || p.unanswered > p.answered }
 
 // review works out the timeout anew. A stuck request holds a worker, so it ends early while
 // renewals are late. But where most answers are missing they may be slow, all of them, and

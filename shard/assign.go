@@ -25,23 +25,29 @@ const fullest = 1.10
 // differ about 21% instead of 20% (TestAssignMeasured).
 func Assign(bases, members []string) map[string]string {
 	owner := make(map[string]string, len(bases))
+	choose(hashed(bases), members, func(b named) uint64 { return b.hash }, func(b named, member string) { owner[b.name] = member })
+	return owner
+}
+
+// choose has each base choose its member, in the order of the bases, which is that of their
+// hashes. Without members nobody is chosen.
+func choose[B any](bases []B, members []string, hash func(B) uint64, chosen func(b B, member string)) {
 	if len(members) == 0 {
-		return owner
+		return
 	}
-	order, seeds := hashed(bases), hashed(members)
+	seeds := hashed(members)
 	room := max(int(fullest*float64(len(bases))/float64(len(members))), (len(bases)+len(members)-1)/len(members))
 	load := make([]int, len(members))
-	for _, b := range order {
+	for _, b := range bases {
 		best, weight := -1, uint64(0)
 		for i, m := range seeds {
-			if w := mix(b.hash, m.hash); load[i] < room && (best < 0 || w > weight) {
+			if w := mix(hash(b), m.hash); load[i] < room && (best < 0 || w > weight) {
 				best, weight = i, w
 			}
 		}
 		load[best]++
-		owner[b.name] = seeds[best].name
+		chosen(b, seeds[best].name)
 	}
-	return owner
 }
 
 // First is the member with the highest weight for a base, full or not; "" where
@@ -68,8 +74,12 @@ func hashed(names []string) []named {
 	for i, n := range names {
 		all[i] = named{n, xxhash.Sum64String(n)}
 	}
-	slices.SortFunc(all, func(a, b named) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.name, b.name)) })
+	slices.SortFunc(all, named.compare)
 	return all
+}
+
+func (a named) compare(b named) int {
+	return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.name, b.name))
 }
 
 // mix makes one weight of two hashes, with the finalizer of MurmurHash3.

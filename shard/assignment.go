@@ -6,21 +6,24 @@ import (
 	"time"
 )
 
-// assignment is who should own which base, as this replica sees bases and members. It
-// gives no right: others may see otherwise.
+// assignment is when it was worked out who should own which base, as this replica sees bases
+// and members. It gives no right: others may see otherwise. Each base's placement has what
+// came of it.
 type assignment struct {
-	to map[string]string // by base; valid unless stale
-	// preferred is, while we drain, the assignment as it is with us: a base that was
-	// not ours by it goes to its preferred owner, which is the same when we are back.
-	preferred map[string]string
-	at        time.Time // it was worked out then
-	team      int       // for the team of that generation
-	stale     bool      // bases came or went since, or we began to drain
+	// order has the bases in the order in which they choose, by environment; nil while bases
+	// have come or gone since.
+	order map[string][]*base
+	at    time.Time // it was worked out then
+	team  int       // for the team of that generation
+	stale bool      // bases came or went since, or we began to drain
 }
 
 // reassignEvery bounds how often the assignment is worked out while bases come and
 // go. Until then a new base is assigned to its first choice.
 const reassignEvery = 200 * time.Millisecond
+
+// changed takes in that a base came or went.
+func (a *assignment) changed() { a.order, a.stale = nil, true }
 
 // due says whether the assignment is to be worked out anew. A change of the team waits
 // for nothing: bases of who is gone are unserved.
@@ -31,47 +34,100 @@ func (a *assignment) due(t team, now time.Time) bool {
 	return now.Sub(a.at) >= reassignEvery || !t.since.Before(a.at)
 }
 
+// reassign works out anew whom all bases are assigned to, where that is due: each
+// environment's for themselves, for members that serve different ones know different bases,
+// and are to come to the same.
 func (s *State) reassign(now time.Time) {
 	a := &s.assigned
 	if !a.due(s.team, now) {
 		return
 	}
-	a.to = s.assign()
-	if s.draining {
-		a.preferred = s.assign(s.Name)
+	if a.order == nil {
+		a.order = s.ordered()
+	}
+	for env, bases := range a.order {
+		for _, b := range bases {
+			b.placement.assigned, b.placement.chose = "", true
+		}
+		able := s.team.serving(env)
+		choose(bases, able, (*base).hashed, func(b *base, member string) { b.placement.assigned = member })
+		if s.draining {
+			choose(bases, slices.Concat(able, []string{s.Name}), (*base).hashed, func(b *base, member string) { b.placement.preferred = member })
+		}
 	}
 	a.at, a.team, a.stale = now, s.team.generation, false
 }
 
-// assign assigns all bases, each environment's for itself: members that serve different
-// ones know different bases, and are to come to the same. With are members beside the
-// team.
-func (s *State) assign(with ...string) map[string]string {
-	keys := map[string][]string{}
-	for key, b := range s.bases {
-		keys[b.env] = append(keys[b.env], key)
+// ordered gives the bases of each environment in the order of their hashes.
+func (s *State) ordered() map[string][]*base {
+	order := map[string][]*base{}
+	for _, b := range s.bases {
+		order[b.env] = append(order[b.env], b)
 	}
-	to := make(map[string]string, len(s.bases))
-	for env, keys := range keys {
-		maps.Copy(to, Assign(keys, slices.Concat(s.team.serving(env), with)))
+	for _, bases := range order {
+		slices.SortFunc(bases, func(a, b *base) int { return a.compare(b.named) })
 	}
-	return to
+	return order
 }
 
 // assignee is the member that should own a base; "" for nobody.
 func (s *State) assignee(key string, now time.Time) string {
 	s.reassign(now)
-	if name, ok := s.assigned.to[key]; ok {
-		return name
+	if b := s.bases[key]; b != nil {
+		return s.chosen(b)
 	}
 	return First(key, s.team.serving(s.envOf(key)))
+}
+
+// chosen is the member that should own a base that is known, as it was worked out last.
+func (s *State) chosen(b *base) string {
+	if b.placement.chose {
+		return b.placement.assigned
+	}
+	return First(b.name, s.team.serving(b.env))
+}
+
+// Concerned gives the bases that a change concerns, those whose Leases have not changed for
+// longest first: where the team changed by one pass over all bases, for a session by what it
+// holds. Every other base does at its next turn what it would have done.
+func (s *State) Concerned(c Change, now time.Time) []string {
+	held := s.holds[c.Session]
+	all := slices.Collect(maps.Keys(held))
+	if c.Team {
+		s.reassign(now)
+		for _, b := range s.bases {
+			if _, has := held[b]; !has && s.concerned(b) {
+				all = append(all, b)
+			}
+		}
+	}
+	slices.SortFunc(all, (*base).older)
+	keys := make([]string, len(all))
+	for i, b := range all {
+		keys[i] = b.name
+	}
+	return keys
+}
+
+// concerned says whether a change of the team concerns a base: one of ours, unless it was to
+// stay and is to stay, or one that nobody owns and that is ours to claim.
+func (s *State) concerned(b *base) bool {
+	assigned := s.chosen(b)
+	switch {
+	case b.phase == Unowned:
+		return assigned == s.Name && (b.lease == nil || s.members.of(b.lease.Holder) == nil)
+	case b.phase > Owned, s.draining:
+		return true
+	}
+	return assigned != s.Name || b.placement.planned != s.Name
 }
 
 // Shifted gives the bases that are ours and assigned to another member than at their
 // last turn: the assignment shifts as bases come and go.
 func (s *State) Shifted(now time.Time) (keys []string) {
+	s.reassign(now)
 	for key, b := range s.bases {
-		if b.phase > Unowned && b.placement.planned != s.assignee(key, now) {
+		if b.phase > Unowned && b.placement.planned != s.chosen(b) {
 			keys = append(keys, key)
 		}
 	}
@@ -116,12 +172,13 @@ type Census struct {
 
 // Count counts.
 func (s *State) Count(now time.Time) (c Census) {
-	for key, b := range s.bases {
+	s.reassign(now)
+	for _, b := range s.bases {
 		if b.foreign(s) {
 			c.Foreign++
 			continue
 		}
-		assigned, owned := s.assignee(key, now) == s.Name, b.phase > Unowned
+		assigned, owned := s.chosen(b) == s.Name, b.phase > Unowned
 		if assigned {
 			c.Assigned++
 		}

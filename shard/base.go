@@ -1,12 +1,14 @@
 package shard
 
 import (
+	"cmp"
 	"container/list"
 	"time"
 )
 
 // base is what is known of one base, in parts that change for one reason each.
 type base struct {
+	named
 	observed
 
 	env       string
@@ -52,9 +54,14 @@ type doubt struct {
 
 // placement is where a base should be, and when it may be moved there.
 type placement struct {
-	planned string    // the member that it was assigned to at the last turn
-	shifted time.Time // it is assigned to that one since then, as far as turns saw it
-	later   time.Time // it is not moved to a live member before
+	assigned string // the member that it was assigned to last; empty for nobody
+	chose    bool   // it had part in that
+	// preferred is, while we drain, whom it would be assigned to with us: a base that was
+	// not ours by that goes to its preferred owner, which is the same when we are back.
+	preferred string
+	planned   string    // the member that it was assigned to at the last turn
+	shifted   time.Time // it is assigned to that one since then, as far as turns saw it
+	later     time.Time // it is not moved to a live member before
 
 	waiting *list.Element // its place among those that wait for their turn; nil for none
 	called  time.Time     // it is its turn since then; zero while it is not
@@ -83,4 +90,24 @@ func (p *placement) plan(member string, now time.Time) {
 	if member != p.planned {
 		p.planned, p.shifted = member, now
 	}
+}
+
+func (b *base) hashed() uint64 { return b.hash }
+
+// older has the base whose Lease has not changed for longest come first: of those that were
+// seen at once, by what their owners wrote.
+func (b *base) older(other *base) int {
+	return cmp.Or(b.since.Compare(other.since), b.latest.Compare(other.latest))
+}
+
+// holder is who holds the base's Lease, or held it when it was deleted; empty for nobody and
+// where that is not known.
+func (b *base) holder() string {
+	switch {
+	case b.lease != nil:
+		return b.lease.Holder
+	case b.last != nil:
+		return b.last.Holder
+	}
+	return ""
 }

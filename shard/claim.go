@@ -113,19 +113,21 @@ const (
 // membership Lease of ours is not its holder's does not: pods of two installations may have
 // one name.
 func (s *State) foreign(l *Lease) bool {
-	_, replica := PodOf(l.Holder)
-	_, over := s.ended.at(l.Holder)
 	switch {
 	case l.Installation != s.installation && l.Installation != "":
 		return true
 	case l.Holder == "":
 		return false
+	}
+	_, replica := PodOf(l.Holder)
+	switch {
 	case !replica:
 		return true
-	case l.Installation == s.installation, over:
+	case l.Installation == s.installation:
 		return false
 	}
-	return s.members.of(l.Holder) == nil
+	_, over := s.ended.at(l.Holder)
+	return !over && s.members.of(l.Holder) == nil
 }
 
 // Foreign gives the bases whose Lease is of another controller or installation, which

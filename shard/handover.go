@@ -11,7 +11,7 @@ import (
 func (s *State) turnOwned(key string, b *base, now time.Time) (Step, time.Duration) {
 	step := Step{Revision: b.lease.Revision, Epoch: b.lease.Epoch}
 	b.placement.plan(s.assignee(key, now), now)
-	to, leaves := s.successor(key, b)
+	to, leaves := s.successor(b)
 	if !leaves {
 		s.withdraw(b)
 		return b.keep(step, now)
@@ -126,13 +126,13 @@ func (b *base) transfer(step Step, to *member) Step {
 
 // successor is who a base of ours is to be handed over to: nil for nobody, in a drain
 // without others. Leaves is false where the base is to stay.
-func (s *State) successor(key string, b *base) (to *member, leaves bool) {
+func (s *State) successor(b *base) (to *member, leaves bool) {
 	name := b.placement.planned
 	if !s.draining {
 		to = s.members[name]
 		return to, to != nil && name != s.Name
 	}
-	if preferred := s.assigned.preferred[key]; preferred != "" && preferred != s.Name {
+	if preferred := b.placement.preferred; preferred != "" && preferred != s.Name {
 		name = preferred // it stays the same after our restart
 	}
 	to = s.members[name]

@@ -63,7 +63,8 @@ func (s *State) SeeBase(key string, l Lease, now time.Time) (end End) {
 			l.Epoch = b.epoch
 		}
 	}
-	b.lease, b.epoch = &l, max(b.epoch, l.Epoch)
+	s.observe(b, &l, b.last)
+	b.epoch = max(b.epoch, l.Epoch)
 	b.latest = later(b.latest, l.Renewed)
 	s.took(key, b.lease)
 	return end
@@ -121,10 +122,11 @@ func (s *State) BaseGone(key string, revision uint64, last *Lease, now time.Time
 			b.requested = false // whoever retired it knows best; the next message of the base requests it again
 		}
 	}
-	if b.last = last; last != nil {
+	s.observe(b, nil, last)
+	if last != nil {
 		b.epoch, b.latest = max(b.epoch, last.Epoch), later(b.latest, last.Renewed)
 	}
-	b.lease, b.doubt = nil, doubt{}
+	b.doubt = doubt{}
 	s.took(key, nil)
 	if !b.requested && b.phase == Unowned {
 		s.forget(key)

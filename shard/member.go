@@ -3,8 +3,8 @@ package shard
 import (
 	"maps"
 	"net/netip"
-	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,6 +19,9 @@ type Member struct {
 	// RenewDeadline is how long one membership write lets it act, as it says itself;
 	// zero where it does not.
 	RenewDeadline time.Duration
+	// FailureTimeout is how long a Lease must stay unchanged before the member expires who
+	// holds it, as its own Lease's duration says; zero where that says nothing.
+	FailureTimeout time.Duration
 	// Address is where the member takes what peers forward, host:port.
 	Address string
 	// PeerKey is the fingerprint of the key that the member proves itself with there.
@@ -51,17 +54,36 @@ type member struct {
 	fence     bool      // it lost the broker, and nobody fenced it since
 }
 
-// PodOf gives the member's name in an incarnation, "<pod>_<8 hex digits>".
+// PodOf gives the member's name in an incarnation, "<pod>_<8 hex digits>". It is asked for
+// each base of others, so it is quick.
 func PodOf(incarnation string) (pod string, ok bool) {
-	m := incarnationForm.FindStringSubmatch(incarnation)
-	if m == nil {
+	end := len(incarnation) - 1 - sessionDigits
+	if end < 1 || end > longestName || incarnation[end] != '_' {
 		return "", false
 	}
-	return m[1], true
+	pod, session := incarnation[:end], incarnation[end+1:]
+	if !isName(pod) || strings.Trim(session, "0123456789abcdef") != "" {
+		return "", false
+	}
+	return pod, true
 }
 
-// incarnationForm has a pod's name, which is that of a Lease too.
-var incarnationForm = regexp.MustCompile(`^([a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?)_[0-9a-f]{8}$`)
+// sessionDigits is how many digits tell the sessions of a pod apart, longestName how long the
+// name of a Lease may be.
+const sessionDigits, longestName = 8, 253
+
+// isName says whether a pod, and so its membership Lease, may have a name.
+func isName(name string) bool {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+		case (c == '-' || c == '.') && i > 0 && i < len(name)-1:
+		default:
+			return false
+		}
+	}
+	return true
+}
 
 // members are all members that are known, by name.
 type members map[string]*member
@@ -154,6 +176,17 @@ func (all members) pending(self string) bool {
 	return false
 }
 
+// slowest is how long the one takes that takes longest to know that another has failed; at
+// least as long as we do.
+func (all members) slowest(ours time.Duration) time.Duration {
+	for _, m := range all {
+		if m.Holder != "" {
+			ours = max(ours, m.FailureTimeout)
+		}
+	}
+	return ours
+}
+
 // live is how many members live.
 func (all members) live() (n int) {
 	for _, m := range all {
@@ -176,9 +209,27 @@ type Membership struct {
 	team    team
 }
 
-// SeeMember takes in a membership Lease. Changed says that every base is to be
-// reconciled: a session began or ended, or the team changed.
-func (s *Membership) SeeMember(m Member, now time.Time) (changed bool) {
+// RenewEvery is how often a base's Lease is renewed: as seldom as Renew says, and more often
+// where a member would know too late that we have failed. It may be configured otherwise
+// than we are, and it may be the one that is left.
+func (s *Membership) RenewEvery() time.Duration {
+	if s.Detection == 0 {
+		return s.Renew
+	}
+	return min(s.Renew, max(s.Detection-s.members.slowest(s.FailureTimeout), MinRenew))
+}
+
+// Change is what a membership Lease that was seen changes for bases.
+type Change struct {
+	// Session is an incarnation that is over or of which nobody knows any more: who holds a
+	// base in its name is looked at again. Empty for none.
+	Session string
+	// Team says that others than before may be given bases.
+	Team bool
+}
+
+// SeeMember takes in a membership Lease.
+func (s *Membership) SeeMember(m Member, now time.Time) Change {
 	was := s.members[m.Name]
 	if was == nil || m.Revision > was.Revision {
 		s.ended.lives(m.Holder)
@@ -186,20 +237,18 @@ func (s *Membership) SeeMember(m Member, now time.Time) (changed bool) {
 	switch {
 	case was == nil: // it may be dead already, so it counts as seen, not as renewed
 		s.members[m.Name] = &member{Member: m, seen: now}
-		s.regroup(now)
-		return true
+		return Change{Team: s.regroup(now)}
 	case m.Revision <= was.Revision:
-		return false
+		return Change{}
 	case m.Holder == was.Holder:
 		s.members[m.Name] = was.renew(m, now)
-		return s.regroup(now)
+		return Change{Team: s.regroup(now)}
 	}
 	if was.Holder != "" {
 		s.ended.end(was.Holder, s.silentAt(was, m, now))
 	}
 	s.members[m.Name] = &member{Member: m, seen: now, renewed: true}
-	s.regroup(now)
-	return true
+	return Change{Session: was.Holder, Team: s.regroup(now)}
 }
 
 // renewalLag is how much later than a suspicion a member's last renewal may be seen.
@@ -243,20 +292,19 @@ func (t Timing) MayAct(m Member) time.Duration {
 }
 
 // MemberGone takes in that a membership Lease was deleted, which proves nothing of
-// the member: who holds a base in its name is asked about. Changed says that every
-// base is to be reconciled for that.
-func (s *Membership) MemberGone(name string, revision uint64, now time.Time) (changed bool) {
-	if was := s.members[name]; was == nil || was.Revision > revision {
-		return false
+// the member: who holds a base in its name is asked about.
+func (s *Membership) MemberGone(name string, revision uint64, now time.Time) Change {
+	was := s.members[name]
+	if was == nil || was.Revision > revision {
+		return Change{}
 	}
 	delete(s.members, name)
-	s.regroup(now)
-	return true
+	return Change{Session: was.Holder, Team: s.regroup(now)}
 }
 
 // Asked takes in what a live read of the membership Lease of an unknown
 // incarnation showed; m is nil where there is no such Lease.
-func (s *Membership) Asked(incarnation string, m *Member, now time.Time) (changed bool) {
+func (s *Membership) Asked(incarnation string, m *Member, now time.Time) Change {
 	switch {
 	case s.members.of(incarnation) != nil: // it was seen meanwhile, and the answer may be older
 	case m == nil: // deleted: it goes on until it notices
@@ -266,7 +314,10 @@ func (s *Membership) Asked(incarnation string, m *Member, now time.Time) (change
 	case m.Holder != incarnation: // how long it may act stood in its Lease, and is not known any more
 		s.ended.end(incarnation, now.Add(max(s.FailureTimeout, s.MayAct(*m))))
 	}
-	return m != nil && s.SeeMember(*m, now)
+	if m == nil {
+		return Change{}
+	}
+	return s.SeeMember(*m, now)
 }
 
 // Succeeded takes in that we took our own membership Lease over from an earlier

@@ -3,8 +3,12 @@ package shard
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 // A member may be configured otherwise than we are: how long it may act after a write
@@ -155,4 +159,28 @@ func TestABaseInDoubtMayBeOwned(t *testing.T) {
 			t.Errorf("%s: it owns any: %v", name, got)
 		}
 	}
+}
+
+// incarnations, as a regular expression has them.
+var incarnations = regexp.MustCompile(`^([a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?)_[0-9a-f]{8}$`)
+
+// PodOf reads incarnations as the regular expression does, and nothing else.
+func TestThePodOfAnIncarnation(t *testing.T) {
+	check := func(t interface{ Errorf(string, ...any) }, text string) {
+		want := ""
+		m := incarnations.FindStringSubmatch(text)
+		if m != nil {
+			want = m[1]
+		}
+		if pod, ok := PodOf(text); pod != want || ok != (m != nil) {
+			t.Errorf("%q: %q, %v; want %q", text, pod, ok, want)
+		}
+	}
+	for _, text := range []string{"", "_", "_00000000", "a_0000000", "a_00000000", "a_0000000G", "a.-b_0123abcd", "-a_00000000", "a-_00000000", "a_b_00000000",
+		strings.Repeat("a", 253) + "_00000000", strings.Repeat("a", 254) + "_00000000", "mc-0", "\u00e4_00000000"} {
+		check(t, text)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		check(t, rapid.StringMatching(`[-a-c0-1._A]{0,4}_?[-0-9a-fG_]{0,9}`).Draw(t, "incarnation"))
+	})
 }

@@ -1,11 +1,11 @@
 package shard
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
@@ -20,7 +20,9 @@ type State struct {
 	draining bool
 	drainBy  time.Time
 
-	bases    map[string]*base // by key
+	bases map[string]*base // by key
+	// holds are the bases by who holds their Leases, or held them when they were deleted.
+	holds    holdings
 	assigned assignment
 	turns    turns
 	given    map[string]given              // by incarnation: what was not taken up yet
@@ -55,7 +57,7 @@ func NewState(is Identity, t Timing) *State {
 	return &State{
 		Membership:   Membership{Timing: t.Complete(), Self: is.Incarnation, Name: name, members: members{}, ended: newEndedSessions()},
 		installation: is.Installation, envOf: is.EnvOf,
-		bases: map[string]*base{}, epochs: epochs,
+		bases: map[string]*base{}, holds: holdings{}, epochs: epochs,
 	}
 }
 
@@ -80,9 +82,10 @@ func (s *State) Request(key string, exists bool, now time.Time) (first bool) {
 func (s *State) base(key string, now time.Time) *base {
 	b := s.bases[key]
 	if b == nil {
-		b = &base{observed: observed{since: now}, env: s.envOf(key)}
+		b = &base{named: named{key, xxhash.Sum64String(key)}, observed: observed{since: now}, env: s.envOf(key)}
 		b.epoch, _ = s.epochs.Get(key)
-		s.bases[key], s.assigned.stale = b, true
+		s.bases[key] = b
+		s.assigned.changed()
 	}
 	return b
 }
@@ -160,9 +163,43 @@ func (s *State) Oldest(now time.Time) (age, overdue time.Duration) {
 // Bases gives all bases that are known, those whose Leases have not changed for longest
 // first: of those that were seen at once, by what their owners wrote.
 func (s *State) Bases() []string {
-	return slices.SortedFunc(maps.Keys(s.bases), func(a, b string) int {
-		return cmp.Or(s.bases[a].since.Compare(s.bases[b].since), s.bases[a].latest.Compare(s.bases[b].latest))
-	})
+	all := slices.SortedFunc(maps.Values(s.bases), (*base).older)
+	keys := make([]string, len(all))
+	for i, b := range all {
+		keys[i] = b.name
+	}
+	return keys
+}
+
+// observe takes in what a base's Lease is now, nil for none, and as it was deleted, nil where
+// it was not or that is not known.
+func (s *State) observe(b *base, lease, last *Lease) {
+	was := b.holder()
+	b.lease, b.last = lease, last
+	if is := b.holder(); is != was {
+		s.holds.remove(was, b)
+		s.holds.add(is, b)
+	}
+}
+
+// holdings are bases by who holds them; nobody's are left out.
+type holdings map[string]map[*base]struct{}
+
+func (h holdings) add(holder string, b *base) {
+	switch {
+	case holder == "":
+		return
+	case h[holder] == nil:
+		h[holder] = map[*base]struct{}{}
+	}
+	h[holder][b] = struct{}{}
+}
+
+func (h holdings) remove(holder string, b *base) {
+	delete(h[holder], b)
+	if len(h[holder]) == 0 {
+		delete(h, holder)
+	}
 }
 
 // forget forgets a base that is gone, but for its epoch: if it comes back, what was
@@ -176,6 +213,7 @@ func (s *State) forget(key string) {
 	if b.epoch > 0 {
 		s.epochs.Add(key, b.epoch)
 	}
+	s.observe(b, nil, nil)
 	delete(s.bases, key)
-	s.assigned.stale = true
+	s.assigned.changed()
 }

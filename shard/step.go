@@ -128,7 +128,7 @@ func (s *State) gain(key string, b *base, now time.Time) {
 	b.become(Owned, now)
 	b.doubt.tried, b.edited = 0, false
 	if b.due.Before(now) {
-		b.due = now.Add(s.spread(key, now))
+		b.due = now.Add(s.untilRenewal(key, now))
 	}
 	if b.lease.Transferred {
 		b.due = now.Add(acknowledge)
@@ -136,11 +136,13 @@ func (s *State) gain(key string, b *base, now time.Time) {
 	}
 }
 
-// spread is when a Lease is renewed next, so that bases claimed at once are not
-// renewed at once for ever.
-func (t Timing) spread(key string, now time.Time) time.Duration {
-	part := mix(xxhash.Sum64String(key), uint64(now.UnixNano())) % 200
-	return t.Renew - t.Renew*time.Duration(part)/1000
+// untilRenewal is how long after a write, of now, a base's Lease is renewed: at the base's own
+// place in the interval. So renewals are spread evenly over it, whatever had many Leases
+// written at once: a claim of many bases, or an outage that is made up for.
+func (s *State) untilRenewal(key string, now time.Time) time.Duration {
+	every := uint64(s.RenewEvery())
+	since := uint64(now.UnixNano()) - xxhash.Sum64String(key)%every
+	return time.Duration(every - since%every)
 }
 
 // Wrote takes in that a step's write succeeded; l is the Lease as written. It says
@@ -151,7 +153,7 @@ func (s *State) Wrote(key string, step Step, l Lease, now time.Time) End {
 	end := s.SeeBase(key, l, now)
 	switch step.Kind {
 	case CreateBase, ClaimBase, RenewBase:
-		b.due = now.Add(s.spread(key, now))
+		b.due = now.Add(s.untilRenewal(key, now))
 	case TransferBase:
 		b.drop()
 		s.give(step.To.Holder, key, now)

@@ -90,6 +90,12 @@ func (s *story) nextTurns(keys []string, wait time.Duration) string {
 	return text + when(wait > 0, fmt.Sprintf(", ask again after %s", wait))
 }
 
+// concerns tells which bases a change concerns.
+func (s *story) concerns(c Change) string {
+	keys := slices.Sorted(slices.Values(s.Concerned(c, s.now)))
+	return when(len(keys) > 0, "reconcile "+strings.Join(keys, ", "))
+}
+
 // clock is the time by the clock of who writes, which may be wrong.
 func (s *story) clock(opts map[string]string) time.Time {
 	wrong, _ := time.ParseDuration(opts["clock"])
@@ -121,9 +127,9 @@ func (s *story) doMember(verb string, args []string, opts map[string]string) (st
 	}
 	switch verb {
 	case "member":
-		return when(s.SeeMember(seen(), s.now), "reconcile every base"), nil
+		return s.concerns(s.SeeMember(seen(), s.now)), nil
 	case "nomember":
-		return when(s.MemberGone(args[0], s.rev, s.now), "reconcile every base"), nil
+		return s.concerns(s.MemberGone(args[0], s.rev, s.now)), nil
 	case "asked": // incarnation, and who the Lease names, if there is one
 		var m *Member
 		if holder, ok := opts["holder"]; ok {
@@ -205,7 +211,11 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 		if s.last.Kind == TransferBase || s.last.Kind == ReleaseBase {
 			l.Holder, l.Transferred, l.Released = s.last.To.Holder, s.last.Kind == TransferBase, s.last.Kind == ReleaseBase
 		}
-		return ends[s.Wrote(key, s.last, l, s.now)], nil
+		end := s.Wrote(key, s.last, l, s.now)
+		if b := s.bases[key]; b != nil {
+			b.due = s.now.Add(s.Renew) // a base's own place in the interval is no part of a story
+		}
+		return ends[end], nil
 	case "deleted":
 		s.Deleted(key)
 	case "failed":

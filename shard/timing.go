@@ -18,8 +18,13 @@ type Timing struct {
 	FailureTimeout time.Duration
 	// SuspicionTimeout is FailureTimeout for a member that is suspected. Default 2.5 s.
 	SuspicionTimeout time.Duration
-	// Renew is how often a base's Lease is renewed. Default 20 s.
+	// Renew is how often a base's Lease is renewed. Default 20 s; package election chooses
+	// it by Detection.
 	Renew time.Duration
+	// Detection is how long after its last renewal of a base's Lease the failure of the
+	// owner is to be known: with a member that takes longer to know it, Leases are renewed
+	// more often than Renew says. Zero: whatever they take, Renew holds.
+	Detection time.Duration
 	// Missing is how long the Lease of a base that has a Node must be missing
 	// before it is made anew by somebody who did not hold it. Default 30 s.
 	Missing time.Duration
@@ -77,10 +82,17 @@ func (t Timing) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Slack is how much of a Node's grace is left when a replica has died and its
-// bases have been claimed by others at a rate of claims a second. Below zero,
-// Nodes turn NotReady in a failover.
-func (t Timing) Slack(grace time.Duration, bases int, rate float64) time.Duration {
+// MinRenew is how often a base's Lease is renewed at most because of what a failover takes.
+const MinRenew = 2 * time.Second
+
+// reserve is kept free of each failover: for requests that are slow, watches that lag, and
+// renewals that are late.
+const reserve = 5 * time.Second
+
+// DetectionWithin is how long after its last renewal of a base's Lease the failure of an
+// owner is to be known, for no Node of its bases to be silent for longer than a grace when
+// others have claimed them at a rate of claims a second. Below zero, no failover fits.
+func DetectionWithin(grace time.Duration, bases int, rate float64) time.Duration {
 	claiming := time.Duration(float64(bases) / rate * float64(time.Second))
-	return grace - (t.Renew + t.FailureTimeout + claiming + 5*time.Second)
+	return grace - claiming - reserve
 }

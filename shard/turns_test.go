@@ -61,10 +61,8 @@ func (g *giver) member(m Member) {
 func (g *giver) see(m Member) {
 	g.rev++
 	m.Revision, m.Renewed = g.rev, g.now
-	if g.SeeMember(m, g.now) {
-		for key := range g.bases {
-			g.requeue(key, 0)
-		}
+	for _, key := range g.Concerned(g.SeeMember(m, g.now), g.now) {
+		g.requeue(key, 0)
 	}
 }
 

@@ -240,3 +240,49 @@ func TestTheImageHasAllThatIsBuilt(t *testing.T) {
 		}
 	}
 }
+
+// The alerts ask for metrics that there are, compare them, and say what to do.
+func TestTheAlertsAskForMetricsThatThereAre(t *testing.T) {
+	type rule struct {
+		Alert, Expr         string
+		Labels, Annotations map[string]string
+	}
+	type rules struct {
+		Spec struct {
+			Groups []struct{ Rules []rule }
+		}
+	}
+	var page strings.Builder
+	if err := printMetrics(&page); err != nil {
+		t.Fatal(err)
+	}
+	ownership, err := os.ReadFile("../../docs/ownership.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, group := range manifests[rules](t, "alerts/prometheusrule.yaml")[0].Spec.Groups {
+		for _, r := range group.Rules {
+			metrics := regexp.MustCompile(prefix+`\w+`).FindAllString(r.Expr, -1)
+			if len(metrics) == 0 || !regexp.MustCompile(`\) (>|==) \d+$`).MatchString(r.Expr) {
+				t.Errorf("%s compares nothing: %s", r.Alert, r.Expr)
+			}
+			for _, m := range metrics {
+				if !strings.Contains(page.String(), "`"+m+"`") {
+					t.Errorf("%s asks for %s, which there is not", r.Alert, m)
+				}
+			}
+			file, heading, _ := strings.Cut(r.Annotations["runbook"], ", ")
+			if file != "docs/ownership.md" || !strings.Contains(string(ownership), "### "+heading+"\n") {
+				t.Errorf("%s names the runbook %q", r.Alert, r.Annotations["runbook"])
+			}
+			if names[r.Alert] || r.Annotations["summary"] == "" || r.Labels["severity"] == "" {
+				t.Errorf("%+v is told twice or says too little", r)
+			}
+			names[r.Alert] = true
+		}
+	}
+	if len(names) < 3 {
+		t.Errorf("there are %v", names)
+	}
+}

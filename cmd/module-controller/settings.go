@@ -106,15 +106,15 @@ func ownership(c *config) []setting {
 	e := &c.election
 	return []setting{
 		{env: "LEASE_DURATION", help: "duration written into the Lease of a base", value: duration(&e.Duration)},
-		{env: "LEASE_RENEW_INTERVAL", help: "interval at which the Lease of a base is renewed", value: duration(&e.Renew)},
+		{env: "LEASE_RENEW_INTERVAL", help: "interval at which the Lease of a base is renewed; default: the longest with which a failover of BASES_PER_REPLICA bases fits NODE_MONITOR_GRACE, and three quarters of LEASE_DURATION at most", value: duration(&e.Renew)},
 		{env: "LEASE_WORKERS", help: "number of base Leases written concurrently", value: count(&e.Workers)},
 		{env: "MEMBER_LEASE_DURATION", help: "duration written into a replica's own Lease; a member whose Lease stays unchanged for a second longer is expired, and others take its bases", value: duration(&e.MemberDuration)},
 		{env: "MEMBER_RENEW_INTERVAL", help: "interval at which a replica renews its own Lease", value: duration(&e.MemberRenew)},
 		{env: "RENEW_DEADLINE", was: "ACT_WINDOW", help: "how long a replica's claims are valid after a renewal of its own Lease", value: duration(&e.RenewDeadline)},
 		{env: "SETTLE_TIME", help: "how long the members must stay the same before bases move between live ones", value: duration(&e.Settle)},
 		{env: "DRAIN_TIMEOUT", help: "how long handing over all bases may take on shutdown", value: duration(&e.Drain)},
-		{env: "NODE_MONITOR_GRACE", help: "the cluster's node-monitor-grace-period, into which a failover must fit; 40s before Kubernetes 1.32, where 400 bases per replica fit", value: duration(&e.Grace)},
-		{env: "BASES_PER_REPLICA", help: "expected bases per replica, used to validate that failover fits NODE_MONITOR_GRACE", value: count(&e.Bases)},
+		{env: "NODE_MONITOR_GRACE", help: "the cluster's node-monitor-grace-period, into which a failover must fit; 40s before Kubernetes 1.32", value: duration(&e.Grace)},
+		{env: "BASES_PER_REPLICA", help: "expected bases per replica, which a failover must carry within NODE_MONITOR_GRACE: 100 a second are counted for that", value: count(&e.Bases)},
 	}
 }
 

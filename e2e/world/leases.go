@@ -172,7 +172,7 @@ func (a *API) CheckLeases(bases int) error {
 }
 
 func checkLease(l coordinationv1.Lease, env string, members map[string]string) error {
-	const due = 20*time.Second + 5*time.Second // LEASE_RENEW_INTERVAL, and to be on the safe side
+	const due = 29*time.Second + 5*time.Second // LEASE_RENEW_INTERVAL by default, and to be on the safe side
 	holder := OwnerOf(l).Holder
 	pod, _, _ := strings.Cut(holder, "_")
 	if holder == "" || members[pod] != holder {
