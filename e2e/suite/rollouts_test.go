@@ -102,7 +102,7 @@ func TestTwoDeploymentsWantOneVersion(t *testing.T) {
 // An undo ends although the Deployment allows no pod to be missing, and although the pod
 // that it gives up is Ready but not yet available.
 func TestAnUndoEnds(t *testing.T) {
-	w := oneBase(t, func(d *appsv1.Deployment) { d.Spec.MinReadySeconds = 30 })
+	w := oneBase(t, func(d *appsv1.Deployment) { d.Spec.MinReadySeconds = 10 })
 	w.Eventually(world.Timeout, func() error { return available(w, 1) })
 	w.SetVersion("stock", "2.0.0", world.Jar("stock", "2.0.0"))
 	awaitReadyOf(w, "stock", "2.0.0")
