@@ -5,16 +5,23 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync"
 )
+
+// given are the ports that FreePort gave.
+var given sync.Map
 
 // FreePort finds a loopback port that nobody listens on, below those that the
 // system gives to outgoing connections: a server that is down for a while gets its
-// port back.
+// port back. It gives none twice, so nobody else takes it meanwhile.
 func FreePort() (int, error) {
 	const low, high, tries = 10000, 32000, 50
 	var last error
 	for range tries {
 		port := low + rand.IntN(high-low)
+		if _, before := given.LoadOrStore(port, true); before {
+			continue
+		}
 		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 		if err != nil {
 			last = err

@@ -58,7 +58,7 @@ func awaitClaims(w *world.World, r *world.Recorder, replica, bases int, begin fu
 
 // checkFastFailover kills a replica and checks that all its bases are others' as soon as
 // can be when the replica is suspected: it need not be silent for the failure timeout of
-// 11 s then, but for the 3.5 s until its renew deadline.
+// 11 s then, but for the 3.5 s until its renew deadline. No other World may run meanwhile.
 func checkFastFailover(w *world.World, replica, bases int) (first time.Time) {
 	w.Helper()
 	const suspected = 5 * time.Second
@@ -104,6 +104,7 @@ func TestARefusedConnectionSpeedsUpFailover(t *testing.T) {
 // A frozen replica keeps its connection. The broker closes it before the replica's bases
 // are claimed, and its incarnation does not connect again.
 func TestAFrozenReplicaIsFencedAtTheBroker(t *testing.T) {
+	t.Parallel()
 	const bases = 12
 	w := cluster.NewFleet(t, 3, bases)
 	victim := w.Incarnation(1)
@@ -126,6 +127,7 @@ func TestAFrozenReplicaIsFencedAtTheBroker(t *testing.T) {
 // not while it cannot reach the API server. (Its Lease is long here, so that nobody
 // expires it and connects in its name.)
 func TestNobodyReconnectsWithoutARenewal(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(3)
 	w.Proxied, w.APIUnreachable = true, true
 	w.WithReplicas(3, "MEMBER_LEASE_DURATION=60s", "NODE_MONITOR_GRACE=5m")

@@ -15,6 +15,7 @@ import (
 
 // Manual edits of Leases are reverted, and no module notices.
 func TestManualEditsAreReverted(t *testing.T) {
+	t.Parallel()
 	const bases = 12
 	w := cluster.NewFleet(t, 2, bases)
 	check := w.Undisturbed(bases)
@@ -46,6 +47,7 @@ func TestManualEditsAreReverted(t *testing.T) {
 
 // A Lease that is deleted is created again by its owner.
 func TestADeletedLeaseIsRecreated(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(1).WithController("LEASE_RENEW_INTERVAL=1s", "LEASE_DURATION=2s")
 	w.AwaitNodesReady(1)
 	name := w.NodeName("base-0001")
@@ -64,6 +66,7 @@ func TestADeletedLeaseIsRecreated(t *testing.T) {
 // A Node that is deleted by hand is back within the Node monitor's grace: its pods stay,
 // and so do their modules.
 func TestADeletedNodeIsRecreated(t *testing.T) {
+	t.Parallel()
 	const bases, promised = 3, 40 * time.Second
 	w := cluster.NewFleet(t, 2, bases)
 	nodes, ready := world.UIDs(w.Nodes()), world.ReadySince(w.Pods("app=stock"))
@@ -88,6 +91,7 @@ func TestADeletedNodeIsRecreated(t *testing.T) {
 // What users edit on a Node is kept, whatever the controller writes there and whoever
 // owns the base.
 func TestUserEditsOfANodeAreKept(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(2, "--name", "shop", "--version", "1", "--cluster", "north")
 	w.WithReplicas(2, "SETTLE_TIME=3s", "LIST_INTERVAL=1s", "NODE_STATUS_INTERVAL=1s")
 	w.AwaitNodesReady(2)
@@ -159,6 +163,7 @@ func awaitHeartbeats(w *world.World, name string) {
 // A VNode is drained as any Node is: its pods are evicted and placed elsewhere, each
 // module is uninstalled once, and the Node stays.
 func TestAVNodeIsDrained(t *testing.T) {
+	t.Parallel()
 	const bases = 2
 	w := cluster.New(t).WithBroker().WithFleet(bases).WithController("LIST_INTERVAL=1s")
 	w.AwaitNodesReady(bases)

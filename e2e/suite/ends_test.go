@@ -75,6 +75,7 @@ func idle(w *world.World, bases int) {
 // A module never completes: a Job's pod that is deleted or evicted counts as failed, and
 // is replaced.
 func TestAJobsPodThatIsDeletedHasFailed(t *testing.T) {
+	t.Parallel()
 	const bases = 2
 	w := withBases(t, bases)
 	jobs := cluster.Client.BatchV1().Jobs(w.Env)
@@ -113,6 +114,7 @@ func TestAJobsPodThatIsDeletedHasFailed(t *testing.T) {
 
 // The pods of a CronJob's runs go with it.
 func TestACronJobEndsWithItsRuns(t *testing.T) {
+	t.Parallel()
 	const bases = 2
 	w := withBases(t, bases)
 	_, err := cluster.Client.BatchV1().CronJobs(w.Env).Create(t.Context(), &batchv1.CronJob{
@@ -135,6 +137,7 @@ func TestACronJobEndsWithItsRuns(t *testing.T) {
 // A DaemonSet has a pod on each base: it is updated, a Node is drained beside it, and it
 // ends.
 func TestADaemonSetFromItsBasesToItsEnd(t *testing.T) {
+	t.Parallel()
 	const bases = 20
 	w := withBases(t, bases)
 	sets := cluster.Client.AppsV1().DaemonSets(w.Env)
@@ -172,9 +175,11 @@ func TestADaemonSetFromItsBasesToItsEnd(t *testing.T) {
 // A StatefulSet is started, updated, scaled and ended, one pod after the other or all at
 // once; each pod keeps its name.
 func TestStatefulSetsFromTheirBasesToTheirEnd(t *testing.T) {
+	t.Parallel()
 	const bases, replicas = 6, int32(4)
 	for _, policy := range []appsv1.PodManagementPolicyType{appsv1.OrderedReadyPodManagement, appsv1.ParallelPodManagement} {
 		t.Run(string(policy), func(t *testing.T) {
+			t.Parallel()
 			w := withBases(t, bases)
 			count := replicas
 			set := &appsv1.StatefulSet{

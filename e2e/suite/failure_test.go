@@ -12,6 +12,7 @@ import (
 )
 
 func TestAKilledControllerGoesOnAfterARestart(t *testing.T) {
+	t.Parallel()
 	const bases = 10
 	w := cluster.New(t).WithBroker().WithFleet(bases).WithController()
 	w.AwaitNodesReady(bases)
@@ -43,6 +44,7 @@ func TestAKilledControllerGoesOnAfterARestart(t *testing.T) {
 }
 
 func TestABrokerRestartDisturbsNothing(t *testing.T) {
+	t.Parallel()
 	onEachBroker(t, func(t *testing.T, broker string) {
 		const bases = 10
 		w := cluster.New(t).WithBrokerOf(broker).WithFleet(bases).WithController()
@@ -74,6 +76,7 @@ func TestABrokerRestartDisturbsNothing(t *testing.T) {
 }
 
 func TestASilentBaseTurnsNotReadyAndIsGone(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(2).WithController("STALE_AFTER=4s", "GONE_AFTER=8s", "LIST_INTERVAL=1s")
 	w.AwaitNodesReady(2)
 	w.CreatePod("one", "base-0001", "stock", "1.0.0", world.Jar("stock", "1.0.0"))
@@ -93,14 +96,17 @@ func TestASilentBaseTurnsNotReadyAndIsGone(t *testing.T) {
 // Whatever becomes of an answer, the base's list decides: each module is asked for, and
 // takes effect, as often as it must and not once more.
 func TestMisleadingAnswers(t *testing.T) {
+	t.Parallel()
 	settings := []string{"BACKOFF_BASE=1s", "COMMAND_TIMEOUT=4s", "LIST_INTERVAL=1s"}
 	both := map[string]int{"lose-answers?n=1": 1, "fail-installs?n=2": 3, "without-effect?n=1": 2, "error-with-effect?n=1": 1}
 	t.Run("MQTT", func(t *testing.T) {
+		t.Parallel()
 		faults := map[string]int{"duplicate?n=50": 1, "late?d=2s": 1, "reorder?n=1": 1}
 		maps.Copy(faults, both)
 		mislead(cluster.New(t).WithBroker().WithFleet(len(faults)).WithController(settings...), faults)
 	})
 	t.Run("HTTP", func(t *testing.T) {
+		t.Parallel()
 		mislead(cluster.New(t).WithHTTP().WithController(settings...).WithHTTPFleet(len(both)), both)
 	})
 }
@@ -142,6 +148,7 @@ func mislead(w *world.World, faults map[string]int) {
 // Lists that are an hour old, whenever they come, change nothing: the pod stays as it is,
 // and nothing is installed again.
 func TestAStaleListIsIgnored(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(1).WithController("LIST_INTERVAL=1s")
 	w.AwaitNodesReady(1)
 	w.CreatePod("stock", "base-0001", "stock", "1.0.0", world.Jar("stock", "1.0.0"))
@@ -164,6 +171,7 @@ func TestAStaleListIsIgnored(t *testing.T) {
 
 // A base that sends heartbeats and never answers turns NotReady, and the others work.
 func TestAnUnresponsiveHTTPBaseDisturbsNoOther(t *testing.T) {
+	t.Parallel()
 	const bases = 20
 	w := cluster.New(t).WithHTTP().WithController("STALE_AFTER=12s", "UNRESPONSIVE_AFTER=3s", "LIST_INTERVAL=1s").WithHTTPFleet(bases)
 	w.AwaitNodesReady(bases)

@@ -29,6 +29,7 @@ const (
 // Leases, and served as they are when it has stopped: one that it claimed from us, and one
 // that it had before we ever ran, whose Lease and Node have none of our labels.
 func TestAForeignHolderIsRespected(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(2)
 	taken, had := w.NodeName("base-0001"), w.NodeName("base-0002")
 	foreignNode(w, had)

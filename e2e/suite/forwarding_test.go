@@ -20,6 +20,7 @@ func listenPort(w *world.World, replica int) int {
 // answers anything, each is forwarded to the base's owner: nothing else keeps a Node
 // Ready.
 func TestHeartbeatsAreForwardedToTheOwners(t *testing.T) {
+	t.Parallel()
 	const bases = 30
 	w := cluster.New(t).WithService().WithReplicas(3, "SETTLE_TIME=3s", "STALE_AFTER=6s", "LIST_INTERVAL=5s", "UNRESPONSIVE_AFTER=1h", "LINK_GRACE=1s")
 	w.Service.Only(listenPort(w, 0))

@@ -41,6 +41,7 @@ func awaitRenewal(w *world.World, replica int) {
 // claimed anything of it. After a little more than the duration it goes on, or has a new
 // incarnation, whoever was faster.
 func TestABrieflyFrozenReplica(t *testing.T) {
+	t.Parallel()
 	const bases, duration = 30, 10 * time.Second
 	w := cluster.NewFleet(t, 3, bases)
 	check := w.Undisturbed(bases)
@@ -67,6 +68,7 @@ func TestABrieflyFrozenReplica(t *testing.T) {
 // its base, which has lost its module meanwhile, gets no command until the replica has
 // renewed its membership.
 func TestAReplicaThatWakesCutOffSendsNothing(t *testing.T) {
+	t.Parallel()
 	const bases = 4
 	w := cluster.New(t).WithBroker().WithFleet(bases)
 	w.Proxied, w.APIUnreachable = true, true
@@ -113,6 +115,7 @@ func TestAReplicaThatWakesCutOffSendsNothing(t *testing.T) {
 }
 
 func TestAFrozenReplicaReturnsWithANewIncarnation(t *testing.T) {
+	t.Parallel()
 	const bases = 30
 	w := cluster.NewFleet(t, 3, bases)
 	check := w.Undisturbed(bases)

@@ -160,6 +160,7 @@ func (s *siege) counts(what, reason, about string, do func()) {
 // Twenty and more forged heartbeats over HTTP: each gets the status that says what is
 // wrong with it, is counted and told for what it is, and moves, reads and deletes nothing.
 func TestForgedHeartbeats(t *testing.T) {
+	t.Parallel()
 	s := besiege(t)
 	port := s.impostor.Port()
 	of := func(identity string, change ...func(*attacker.Heart)) string {
@@ -248,6 +249,7 @@ func TestForgedHeartbeats(t *testing.T) {
 // What a stranger publishes at a broker that lets him: what is of another tunnel's base,
 // too large, retained or of no base changes nothing, and is counted and told for what it is.
 func TestForgedMessages(t *testing.T) {
+	t.Parallel()
 	s := besiege(t)
 	root := func(identity string) string { return "koupleless_" + s.Env + "/" + identity + "/base/" }
 	heart := func(identity string, h attacker.Heart) string {

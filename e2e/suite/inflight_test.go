@@ -138,6 +138,7 @@ func killSlowOwner(w *world.World) {
 // The next owner of a base finds what the one before began, begins none of it again, and
 // has what comes next wait for it.
 func TestInstallsInProgressSurviveAKill(t *testing.T) {
+	t.Parallel()
 	const each = slowEach + 1
 	w := slowPods(slowFleet(t, 2), each)
 	killSlowOwner(w)
@@ -146,6 +147,7 @@ func TestInstallsInProgressSurviveAKill(t *testing.T) {
 
 // The same over HTTP.
 func TestInstallsInProgressSurviveAKillOverHTTP(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithService().WithReplicas(2, "SETTLE_TIME=3s", "LIST_INTERVAL=2s").WithHTTPFleet(slowBases, "--install-time", slowStart.String())
 	killSlowOwner(slowPods(w, slowEach))
 	checkSlowPods(w, slowEach)
@@ -153,6 +155,7 @@ func TestInstallsInProgressSurviveAKillOverHTTP(t *testing.T) {
 
 // A replica that drains transfers its bases although they have not answered.
 func TestInstallsInProgressSurviveADrain(t *testing.T) {
+	t.Parallel()
 	w := slowPods(slowFleet(t, 2), slowEach)
 	victim := w.Incarnation(0)
 	ended := w.Recorder.Fault("stop", "")
@@ -166,6 +169,7 @@ func TestInstallsInProgressSurviveADrain(t *testing.T) {
 // A base that is assigned to another because there is one replica more stays until it has
 // answered: there is no hurry.
 func TestABusyBaseMovesOnceDrained(t *testing.T) {
+	t.Parallel()
 	w := slowPods(slowFleet(t, 1), slowEach)
 	ended := w.Recorder.Fault("scale", "")
 	w.WithReplicas(1, "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
@@ -193,6 +197,7 @@ func TestABusyBaseMovesOnceDrained(t *testing.T) {
 // A module that is to go while it is starting goes once it has started, whoever owns
 // the base then; it is not asked to before.
 func TestADeletionWaitsForAnInstallInProgress(t *testing.T) {
+	t.Parallel()
 	w := slowPods(slowFleet(t, 2), slowEach)
 	for n := range slowBases * slowEach {
 		w.DeletePod(fmt.Sprintf("slow%d", n))
@@ -214,6 +219,7 @@ func TestADeletionWaitsForAnInstallInProgress(t *testing.T) {
 // A pod whose deletion began with one owner is ended by the next: it stays until its
 // module is gone, however long its base does not answer.
 func TestADeletionSurvivesItsOwner(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(2).WithReplicas(2, "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
 	w.AwaitNodesReady(2)
 	soon := func(p *corev1.Pod) { p.Spec.TerminationGracePeriodSeconds = new(int64(1)) }

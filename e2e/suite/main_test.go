@@ -1,7 +1,8 @@
 // Package suite runs the product on a real control plane with simulated bases, and
 // asserts the state of the world: what the API shows and what the bases did.
 //
-// Each test has a World of its own, and all share one Cluster: see package world. What
+// Each test has a World of its own, and all share one Cluster: see package world. Tests
+// are parallel, but for those that docs/testing.md has under "End to end". What
 // takes longer, needs more or happens at random is in the packages beside this one:
 // scale, chaos, mutants and java.
 package suite
@@ -24,6 +25,9 @@ func TestMain(m *testing.M) { cluster.Main(m) }
 func onEachBroker(t *testing.T, test func(t *testing.T, broker string)) {
 	t.Helper()
 	for _, kind := range harness.Brokers() {
-		t.Run(kind, func(t *testing.T) { test(t, kind) })
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			test(t, kind)
+		})
 	}
 }

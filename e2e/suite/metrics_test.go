@@ -30,6 +30,7 @@ func scrape(w *world.World, replica int, token string) int {
 // Metrics are shown to who the API server knows and permits to read them, and to nobody
 // else.
 func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithController("METRICS_AUTH=kubernetes")
 	token, err := cluster.Client.CoreV1().ServiceAccounts(w.Env).CreateToken(t.Context(), "default", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	w.Must(err)

@@ -12,6 +12,7 @@ import (
 )
 
 func TestNodeOfABase(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(1).WithController()
 	w.AwaitNodesReady(1)
 	node := w.Nodes()[0]
@@ -44,6 +45,7 @@ func TestNodeOfABase(t *testing.T) {
 }
 
 func TestAModulePodFromBindingToDeletion(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(1).WithController()
 	w.AwaitNodesReady(1)
 	w.CreatePod("stock", "base-0001", "stock", "1.0.0", world.Jar("stock", "1.0.0"))
@@ -60,6 +62,7 @@ func TestAModulePodFromBindingToDeletion(t *testing.T) {
 }
 
 func TestADeploymentFromNodesToDeletion(t *testing.T) {
+	t.Parallel()
 	onEachBroker(t, func(t *testing.T, broker string) {
 		const bases = 5
 		w := cluster.New(t).WithBrokerOf(broker).WithFleet(bases).WithController()
@@ -81,6 +84,7 @@ func TestADeploymentFromNodesToDeletion(t *testing.T) {
 }
 
 func TestFailuresShowTheirReason(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithEnvironmentAccess().WithBroker().WithFleet(1).WithController()
 	w.AwaitNodesReady(1)
 	w.CreatePod("none", "base-0001", "none", "1.0.0", "file:///opt/modules/missing.jar")
@@ -110,6 +114,7 @@ func TestFailuresShowTheirReason(t *testing.T) {
 
 // Where the metaspace is full, the pod says so, and what serves goes on.
 func TestAFullMetaspaceIsReported(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(1, "--metaspace", "64Mi").WithController("BACKOFF_BASE=1s", "BACKOFF_MAX=8s")
 	w.AwaitNodesReady(1)
 	w.Must(w.Fleet.Post("/jars", map[string]any{"url": world.Jar("huge", "1.0.0"), "name": "huge", "version": "1.0.0", "metaspace": 32 << 20}))
@@ -126,6 +131,7 @@ func TestAFullMetaspaceIsReported(t *testing.T) {
 }
 
 func TestRollingUpdateOverMQTT(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(1, "--install-time", "300ms").WithController()
 	w.AwaitNodesReady(1)
 	w.CreateDeployment("orders", "1.0.0", world.Jar("orders", "1.0.0"), 1, world.Surge)
@@ -155,6 +161,7 @@ func TestRollingUpdateOverMQTT(t *testing.T) {
 }
 
 func TestRollingUpdateOverHTTPHasNoGap(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithHTTP().WithController().WithHTTPFleet(1, "--install-time", "200ms")
 	w.AwaitNodesReady(1)
 	w.CreateDeployment("orders", "1.0.0", world.Jar("orders", "1.0.0"), 1, world.Surge)
@@ -172,6 +179,7 @@ func TestRollingUpdateOverHTTPHasNoGap(t *testing.T) {
 }
 
 func TestARestartedBaseGetsItsModulesBack(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(1).WithController()
 	w.AwaitNodesReady(1)
 	w.CreatePod("stock", "base-0001", "stock", "1.0.0", world.Jar("stock", "1.0.0"))
@@ -196,6 +204,7 @@ func TestARestartedBaseGetsItsModulesBack(t *testing.T) {
 }
 
 func TestAPodDeletedWhileItsBaseIsAway(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(1).WithController("STALE_AFTER=12s", "LIST_INTERVAL=2s")
 	w.AwaitNodesReady(1)
 	w.CreatePod("stock", "base-0001", "stock", "1.0.0", world.Jar("stock", "1.0.0"))
@@ -213,6 +222,7 @@ func TestAPodDeletedWhileItsBaseIsAway(t *testing.T) {
 }
 
 func TestAnUnmanagedModuleIsReported(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(1).WithController()
 	w.AwaitNodesReady(1)
 	w.Must(w.Fleet.Post("/bases/base-0001/install", map[string]any{"bizName": "unmanaged", "bizVersion": "1", "bizUrl": world.Jar("unmanaged", "1")}))

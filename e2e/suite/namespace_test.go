@@ -17,9 +17,11 @@ import (
 // A namespace ends with all that is in it: modules that serve, one that never started, and
 // pods that are no modules but were bound to VNodes all the same.
 func TestANamespaceEnds(t *testing.T) {
+	t.Parallel()
 	const bases, replicas = 4, 2
 	for what, strangers := range map[string]int{"with modules": 0, "with pods that are none": bases} {
 		t.Run(what, func(t *testing.T) {
+			t.Parallel()
 			w := withBases(t, bases)
 			name := makeNamespace(w)
 			makeModules(w, name, replicas)

@@ -20,6 +20,7 @@ import (
 // its Node is not: its Deployment and a budget count one pod less. Once the base is heard
 // again all is as before, with the same pods.
 func TestADeadBaseCountsForNobody(t *testing.T) {
+	t.Parallel()
 	const pods = 2
 	settings := []string{"STALE_AFTER=4s", "LIST_INTERVAL=1s"}
 	fleetOnEachTunnel(t, pods, settings, func(w *world.World) {

@@ -13,6 +13,7 @@ import (
 // Cut off from the API server alone, a replica stops sending, and others claim its
 // bases. It returns with a new incarnation.
 func TestAReplicaCutOffFromTheAPI(t *testing.T) {
+	t.Parallel()
 	const bases = 30
 	w := proxiedFleet(t, bases)
 	w.APIUnreachable = true
@@ -32,6 +33,7 @@ func TestAReplicaCutOffFromTheAPI(t *testing.T) {
 // Cut off from the broker alone, a replica transfers its bases to those who are not, and
 // takes no base for gone.
 func TestAReplicaCutOffFromTheBroker(t *testing.T) {
+	t.Parallel()
 	const bases = 30
 	w := proxiedFleet(t, bases)
 	check := w.Undisturbed(bases)
@@ -64,6 +66,7 @@ func proxiedFleet(t *testing.T, bases int) *world.World {
 // Replicas that reach nobody end on a signal, although they cannot transfer their bases.
 // Started again, each goes on with its own, and nobody noticed.
 func TestPartitionedReplicasEndOnASignal(t *testing.T) {
+	t.Parallel()
 	const bases, drain = 30, 8 * time.Second // with it, the Leases are renewed again before the Nodes' grace is over
 	w := cluster.New(t).WithBroker().WithFleet(bases)
 	w.Proxied, w.APIUnreachable = true, true
@@ -95,6 +98,7 @@ func TestPartitionedReplicasEndOnASignal(t *testing.T) {
 // Two replicas with one client id throw each other out of the broker. They say so, and
 // wait longer and longer. The one that stays serves the bases.
 func TestTwoReplicasWithOneClientID(t *testing.T) {
+	t.Parallel()
 	const bases, complaint = 3, "another client may use our client id"
 	w := cluster.New(t).WithBroker().WithFleet(bases).WithReplicas(2, "CLIENT_ID=the-same", "SETTLE_TIME=3s", "LIST_INTERVAL=2s")
 	began := time.Now()

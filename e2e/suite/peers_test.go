@@ -23,6 +23,7 @@ import (
 // Somebody else over HTTP with the identity of a base that lives: it gets nothing, the
 // base is served on, and that is told.
 func TestAnotherBaseWithTheIdentityOfALiveOne(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithHTTP().WithController("LIST_INTERVAL=1s").WithHTTPFleet(1)
 	w.AwaitNodesReady(1)
 	first, before := w.Fleet, w.Nodes()[0]
@@ -48,6 +49,7 @@ func TestAnotherBaseWithTheIdentityOfALiveOne(t *testing.T) {
 // An address that another application reuses: the old VNode retires with its pods, and
 // the new application gets none of their modules.
 func TestAnAddressReusedByAnotherApplication(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithHTTP().WithController("LIST_INTERVAL=1s", "STALE_AFTER=4s").WithHTTPFleet(1, "--name", "shop")
 	w.AwaitNodesReady(1)
 	old := w.Nodes()[0]
@@ -71,6 +73,7 @@ func TestAnAddressReusedByAnotherApplication(t *testing.T) {
 
 // A base that comes and goes keeps its Node.
 func TestABaseThatFlaps(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(2).WithController("STALE_AFTER=3s", "GONE_AFTER=1m", "LIST_INTERVAL=1s")
 	w.AwaitNodesReady(2)
 	before := w.Nodes()
@@ -90,6 +93,7 @@ func TestABaseThatFlaps(t *testing.T) {
 // A base that takes seconds for each answer delays no other, and nothing is asked of
 // it twice.
 func TestASlowBase(t *testing.T) {
+	t.Parallel()
 	const bases = 10
 	w := cluster.New(t).WithHTTP().WithController().WithHTTPFleet(bases)
 	w.AwaitNodesReady(bases)
@@ -112,8 +116,10 @@ func TestASlowBase(t *testing.T) {
 
 // A base whose clock is wrong by an hour is like any other.
 func TestWrongClocks(t *testing.T) {
+	t.Parallel()
 	for _, off := range []string{"1h", "-1h"} {
 		t.Run(off, func(t *testing.T) {
+			t.Parallel()
 			w := cluster.New(t).WithBroker().WithFleet(1, "--clock", off).WithController("STALE_AFTER=10s", "LIST_INTERVAL=1s")
 			w.AwaitNodesReady(1)
 			w.CreatePod("stock", "base-0001", "stock", "1.0.0", world.Jar("stock", "1.0.0"))
@@ -152,6 +158,7 @@ const announcement = `{"baseMetadata":{"identity":%q,"name":"shop","version":"1"
 // Whatever is posted, the status says what was wrong with it, and nobody else
 // notices.
 func TestHostileHeartbeats(t *testing.T) {
+	t.Parallel()
 	token := "t0ken"
 	w := cluster.New(t).WithHTTP()
 	w.WithController("HTTP_TUNNEL_TOKEN_FILE="+w.File("token", token), "HTTP_TUNNEL_TIMEOUT=2s", "HTTP_TUNNEL_INSTALL_TIMEOUT=2s")
@@ -214,6 +221,7 @@ func outsider(key ed25519.PrivateKey) (*http.Client, error) {
 // Forwarded heartbeats are taken from members only, who prove the key that their Lease
 // tells of before a byte is read; the bases' port takes none.
 func TestOnlyMembersForwardHeartbeats(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithHTTP()
 	w.CreateBasePods("127.0.0.1") // where post posts from
 	w.WithController()
@@ -243,6 +251,7 @@ func TestOnlyMembersForwardHeartbeats(t *testing.T) {
 // Whatever a base sends over MQTT, what is wrong is dropped and counted, and the others
 // work.
 func TestHostileMessages(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(2).WithController()
 	w.AwaitNodesReady(2)
 	for where, body := range map[string]string{

@@ -42,6 +42,7 @@ func notReadyWhileItRuns(w *world.World, name string) {
 // Pods are ready as their probes say, at the address of their base, and a module whose
 // liveness probe fails is installed again.
 func TestProbes(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithHTTP().WithController("BACKOFF_BASE=1s").WithHTTPFleet(1)
 	w.AwaitNodesReady(1)
 	w.Must(w.Fleet.Post("/jars", map[string]any{"url": world.Jar("web", "1.0.0"), "name": "web", "version": "1.0.0", "port": webPort, "listens": true}))

@@ -51,6 +51,7 @@ func TestScalingSharesTheBases(t *testing.T) { scenario.Scaling(t, &cluster, 100
 // A killed replica that is back after it was expired, and before others have claimed its
 // bases, owns them again as soon as others would have.
 func TestAReplicaThatIsBackOnceItWasExpired(t *testing.T) {
+	t.Parallel()
 	const bases = 30
 	w := cluster.NewFleet(t, 3, bases)
 	r := w.Record()

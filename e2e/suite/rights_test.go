@@ -105,7 +105,8 @@ func TestTheServiceAccountTouchesOnlyVNodes(t *testing.T) {
 }
 
 // A pod whose namespace the controller may not read says which RoleBinding is missing,
-// and is installed once that is there.
+// and is installed once that is there. (It names the manifests' own account, so the World
+// must be alone.)
 func TestAPodInANamespaceThatIsNotBound(t *testing.T) {
 	w := cluster.New(t).WithBroker().WithFleet(1).WithController()
 	w.MayBeDenied("secrets")
@@ -146,7 +147,7 @@ func TestVNodesMayBeReserved(t *testing.T) {
 		}
 		return wantForbidden(other.createNode(w.NodeName("new"), "vnode"))
 	})
-	w.WithController()
+	w.WithController("STALE_AFTER=4s", "LIST_INTERVAL=1s")
 	w.AwaitNodesReady(1) // the node controller has taken its taint off
 	vnode := w.NodeName("base-0001")
 	for what, try := range map[string]func() error{

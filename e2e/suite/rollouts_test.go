@@ -75,6 +75,7 @@ func installs(w *world.World, want int) {
 // Of two Deployments that want the same version of one module the second waits, however
 // often its pod is made anew: what serves is not installed again.
 func TestTwoDeploymentsWantOneVersion(t *testing.T) {
+	t.Parallel()
 	w := oneBase(t)
 	first := only(w, "stock")
 	w.CreateDeployment("stock", "1.0.0", world.Jar("stock", "1.0.0"), 1, named("rival"))
@@ -102,7 +103,8 @@ func TestTwoDeploymentsWantOneVersion(t *testing.T) {
 // An undo ends although the Deployment allows no pod to be missing, and although the pod
 // that it gives up is Ready but not yet available.
 func TestAnUndoEnds(t *testing.T) {
-	w := oneBase(t, func(d *appsv1.Deployment) { d.Spec.MinReadySeconds = 30 })
+	t.Parallel()
+	w := oneBase(t, func(d *appsv1.Deployment) { d.Spec.MinReadySeconds = 10 })
 	w.Eventually(world.Timeout, func() error { return available(w, 1) })
 	w.SetVersion("stock", "2.0.0", world.Jar("stock", "2.0.0"))
 	awaitReadyOf(w, "stock", "2.0.0")
@@ -126,6 +128,7 @@ func available(w *world.World, want int32) error {
 
 // A restart of a rollout installs the same version once more, for the new pod.
 func TestARolloutIsRestarted(t *testing.T) {
+	t.Parallel()
 	w := oneBase(t)
 	was := only(w, "stock")
 	rollout(w, "restart")
@@ -140,6 +143,7 @@ func TestARolloutIsRestarted(t *testing.T) {
 
 // While a rollout is paused nothing happens; once it is resumed it ends.
 func TestARolloutIsPaused(t *testing.T) {
+	t.Parallel()
 	w := oneBase(t)
 	was := only(w, "stock")
 	rollout(w, "pause")
@@ -156,6 +160,7 @@ func TestARolloutIsPaused(t *testing.T) {
 // A canary is a second Deployment with another version. On a base of its own it serves; on
 // one that has the stable version it waits, and takes nothing away.
 func TestACanaryIsASecondDeployment(t *testing.T) {
+	t.Parallel()
 	w := oneBase(t)
 	stable := only(w, "stock")
 	w.CreateDeployment("stock", "2.0.0", world.Jar("stock", "2.0.0"), 1, named("canary"))
@@ -178,6 +183,7 @@ func TestACanaryIsASecondDeployment(t *testing.T) {
 // A new pod with two modules, of which one cannot start, takes nothing from the old one:
 // that stays Ready with both of its modules.
 func TestARolloutOfTwoModulesIsWholeOrNot(t *testing.T) {
+	t.Parallel()
 	w := oneBase(t, func(d *appsv1.Deployment) {
 		other := d.Spec.Template.Spec.Containers[0]
 		other.Name, other.Image = "orders", world.Jar("orders", "1.0.0")

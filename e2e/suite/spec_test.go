@@ -18,6 +18,7 @@ import (
 // What a pod's spec says of a module's environment and arguments reaches the base,
 // over the tunnel that carries it.
 func TestEnvironmentAndArgumentsReachTheBase(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithEnvironmentAccess().WithHTTP().WithController().WithHTTPFleet(1)
 	w.AwaitNodesReady(1)
 	_, err := cluster.Client.CoreV1().ConfigMaps(w.Env).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "limits"}, Data: map[string]string{"most": "7"}}, metav1.CreateOptions{})
@@ -84,6 +85,7 @@ func several(modules ...string) func(*corev1.Pod) {
 // A pod with several containers is several modules: Ready when all serve, gone when
 // all are.
 func TestAPodWithSeveralModules(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(1).WithController("BACKOFF_BASE=1s")
 	w.AwaitNodesReady(1)
 	w.Must(w.Fleet.Do("base-0001", "fail-installs?n=1"))
@@ -100,6 +102,7 @@ func TestAPodWithSeveralModules(t *testing.T) {
 
 // A pod with more modules than are allowed says so, and nothing of it is done.
 func TestAPodWithAThousandModules(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(1).WithController()
 	w.AwaitNodesReady(1)
 	var names []string
@@ -115,6 +118,7 @@ func TestAPodWithAThousandModules(t *testing.T) {
 
 // A version that is changed in place: the old one goes, the new one serves.
 func TestInPlaceVersionChange(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithHTTP().WithController().WithHTTPFleet(1)
 	w.AwaitNodesReady(1)
 	w.CreatePod("stock", "base-0001", "stock", "1.0.0", world.Jar("stock", "1.0.0"))
@@ -130,6 +134,7 @@ func TestInPlaceVersionChange(t *testing.T) {
 // The same version deployed again: the new pod's module survives the deletion of
 // the old pod.
 func TestTheSameVersionDeployedAgain(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(1).WithController()
 	w.AwaitNodesReady(1)
 	w.CreatePod("first", "base-0001", "stock", "1.0.0", world.Jar("stock", "1.0.0"))
@@ -146,6 +151,7 @@ func TestTheSameVersionDeployedAgain(t *testing.T) {
 }
 
 func TestADuplicateModuleTakesOverWhatServes(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(1).WithController()
 	w.AwaitNodesReady(1)
 	w.CreatePod("first", "base-0001", "orders", "1.0.0", world.Jar("orders", "1.0.0"))
@@ -163,6 +169,7 @@ func TestADuplicateModuleTakesOverWhatServes(t *testing.T) {
 }
 
 func TestInPlaceImageChangeInstallsTheNewJar(t *testing.T) {
+	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(1).WithController()
 	w.AwaitNodesReady(1)
 	w.CreatePod("stock", "base-0001", "stock", "1.0.0", world.Jar("stock", "1.0.0"))

@@ -22,7 +22,8 @@ type API struct {
 	// Nodes' names.
 	Env string
 
-	cluster *Cluster
+	cluster      *Cluster
+	installation *installation
 }
 
 // Must ends the test for an error.

@@ -5,12 +5,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
 	"time"
 
-	"module-controller/e2e/harness"
 	"module-controller/e2e/history"
 )
 
@@ -23,7 +23,7 @@ omitStages: [RequestReceived]
 rules:
 `
 	policyReplicas = `- level: Metadata
-  users: ["` + replicaUser + `"]
+  users: [%s]
 `
 	policyWrites = `- level: Metadata
   verbs: [create, update, patch, delete]
@@ -34,9 +34,6 @@ rules:
 `
 )
 
-// replicaUser is who replicas are at the API server.
-const replicaUser = "system:serviceaccount:" + harness.Namespace + ":" + harness.ServiceAccount
-
 // audit is what the API server notes.
 type audit struct{ policy, log string }
 
@@ -44,7 +41,7 @@ func newAudit(dir string, all bool) (audit, error) {
 	a := audit{policy: dir + "/audit-policy.yaml", log: dir + "/audit.log"}
 	policy := policyHead + policyWrites
 	if all {
-		policy = policyHead + policyReplicas + policyWrites
+		policy = policyHead + fmt.Sprintf(policyReplicas, strings.Join(replicaUsers(), ", ")) + policyWrites
 	}
 	return a, os.WriteFile(a.policy, []byte(policy), 0o600)
 }

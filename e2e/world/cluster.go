@@ -37,8 +37,9 @@ type Cluster struct {
 	// "verb resource.group in namespace".
 	Unused []string
 
-	audit  audit
-	denied denials
+	audit         audit
+	denied        denials
+	installations *installations
 }
 
 // Main starts the Cluster, runs the tests of a package, stops it and exits with their
@@ -65,6 +66,7 @@ func (c *Cluster) run(m *testing.M) (code int, err error) {
 	if err := harness.ApplyManifests(ctx, c.Plane.Kubectl); err != nil {
 		return 1, err
 	}
+	c.installations = newInstallations(c.Dir)
 	code = m.Run()
 	if err := c.judgeRights(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

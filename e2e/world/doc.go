@@ -24,11 +24,15 @@
 //     is so; whatever is not so within its time fails the test at once. Check… fails the
 //     test at once or returns an error, and waits for nothing;
 //   - what a World started is stopped when its test ends, and its objects are deleted;
-//   - a controller that logged an error fails its test.
+//   - a controller that logged an error fails its test;
+//   - Worlds may run beside each other: each has an installation of the product, that is,
+//     a namespace of membership Leases with the manifests' rights, and networks for its
+//     bases, that no other has at a time. The first that is free is the manifests' own,
+//     module-controller, which so a World has that is alone.
 //
-// It does not guarantee isolation between Worlds: they share the control plane, its
-// Nodes and the membership Leases of the namespace module-controller. So tests with
-// Worlds must not run in parallel.
+// It does not guarantee isolation between Worlds: they share the control plane, its Nodes
+// and two processors. A test that disturbs those, or asserts a time that another World's
+// load would break, must not run in parallel.
 //
 // Methods that may fail the test are for the test's own goroutine; the others may be
 // called from any.

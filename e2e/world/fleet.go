@@ -86,7 +86,7 @@ func (w *World) WithHTTPFleet(bases int, args ...string) *World {
 func (w *World) OverHTTP(bases int) []string {
 	w.Helper()
 	w.networks++
-	network := netip.PrefixFrom(netip.AddrFrom4([4]byte{127, byte(w.networks), 0, 0}), 16)
+	network := netip.PrefixFrom(netip.AddrFrom4([4]byte{127, byte(networksEach*w.installation.n + w.networks), 0, 0}), 16)
 	w.CreateBasePods(harness.BaseAddresses(network, bases)...)
 	return []string{"--heartbeat-endpoint", w.Endpoint(), "--network", network.String()}
 }

@@ -11,8 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
-
-	"module-controller/e2e/harness"
 )
 
 // Owner is what a base's Lease says.
@@ -38,9 +36,10 @@ func (a *API) BaseLeases() coordinationclient.LeaseInterface {
 	return a.cluster.Client.CoordinationV1().Leases(corev1.NamespaceNodeLease)
 }
 
-// MemberLeases are the membership Leases of the replicas.
+// MemberLeases are the membership Leases of the World's replicas, and of those that had
+// its namespace before.
 func (a *API) MemberLeases() coordinationclient.LeaseInterface {
-	return a.cluster.Client.CoordinationV1().Leases(harness.Namespace)
+	return a.cluster.Client.CoordinationV1().Leases(a.installation.name)
 }
 
 // Owners gives what the Leases of the World's bases say, by Node.

@@ -30,7 +30,9 @@ func (w *World) WithController(env ...string) *World {
 // namespace, by the manifest that an operator applies for each such namespace.
 func (w *World) WithEnvironmentAccess() *World {
 	w.Helper()
-	w.Kubectl("apply", "-n", w.Env, "-f", harness.Manifest("namespace-access/rolebinding.yaml"))
+	path, err := w.installation.manifest(harness.Manifest("namespace-access/rolebinding.yaml"))
+	w.Must(err)
+	w.Kubectl("apply", "-n", w.Env, "-f", path)
 	return w
 }
 
@@ -66,7 +68,7 @@ func (w *World) WithReplicas(n int, env ...string) *World {
 func (w *World) startReplica(name string, links *Links, env []string) (*harness.Controller, error) {
 	ctx, cancel := context.WithTimeout(w.Context(), Timeout)
 	defer cancel()
-	kubeconfig, err := w.cluster.Plane.KubeconfigFor(ctx, harness.Namespace, harness.ServiceAccount)
+	kubeconfig, err := w.cluster.Plane.KubeconfigFor(ctx, w.installation.name, w.installation.name)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +83,7 @@ func (w *World) startReplica(name string, links *Links, env []string) (*harness.
 	if err != nil {
 		return nil, err
 	}
-	settings := slices.Concat([]string{"ENV=" + w.Env, "LOG_LEVEL=debug"}, tunnels, env)
+	settings := slices.Concat([]string{"POD_NAMESPACE=" + w.installation.name, "ENV=" + w.Env, "LOG_LEVEL=debug"}, tunnels, env)
 	return harness.StartController(ctx, harness.ControllerOptions{
 		Binary: w.Binary, Kubeconfig: kubeconfig, PodName: name, Log: w.replicaLog(name), Env: settings,
 	})

@@ -84,9 +84,10 @@ func (c *Cluster) judgeRights() error {
 // although it is granted is no fault: an API server that has just begun knows no roles yet.
 func (c *Cluster) asked(granted []right) (used sets.Set[right], denied []string, err error) {
 	used, told := sets.New[right](), sets.New[string]()
-	err = c.audit.read(0, []byte(replicaUser), func(e entry) {
-		switch r := rightOf(e); {
-		case !e.byReplica() || e.User.Username != replicaUser:
+	err = c.audit.read(0, []byte(serviceAccounts), func(e entry) {
+		name, replica := installationOf(e.User.Username)
+		switch r := rightOf(e, name); {
+		case !replica || !e.byReplica():
 		case !refused(e):
 			used.Insert(r)
 		case !byPolicy(e) && slices.ContainsFunc(granted, r.under):
@@ -100,12 +101,16 @@ func (c *Cluster) asked(granted []right) (used sets.Set[right], denied []string,
 	return used, sets.List(told), nil
 }
 
-// rightOf gives the right that a request needed.
-func rightOf(e entry) right {
+// rightOf gives the right that a request needed. The namespace of the installation that
+// asked stands for that of the manifests.
+func rightOf(e entry, installation string) right {
 	o := e.ObjectRef
 	r := right{verb: e.Verb, group: o.APIGroup, resource: o.Resource, namespace: o.Namespace}
 	if o.Subresource != "" {
 		r.resource += "/" + o.Subresource
+	}
+	if o.Namespace != "" && o.Namespace == installation {
+		r.namespace = harness.Namespace
 	}
 	return r
 }

@@ -8,11 +8,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
+
+	"module-controller/e2e/harness"
 )
 
-// line is an entry of the audit log as the API server writes it.
+// line is an entry of the audit log as the API server writes it, of a replica of the
+// manifests' installation.
 func line(agent, verb, resource, namespace, decision, message string) string {
-	return `{"user":{"username":"` + replicaUser + `"},"userAgent":"` + agent + `","verb":"` + verb + `","objectRef":{"resource":"` + resource +
+	return `{"user":{"username":"` + replicaUser(harness.Namespace) + `"},"userAgent":"` + agent + `","verb":"` + verb + `","objectRef":{"resource":"` + resource +
 		`","namespace":"` + namespace + `"},"responseStatus":{"code":403,"message":"` + message +
 		`"},"annotations":{"authorization.k8s.io/decision":"` + decision + `"}}` + "\n"
 }

@@ -65,11 +65,17 @@ func (c *Cluster) New(tb testing.TB) *World {
 	raw := make([]byte, 3)
 	_, _ = rand.Read(raw)
 	env := "e" + hex.EncodeToString(raw)
-	w := &World{API: &API{TB: tb, Env: env, cluster: c}, Binary: c.Bin.Controller}
+	in, err := c.installations.take(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { c.installations.giveBack(in) }) // when all is stopped
+	w := &World{API: &API{TB: tb, Env: env, cluster: c, installation: in}, Binary: c.Bin.Controller}
+	w.Must(in.apply(tb.Context(), c.Plane.Kubectl))
 	w.Dir = filepath.Join(c.Dir, strings.ReplaceAll(tb.Name(), "/", "-")+"-"+env)
 	w.Must(os.MkdirAll(w.Dir, 0o755))
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: env}}
-	_, err := c.Client.CoreV1().Namespaces().Create(tb.Context(), namespace, metav1.CreateOptions{})
+	_, err = c.Client.CoreV1().Namespaces().Create(tb.Context(), namespace, metav1.CreateOptions{})
 	w.Must(err)
 	tb.Cleanup(w.cleanUp)
 	w.Eventually(Timeout, func() error { // without it the API server refuses pods
