@@ -69,8 +69,8 @@ bench: ## benchmarks; each compares two things in one run
 mutants: ## take one guard after the other out (mutants/), and see a test notice; about 10 minutes
 	$(GO) -C tools run ./mutate -root .. -run
 
-scale: control-plane ## measure cold start, pods, steady state, failover and claims; prints a report
-	cd e2e && $(GO) test -tags scale -v -timeout 90m ./scale
+scale: control-plane ## measure cold start, pods, steady state, failover, claims, 10,000 bases, 1 and 5 replicas; prints a report
+	cd e2e && $(GO) test -tags scale -v -timeout 3h ./scale
 
 peers: control-plane ## measure the product beside KWOK, PEERS_NODES (1000) Nodes each; builds KWOK first, 3 minutes
 	cd e2e && $(GO) test -tags peers -v -timeout 90m ./peers

@@ -54,7 +54,7 @@ func table(nodes int, of map[string]*figures) string {
 		if theirs > 0 {
 			ratio = mine / theirs
 		}
-		fmt.Fprintf(&t, "| %s | %s | %s | %s | %s | %s |\n", r.what, shown(r.show, theirs), shown(r.show, mine), shown("%.2f", ratio), r.goal, r.goal.verdict(mine, ratio))
+		fmt.Fprintf(&t, "| %s | %s | %s | %s | %s | %s |\n", r.what, shown(r.show, theirs), shown(r.show, mine), shown("%.2f", ratio), r.told(), r.goal.verdict(mine, ratio))
 	}
 	return t.String()
 }
@@ -74,12 +74,13 @@ func shown(how string, figure float64) string {
 	return fmt.Sprintf(how, figure)
 }
 
-func (g goal) String() string {
+// told writes the row's goal; nothing where there is none.
+func (r row) told() string {
 	switch {
-	case g.ratio > 0:
-		return fmt.Sprintf("≤ %g × KWOK", g.ratio)
-	case g.most > 0:
-		return fmt.Sprintf("≤ %g", g.most)
+	case r.goal.ratio > 0:
+		return fmt.Sprintf("≤ %g × KWOK", r.goal.ratio)
+	case r.goal.most > 0:
+		return "≤ " + fmt.Sprintf(r.show, r.goal.most)
 	default:
 		return ""
 	}

@@ -40,6 +40,7 @@ type Cluster struct {
 	audit         audit
 	denied        denials
 	installations *installations
+	own           bool // it ends with its World, which leaves nothing to delete
 }
 
 // Main starts the Cluster, runs the tests of a package, stops it and exits with their

@@ -22,7 +22,7 @@ import (
 
 // StartCluster starts a Cluster of one test's own, which ends with it: whatever another test
 // left does not count. It has no audit log, which would cost the API server, so no Recorder
-// can be had.
+// can be had, and what its World leaves is not deleted.
 func StartCluster(tb testing.TB) *Cluster {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
@@ -42,7 +42,7 @@ func StartCluster(tb testing.TB) *Cluster {
 		}
 		_ = os.RemoveAll(dir)
 	})
-	c := &Cluster{Dir: dir}
+	c := &Cluster{Dir: dir, own: true}
 	c.Bin, err = harness.Build(ctx, dir, os.Stderr)
 	must(err)
 	c.Plane, err = controlplane.Start(ctx, controlplane.Options{Log: os.Stderr})

@@ -142,7 +142,9 @@ func (w *World) cleanUp() {
 	for _, p := range w.proxies { // after those who speak through them
 		w.report(p.Close())
 	}
-	w.deleteAll(ctx)
+	if !w.cluster.own {
+		w.deleteAll(ctx)
+	}
 }
 
 // report fails the test for an error, and lets it go on.
