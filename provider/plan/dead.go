@@ -49,7 +49,7 @@ func (p *planner) buryDead() {
 // restart installs a module anew that is dead, not too soon after the last time. On a base
 // that replaces nothing it is uninstalled first.
 func (i installer) restart(n *name, w *want) {
-	if i.out.tooEarly(i.failures.of(w.key, w.purpose()).NotBefore) {
+	if i.out.tooEarly(i.failureOf(w).NotBefore) {
 		return
 	}
 	why := i.quote(i.whyDead(w)) // a probe says what the module answered
@@ -68,6 +68,7 @@ func (r resolver) killed(a Attempt) {
 		return
 	}
 	w := n.chosen
+	r.turnTo(w.key, w.purpose())
 	f := r.failures.of(w.key, w.purpose())
 	f.Purpose, f.Killed, f.At = w.purpose(), true, r.in.Now
 	f.Count++

@@ -1,8 +1,11 @@
 package plan
 
 import (
+	"maps"
 	"slices"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"module-controller/tunnel"
 )
@@ -20,8 +23,14 @@ func purposeOf(c tunnel.Command) Purpose {
 	return Purpose{Verb: c.Verb}
 }
 
+// Jar is what pods ask for: two may ask for one module from different URLs.
+type Jar struct {
+	tunnel.ModuleKey
+	URL string
+}
+
 // Failure is what is remembered of a module's command that failed. One that fails for
-// another purpose takes its place, and counts from one.
+// another purpose takes its place, and counts from one. Of jars each has its own.
 type Failure struct {
 	Purpose
 	// Count is how many of these commands failed in a row.
@@ -62,6 +71,14 @@ func (f Failure) hurried(began map[string]bool, key tunnel.ModuleKey) bool {
 		return len(began) > 1
 	}
 	return len(began) > 0
+}
+
+// sooner brings a failure's next install forward where that is worth trying.
+func (f Failure) sooner(began map[string]bool, key tunnel.ModuleKey, soon time.Time) Failure {
+	if f.hurried(began, key) {
+		f.NotBefore, f.Hurried = earlier(f.NotBefore, soon), true
+	}
+	return f
 }
 
 // failures is what failed last, by module. It shares its entries with a Memory.
@@ -138,6 +155,41 @@ func (fs failures) serves(key tunnel.ModuleKey) {
 	if fs[key].Verb != tunnel.UninstallModule {
 		delete(fs, key)
 	}
+}
+
+// failureOf is the last failure to install a want's module from its URL; the zero Failure
+// where there is none.
+func (p *planner) failureOf(w *want) Failure {
+	if f := p.failures.of(w.key, w.purpose()); f.Count > 0 {
+		return f
+	}
+	return p.out.Memory.Jars[Jar{w.key, w.url}]
+}
+
+// turnTo makes the failure of a jar the last one of its module, and sets that of another jar
+// aside: what comes of one says nothing of the other.
+func (p *planner) turnTo(key tunnel.ModuleKey, what Purpose) {
+	jars, last := p.out.Memory.Jars, p.failures[key]
+	if what.Verb != tunnel.InstallModule || last.Purpose == what {
+		return
+	}
+	if last.Verb == tunnel.InstallModule {
+		jars[Jar{key, last.URL}] = last
+		delete(p.failures, key)
+	}
+	if f, failed := jars[Jar{key, what.URL}]; failed {
+		p.failures[key] = f
+		delete(jars, Jar{key, what.URL})
+	}
+}
+
+// forgetJars forgets what failed of jars that no pod asks for any more.
+func (p *planner) forgetJars() {
+	maps.DeleteFunc(p.out.Memory.Jars, func(jar Jar, _ Failure) bool {
+		return !slices.ContainsFunc(p.in.Pods, func(pod Pod) bool {
+			return slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Image == jar.URL })
+		})
+	})
 }
 
 // backOff is the pause after so many failures in a row.

@@ -92,6 +92,7 @@ func (i installer) await(*name, *want) { i.out.Ask = true }
 
 func (i installer) keep(_ *name, w *want) {
 	if !i.failures[w.key].recent(i.in.Now) {
+		i.turnTo(w.key, w.purpose())
 		i.failures.serves(w.key)
 	}
 }

@@ -26,6 +26,7 @@ func Modules(in Input) Output {
 		p.handOn()
 		installer{p}.installAll()
 		p.drop()
+		p.forgetJars()
 		for _, at := range p.demand.leaves {
 			p.out.wake(at)
 		}
@@ -127,7 +128,7 @@ func (p *planner) inherited() int {
 // clone gives a copy whose maps are its own, and there.
 func (m Memory) clone() Memory {
 	return Memory{
-		Attempts: cloned(m.Attempts), Failures: cloned(m.Failures),
+		Attempts: cloned(m.Attempts), Failures: cloned(m.Failures), Jars: cloned(m.Jars),
 		Installed: cloned(m.Installed), Unmanaged: cloned(m.Unmanaged), Dead: cloned(m.Dead), Duplicates: cloned(m.Duplicates), Rejections: cloned(m.Rejections), Starts: cloned(m.Starts), Plain: m.Plain,
 	}
 }

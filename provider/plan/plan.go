@@ -172,6 +172,9 @@ type Memory struct {
 	// Failures has what failed last, by module. One is dropped when what it tells
 	// of succeeds; nothing is sent again before its NotBefore.
 	Failures map[tunnel.ModuleKey]Failure
+	// Jars has what failed last of installs whose failure was set aside when one of the same
+	// module from another URL had been tried. It has no jar that no pod asks for.
+	Jars map[Jar]Failure
 	// Installed has what this controller installed on this base, or found there when
 	// a pod asked for it, and has not seen gone since. Every value is true.
 	Installed map[tunnel.ModuleKey]bool

@@ -126,7 +126,7 @@ func (r reporter) serving(is observation, _ *want) observation { return r.runnin
 
 // outdated serves on until it is replaced.
 func (r reporter) outdated(is observation, w *want) observation {
-	failed := r.failures.of(w.key, w.purpose()).Count > 0
+	failed := r.failureOf(w).Count > 0
 	switch {
 	case r.servesFor(w):
 		return r.running(is)
@@ -201,7 +201,7 @@ func (r reporter) installing(is observation, w *want) observation {
 	if took := r.takes(w.key); took >= slowAfter {
 		return is.wait(ReasonInstalling, "installing %s for %s", w.key, roughly(took))
 	}
-	if f := r.failures.of(w.key, w.purpose()); f.Count > 0 {
+	if f := r.failureOf(w); f.Count > 0 {
 		return is.wait(ReasonInstalling, "installing again after: %s", f.Message)
 	}
 	return is.wait(ReasonInstalling, "%s from %s", w.key, redact(w.url))
@@ -220,7 +220,7 @@ func (r reporter) takes(key tunnel.ModuleKey) time.Duration {
 
 // backingOff explains why a module does not serve and nothing is being done.
 func (r reporter) backingOff(is observation, w *want) observation {
-	if f := r.failures.of(w.key, w.purpose()); f.Count > 0 {
+	if f := r.failureOf(w); f.Count > 0 {
 		return is.failed(f)
 	}
 	m, there := r.list.byKey[w.key]

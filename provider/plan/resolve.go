@@ -59,10 +59,10 @@ const hurryPause = 3 * time.Second
 func (r resolver) hurry() {
 	soon := r.in.Now.Add(hurryPause)
 	for key, f := range r.failures {
-		if f.hurried(r.began, key) {
-			f.NotBefore, f.Hurried = earlier(f.NotBefore, soon), true
-			r.failures[key] = f
-		}
+		r.failures[key] = f.sooner(r.began, key, soon)
+	}
+	for jar, f := range r.out.Memory.Jars {
+		r.out.Memory.Jars[jar] = f.sooner(r.began, jar.ModuleKey, soon)
 	}
 }
 
@@ -206,6 +206,7 @@ func (r resolver) complaint(a Attempt) string {
 }
 
 func (r resolver) succeed(a Attempt) {
+	r.turnTo(a.Module, purposeOf(a.Command))
 	r.failures.succeeded(a.Command)
 	if a.Why != "" {
 		r.killed(a)
@@ -233,8 +234,14 @@ func (r resolver) begin(key tunnel.ModuleKey) {
 	}
 }
 
+// again is the failure of an attempt, counted on from those before it.
+func (r resolver) again(a Attempt) Failure {
+	r.turnTo(a.Module, purposeOf(a.Command))
+	return r.failures.again(a, r.in.Now)
+}
+
 func (r resolver) fail(a Attempt, message string) {
-	f := r.failures.again(a, r.in.Now)
+	f := r.again(a)
 	f.Message = clip(message)
 	if f.Message == "" {
 		f.Message = "the base gave no reason"
@@ -268,7 +275,7 @@ func (r resolver) failAstray(a Attempt) {
 		r.fail(a, r.complaint(a))
 		return
 	}
-	f := r.failures.again(a, r.in.Now)
+	f := r.again(a)
 	f.Mismatch = is
 	f.NotBefore = r.in.Now.Add(wrongPause)
 	f.Message = clip(fmt.Sprintf("asked for %s, but the jar at %s is %s: %s, or correct the image", a.Module, redact(a.URL), r.quote(is.String()), r.correct(a.Module, is)))

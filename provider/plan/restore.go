@@ -14,7 +14,7 @@ import (
 
 // backsOff says whether an install for a want must wait after a failure.
 func (p *planner) backsOff(w *want) bool {
-	f := p.failures.of(w.key, w.purpose())
+	f := p.failureOf(w)
 	switch {
 	case f.Killed:
 		return false

@@ -107,3 +107,53 @@ func TestAPodThatServesWholeIsLeftAlone(t *testing.T) {
 		}
 	}
 }
+
+// Two revisions want the same version from different jars, and both fail: each keeps its own
+// back-off, however often the other is tried.
+func TestWhatFailedOfOneJarIsNotForgottenForAnother(t *testing.T) {
+	for name, c := range map[string]struct {
+		is, fail  string // what the old jar has become
+		most, old int    // commands in an hour, and those of them that install the old jar
+	}{
+		"the old jar is another module now": {"x", "", 45, 2},
+		"the old jar is broken now":         {"1", "no stock today", 60, 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const old, broken = "file:///old.jar", "file:///broken.jar"
+			s := newSim(overHTTP)
+			s.jar(broken, "c", "1", "no stock today")
+			own(s.with(s.pod("old", "c", "1", old), "b", "1"), "w", 1)
+			s.rounds(6)
+			s.jar(old, "c", c.is, c.fail)
+			s.jar(urlOf("b", "2"), "b", "2", "no stock today")
+			own(s.with(s.pod("new", "c", "1", broken), "b", "2"), "w", 2)
+			s.during(2 * time.Minute) // so b:2 backs off for longer
+			s.restart()
+			s.log = nil
+			tried := 0
+			for end := s.now.Add(time.Hour); s.now.Before(end); {
+				for _, cmd := range s.round().Commands {
+					if cmd.URL == old {
+						tried++
+					}
+				}
+			}
+			if len(s.log) > c.most || tried < 1 || tried > c.old {
+				t.Errorf("%d commands, %d of them for the old jar: %v", len(s.log), tried, s.log)
+			}
+			s.want(t, map[string]string{"new": ReasonInstallBackOff}, "b:1")
+			s.jar(broken, "c", "1", "")
+			s.jar(urlOf("b", "2"), "b", "2", "")
+			s.during(11 * time.Minute)
+			s.want(t, map[string]string{"old": ReasonSuperseded, "new": "Running"}, "b:2 c:1")
+			if n := len(s.in.Memory.Failures) + len(s.in.Memory.Jars); n > 1 {
+				t.Errorf("%d failures are remembered: %v, %v", n, s.in.Memory.Failures, s.in.Memory.Jars)
+			}
+			s.delete("old")
+			s.rounds(5)
+			if len(s.in.Memory.Jars) > 0 {
+				t.Errorf("remembered of jars that nobody asks for: %v", s.in.Memory.Jars)
+			}
+		})
+	}
+}
