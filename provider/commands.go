@@ -20,6 +20,7 @@ const sendTimeout = 5 * time.Second
 type tunnels struct {
 	byName map[string]tunnel.Tunnel
 	log    *zap.Logger
+	budget *questions
 }
 
 func (t tunnels) unfollow(name string, id tunnel.BaseID) {

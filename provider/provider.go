@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 
+	"module-controller/provider/lifecycle"
 	"module-controller/provider/plan"
 	"module-controller/provider/pods"
 	"module-controller/provider/probes"
@@ -121,7 +122,7 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 		return nil, fmt.Errorf("make provider: %w", err)
 	}
 	p := &Provider{
-		cfg: cfg, deps: deps, log: deps.Log, meter: deps.Meter, tunnels: tunnels{map[string]tunnel.Tunnel{}, deps.Log},
+		cfg: cfg, deps: deps, log: deps.Log, meter: deps.Meter, tunnels: tunnels{map[string]tunnel.Tunnel{}, deps.Log, &questions{allowance: lifecycle.NewAllowance(cfg.Config)}},
 		nodes: newNodes(deps.Client, deps.Meter, deps.Log), history: history, ready: make(chan struct{}),
 		server: newServerVersion(deps.Client.Discovery(), deps.Log),
 		queue:  workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](retryBase, retryMax)),

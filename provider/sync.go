@@ -60,6 +60,7 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 	in.ServerVersion = p.server.get()
 	in.Place = p.deps.Workloads.Place(r.base.Workload())
 	in.Now = time.Now()
+	in.Room = p.tunnels.budget.room(in.Now)
 	if in.Right == lifecycle.Valid {
 		in.Noted = plan.Noted(p.deps.Owner.Noted(id))
 		o.version = p.pods.Version()
@@ -130,6 +131,7 @@ func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Acti
 	if o.facts.Writing && o.facts.Claim.Phase > shard.Owned { // the handover waits for it
 		p.pods.Hurry(o.node)
 	}
+	p.tunnels.budget.spend(do.Talk.Spend, o.facts.Now)
 	p.tunnels.follow(o.id, do.Talk)
 	note(p.log.With(zap.Stringer("base", o.id)), p.meter, do.News)
 	if do.Retire != nil {

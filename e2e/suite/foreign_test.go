@@ -35,7 +35,7 @@ func TestAForeignHolderIsRespected(t *testing.T) {
 	foreignNode(w, had)
 	w.Must(w.Fleet.Post("/bases/base-0002/install", map[string]any{"bizName": "stock", "bizVersion": "1.0.0", "bizUrl": world.Jar("stock", "1.0.0")}))
 	w.CreatePod("had", "base-0002", "stock", "1.0.0", world.Jar("stock", "1.0.0"))
-	w.WithController("LEASE_RENEW_INTERVAL=1s", "LIST_INTERVAL=1s")
+	w.WithController("LEASE_RENEW_INTERVAL=1s", "LIST_INTERVAL=1s", "QUIET_LIST_INTERVAL=1s")
 	w.CreatePod("taken", "base-0001", "stock", "1.0.0", world.Jar("stock", "1.0.0"))
 	ready := w.AwaitReady("taken")
 	nodes := map[string]types.UID{}

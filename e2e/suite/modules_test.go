@@ -223,7 +223,7 @@ func TestAPodDeletedWhileItsBaseIsAway(t *testing.T) {
 
 func TestAnUnmanagedModuleIsReported(t *testing.T) {
 	t.Parallel()
-	w := cluster.New(t).WithBroker().WithFleet(1).WithController()
+	w := cluster.New(t).WithBroker().WithFleet(1).WithController("QUIET_LIST_INTERVAL=8s")
 	w.AwaitNodesReady(1)
 	w.Must(w.Fleet.Post("/bases/base-0001/install", map[string]any{"bizName": "unmanaged", "bizVersion": "1", "bizUrl": world.Jar("unmanaged", "1")}))
 	w.AwaitNodeEvent("base-0001", "UnmanagedModule")

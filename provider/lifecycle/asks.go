@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -30,6 +31,13 @@ type talk struct {
 	reachable bool
 	// owed is how many lists were asked for that have not come.
 	owed int
+	// stirred is when something was uncertain last; zero for not since the base is served.
+	stirred time.Time
+	// stirs: something was told since the last Turn that makes it uncertain.
+	stirs bool
+	// booked is the place in the budget of what is asked next, which is paid for; zero for
+	// none.
+	booked time.Time
 }
 
 // Talk is what is said to the base and its tunnel, in this order.
@@ -38,6 +46,9 @@ type Talk struct {
 	Follow   *tunnel.Heartbeat // what the base's tunnel is to know; nil while it knows
 	Send     []plan.Planned    // commands, with request ids
 	Ask      []tunnel.Verb     // requests that change nothing; the first that is not followed ends them
+	// Spend is how many questions the budget is charged with: those of Ask, and one whose
+	// place in it was booked.
+	Spend int
 }
 
 const (
@@ -76,55 +87,104 @@ type address struct {
 
 func addressOf(h tunnel.Heartbeat) address { return address{h.Base, h.Tunnel, h.Endpoint()} }
 
-// asks gives the requests that are due, and counts them as sent.
-func (b *Base) asks(in Facts, needed bool) []tunnel.Verb {
+// ask adds the questions that are due, and gives when the next is; zero over a link that is
+// down: when it is up again, every base is reconciled.
+func (b *Base) ask(in Facts, n need, t *Talk) (next time.Time) {
 	if !in.Links[b.talk.followed.Tunnel].Up {
-		return nil
+		return time.Time{}
 	}
-	var due []tunnel.Verb
-	if !in.Now.Before(b.listDue(needed)) {
+	room := cmp.Or(b.talk.booked, in.Room)
+	if !in.Now.Before(b.listDue(in, n).at(room)) {
 		b.talk.listAsked = in.Now
 		b.talk.owed++
-		due = append(due, tunnel.ListModules)
+		t.Ask = append(t.Ask, tunnel.ListModules)
+		if b.seen.listed.IsZero() { // who waited so far needs it now
+			n = awaited
+		}
 	}
-	if !in.Now.Before(b.healthDue()) {
+	if !in.Now.Before(b.healthDue(n).at(room)) {
 		b.talk.healthAsked = in.Now
 		b.seen.metaspace.ask(b.ledger.Attempts)
-		due = append(due, tunnel.ReadHealth)
+		t.Ask = append(t.Ask, tunnel.ReadHealth)
 	}
-	return due
+	list, health := b.listDue(in, n), b.healthDue(n)
+	t.Spend = b.spend(in, len(t.Ask), list.waits(in.Now, in.Room) || health.waits(in.Now, in.Room))
+	return earliest(list.at(room), health.at(room))
 }
 
-// listDue is when the module list should be asked for next. Needed says that something
-// waits for it.
-func (b *Base) listDue(needed bool) time.Time {
-	if b.talk.listAsked.IsZero() {
-		return b.firstAsk()
+// spend gives what the budget is charged with: what is asked now, unless it is paid for,
+// and a place for what waits. Those that read one budget at a time may get one place.
+func (b *Base) spend(in Facts, asked int, waits bool) int {
+	paid := !b.talk.booked.IsZero()
+	switch {
+	case asked > 0:
+		b.talk.booked = time.Time{}
+	case paid, !waits:
+		return 0
+	default:
+		b.talk.booked = in.Room
+		return 1
 	}
-	pause := b.cfg.ListEvery
-	if needed {
-		pause = min(askBase<<min(b.talk.owed, maxRequests), pause)
+	if paid {
+		return asked - 1
 	}
-	return b.talk.listAsked.Add(pause)
+	return asked
+}
+
+// listDue is when the module list should be asked for next. A base of which nothing is
+// uncertain is asked again once it has been so for twice as long, a silent one before it is
+// stale.
+func (b *Base) listDue(in Facts, n need) span {
+	asked := b.talk.listAsked
+	if asked.IsZero() {
+		return b.firstAsk(n)
+	}
+	soon := asked.Add(b.cfg.ListEvery)
+	switch {
+	case n == awaited:
+		return promptly(earliest(soon, asked.Add(askBase<<min(b.talk.owed, maxRequests))))
+	case !b.heard():
+		return promptly(soon)
+	}
+	quiet := asked.Sub(b.quietSince(in))
+	if quiet <= b.cfg.ListEvery {
+		return promptly(soon)
+	}
+	return span{
+		from: asked.Add(min(quiet, b.cfg.QuietEvery)), until: asked.Add(b.cfg.QuietEvery),
+		silent: later(soon, b.about.lastSeen.Add(b.cfg.StaleAfter/2)),
+	}
+}
+
+// heard says that the list came that was asked for last.
+func (b *Base) heard() bool { return !b.seen.listed.Before(b.talk.listAsked) }
+
+// quietSince is since when nothing of the base is uncertain.
+func (b *Base) quietSince(in Facts) time.Time {
+	return later(later(b.since, b.talk.stirred), in.Links[b.talk.followed.Tunnel].Since)
 }
 
 // healthDue is when the health should be asked for next.
-func (b *Base) healthDue() time.Time {
+func (b *Base) healthDue(n need) span {
 	switch {
 	case b.talk.healthAsked.IsZero():
-		return b.firstAsk()
+		return b.firstAsk(n)
 	case b.seen.health == nil, b.seen.metaspace.outdated:
-		return b.talk.healthAsked.Add(min(b.cfg.ListEvery, b.cfg.HealthEvery))
+		return promptly(b.talk.healthAsked.Add(min(b.cfg.ListEvery, b.cfg.HealthEvery)))
 	}
-	return b.talk.healthAsked.Add(b.cfg.HealthEvery)
+	due := b.talk.healthAsked.Add(b.cfg.HealthEvery)
+	return span{from: due, until: due.Add(b.cfg.ListEvery)}
 }
 
 // firstAsk is when a base is asked that was not asked yet.
-func (b *Base) firstAsk() time.Time {
-	if b.talk.askAgain.IsZero() {
-		return b.since
+func (b *Base) firstAsk(n need) span {
+	switch {
+	case !b.talk.askAgain.IsZero():
+		return promptly(b.talk.askAgain)
+	case n > patient:
+		return promptly(b.since)
 	}
-	return b.talk.askAgain
+	return span{from: b.since, until: b.since.Add(b.cfg.ListEvery)}
 }
 
 // Asked takes in what became of a request that Actions.Talk.Ask named. It gives when the

@@ -13,31 +13,52 @@ import (
 	"module-controller/tunnel"
 )
 
+// A base is asked the less often the longer nothing of it was uncertain, and in time before
+// its silence counts.
 func TestWhenTheListIsDue(t *testing.T) {
-	ms := time.Millisecond
+	s := time.Second
 	for _, c := range []struct {
 		name   string
+		asked  time.Duration // below zero: never
+		listed time.Duration
 		talk   talk
-		needed bool
-		want   time.Duration
+		need   need
+		seen   time.Duration
+		from   time.Duration
+		until  time.Duration
 	}{
-		{"never asked: since it is served", talk{}, false, 0},
-		{"never asked, needed", talk{}, true, 0},
-		{"its tunnel does not hear it yet", talk{askAgain: at(40 * ms), owed: 3}, true, 40 * ms},
-		{"asked: every 8 s", talk{listAsked: at(1000 * ms)}, false, 9000 * ms},
-		{"asked, and owed", talk{listAsked: at(1000 * ms), owed: 3}, false, 9000 * ms},
-		{"needed, none owed", talk{listAsked: at(1000 * ms)}, true, 1300 * ms},
-		{"needed, one owed", talk{listAsked: at(1000 * ms), owed: 1}, true, 1600 * ms},
-		{"needed, two owed", talk{listAsked: at(1000 * ms), owed: 2}, true, 2200 * ms},
-		{"needed, four owed", talk{listAsked: at(1000 * ms), owed: 4}, true, 5800 * ms},
-		{"needed, five owed: no less than otherwise", talk{listAsked: at(1000 * ms), owed: 5}, true, 9000 * ms},
-		{"needed, very many owed", talk{listAsked: at(1000 * ms), owed: 1 << 20}, true, 9000 * ms},
+		{"never asked: within 8 s since it is served", -1, 0, talk{}, patient, 0, 0, 8 * s},
+		{"never asked, and something is uncertain", -1, 0, talk{}, urgent, 0, 0, 0},
+		{"never asked, needed", -1, 0, talk{}, awaited, 0, 0, 0},
+		{"its tunnel does not hear it yet", -1, 0, talk{askAgain: at(s / 25), owed: 3}, awaited, 0, s / 25, s / 25},
+		{"needed, none owed", s, s, talk{}, awaited, 0, 1300 * s / 1000, 1300 * s / 1000},
+		{"needed, one owed", s, s, talk{owed: 1}, awaited, 0, 1600 * s / 1000, 1600 * s / 1000},
+		{"needed, two owed", s, s, talk{owed: 2}, awaited, 0, 2200 * s / 1000, 2200 * s / 1000},
+		{"needed, four owed", s, s, talk{owed: 4}, awaited, 0, 5800 * s / 1000, 5800 * s / 1000},
+		{"needed, five owed: no less than otherwise", s, s, talk{owed: 5}, awaited, 0, 9 * s, 9 * s},
+		{"needed, very many owed", s, s, talk{owed: 1 << 20}, awaited, 0, 9 * s, 9 * s},
+
+		{"asked: after 8 s", s, s, talk{}, patient, 0, 9 * s, 9 * s},
+		{"asked when something was uncertain", 100 * s, 100 * s, talk{stirred: at(100 * s)}, urgent, 100 * s, 108 * s, 108 * s},
+		{"asked 8 s later", 108 * s, 108 * s, talk{stirred: at(100 * s)}, patient, 108 * s, 116 * s, 116 * s},
+		{"asked 16 s later", 116 * s, 116 * s, talk{stirred: at(100 * s)}, patient, 200 * s, 132 * s, 176 * s},
+		{"asked 32 s later", 132 * s, 132 * s, talk{stirred: at(100 * s)}, patient, 200 * s, 164 * s, 192 * s},
+		{"asked long after", 900 * s, 900 * s, talk{stirred: at(100 * s)}, patient, 950 * s, 960 * s, 960 * s},
+		{"it did not come", 900 * s, 899 * s, talk{stirred: at(100 * s)}, patient, 950 * s, 908 * s, 908 * s},
+		{"the link came up since", 900 * s, 900 * s, talk{followed: tunnel.Heartbeat{Tunnel: "up at 890 s"}}, patient, 950 * s, 910 * s, 960 * s},
+		{"nothing is heard of it", 900 * s, 900 * s, talk{}, patient, 900 * s, 920 * s, 920 * s},
+		{"nothing is heard of it for long", 900 * s, 900 * s, talk{}, patient, 800 * s, 908 * s, 908 * s},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := New(Config{}.Complete(), id, nodeName, beatOf(noon), nil, noon)
-			b.talk = c.talk
-			if got := b.listDue(c.needed).Sub(noon); got != c.want {
-				t.Errorf("due after %s, want %s", got, c.want)
+			b.talk, b.about.lastSeen, b.seen.listed = c.talk, at(c.seen), at(c.listed)
+			if c.asked >= 0 {
+				b.talk.listAsked = at(c.asked)
+			}
+			in := Facts{Links: map[string]tunnel.Link{"up at 890 s": {Up: true, Since: at(890 * s)}}}
+			due := b.listDue(in, c.need)
+			if from, until := due.at(time.Time{}), due.at(at(time.Hour)); !from.Equal(at(c.from)) || !until.Equal(at(c.until)) {
+				t.Errorf("due from %s to %s, want from %s to %s", from.Sub(noon), until.Sub(noon), c.from, c.until)
 			}
 		})
 	}
@@ -48,21 +69,24 @@ func TestWhenTheHealthIsDue(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		talk   talk
+		need   need
 		health *tunnel.Health
 		config Config
-		want   time.Duration
+		from   time.Duration
+		until  time.Duration
 	}{
-		{"never asked: since it is served", talk{}, nil, Config{}, 0},
-		{"its tunnel does not hear it yet", talk{askAgain: at(s)}, known, Config{}, s},
-		{"not known: as often as the list", talk{healthAsked: at(s)}, nil, Config{}, 9 * s},
-		{"known: every minute", talk{healthAsked: at(s)}, known, Config{}, 61 * s},
-		{"not known, and wanted more often than the list", talk{healthAsked: at(s)}, nil, Config{HealthEvery: 2 * s}, 3 * s},
+		{"never asked: within 8 s since it is served", talk{}, patient, nil, Config{}, 0, 8 * s},
+		{"never asked, and something is uncertain", talk{}, urgent, nil, Config{}, 0, 0},
+		{"its tunnel does not hear it yet", talk{askAgain: at(s)}, patient, known, Config{}, s, s},
+		{"not known: as often as the list", talk{healthAsked: at(s)}, patient, nil, Config{}, 9 * s, 9 * s},
+		{"known: every minute", talk{healthAsked: at(s)}, urgent, known, Config{}, 61 * s, 69 * s},
+		{"not known, and wanted more often than the list", talk{healthAsked: at(s)}, patient, nil, Config{HealthEvery: 2 * s}, 3 * s, 3 * s},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := New(c.config.Complete(), id, nodeName, beatOf(noon), nil, noon)
 			b.talk, b.seen.health = c.talk, c.health
-			if got := b.healthDue().Sub(noon); got != c.want {
-				t.Errorf("due after %s, want %s", got, c.want)
+			if got, want := b.healthDue(c.need), (span{from: at(c.from), until: at(c.until)}); got != want {
+				t.Errorf("due from %s to %s, want from %s to %s", got.from.Sub(noon), got.until.Sub(noon), c.from, c.until)
 			}
 		})
 	}
@@ -78,8 +102,9 @@ func TestPausesOfABaseThatIsNotFollowed(t *testing.T) {
 			b.talk.listAsked, b.talk.healthAsked, b.talk.owed = noon, noon, 1
 			again := b.Asked(noon, deaf)
 			got = append(got, again.Sub(noon)/time.Millisecond)
-			if !b.listDue(true).Equal(again) || !b.healthDue().Equal(again) || b.talk.owed != 0 {
-				t.Errorf("it is asked again at %s, for its list at %s, its health at %s", again, b.listDue(true), b.healthDue())
+			list, health := b.listDue(Facts{}, awaited), b.healthDue(awaited)
+			if list != promptly(again) || health != promptly(again) || b.talk.owed != 0 {
+				t.Errorf("it is asked again at %s, for its list at %v, its health at %v", again, list, health)
 			}
 		}
 		return got

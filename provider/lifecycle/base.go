@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"cmp"
 	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -158,7 +159,7 @@ func (b *Base) absorb(m Mail) {
 	}
 	if m.Heartbeat != nil {
 		h := *m.Heartbeat
-		h.Restarted = m.Restarted
+		h.Restarted = m.Process == Restarted
 		b.absorbHeartbeat(h)
 	}
 	if m.Features != nil {
@@ -170,13 +171,17 @@ func (b *Base) absorb(m Mail) {
 	for name, r := range m.Answers {
 		b.ledger.absorb(name, r)
 	}
-	if m.Restarted {
+	if m.Process == Restarted {
 		b.restarted(m.LastSeen)
 		m.List = nil // it may be of the process before
 	}
+	was := b.seen.Modules
 	if m.List != nil {
 		b.seen.absorbList(*m.List)
 	}
+	b.talk.stir(m.Process == Doubted)
+	b.talk.stir(len(m.Answers) > 0)
+	b.talk.stir(!slices.Equal(was, b.seen.Modules))
 	b.talk.owed = m.Owed
 	b.node.lost(m.NodeLost)
 }
@@ -197,6 +202,7 @@ func (b *Base) absorbHeartbeat(h tunnel.Heartbeat) {
 		return // it came before the mailbox knew who the incumbent is
 	}
 	h.Restarted = h.Restarted || b.about.heartbeat.Restarted
+	b.talk.stir(describe(h) != describe(b.about.heartbeat))
 	b.about.heartbeat = h
 }
 
@@ -219,6 +225,7 @@ func (b *Base) absorbHealth(h tunnel.Health, at time.Time) {
 func (b *Base) restarted(at time.Time) {
 	b.seen = seen{Seen: plan.Seen{Started: at, Features: b.seen.Features, Partial: b.seen.Partial}, answered: b.seen.answered}
 	b.talk.listAsked, b.talk.healthAsked = time.Time{}, time.Time{}
+	b.talk.stir(true)
 	for name, a := range b.ledger.Attempts {
 		a.Restarted = true
 		b.ledger.Attempts[name] = a

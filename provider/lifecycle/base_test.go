@@ -88,7 +88,7 @@ func TestARestartForgetsTheProcessBefore(t *testing.T) {
 	list := listOf(at(5*time.Second), at(4*time.Second), "orders:1")
 	h := beatOf(at(5 * time.Second))
 	b.absorb(Mail{
-		LastSeen: at(5 * time.Second), Restarted: true, Heartbeat: &h, List: &list, Health: &tunnel.Health{Uptime: 2 * time.Hour},
+		LastSeen: at(5 * time.Second), Process: Restarted, Heartbeat: &h, List: &list, Health: &tunnel.Health{Uptime: 2 * time.Hour},
 		Answers: map[string]tunnel.Report{"stock": {Received: at(time.Second), Answer: &tunnel.Answer{Verb: tunnel.InstallModule, Module: keyOf("stock:1")}}},
 	})
 	want := seen{Seen: plan.Seen{Started: at(5 * time.Second), Features: tunnel.Features{Switch: true}}, answered: noon}
@@ -101,7 +101,7 @@ func TestARestartForgetsTheProcessBefore(t *testing.T) {
 	if !b.about.heartbeat.Restarted {
 		t.Error("its tunnel is not to be told")
 	}
-	if !b.listDue(true).Equal(b.since) || !b.healthDue().Equal(b.since) {
+	if now := promptly(b.since); b.listDue(Facts{}, urgent) != now || b.healthDue(urgent) != now || !b.talk.stirs {
 		t.Error("it is not asked anew at once")
 	}
 	b.absorb(Mail{LastSeen: at(6 * time.Second), List: &list})

@@ -23,9 +23,14 @@ type Config struct {
 	// LinkGrace is how long after our own link came back no base ages, because bases
 	// take that long to come back themselves. Default 150 s.
 	LinkGrace time.Duration
-	// ListEvery is how often a base's module list is read, HealthEvery its health.
-	// Defaults 8 s, 60 s.
-	ListEvery, HealthEvery time.Duration
+	// ListEvery is how often a base's module list is read while something is uncertain,
+	// QuietEvery how often at least while nothing is, HealthEvery how often its health.
+	// Defaults 8 s, 60 s but no less than ListEvery, 60 s.
+	ListEvery, QuietEvery, HealthEvery time.Duration
+	// QuestionRate is how many questions a second this replica asks of bases in all, as far
+	// as they can wait: one of which nothing is uncertain is asked sooner than QuietEvery
+	// only within it. Default 100.
+	QuestionRate float64
 	// NodeEvery is how often a Node's status is written when nothing differs. Default
 	// 5 min.
 	NodeEvery time.Duration
@@ -43,7 +48,9 @@ func (c Config) Complete() Config {
 	c.GoneAfter = cmp.Or(c.GoneAfter, 10*time.Minute)
 	c.LinkGrace = cmp.Or(c.LinkGrace, 150*time.Second)
 	c.ListEvery = cmp.Or(c.ListEvery, 8*time.Second)
+	c.QuietEvery = cmp.Or(c.QuietEvery, max(time.Minute, c.ListEvery))
 	c.HealthEvery = cmp.Or(c.HealthEvery, time.Minute)
+	c.QuestionRate = cmp.Or(c.QuestionRate, 100)
 	c.NodeEvery = cmp.Or(c.NodeEvery, 5*time.Minute)
 	c.CommandsPerBase = cmp.Or(c.CommandsPerBase, 3)
 	c.Node, c.Plan = c.Node.Complete(), c.Plan.Complete()
@@ -66,6 +73,12 @@ func (c Config) Validate() error {
 	}
 	if c.CommandsPerBase <= 0 {
 		errs = append(errs, fmt.Errorf("COMMANDS_PER_BASE must be positive, is %d", c.CommandsPerBase))
+	}
+	if c.QuietEvery < c.ListEvery {
+		errs = append(errs, fmt.Errorf("QUIET_LIST_INTERVAL (%s) must be no shorter than LIST_INTERVAL (%s)", c.QuietEvery, c.ListEvery))
+	}
+	if !(c.QuestionRate > 0) { // nor NaN
+		errs = append(errs, fmt.Errorf("QUESTION_RATE must be positive, is %g", c.QuestionRate))
 	}
 	if c.StaleAfter <= c.ListEvery {
 		errs = append(errs, fmt.Errorf("STALE_AFTER (%s) must be longer than LIST_INTERVAL (%s): a silent base is polled before it is stale", c.StaleAfter, c.ListEvery))

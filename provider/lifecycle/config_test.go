@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -31,7 +32,7 @@ func TestDefaultsAreCompleteAndValid(t *testing.T) {
 // What is said stays, whatever it is.
 func TestDefaultsReplaceNothing(t *testing.T) {
 	said := Config{
-		StaleAfter: 1, UnresponsiveAfter: 2, GoneAfter: 3, LinkGrace: 4, ListEvery: 5, HealthEvery: 6, NodeEvery: 7, CommandsPerBase: 8,
+		StaleAfter: 1, UnresponsiveAfter: 2, GoneAfter: 3, LinkGrace: 4, ListEvery: 5, QuietEvery: 21, HealthEvery: 6, QuestionRate: 22, NodeEvery: 7, CommandsPerBase: 8,
 		Node: plan.NodeConfig{DefaultMetaspace: 9, EphemeralStorage: 20, Pods: 10, CPUs: 11, Version: "12", MaxMemory: 18, MaxCPUs: 19},
 		Plan: plan.Config{Policy: plan.PolicyUninstall, UnmanagedGrace: 13, CommandTimeout: 14, BackOffBase: 15, BackOffMax: 16, MaxContainers: 17, SecretsOverHTTP: plan.SecretsForbid},
 	}
@@ -43,7 +44,7 @@ func TestDefaultsReplaceNothing(t *testing.T) {
 // All faults are named at once, those of the rooms that it configures included.
 func TestAllFaultsAreNamed(t *testing.T) {
 	bad := Config{
-		StaleAfter: time.Second, UnresponsiveAfter: -1, GoneAfter: time.Second, LinkGrace: -1, ListEvery: time.Second, HealthEvery: -1, NodeEvery: -1,
+		StaleAfter: time.Second, UnresponsiveAfter: -1, GoneAfter: time.Second, LinkGrace: -1, ListEvery: time.Second, QuietEvery: -1, HealthEvery: -1, QuestionRate: -1, NodeEvery: -1,
 		CommandsPerBase: -1, Node: plan.NodeConfig{Pods: -1}, Plan: plan.Config{Policy: "guess"},
 	}.Complete()
 	err := bad.Validate()
@@ -51,7 +52,7 @@ func TestAllFaultsAreNamed(t *testing.T) {
 		t.Fatal("it is accepted")
 	}
 	for _, want := range []string{
-		"UNRESPONSIVE_AFTER must", "LINK_GRACE must", "HEALTH_INTERVAL must", "NODE_STATUS_INTERVAL must", "COMMANDS_PER_BASE must",
+		"UNRESPONSIVE_AFTER must", "LINK_GRACE must", "HEALTH_INTERVAL must", "QUIET_LIST_INTERVAL (-1ns) must be no shorter than LIST_INTERVAL (1s)", "QUESTION_RATE must", "NODE_STATUS_INTERVAL must", "COMMANDS_PER_BASE must",
 		"STALE_AFTER (1s) must be longer than LIST_INTERVAL (1s)", "GONE_AFTER (1s) must be longer than STALE_AFTER (1s)", "PODS_PER_NODE must", "UNMANAGED_MODULES must",
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -66,6 +67,8 @@ func TestOneFaultIsEnough(t *testing.T) {
 		"LIST_INTERVAL must be positive":        func(c *Config) { c.ListEvery = 0 },
 		"UNRESPONSIVE_AFTER must be positive":   func(c *Config) { c.UnresponsiveAfter = 0 },
 		"HEALTH_INTERVAL must be positive":      func(c *Config) { c.HealthEvery = -1 },
+		"no shorter than LIST_INTERVAL":         func(c *Config) { c.QuietEvery = c.ListEvery - 1 },
+		"QUESTION_RATE must be positive":        func(c *Config) { c.QuestionRate = math.NaN() },
 		"NODE_STATUS_INTERVAL must be positive": func(c *Config) { c.NodeEvery = 0 },
 		"LINK_GRACE must be positive":           func(c *Config) { c.LinkGrace = 0 },
 		"COMMANDS_PER_BASE must be positive":    func(c *Config) { c.CommandsPerBase = 0 },

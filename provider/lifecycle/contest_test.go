@@ -158,7 +158,7 @@ func TestWhoContends(t *testing.T) {
 			if got := mail.Contest; got.Contender.IP != c.want || !got.Since.Equal(at(c.since)) {
 				t.Errorf("it is %s since %s, want %s since %s", got.Contender.IP, got.Since, c.want, at(c.since))
 			}
-			if mail.Heartbeat != nil || !mail.LastSeen.IsZero() || !mail.Beat.IsZero() || mail.Restarted {
+			if mail.Heartbeat != nil || !mail.LastSeen.IsZero() || !mail.Beat.IsZero() || mail.Process != SameProcess {
 				t.Errorf("what they said is the base's: %+v", mail)
 			}
 		})
@@ -184,7 +184,7 @@ func TestAContenderTouchesNothing(t *testing.T) {
 	newer.Received, newer.Stamp = at(4*time.Second), at(4*time.Second)
 	m.Heartbeat(newer)
 	got := m.Take()
-	if got.Restarted || got.List != nil || got.Heartbeat.Version != "2" || !got.LastSeen.Equal(at(4*time.Second)) {
+	if got.Process == Restarted || got.List != nil || got.Heartbeat.Version != "2" || !got.LastSeen.Equal(at(4*time.Second)) {
 		t.Errorf("it is %+v", got)
 	}
 }

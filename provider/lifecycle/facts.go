@@ -40,6 +40,10 @@ type Facts struct {
 	// ServerVersion is the API server's; empty while it is not known.
 	ServerVersion string
 
+	// Room is when the budget of questions has room for one that can wait; not after Now where
+	// it has room now.
+	Room time.Time
+
 	// Pods and what follows are read for a base that is served; else they are empty.
 	Pods []plan.Pod
 	// Current says that Pods has every change made before the claim.

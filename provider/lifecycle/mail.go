@@ -20,9 +20,9 @@ type Mail struct {
 	Contest Contest
 
 	Heartbeat *tunnel.Heartbeat
-	// Restarted: a heartbeat said that the base's process has just started. It holds
-	// although a later heartbeat is the one kept.
-	Restarted bool
+	// Process is the most that a heartbeat told of the base's process. It holds although a
+	// later heartbeat is the one kept.
+	Process Process
 	// Answered: a report came, so the base answers what it is asked.
 	Answered bool
 	List     *tunnel.Report // Asked is set, to the time of the request at the earliest; zero where nobody asked
@@ -34,6 +34,16 @@ type Mail struct {
 	// NodeLost is the UID of the base's Node that was deleted; empty for none.
 	NodeLost types.UID
 }
+
+// Process is what heartbeats tell of a base's process. Values are ordered.
+type Process int
+
+// The values.
+const (
+	SameProcess Process = iota // nothing
+	Doubted                    // one came out of time, so it may be a new one
+	Restarted                  // one said that it has just started
+)
 
 // Mailbox records what tunnels hear of one base until a worker takes it. Its methods do
 // not block. It has no lock: the caller holds one.
@@ -53,6 +63,7 @@ type Mailbox struct {
 	last    tunnel.Heartbeat // the newest one, to see what changed
 
 	heartbeats, lists, healths order
+	rhythm                     rhythm
 }
 
 // Take empties the mailbox. Until Settle, whatever is heard wakes a worker.
@@ -103,17 +114,27 @@ func (m *Mailbox) Heartbeat(h tunnel.Heartbeat) (wake bool) {
 	m.mail.Contest.returned(h.Received)
 	if h.Restarted { // its clock may be another's now
 		m.heartbeats, m.lists, m.healths = order{}, order{}, order{}
-		m.mail.Restarted = true
+		m.mail.Process = Restarted
 	}
-	changed := false
+	changed := m.doubts(h)
 	if !m.heartbeats.late(h.Stamp, h.Received) { // a late one is only a message
-		changed = describe(m.last) != describe(h)
+		changed = changed || describe(m.last) != describe(h)
 		m.last, m.mail.Heartbeat = h, &h
 	}
 	if changed || h.Restarted {
 		return true
 	}
 	return !m.settled
+}
+
+// doubts says whether a heartbeat came out of time, where nothing else tells of a new process.
+func (m *Mailbox) doubts(h tunnel.Heartbeat) bool {
+	switch {
+	case !h.Stamp.IsZero(), !m.rhythm.breaks(h.Received):
+		return false
+	}
+	m.mail.Process = max(m.mail.Process, Doubted)
+	return true
 }
 
 // Contends says whether a heartbeat is a contender's.

@@ -138,10 +138,10 @@ func TestARestartOutlivesTheNextHeartbeat(t *testing.T) {
 	m.Heartbeat(first)
 	m.Heartbeat(next)
 	got := m.Take()
-	if !got.Restarted || got.Heartbeat.Version != "2" {
-		t.Errorf("restarted %v, version %s", got.Restarted, got.Heartbeat.Version)
+	if got.Process != Restarted || got.Heartbeat.Version != "2" {
+		t.Errorf("process %v, version %s", got.Process, got.Heartbeat.Version)
 	}
-	if m.Take().Restarted {
+	if m.Take().Process == Restarted {
 		t.Error("it restarted only once")
 	}
 }

@@ -34,6 +34,12 @@ func TestWhatWakesAWorker(t *testing.T) {
 		{"another tunnel", changed(func(h *tunnel.Heartbeat) { h.Tunnel = "http" }), true, true},
 		{"another version, in a late heartbeat", changed(func(h *tunnel.Heartbeat) { h.Version, h.Stamp, h.Received = "2", noon, at(time.Second) }), false, true},
 		{"somebody else's sender", changed(func(h *tunnel.Heartbeat) { h.Sender.Bound = true }), true, true},
+		{"out of time, where no stamp tells", func(m *Mailbox) bool {
+			for _, s := range []time.Duration{12, 24} {
+				m.Heartbeat(beatOf(at(s * time.Second)))
+			}
+			return m.Heartbeat(beatOf(at(30 * time.Second)))
+		}, true, true},
 		{"restarted", changed(func(h *tunnel.Heartbeat) { h.Restarted = true }), true, true},
 		{"the same list", reported(listOf(later, time.Time{}, "orders:1")), false, true},
 		{"another list", reported(listOf(later, time.Time{}, "orders:1", "stock:1")), true, true},

@@ -69,6 +69,15 @@ func (s *story) do(line string) []string {
 		s.objects(verb, args, opts)
 	case "cache":
 		s.facts.Current = args[0] == "current"
+	case "budget": // has room at a time, else now
+		s.facts.Room = time.Time{}
+		if len(args) > 0 {
+			at, err := time.ParseDuration(args[0])
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			s.facts.Room = noon.Add(at)
+		}
 	case "tunnel":
 		s.deaf = args[0] == "deaf"
 	case "writes":
@@ -316,6 +325,8 @@ func (s *story) perform(do Actions) (told []string) {
 		}
 	}
 	say(len(asked) > 0, "ask: %s", strings.Join(asked, ", "))
+	say(do.Talk.Spend > len(do.Talk.Ask), "book a place in the budget")
+	say(do.Talk.Spend < len(do.Talk.Ask), "by the place that was booked")
 	say(do.NeedCurrent, "the cache of pods must catch up")
 	say(do.Drained, "it may be another's")
 	say(do.Settled, "settled")

@@ -129,7 +129,7 @@ func (b *Base) move(to tunnel.Heartbeat, now time.Time) {
 	b.about.lastSeen, b.about.beat = to.Received, to.Received
 	b.restarted(now)
 	b.seen.Features = tunnel.Features{}
-	b.talk = talk{followed: b.talk.followed}
+	b.talk = talk{followed: b.talk.followed, stirred: now}
 	b.node.pace = pace{} // it is described anew at once
 }
 

@@ -163,15 +163,13 @@ func (b *Base) wait(in Facts, out plan.Output, do *Actions, times ...time.Time) 
 	writes := do.Write.Node != nil
 	switch {
 	case b.phase < Draining:
-		needed := b.needsList(in, out)
-		do.Talk.Ask = b.asks(in, needed)
+		asks := b.ask(in, b.needs(in, out, do), &do.Talk)
 		do.Settled = b.quiet(out)
 		do.Summary = b.summary(out)
-		times = append(times, out.Next, b.nodeDue(in.Now, writes), b.askDue(in, needed))
+		times = append(times, out.Next, b.nodeDue(in.Now, writes), asks)
 	case b.ledger.Pending():
 		if out.Ask {
-			do.Talk.Ask = b.asks(in, true)
-			times = append(times, b.askDue(in, true))
+			times = append(times, b.ask(in, awaited, &do.Talk))
 		}
 		times = append(times, out.Next, b.nodeDue(in.Now, writes))
 	case writes, in.Writing, len(do.Write.Pods) > 0:
@@ -214,15 +212,6 @@ func (b *Base) quiet(out plan.Output) bool {
 		return false
 	}
 	return len(b.ledger.Attempts) == 0
-}
-
-// askDue is when the base is asked next. Over a link that is down nothing is: when it is
-// up again, every base is reconciled.
-func (b *Base) askDue(in Facts, needed bool) time.Time {
-	if !in.Links[b.talk.followed.Tunnel].Up {
-		return time.Time{}
-	}
-	return earliest(b.listDue(needed), b.healthDue())
 }
 
 // changed takes over how the Node is to show, and gives what changed; nil for nothing.

@@ -1,0 +1,57 @@
+package lifecycle
+
+import "time"
+
+// Allowance is the budget of questions that this replica asks its bases. It delays only
+// those that can wait; all are charged to it, so that those that cannot come first. It has no
+// lock: the caller holds one. NewAllowance makes one.
+type Allowance struct {
+	each time.Duration // from one question to the next
+	most time.Duration // that what is asked may be ahead: nobody waits for longer
+	// next is when the next question would be due if each came no sooner than each after
+	// the one before.
+	next time.Time
+}
+
+// allowanceBurst is how much of the budget may be spent at once, after a while in which
+// less was.
+const allowanceBurst = time.Second
+
+// NewAllowance makes the budget of a completed configuration.
+func NewAllowance(c Config) *Allowance {
+	return &Allowance{each: time.Duration(float64(time.Second) / c.QuestionRate), most: c.QuietEvery}
+}
+
+// Room is when there is room for one more question; not after now where there is now.
+func (a *Allowance) Room(now time.Time) time.Time {
+	return later(now, a.next.Add(-max(0, allowanceBurst-a.each)))
+}
+
+// Spend charges questions.
+func (a *Allowance) Spend(questions int, now time.Time) {
+	next := later(a.next, now).Add(time.Duration(questions) * a.each)
+	a.next = earliest(next, now.Add(a.most))
+}
+
+// span is when a question is due: at from where the budget has room, at until at the latest.
+type span struct {
+	from, until time.Time
+	// silent is when it is asked because nothing is heard; zero for never. It moves with
+	// each message.
+	silent time.Time
+}
+
+// promptly is when a question is due that waits for no budget.
+func promptly(at time.Time) span { return span{from: at, until: at} }
+
+// at is when it is asked, if the budget has room at that time.
+func (s span) at(room time.Time) time.Time { return earliest(later(s.from, room), s.until, s.silent) }
+
+// waits says that it is due, and that the budget has room before it is asked anyway.
+func (s span) waits(now, room time.Time) bool {
+	switch {
+	case now.Before(s.from), !now.Before(room):
+		return false
+	}
+	return room.Before(s.until)
+}
