@@ -31,8 +31,9 @@ type Config struct {
 	// as they can wait: one of which nothing is uncertain is asked sooner than QuietEvery
 	// only within it. Default 100.
 	QuestionRate float64
-	// NodeEvery is how often a Node's status is written when nothing differs. Default
-	// 5 min.
+	// NodeEvery is how often a Node's status is written when nothing differs: for those who
+	// read the heartbeat times of its conditions, since its Lease says that it lives. Default
+	// 1 h.
 	NodeEvery time.Duration
 	// CommandsPerBase is how many commands may be in flight on one base. Default 3.
 	CommandsPerBase int
@@ -51,7 +52,7 @@ func (c Config) Complete() Config {
 	c.QuietEvery = cmp.Or(c.QuietEvery, max(time.Minute, c.ListEvery))
 	c.HealthEvery = cmp.Or(c.HealthEvery, time.Minute)
 	c.QuestionRate = cmp.Or(c.QuestionRate, 100)
-	c.NodeEvery = cmp.Or(c.NodeEvery, 5*time.Minute)
+	c.NodeEvery = cmp.Or(c.NodeEvery, time.Hour)
 	c.CommandsPerBase = cmp.Or(c.CommandsPerBase, 3)
 	c.Node, c.Plan = c.Node.Complete(), c.Plan.Complete()
 	return c
