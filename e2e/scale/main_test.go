@@ -3,8 +3,6 @@
 package scale
 
 import (
-	"cmp"
-	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -23,33 +21,19 @@ func TestMain(m *testing.M) { cluster.Main(m) }
 // scaleOf is how many bases are measured: def, or as many as SCALE_BASES says.
 func scaleOf(t *testing.T, def int) int {
 	t.Helper()
-	return setting(t, "SCALE_BASES", def, 3, strconv.Atoi)
+	return world.Setting(t, "SCALE_BASES", def, 3, strconv.Atoi)
 }
 
 // podsASecond is how many pods come a second: def, or as many as SCALE_PODS says.
 func podsASecond(t *testing.T, def int) int {
 	t.Helper()
-	return setting(t, "SCALE_PODS", def, 1, strconv.Atoi)
+	return world.Setting(t, "SCALE_PODS", def, 1, strconv.Atoi)
 }
 
 // lasting is how long something is measured: def, or as long as SCALE_FOR says.
 func lasting(t *testing.T, def time.Duration) time.Duration {
 	t.Helper()
-	return setting(t, "SCALE_FOR", def, time.Second, time.ParseDuration)
-}
-
-// setting is what an environment variable says, least or more; def where there is none.
-func setting[T cmp.Ordered](t *testing.T, name string, def, least T, parse func(string) (T, error)) T {
-	t.Helper()
-	v := os.Getenv(name)
-	if v == "" {
-		return def
-	}
-	is, err := parse(v)
-	if err != nil || is < least {
-		t.Fatalf("%s=%q: want %v or more", name, v, least)
-	}
-	return is
+	return world.Setting(t, "SCALE_FOR", def, time.Second, time.ParseDuration)
 }
 
 // broker is a kind of broker as users have it, where there is one.

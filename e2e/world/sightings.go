@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -147,7 +148,7 @@ func (s *Sightings) Of(name string) Sighting {
 func (s *Sightings) Lost() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]string(nil), s.lost...)
+	return slices.Clone(s.lost)
 }
 
 // AwaitReady waits until so many objects are Ready at once, and gives when the last of them
