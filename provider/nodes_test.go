@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"module-controller/provider/lifecycle"
 	"module-controller/provider/plan"
 	"module-controller/tunnel"
 )
@@ -166,15 +167,19 @@ func TestANodeIsWrittenOnceItCanBe(t *testing.T) {
 	})
 }
 
+// touchedOften has Nodes that differ in nothing written every five minutes.
+var touchedOften = Config{Config: lifecycle.Config{NodeEvery: 5 * time.Minute}}
+
 // A Node that differs in nothing is touched from time to time, so that others see that
 // somebody looks after it.
 func TestANodeIsTouchedFromTimeToTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := running(t)
+		p := newTestProvider(t, touchedOften, nil)
+		p.runs()
 		p.serves()
 		p.passes(6 * time.Minute)
 		for _, c := range p.node().Status.Conditions {
-			if c.Type == corev1.NodeReady && time.Since(c.LastHeartbeatTime.Time) > 5*time.Minute {
+			if c.Type == corev1.NodeReady && time.Since(c.LastHeartbeatTime.Time) > touchedOften.NodeEvery {
 				t.Errorf("it was touched %s ago", time.Since(c.LastHeartbeatTime.Time))
 			}
 		}
@@ -324,7 +329,7 @@ func TestAForeignNodeThatChangesBecomesTheBases(t *testing.T) {
 // A Node shows the API server's version, and follows it.
 func TestANodeShowsTheServersVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newTestProvider(t, Config{}, nil)
+		p := newTestProvider(t, touchedOften, nil)
 		p.api.serves("v1.36.4")
 		p.runs()
 		p.serves()

@@ -35,8 +35,8 @@ func TestWhatWakesAWorker(t *testing.T) {
 		{"another version, in a late heartbeat", changed(func(h *tunnel.Heartbeat) { h.Version, h.Stamp, h.Received = "2", noon, at(time.Second) }), false, true},
 		{"somebody else's sender", changed(func(h *tunnel.Heartbeat) { h.Sender.Bound = true }), true, true},
 		{"out of time, where no stamp tells", func(m *Mailbox) bool {
-			for _, s := range []time.Duration{12, 24} {
-				m.Heartbeat(beatOf(at(s * time.Second)))
+			for _, after := range []time.Duration{12 * time.Second, 24 * time.Second} {
+				m.Heartbeat(beatOf(at(after)))
 			}
 			return m.Heartbeat(beatOf(at(30 * time.Second)))
 		}, true, true},

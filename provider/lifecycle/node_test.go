@@ -98,7 +98,7 @@ func TestWhenANodeIsTooEarly(t *testing.T) {
 	}
 }
 
-// What does not differ is not written, but every five minutes for its heartbeat times.
+// What does not differ is not written, but every hour for its heartbeat times.
 func TestANodeIsWrittenWhereItDiffers(t *testing.T) {
 	s := told(t, served)
 	for _, c := range []struct {
@@ -109,8 +109,8 @@ func TestANodeIsWrittenWhereItDiffers(t *testing.T) {
 	}{
 		{"nothing differs", 2 * time.Second, nil, false},
 		{"another version", 2 * time.Second, nil, true},
-		{"not yet five minutes", 301*time.Second - 1, []string{"heartbeat shop"}, false},
-		{"five minutes", 301100 * time.Millisecond, []string{"heartbeat shop"}, true},
+		{"not yet an hour", 3601*time.Second - 1, []string{"heartbeat shop"}, false},
+		{"an hour", 3601100 * time.Millisecond, []string{"heartbeat shop"}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s = told(t, served)
@@ -126,14 +126,14 @@ func TestANodeIsWrittenWhereItDiffers(t *testing.T) {
 			if w.Was == nil || !w.Show {
 				t.Errorf("the Node is %v, shown %v", w.Was, w.Show)
 			}
-			if c.name == "five minutes" && w.Node.Status.Conditions[0].LastHeartbeatTime.Time != at(301*time.Second) {
+			if c.name == "an hour" && w.Node.Status.Conditions[0].LastHeartbeatTime.Time != at(3601*time.Second) {
 				t.Errorf("heartbeat times: %v", w.Node.Status.Conditions[0].LastHeartbeatTime)
 			}
 		})
 	}
 }
 
-// A replica that takes over a Node as it should be leaves it so; five minutes count from
+// A replica that takes over a Node as it should be leaves it so; an hour counts from
 // then.
 func TestAnAdoptedNodeIsLeftAsItIs(t *testing.T) {
 	before := told(t, served)
@@ -146,11 +146,11 @@ func TestAnAdoptedNodeIsLeftAsItIs(t *testing.T) {
 	if do.Write.Node != nil || do.Write.Was != s.facts.Node {
 		t.Errorf("it is written: %s", cmp.Diff(do.Write.Was, do.Write.Node))
 	}
-	if do := s.turnAt(360*time.Second-1, "heartbeat shop"); do.Write.Node != nil {
-		t.Errorf("it is written after less than five minutes: %s", cmp.Diff(do.Write.Was, do.Write.Node))
+	if do := s.turnAt(3660*time.Second-1, "heartbeat shop"); do.Write.Node != nil {
+		t.Errorf("it is written after less than an hour: %s", cmp.Diff(do.Write.Was, do.Write.Node))
 	}
-	if do := s.turnAt(360 * time.Second); do.Write.Node == nil {
-		t.Error("it is not written after five minutes")
+	if do := s.turnAt(3660 * time.Second); do.Write.Node == nil {
+		t.Error("it is not written after an hour")
 	}
 }
 
@@ -185,7 +185,7 @@ func TestNodesThatWereNotAsTheyWereThought(t *testing.T) {
 }
 
 func TestWhenTheNodeIsDue(t *testing.T) {
-	s, every := time.Second, 5*time.Minute
+	s, every := time.Second, time.Hour
 	for _, c := range []struct {
 		name    string
 		now     time.Duration

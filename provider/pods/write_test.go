@@ -267,7 +267,7 @@ func TestAWriteDoesWhatTheOneThatItReplacesWouldHave(t *testing.T) {
 	if c := got.Status.Conditions; got.Status.Phase != corev1.PodRunning || len(c) != 1 || c[0].Type != corev1.PodScheduled {
 		t.Errorf("after one request the pod is %s and has %v", got.Status.Phase, c)
 	}
-	if shown := p.On("a")[0].Pod.Status; shown.Phase != corev1.PodRunning || len(shown.Conditions) != 1 {
+	if shown := p.On("a")[0].Status; shown.Phase != corev1.PodRunning || len(shown.Conditions) != 1 {
 		t.Errorf("the planner sees %+v", shown)
 	}
 }
