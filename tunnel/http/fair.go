@@ -12,16 +12,21 @@ import (
 // not keep them all. Tunnel.mu guards it.
 //
 // Each base's first request is worth more than another's second, and a base that answers
-// is worth more than one that does not: further requests of bases share a quarter of all,
-// bases that have not answered yet three eighths, bases that kept us waiting an eighth.
-// What is left, a quarter at least, is for the first requests of bases that answer. Polls
-// count as further requests: they can wait.
+// is worth more than one that does not: bases that have not answered yet share five
+// sixteenths of all, bases that kept us waiting three sixteenths, further requests of bases
+// five eighths, and all these together three quarters. What is left, a quarter at least, is
+// for the first requests of bases that answer. Polls count as further requests: they can
+// wait.
+//
+// And no base has more in flight, before it answers one, than its standing is worth: 64 that
+// die at once leave room for all that others need. That they answered until then makes them
+// sound until their first requests end.
 type shares struct {
 	total int
 	// used are all in flight, by standing; further are those of bases that had one
-	// already, and polls. None exceeds its limit.
-	used    [suspect + 1]int
-	further int
+	// already, and polls; firsts are the first ones of sound bases. None exceeds its limit.
+	used            [suspect + 1]int
+	further, firsts int
 }
 
 // standing is what a base's requests have shown of it, the best first.
@@ -39,37 +44,52 @@ type seat struct {
 	further  bool
 }
 
+// first says that it is for the first request of a base that answers.
+func (s seat) first() bool { return s == seat{standing: sound} }
+
 // limit is how many requests bases of a standing may have in flight, in all.
 func (s *shares) limit(of standing) int {
-	return max(1, [...]int{sound: s.total, untried: s.total * 3 / 8, suspect: s.total / 8}[of])
+	return max(1, [...]int{sound: s.total, untried: s.total * 5 / 16, suspect: s.total * 3 / 16}[of])
 }
+
+// unproved is how many requests a base of a standing may have in flight before it answers
+// one: three commands, a list and a health where it answers, the last two where it is new.
+func (s standing) unproved() int { return [...]int{sound: 5, untried: 2, suspect: 1}[s] }
 
 // take gives a base one more request, unless its kind has too many.
 func (s *shares) take(r *record, poll bool) (seat, bool) {
 	one := seat{r.standing(), r.inFlight > 0 || poll}
 	switch {
-	case s.inFlight() >= s.total:
+	case s.inFlight() >= s.total, r.unanswered >= one.standing.unproved():
 		return seat{}, false
 	case s.used[one.standing] >= s.limit(one.standing):
 		return seat{}, false
-	case one.further && s.further >= max(1, s.total/4):
+	case one.further && s.further >= max(1, s.total*5/8):
+		return seat{}, false
+	case !one.first() && s.inFlight()-s.firsts >= max(1, s.total*3/4):
 		return seat{}, false
 	}
 	s.count(one, 1)
 	r.inFlight++
+	r.unanswered++
 	return one, true
 }
 
 // give takes a request back that has ended.
 func (s *shares) give(r *record, one seat) {
 	s.count(one, -1)
-	r.inFlight--
+	if r.inFlight--; r.inFlight == 0 {
+		r.unanswered = 0
+	}
 }
 
 func (s *shares) count(one seat, n int) {
 	s.used[one.standing] += n
-	if one.further {
+	switch {
+	case one.further:
 		s.further += n
+	case one.first():
+		s.firsts += n
 	}
 }
 
@@ -82,7 +102,10 @@ const maxStrikes = 63
 // record is what one base's requests have shown. Tunnel.mu guards it.
 type record struct {
 	inFlight int
-	answered bool
+	// unanswered are the requests that were begun since it last answered one; 0 where none is
+	// in flight.
+	unanswered int
+	answered   bool
 	// strikes is how many answers make the base sound again: twice as many and one each
 	// time it keeps us waiting, so that one that answers to be believed, and then hangs,
 	// gains little.
@@ -107,7 +130,7 @@ func (r *record) judge(v verdict, began, now time.Time) {
 	case v == late && !began.Before(r.struck):
 		r.strikes, r.struck = min(2*r.strikes+1, maxStrikes), now
 	case v == answered:
-		r.answered = true
+		r.answered, r.unanswered = true, 0
 		r.strikes = max(0, r.strikes-1)
 	}
 }

@@ -60,12 +60,41 @@ func TestNobodyTakesTheFirstRequestOfASoundBase(t *testing.T) {
 				bases[b].judge(verdict(rapid.IntRange(0, 2).Draw(t, "verdict")), at, at)
 			},
 			"": func(t *rapid.T) {
-				if s.inFlight() != len(all) || s.inFlight() > s.total || s.further > max(1, s.total/4) {
+				if s.inFlight() != len(all) || s.inFlight() > s.total || s.further > max(1, s.total*5/8) || s.inFlight()-s.firsts > max(1, s.total*3/4) {
 					t.Fatalf("%d in flight: %+v", len(all), s)
+				}
+				if s.used[untried] > s.limit(untried) || s.used[suspect] > s.limit(suspect) {
+					t.Fatalf("bases that do not answer have too many: %+v", s)
 				}
 			},
 		})
 	})
+}
+
+// However 64 bases stand that answer nothing, and whatever they asked for first: others get as
+// many requests as a turn of theirs needs.
+func TestTheDeadLeaveRoom(t *testing.T) {
+	stand := map[string]record{"sound": {answered: true}, "untried": {}, "suspect": {answered: true, strikes: 1}}
+	needs := map[string]int{"sound": 5, "untried": 2, "suspect": 1}
+	for name, dead := range stand {
+		for other, living := range stand {
+			t.Run(other+" beside "+name, func(t *testing.T) {
+				cfg := Config{}.Complete()
+				s := shares{total: cfg.Total}
+				for range 64 {
+					one := dead
+					for n := range cfg.PerBase {
+						_, _ = s.take(&one, n > 1)
+					}
+				}
+				for n := range needs[other] {
+					if _, ok := s.take(&living, false); !ok {
+						t.Errorf("request %d is refused: %+v", n+1, s)
+					}
+				}
+			})
+		}
+	}
 }
 
 func TestHowABaseComesToStand(t *testing.T) {

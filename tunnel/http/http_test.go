@@ -192,15 +192,15 @@ func TestWhatABaseCanDoIsReportedFirst(t *testing.T) {
 		atOnce(w, r)
 	})
 	tun.Follow(h)
-	for range 3 {
+	for range 2 {
 		if err := tun.Do(t.Context(), h.Base, tunnel.Command{Verb: tunnel.ListModules}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	close(asked)
-	tunneltest.Await(t, "three lists", func() bool { return s.Recorded().Lists(h.Base) == 3 })
+	tunneltest.Await(t, "two lists", func() bool { return s.Recorded().Lists(h.Base) == 2 })
 	reports := s.Recorded().Reports
-	if f := reports[0].Features; len(reports) != 4 || f == nil || !f.Switch || !f.Settings {
+	if f := reports[0].Features; len(reports) != 3 || f == nil || !f.Switch || !f.Settings {
 		t.Errorf("%d reports, the first is %+v", len(reports), reports[0])
 	}
 	tun.Unfollow(h.Base)

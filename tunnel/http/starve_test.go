@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,6 +103,65 @@ func TestDeadBasesStarveNobody(t *testing.T) {
 		_ = tun.Do(t.Context(), late.Base, list)
 		return s.Recorded().Lists(late.Base) > 0
 	})
+	for _, b := range all {
+		tun.Unfollow(b)
+	}
+}
+
+// 64 bases that die at once, each with all requests in flight that it may have, take no
+// command and no question from one that answers, nor from one that is new or was slow.
+func TestBasesThatDieAtOnceRefuseNobodyElse(t *testing.T) {
+	tun, s, _ := start(t, func(c *Config) { c.Timeout, c.InstallTimeout = 10*time.Second, time.Minute })
+	var down atomic.Bool
+	mortal := server(t, func(w http.ResponseWriter, r *http.Request) {
+		if down.Load() {
+			never(w, r)
+			return
+		}
+		atOnce(w, r)
+	})
+	busy, released := atomic.Bool{}, make(chan struct{})
+	living := server(t, func(w http.ResponseWriter, r *http.Request) {
+		if busy.Load() {
+			<-released
+		}
+		atOnce(w, r)
+	})
+	lists := func(h tunnel.Heartbeat) {
+		t.Helper()
+		tun.Follow(h)
+		tunneltest.Await(t, "a list", func() bool {
+			_ = tun.Do(t.Context(), h.Base, list)
+			return s.Recorded().Lists(h.Base) > 0
+		})
+	}
+	lists(living)
+	var all []tunnel.BaseID
+	for i := range 64 {
+		mortal.Base.Identity = fmt.Sprint("mortal-", i)
+		lists(mortal)
+		all = append(all, mortal.Base)
+	}
+	tunneltest.Await(t, "the end of all requests", tun.idle)
+	down.Store(true)
+	busy.Store(true)
+	press(t, tun, all)
+	for _, c := range []tunnel.Command{
+		{Verb: tunnel.InstallModule, Module: tunnel.ModuleKey{Name: "a", Version: "1"}}, {Verb: tunnel.UninstallModule, Module: tunnel.ModuleKey{Name: "b", Version: "1"}},
+		{Verb: tunnel.SwitchModule, Module: tunnel.ModuleKey{Name: "c", Version: "1"}}, list, {Verb: tunnel.ReadHealth},
+	} {
+		if err := tun.Do(t.Context(), living.Base, c); err != nil {
+			t.Errorf("one that answers, %s: %v", c.Verb, err)
+		}
+	}
+	living.Base.Identity = "new"
+	tun.Follow(living)
+	for _, c := range []tunnel.Command{list, {Verb: tunnel.ReadHealth}} {
+		if err := tun.Do(t.Context(), living.Base, c); err != nil {
+			t.Errorf("one that is new, %s: %v", c.Verb, err)
+		}
+	}
+	close(released)
 	for _, b := range all {
 		tun.Unfollow(b)
 	}
