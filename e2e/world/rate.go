@@ -51,7 +51,7 @@ func (w *World) ComeAndGo(seen *Sightings, bases, perSecond int) *Rated {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				work.Go(func() { r.one(n, bases) })
+				work.Go(func() { r.one(n, bases) }) //nolint:contextcheck // a World has its own
 			}
 		}
 	})
