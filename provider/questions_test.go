@@ -2,6 +2,7 @@ package provider
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,21 +21,21 @@ func TestTheBudgetOfQuestionsIsSpentOnQuietBasesLast(t *testing.T) {
 		t.Run(fmt.Sprint(c.rate), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := newTestProvider(t, Config{Config: lifecycle.Config{QuestionRate: c.rate}}, nil)
-				lists := 0
+				var lists atomic.Int32
 				p.wire.leaves = func(c tunnel.Command) {
 					if c.Verb == tunnel.ListModules {
-						lists++
+						lists.Add(1)
 					}
 				}
 				p.runs()
 				p.serves()
 				asked := func(d time.Duration) int {
-					before := lists
+					before := lists.Load()
 					for range d / (10 * time.Second) {
 						p.passes(10 * time.Second)
 						p.beats()
 					}
-					return lists - before
+					return int(lists.Load() - before)
 				}
 				p.passes(7 * time.Second)
 				p.beats()
