@@ -198,14 +198,18 @@ func TestARolloutOfTwoModulesIsWholeOrNot(t *testing.T) {
 	} {
 		w.Must(w.Fleet.Post("/jars", jar))
 	}
-	d, err := cluster.Client.AppsV1().Deployments(w.Env).Get(t.Context(), "stock", metav1.GetOptions{})
-	w.Must(err)
-	for i := range d.Spec.Template.Spec.Containers {
-		c := &d.Spec.Template.Spec.Containers[i]
-		c.Image, c.Env[0].Value = world.Jar(c.Name, "2.0.0"), "2.0.0"
-	}
-	_, err = cluster.Client.AppsV1().Deployments(w.Env).Update(t.Context(), d, metav1.UpdateOptions{})
-	w.Must(err)
+	w.Eventually(world.Timeout, func() error { // its status is written meanwhile
+		d, err := cluster.Client.AppsV1().Deployments(w.Env).Get(t.Context(), "stock", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		for i := range d.Spec.Template.Spec.Containers {
+			c := &d.Spec.Template.Spec.Containers[i]
+			c.Image, c.Env[0].Value = world.Jar(c.Name, "2.0.0"), "2.0.0"
+		}
+		_, err = cluster.Client.AppsV1().Deployments(w.Env).Update(t.Context(), d, metav1.UpdateOptions{})
+		return err
+	})
 	w.Eventually(world.Timeout, func() error {
 		for _, p := range w.Pods("app=stock") {
 			if p.UID != old.UID && strings.Contains(fmt.Sprint(p.Status.ContainerStatuses), "InstallBackOff") {

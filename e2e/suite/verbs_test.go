@@ -71,7 +71,7 @@ func rolls(surge, unavailable int32) func(*appsv1.Deployment) {
 }
 
 // step does something, and fails the test where it takes longer than it may or requests
-// were lost meanwhile.
+// were lost meanwhile. No other World may run beside it, whose load would delay endpoints.
 func (v *verbs) step(what string, within time.Duration, do func()) {
 	v.Helper()
 	began := time.Now()
@@ -122,7 +122,6 @@ func (v *verbs) only(version string) {
 // Whatever is done to a Deployment with kubectl, each request is answered, where pods
 // serve on for as long as load balancers need to hear of their end.
 func TestKubectlLosesNoRequest(t *testing.T) {
-	t.Parallel()
 	const bases, replicas = 20, 8
 	v := withVerbs(t, bases, replicas)
 	for _, c := range []struct {
@@ -168,7 +167,6 @@ func TestKubectlLosesNoRequest(t *testing.T) {
 // base. Modules share the base's web server there, and each request is answered, whichever
 // of the two serves: in rollouts, in an undo, and in an undo in the middle.
 func TestRolloutsOnTheSameBasesLoseNoRequest(t *testing.T) {
-	t.Parallel()
 	const bases = 4 // as many as pods, so that none is free
 	v := startVerbs(t, bases, bases, map[string]any{"shared": true}, world.SpreadRevisions)
 	for _, c := range []struct {
@@ -209,7 +207,6 @@ func TestRolloutsOnTheSameBasesLoseNoRequest(t *testing.T) {
 // Nodes that are drained at once empty one pod after the other, as far as a budget lets
 // them; an eviction that it does not let is refused.
 func TestDrainsKeepABudget(t *testing.T) {
-	t.Parallel()
 	const bases, replicas = 20, 6
 	v := withVerbs(t, bases, replicas)
 	least := intstr.FromInt32(replicas)
