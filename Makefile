@@ -33,7 +33,7 @@ test-acl: ## the sample ACLs of brokers; needs mosquitto
 	$(GO) test -race -tags mosquitto -run 'TestTheSample' ./tunnel/mqtt
 
 e2e: control-plane ## the product on a real control plane, with simulated bases
-	@echo "== end-to-end tests, a package at a time (about 25 minutes)"
+	@echo "== end-to-end tests, a package at a time (about 20 minutes)"
 	cd e2e && $(GO) test -race -shuffle=on -p 1 -timeout 45m ./...
 
 e2e-java: control-plane ## the product with real JVM bases; needs a JDK 17 and Maven
