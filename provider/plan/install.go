@@ -20,9 +20,11 @@ func (i installer) installAll() {
 }
 
 // next plans the next command for a name. What terminating pods leave goes first: it
-// may stand in the way.
+// may stand in the way. A switch goes before it, so that one version serves at each moment.
 func (i installer) next(n *name) {
 	switch w := n.chosen; {
+	case i.switches(n, w):
+		i.activate(n, w)
 	case i.removeReleased(n), w == nil:
 	case i.fails(w):
 		i.fallBack(n)
@@ -31,6 +33,18 @@ func (i installer) next(n *name) {
 	default:
 		i.advance(n, w)
 	}
+}
+
+// switches says whether a name's chosen want is switched to before what terminating pods
+// leave is uninstalled. After a command that was not answered in time it is not: the end of
+// a pod waits for no switch that may never be done.
+func (i installer) switches(n *name, w *want) bool {
+	_, lapsed := i.out.Memory.Attempts[n.name]
+	switch {
+	case w == nil, lapsed, i.yields(w.of):
+		return false
+	}
+	return i.pending(n, w) == wantToSwitch
 }
 
 // removeReleased uninstalls a version that only terminating pods asked for.

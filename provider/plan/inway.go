@@ -8,12 +8,15 @@ import (
 )
 
 // inTheWay is a listed version that no live pod asks for and that keeps a want in this
-// state from going on; false where there is none.
+// state from going on; false where there is none. One that is there keeps nobody from being
+// switched to.
 func (p *planner) inTheWay(n *name, w *want, is wantState) (tunnel.ModuleKey, bool) {
 	for _, key := range p.list.byName[n.name] {
 		switch p.demand.of(key) {
 		case released:
-			return key, true
+			if is != wantToSwitch || p.list.of(key) == starting { // the base would be busy
+				return key, true
+			}
 		case lingering:
 			if !w.beside(is) && p.list.of(key) == serving {
 				return key, true

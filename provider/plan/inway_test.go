@@ -73,6 +73,84 @@ func TestAPodThatWaitsKeepsItsModule(t *testing.T) {
 	}
 }
 
+// A rollout is undone while its pod has not been seen to run: its version serves, and the one
+// before is there. That one is switched to first, so that one of them serves at each moment.
+func TestWhatSwitchesGoesBeforeWhatLeaves(t *testing.T) {
+	back := podFor("back", "orders:1", age(time.Hour), numbered("w", 3), ran(urlOf("orders", "1")))
+	undone := func(change ...func(*Pod)) Pod {
+		return podFor("undone", "orders:3", append([]func(*Pod){numbered("w", 2), waits(ReasonInstalling), sleeps(5), deletedAtNoon(30)}, change...)...)
+	}
+	stale := podFor("stale", "orders:2", numbered("w", 1), waits(ReasonSuperseded), deletedAtNoon(30))
+	whole, stock := podFor("whole", "orders:1", age(time.Hour), numbered("w", 3)), podFor("stock", "stock:1")
+	whole.Spec.Containers = append(whole.Spec.Containers, stock.Spec.Containers...)
+	failed := func(p Purpose) func(*Input) {
+		return func(in *Input) {
+			in.Memory.Failures[module("orders:1")] = Failure{Purpose: p, Count: 1, At: noon, NotBefore: noon.Add(time.Minute), Message: "no"}
+		}
+	}
+	both := []string{"orders:1 deactivated", "orders:3 activated"}
+	for _, c := range []struct {
+		name   string
+		list   []string
+		pods   []Pod
+		change func(*Input)
+		want   string
+	}{
+		{"both are there", both, []Pod{back, undone()}, nil, "switch orders:1 for back"},
+		{"once it serves", []string{"orders:1 activated", "orders:3 deactivated"}, []Pod{back, undone()}, nil, "uninstall orders:3 for undone"},
+		{"nothing serves", []string{"orders:1 deactivated", "orders:3 deactivated"}, []Pod{back, undone()}, nil, "switch orders:1 for back"},
+		{"it was seen to run, and sleeps", both, []Pod{back, undone(ran(urlOf("orders", "3")))}, nil, ""},
+		{"it has slept", both, []Pod{back, undone(ran(urlOf("orders", "3")))}, func(in *Input) { in.Now = noon.Add(5 * time.Second) }, "switch orders:1 for back"},
+		{"it is deleted by force", both, []Pod{back, undone(gone)}, nil, "switch orders:1 for back"},
+		{"two versions leave", []string{"orders:1 deactivated", "orders:2 deactivated", "orders:3 activated"}, []Pod{back, stale, undone()}, nil, "switch orders:1 for back"},
+		{"one of them is starting", []string{"orders:1 deactivated", "orders:2 resolved", "orders:3 activated"}, []Pod{back, stale, undone()}, nil, ""},
+		{"the base cannot switch", both, []Pod{back, undone()}, func(in *Input) { in.Seen.Features = overMQTT }, "uninstall orders:3 for undone"},
+		{"it refused to", both, []Pod{back, undone()}, failed(ofSwitch), "uninstall orders:3 for undone"},
+		{"an install of what is to serve failed", both, []Pod{back, undone()}, failed(from(urlOf("orders", "1"))), "uninstall orders:3 for undone"},
+		{"the switch is not answered", both, []Pod{back, undone()}, func(in *Input) { *in = in.sent(switchTo("orders:1"), 2*time.Minute) }, "uninstall orders:3 for undone"},
+		{"another module of its pod failed", append([]string{"stock:1 broken"}, both...), []Pod{whole, undone()}, func(in *Input) {
+			in.Memory.Failures[module("stock:1")] = Failure{Purpose: from(urlOf("stock", "1")), Count: 1, At: noon, NotBefore: noon.Add(time.Minute), Message: "no"}
+		}, "uninstall orders:3 for undone"},
+		{"the one before is not there", []string{"orders:3 activated"}, []Pod{back, undone()}, nil, "uninstall orders:3 for undone"},
+		{"it did not start", []string{"orders:1 broken", "orders:3 activated"}, []Pod{back, undone()}, nil, "uninstall orders:3 for undone"},
+		{"nobody asks for it", both, []Pod{undone()}, nil, "uninstall orders:3 for undone"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := onBase(c.list...).with(c.pods...)
+			in.Seen.Features = overHTTP
+			if c.change != nil {
+				c.change(&in)
+			}
+			if got := commands(Modules(in)); got != c.want {
+				t.Errorf("commands %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// Whatever order their versions have, the base serves one of the two from the rollout to the
+// end of its undo.
+func TestAnUndoLeavesNoGap(t *testing.T) {
+	for _, versions := range [][2]string{{"1", "3"}, {"3", "1"}} {
+		s := newSim(overHTTP)
+		was, is := versions[0], versions[1]
+		s.pod("old", "orders", was, urlOf("orders", was))
+		s.rounds(4)
+		s.pod("new", "orders", is, urlOf("orders", is))
+		for s.serving() != "orders:"+is {
+			s.round()
+		}
+		s.delete("new") // before it shows that it runs
+		for range 10 {
+			if s.round(); s.serving() == "" {
+				t.Errorf("nothing serves: %v", s.log)
+			}
+		}
+		s.want(t, map[string]string{"old": "Running", "new": "gone"}, "orders:"+was)
+		s.wantLog(t, "install orders:"+was, "install orders:"+is, "switch orders:"+is, "switch orders:"+was, "uninstall orders:"+is)
+	}
+}
+
 // A module that is dead by its probes is installed anew, not too often, and only for the
 // start that was probed.
 func TestADeadModuleIsInstalledAnew(t *testing.T) {
