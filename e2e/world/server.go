@@ -50,6 +50,7 @@ func (c *Cluster) startOwn(ctx context.Context) (err error) {
 	if c.Dir, err = os.MkdirTemp("", "module-controller-e2e-"); err != nil {
 		return err
 	}
+	c.installations = newInstallations(c.Dir)
 	if c.Bin, err = harness.Build(ctx, c.Dir, os.Stderr); err != nil {
 		return err
 	}
