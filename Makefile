@@ -70,16 +70,16 @@ mutants: ## take one guard after the other out (mutants/), and see a test notice
 	$(GO) -C tools run ./mutate -root .. -run
 
 scale: control-plane ## measure cold start, pods, steady state, failover, claims, 10,000 bases, 1 and 5 replicas; prints a report
-	cd e2e && $(GO) test -tags scale -v -timeout 3h ./scale
+	cd e2e && $(GO) test -tags scale -count=1 -v -timeout 3h ./scale
 
 peers: control-plane ## measure the product beside KWOK, PEERS_NODES (1000) Nodes each; builds KWOK first, 3 minutes
-	cd e2e && $(GO) test -tags peers -v -timeout 90m ./peers
+	cd e2e && $(GO) test -tags peers -count=1 -v -timeout 90m ./peers
 
 chaos: control-plane ## faults for CHAOS_FOR (10m), in the order of CHAOS_SEED, under a load of installs
-	cd e2e && $(GO) test -tags chaos -v -timeout 24h ./chaos
+	cd e2e && $(GO) test -tags chaos -count=1 -v -timeout 24h ./chaos
 
 chaos-mutants: mutants control-plane ## those, and the guards that only real connections need
-	cd e2e && $(GO) test -tags chaos -v -timeout 1h ./mutants
+	cd e2e && $(GO) test -tags chaos -count=1 -v -timeout 1h ./mutants
 
 fuzz: ## fuzz every decoder for FUZZTIME (5m) each
 	@set -e; for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
