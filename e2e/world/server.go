@@ -28,13 +28,17 @@ func StartCluster(tb testing.TB) *Cluster {
 	c := &Cluster{own: true}
 	tb.Cleanup(func() {
 		if c.Plane != nil {
-			_ = c.Plane.Stop()
+			if err := c.Plane.Stop(); err != nil {
+				tb.Error(err)
+			}
 		}
 		if tb.Failed() {
 			tb.Log("logs are in", c.Dir)
 			return
 		}
-		_ = os.RemoveAll(c.Dir)
+		if err := os.RemoveAll(c.Dir); err != nil {
+			tb.Error(err)
+		}
 	})
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
 	defer cancel()
