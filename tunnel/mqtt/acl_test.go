@@ -149,7 +149,7 @@ func (s *sampled) tunnel(clientID string, w *wills, meter tunnel.Meter) *Tunnel 
 	s.Helper()
 	return meteredTunnel(s.T, s.controller, meter, func(c *Config) {
 		c.ClientID, c.Username, c.Password = clientID, "module-controller", "ours"
-		c.ProbeEvery, c.Will, c.Gone = 200*time.Millisecond, w.of(clientID), w.Gone
+		c.ProbeEvery, c.Will, c.Gone = time.Minute, w.of(clientID), w.Gone // a slow machine ends no connection
 	})
 }
 
