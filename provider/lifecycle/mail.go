@@ -61,6 +61,7 @@ type Mailbox struct {
 	settled bool
 	listed  []tunnel.Module
 	last    tunnel.Heartbeat // the newest one, to see what changed
+	well    tunnel.Health    // the newest one, to see what changed
 
 	heartbeats, lists, healths order
 	rhythm                     rhythm
@@ -202,8 +203,18 @@ func (m *Mailbox) health(r tunnel.Report) (wake bool) {
 	if m.healths.late(r.Stamp, r.Received) {
 		return false
 	}
-	m.mail.Health = r.Health
-	return true
+	was := m.well
+	m.mail.Health, m.well = r.Health, *r.Health
+	if !m.settled {
+		return true
+	}
+	return r.Health.Uptime < was.Uptime || !sameHealth(was, m.well)
+}
+
+// sameHealth says whether two healths differ in nothing but the time that the base has run.
+func sameHealth(a, b tunnel.Health) bool {
+	a.Uptime = b.Uptime
+	return a == b
 }
 
 func (m *Mailbox) seen(at time.Time) { m.mail.LastSeen = later(m.mail.LastSeen, at) }

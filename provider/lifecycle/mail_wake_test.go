@@ -17,6 +17,12 @@ func TestWhatWakesAWorker(t *testing.T) {
 			return m.Heartbeat(h)
 		}
 	}
+	healthAfter := func(was, is tunnel.Health) func(*Mailbox) bool {
+		return func(m *Mailbox) bool {
+			m.Report(tunnel.Report{Received: later, Health: &was})
+			return m.Report(tunnel.Report{Received: later, Health: &is})
+		}
+	}
 	reported := func(r tunnel.Report) func(*Mailbox) bool {
 		return func(m *Mailbox) bool { return m.Report(r) }
 	}
@@ -44,7 +50,10 @@ func TestWhatWakesAWorker(t *testing.T) {
 		{"the same list", reported(listOf(later, time.Time{}, "orders:1")), false, true},
 		{"another list", reported(listOf(later, time.Time{}, "orders:1", "stock:1")), true, true},
 		{"a late list", reported(tunnel.Report{Listed: true, Received: at(30 * time.Second), Stamp: at(-time.Second)}), false, false},
-		{"health", reported(tunnel.Report{Received: later, Health: &tunnel.Health{}}), true, true},
+		{"a first health", healthAfter(tunnel.Health{}, tunnel.Health{MaxMetaspace: 1, Uptime: time.Minute}), true, true},
+		{"the same health", healthAfter(tunnel.Health{MaxMetaspace: 1, Uptime: time.Minute}, tunnel.Health{MaxMetaspace: 1, Uptime: time.Hour}), false, true},
+		{"more used", healthAfter(tunnel.Health{Uptime: time.Minute}, tunnel.Health{UsedMetaspace: 1, Uptime: time.Hour}), true, true},
+		{"the same health of another process", healthAfter(tunnel.Health{Uptime: time.Hour}, tunnel.Health{Uptime: time.Minute}), true, true},
 		{"features", reported(tunnel.Report{Received: later, Features: &tunnel.Features{}}), true, true},
 		{"an answer", reported(tunnel.Report{Received: later, Answer: &tunnel.Answer{}}), true, true},
 	} {

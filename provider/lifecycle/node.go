@@ -28,6 +28,9 @@ type nodeCopy struct {
 	// describes: what is to be written now is one.
 	pace            pace
 	held, describes bool
+	// settled is what the Node, as it is, was last found to follow from: while that holds,
+	// nothing differs. The zero value for never, and while a description waits.
+	settled cause
 	// untold are Events on a Node that is not there yet.
 	untold []plan.Event
 	// excess is what was told of a capacity that is more than a base is believed to have.
@@ -94,23 +97,56 @@ func (b *Base) wantNode(in Facts, age Age) (current, want *corev1.Node) {
 	} else if b.node.unknown() {
 		b.node.touched = in.Now // adopted: whoever served it wrote it lately
 	}
-	want = b.describe(in, age, current)
+	input := b.nodeInput(in, age, current)
+	because := causeOf(input, current)
+	if current != nil && because == b.node.settled {
+		b.node.held, b.node.describes = false, false
+		return current, nil
+	}
+	b.node.settled = cause{}
+	want = b.describe(input, current)
 	if current != nil && equality.Semantic.DeepEqual(current, want) {
+		if !b.node.held {
+			b.node.settled = because
+		}
 		return current, nil
 	}
 	return current, want
 }
 
-// describe gives the Node as it should be. What the base says of itself is written at the
-// pace that one base may have: one whose description changes with each word would keep the
-// API server busy for all. Readiness waits for nothing.
-func (b *Base) describe(in Facts, age Age, current *corev1.Node) *corev1.Node {
-	input := plan.NodeInput{
+// cause is what a Node follows from, to be compared: most Turns of a base change nothing
+// of it, and to make a Node and compare it costs more than all else in one.
+type cause struct {
+	current *corev1.Node
+	input   plan.NodeInput // without times and what Health points at
+	health  tunnel.Health  // without what a Node does not show
+	told    bool
+}
+
+func causeOf(in plan.NodeInput, current *corev1.Node) cause {
+	c := cause{current: current, input: in, told: in.Health != nil}
+	if c.told {
+		c.health = *in.Health
+		c.health.Uptime = 0
+	}
+	c.input.Now, c.input.Health, c.input.Config = time.Time{}, nil, plan.NodeConfig{}
+	c.input.Heartbeat.Received, c.input.Heartbeat.Stamp = time.Time{}, time.Time{}
+	return c
+}
+
+func (b *Base) nodeInput(in Facts, age Age, current *corev1.Node) plan.NodeInput {
+	return plan.NodeInput{
 		Now: in.Now, Name: b.name, Heartbeat: b.about.heartbeat, Health: b.weighed(current), NotReady: age.NotReady, Message: age.Message,
 		Loaded: b.seen.metaspace.requested(in.Pods), Noted: in.Noted != nil, Place: in.Place, ServerVersion: in.ServerVersion,
 		Touch: in.Now.Sub(b.node.touched) >= b.cfg.NodeEvery, Config: b.cfg.Node,
 	}
-	want := plan.Node(input, current)
+}
+
+// describe gives the Node as it should be. What the base says of itself is written at the
+// pace that one base may have: one whose description changes with each word would keep the
+// API server busy for all. Readiness waits for nothing.
+func (b *Base) describe(in plan.NodeInput, current *corev1.Node) *corev1.Node {
+	want := plan.Node(in, current)
 	b.node.held, b.node.describes = false, false
 	if current == nil || plan.SameDescription(current, want) {
 		return want
@@ -119,8 +155,8 @@ func (b *Base) describe(in Facts, age Age, current *corev1.Node) *corev1.Node {
 		b.node.describes = true
 		return want
 	}
-	b.node.held, input.Undescribed = true, true
-	return plan.Node(input, current)
+	b.node.held, in.Undescribed = true, true
+	return plan.Node(in, current)
 }
 
 // weighed gives the health by which a Node is described: none while it is not known which

@@ -236,25 +236,13 @@ func (p *Prober) Results(node string) map[types.UID]map[string]plan.Probed {
 func (p *Prober) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	work := make(chan *task)
-	defer close(work)
-	for range p.cfg.Workers {
-		wg.Go(func() {
-			for t := range work {
-				p.work(ctx, t)
-			}
-		})
-	}
 	for ctx.Err() == nil {
-		t, next := p.pick()
-		if t != nil {
-			select {
-			case work <- t:
-			case <-ctx.Done():
-			}
+		t, next := p.pick() // it bounds how many are in flight
+		if t == nil {
+			p.wait(ctx, next)
 			continue
 		}
-		p.wait(ctx, next)
+		wg.Go(func() { p.work(ctx, t) })
 	}
 }
 
