@@ -11,7 +11,7 @@ import (
 
 // Config are the provider's settings. The zero value of each field means its default.
 type Config struct {
-	// Workers is how many bases are worked on at a time. Default 16.
+	// Workers is how many bases are worked on at a time. Default 32: most wait for the API server.
 	Workers int
 	// HistoryLimit bounds what is remembered of bases and modules that are no more:
 	// failures of modules that vanished, what was installed on retired bases, and
@@ -28,7 +28,7 @@ type Config struct {
 
 // Complete gives the configuration with defaults where it says nothing.
 func (c Config) Complete() Config {
-	c.Workers = cmp.Or(c.Workers, 16)
+	c.Workers = cmp.Or(c.Workers, 32)
 	c.HistoryLimit = cmp.Or(c.HistoryLimit, 4096)
 	c.Admission = c.Admission.complete()
 	c.Probes = c.Probes.Complete()

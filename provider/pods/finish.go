@@ -15,8 +15,8 @@ import (
 )
 
 // Write has a pod's new status written, and returns at once. It does nothing once ctx has
-// ended. That the modules of a pod begin to be installed is written after a moment, unless
-// there is more to tell by then. What fails is tried again until the Node is forgotten;
+// ended. What most often holds for a moment only is written after one, unless there is more
+// to tell by then. What fails is tried again until the Node is forgotten;
 // Writing tells when it has ended.
 func (p *Pods) Write(ctx context.Context, pod *corev1.Pod, status corev1.PodStatus) {
 	if ctx.Err() != nil {
@@ -28,13 +28,13 @@ func (p *Pods) Write(ctx context.Context, pod *corev1.Pod, status corev1.PodStat
 		return
 	}
 	pause := time.Duration(0)
-	if w.first {
-		pause = firstPause
+	if w.passing {
+		pause = passingPause
 	}
 	p.writer.add(statusKey{pod.Spec.NodeName, pod.UID}, pause)
 }
 
-// Hurry has the first statuses of a Node's pods written now: somebody waits for Writing.
+// Hurry has the statuses of a Node's pods written now that wait for a moment: somebody waits for Writing.
 func (p *Pods) Hurry(node string) {
 	for _, uid := range p.store.hurry(node) {
 		p.writer.add(statusKey{node, uid}, 0)
@@ -62,20 +62,20 @@ func holds(status corev1.PodStatus, kind corev1.PodConditionType) *metav1.Time {
 	return nil
 }
 
-// Finish ends a pod whose modules are gone: its last status is written, it is deleted
-// from the API at once, and forgotten. Where the deletion fails the pod stays, to be
-// finished again. One that finalizers keep is deleted once.
+// Finish ends a pod whose modules are gone: it is deleted from the API at once, and
+// forgotten. Where the deletion fails the pod stays, to be finished again. One that
+// finalizers keep gets its last status, which others may wait for, and is deleted once.
 func (p *Pods) Finish(ctx context.Context, s plan.PodStatus) {
 	if s.Pod.Gone || p.remove(ctx, s.Pod.Pod, s.Status) {
 		p.Drop(s.Pod.Pod)
 	}
 }
 
-// remove writes a pod's last status, deletes the pod from the API and says whether
-// that has it no more, or for its finalizers only.
+// remove deletes a pod from the API and says whether that has it no more, or for its
+// finalizers only. Then its last status is written: without one nobody could read it.
 func (p *Pods) remove(ctx context.Context, pod *corev1.Pod, status corev1.PodStatus) bool {
 	p.store.cancel(pod)
-	if !equality.Semantic.DeepEqual(pod.Status, status) {
+	if len(pod.Finalizers) > 0 && !equality.Semantic.DeepEqual(pod.Status, status) {
 		_, err := p.patchStatus(ctx, newWrite(pod, status))
 		switch {
 		case err == nil, apierrors.IsNotFound(err):

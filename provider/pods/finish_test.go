@@ -34,6 +34,9 @@ func TestAPodIsForgottenOnceItIsDeleted(t *testing.T) {
 		{name: "the API server fails", err: errors.New("no"), stays: true},
 	} {
 		pod := podOn("one", "a", "1")
+		if c.statusErr != nil {
+			pod.Finalizers = []string{"example.com/keep"} // or none is written
+		}
 		p, client := idle(true, pod)
 		p.Serve("a", noon)
 		p.store.put(pod, nil)
@@ -49,6 +52,18 @@ func TestAPodIsForgottenOnceItIsDeleted(t *testing.T) {
 		if deleted := apierrors.IsNotFound(err); deleted != (c.err == nil && !c.gone) {
 			t.Errorf("%s: deleted from the API: %v", c.name, deleted)
 		}
+	}
+}
+
+// A pod that nothing keeps gets no last status: nobody could read it, and in a burst of
+// deletions each write is paid for by all.
+func TestAPodThatNothingKeepsGetsNoLastStatus(t *testing.T) {
+	pod := podOn("one", "a", "1")
+	p, client := served(t, pod)
+	client.ClearActions()
+	p.Finish(t.Context(), plan.PodStatus{Pod: plan.Pod{Pod: pod}, Status: corev1.PodStatus{Phase: corev1.PodFailed}, Finished: true})
+	if did := client.Actions(); len(did) != 1 || did[0].GetVerb() != "delete" {
+		t.Errorf("did %v", did)
 	}
 }
 

@@ -20,7 +20,7 @@ type Deps struct {
 	Recorder record.EventRecorder
 	Meter    Meter // default: nothing is counted
 	Log      *zap.Logger
-	// Workers is how many pods are handed over at once, and how many statuses are written.
+	// Workers is how many pods are handed over at once.
 	Workers int
 }
 
@@ -107,7 +107,7 @@ func (p *Pods) Run(ctx context.Context) error {
 	}
 	wg.Go(func() { p.facade.informer.RunWithContext(ctx) })
 	statuses := p.writer.start()
-	wg.Go(func() { p.writer.run(ctx, statuses, p.deps.Workers) })
+	wg.Go(func() { p.writer.run(ctx, statuses, writers) })
 	wg.Go(func() { p.strangers.run(ctx, strangers) })
 	wg.Go(func() { p.barrier.run(ctx, p.deps.Client, p.deps.Log) })
 	return runController(ctx, controller, p.deps.Workers)

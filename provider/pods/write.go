@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -27,9 +28,12 @@ const (
 	statusRetryMax   = 2 * time.Second
 	// writeTimeout bounds one write: a request that hangs must hold no worker.
 	writeTimeout = 30 * time.Second
-	// firstPause is how long the first status of a pod waits whose modules are being installed:
-	// most are soon, and then that is the one that is written.
-	firstPause = time.Second
+	// passingPause is how long a status waits that most often holds for a moment only: then
+	// the next one is written, or none.
+	passingPause = time.Second
+	// writers is how many statuses are written at a time. In a burst a pod is Ready the sooner,
+	// the more of them are before the API server beside what makes the burst.
+	writers = 64
 	// statusRate is how many statuses a second are written of one Node's pods, beyond
 	// statusBurst: one whose base says something else all the time must not take the API from
 	// the others. A base with 100 modules that restarts takes 200 at once.
@@ -48,8 +52,9 @@ type write struct {
 	was []corev1.PodCondition
 	// status is what the pod is to show.
 	status corev1.PodStatus
-	// first: it is the pod's first status, and tells no more than that it begins.
-	first bool
+	// passing: it tells only what most often holds for a moment, and so does what it
+	// replaces.
+	passing bool
 	// turn is when it may be written; zero while nobody asked. The write that replaces it has
 	// the same.
 	turn time.Time
@@ -98,12 +103,23 @@ func (s *store) begin(pod *corev1.Pod, status corev1.PodStatus) *write {
 		return nil
 	}
 	w := newWrite(pod, status)
-	w.first = begins(status) && len(pod.Status.ContainerStatuses) == 0
+	w.passing = passes(pod, status)
 	if was := node.writes[pod.UID]; was.underWay() {
-		w.turn, w.first, w.was = was.turn, begins(status) && was.first, eitherOf(was.was, pod.Status.Conditions)
+		w.turn, w.was = was.turn, eitherOf(was.was, pod.Status.Conditions)
+		w.passing = was.passing && (begins(status) || w.passing)
 	}
 	node.writes[pod.UID] = w
 	return w
+}
+
+// passes says of a pod's new status that it most often holds for a moment only: its modules
+// begin to be installed, or it is being deleted and tells what that waits for.
+func passes(pod *corev1.Pod, status corev1.PodStatus) bool {
+	if pod.DeletionTimestamp == nil {
+		return begins(status) && len(pod.Status.ContainerStatuses) == 0
+	}
+	status.Reason, status.Message = pod.Status.Reason, pod.Status.Message
+	return equality.Semantic.DeepEqual(pod.Status, status)
 }
 
 // begins says of a status that it tells no more than that modules are being installed.
@@ -115,14 +131,14 @@ func begins(s corev1.PodStatus) bool {
 	return len(s.ContainerStatuses) > 0 && !slices.ContainsFunc(s.ContainerStatuses, tells)
 }
 
-// hurry gives the pods of a Node whose first statuses wait, each once.
+// hurry gives the pods of a Node whose passing statuses wait, each once.
 func (s *store) hurry(name string) (uids []types.UID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if node := s.nodes[name]; node != nil {
 		for uid, w := range node.writes {
-			if w.first && w.underWay() {
-				w.first = false
+			if w.passing && w.underWay() {
+				w.passing = false
 				uids = append(uids, uid)
 			}
 		}

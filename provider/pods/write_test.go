@@ -272,6 +272,42 @@ func TestAWriteDoesWhatTheOneThatItReplacesWouldHave(t *testing.T) {
 	}
 }
 
+// What a pod that is being deleted waits for is written after a second: most are gone by
+// then. What else changes meanwhile is written at once.
+func TestWhatAPodThatLeavesWaitsForIsWrittenAfterAMoment(t *testing.T) {
+	shows := func(ip, message string) corev1.PodStatus {
+		return corev1.PodStatus{PodIP: ip, Message: message, ContainerStatuses: []corev1.ContainerStatus{{Name: "orders"}}}
+	}
+	leaving := func(t *testing.T) *room {
+		pod, now := podOn("one", "a", "1"), metav1.Now()
+		pod.DeletionTimestamp, pod.Finalizers, pod.Status = &now, []string{"example.com/keep"}, shows("10.0.0.1", "")
+		return running(t, pod)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := leaving(t)
+		for _, message := range []string{"sent", "sent twice"} {
+			r.Write(t.Context(), r.planned().Pod, shows("10.0.0.1", message))
+			r.passes(passingPause / 3)
+			if got := r.inAPI().Status.Message; got != "" {
+				t.Errorf("the API server has %q already", got)
+			}
+		}
+		if r.passes(passingPause); r.inAPI().Status.Message != "sent twice" {
+			t.Errorf("after a moment the API server has %q", r.inAPI().Status.Message)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := leaving(t)
+		r.Write(t.Context(), r.planned().Pod, shows("10.0.0.1", "sent"))
+		r.Write(t.Context(), r.planned().Pod, shows("", "sent"))
+		r.passes(0)
+		r.Write(t.Context(), r.planned().Pod, shows("", "sent again"))
+		if got := r.inAPI().Status; got.PodIP != "" || got.Message != "sent" {
+			t.Errorf("the API server has the address %q and %q", got.PodIP, got.Message)
+		}
+	})
+}
+
 // That a pod's modules begin to be installed is written after a second; what there is to
 // tell by then is written instead, and at once.
 func TestTheFirstStatusWaitsForMore(t *testing.T) {
@@ -288,7 +324,7 @@ func TestTheFirstStatusWaitsForMore(t *testing.T) {
 	const soon = 100 * time.Millisecond
 	for name, steps := range map[string][]step{
 		"it serves soon":            {{creating, soon, ""}, {installing, soon, ""}, {serves, 0, "serves"}},
-		"it takes long":             {{creating, soon, ""}, {installing, firstPause, plan.ReasonInstalling}, {serves, 0, "serves"}},
+		"it takes long":             {{creating, soon, ""}, {installing, passingPause, plan.ReasonInstalling}, {serves, 0, "serves"}},
 		"it fails soon":             {{installing, soon, ""}, {failed, 0, plan.ReasonInstallFailed}},
 		"it is no first status":     {{serves, 0, "serves"}, {installing, 0, plan.ReasonInstalling}},
 		"others tell as much as it": {{statusOf("theirs"), 0, "theirs"}},
