@@ -9,13 +9,14 @@
 // lists as long as it serves; KWOK writes that it is so. KWOK runs as its own manifests run
 // it: with their configuration, roles, flow schema, stages (fast Nodes and pods) and real
 // Node Leases. Both run and are ready before there is a Node; then clients create all of
-// KWOK's, and all of our bases come up.
+// KWOK's, and all of our bases come up. Ours is measured once more with bases that speak HTTP,
+// whose answers are asked for over a connection each, as a real base has it.
 //
 // A goal that is missed is told and fails nothing. What fails is what was not measured, a Node
 // or a pod that does not come to be Ready or gone, and a module of ours that was not installed
 // and uninstalled once.
 //
-// The test has the build tag peers, so that go test ./... does not run it: it takes eight
+// The test has the build tag peers, so that go test ./... does not run it: it takes ten
 // minutes at 1,000 Nodes and wants the machine for itself. PEERS_NODES changes how many Nodes
 // there are, PEERS_QUIET how long the quiet time is.
 package peers

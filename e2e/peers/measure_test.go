@@ -53,16 +53,17 @@ type running struct {
 // figures is what was measured of a side.
 type figures struct {
 	ready               time.Duration // from running.began until the last Node was seen Ready
-	alone, quiet        minute        // the plane without a controller; the quiet time, with a pod on each Node
+	alone, quiet        cost          // a minute of the plane without a controller, and of the quiet time, with a pod on each Node
+	binding, ending     cost          // while all pods come to be Ready, and to be gone; of pods only
 	before, with        int           // bytes that the controller has resident before there were pods, and with a pod on each Node
 	bound, bound50, b99 time.Duration // from the first creation to the last pod seen Ready; of one pod, from the answer to its creation
 	deleted             time.Duration // from the first deletion to the last pod seen gone
 	lost                int           // how often a Node that was Ready was not
 }
 
-// minute is what a minute costs.
-type minute struct {
-	writes             float64       // of Nodes, Leases, pods and Events that the API server answered
+// cost is what something costs.
+type cost struct {
+	writes             float64       // that the API server answered
 	controller, server time.Duration // CPU time of the controller and of the API server
 }
 
@@ -80,13 +81,13 @@ func measure(w *world.World, c *world.Cluster, s side, nodes int, quiet time.Dur
 	f.before = usage(w, r.pid).Resident
 
 	pods := w.SeePods("")
-	f.bind(w, r, pods, nodes)
+	f.binding = spent(w, c, r.pid, func() { f.bind(w, r, pods, nodes) }, "pods")
 	r.judge(nodes, 0)
 	pass(settling)
 	f.quiet = costs(w, c, r.pid, quiet)
 	f.with = usage(w, r.pid).Resident
 
-	f.unbind(w, c, pods, nodes)
+	f.ending = spent(w, c, r.pid, func() { f.unbind(w, c, pods, nodes) }, "pods")
 	r.judge(nodes, nodes)
 	f.lost = len(seen.Lost())
 	for _, l := range seen.Lost() {
@@ -146,28 +147,34 @@ func atOnce(w *world.World, n int, do func(n int) error) {
 }
 
 // costs gives what a minute costs, by what a time does. pid is the controller's; 0 for none.
-func costs(w *world.World, c *world.Cluster, pid int, long time.Duration) minute {
+func costs(w *world.World, c *world.Cluster, pid int, long time.Duration) cost {
 	w.Helper()
-	look := func() (world.Counts, time.Duration, time.Duration) {
-		var controller time.Duration
+	began := time.Now()
+	all := spent(w, c, pid, func() { pass(long) }, written...)
+	minutes := time.Since(began).Minutes()
+	return cost{
+		writes:     all.writes / minutes,
+		controller: time.Duration(float64(all.controller) / minutes),
+		server:     time.Duration(float64(all.server) / minutes),
+	}
+}
+
+// spent gives what is spent while something is done, of the writes those of some resources.
+func spent(w *world.World, c *world.Cluster, pid int, while func(), resources ...string) cost {
+	w.Helper()
+	look := func() (requests world.Counts, controller, server time.Duration) {
 		if pid != 0 {
 			controller = usage(w, pid).CPU
 		}
-		server := usage(w, c.Plane.PID(controlplane.APIServer)).CPU
+		server = usage(w, c.Plane.PID(controlplane.APIServer)).CPU
 		return w.ServerCounts("apiserver_request_total", "verb", "resource"), controller, server
 	}
 	requests, controller, server := look()
-	began := time.Now()
-	pass(long)
+	while()
 	nowRequests, nowController, nowServer := look()
-	minutes := time.Since(began).Minutes()
 	more := nowRequests.Since(requests)
-	w.Logf("requests in %s: %s", long, more)
-	return minute{
-		writes:     more.Sum(writing, written) / minutes,
-		controller: time.Duration(float64(nowController-controller) / minutes),
-		server:     time.Duration(float64(nowServer-server) / minutes),
-	}
+	w.Logf("requests: %s", more)
+	return cost{writes: more.Sum(writing, resources), controller: nowController - controller, server: nowServer - server}
 }
 
 func usage(w *world.World, pid int) harness.Usage {

@@ -15,16 +15,28 @@ import (
 // ours is the product with its defaults, as one replica. It runs and is ready before there is
 // a base; then all come up at once, and the time begins with their process. Its Nodes are not
 // there before: it creates them.
-var ours = side{name: "ours", start: startOurs}
-
-func startOurs(w *world.World, _ *world.Cluster, nodes int) running {
+var ours = side{name: "ours", start: func(w *world.World, _ *world.Cluster, nodes int) running {
 	w.Helper()
 	if !slices.Contains(harness.Brokers(), harness.Mosquitto) {
 		w.Fatal("mosquitto is not installed")
 	}
-	w.WithBrokerOf(harness.Mosquitto).WithController("LOG_LEVEL=info")
+	w.WithBrokerOf(harness.Mosquitto)
+	return startOurs(w, nodes, "--mqtt", w.BrokerAddress(), "--heartbeat", "10s") // as often as real bases do
+}}
+
+// oursHTTP is the same with bases that speak HTTP, each at an address of its own, where its
+// Pod is: what proves who sends a heartbeat. The Pods are there before.
+var oursHTTP = side{name: "ours, HTTP", start: func(w *world.World, _ *world.Cluster, nodes int) running {
+	w.Helper()
+	w.WithHTTP()
+	return startOurs(w, nodes, append(w.OverHTTP(nodes), "--heartbeat", "12s")...)
+}}
+
+func startOurs(w *world.World, nodes int, fleet ...string) running {
+	w.Helper()
+	w.WithController("LOG_LEVEL=info")
 	began := time.Now()
-	w.WithFleet(nodes, "--heartbeat", "10s") // as often as real bases do
+	w.StartFleet(nodes, fleet...)
 	return running{
 		began: began, pid: w.Replicas[0].PID(),
 		node:  func(n int) string { return w.NodeName(world.BaseID(n)) },

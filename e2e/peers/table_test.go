@@ -40,16 +40,22 @@ var rows = []row{
 	{"a pod each bound at once: all Ready", func(f *figures, _ int) float64 { return f.bound.Seconds() }, "%.1f s", goal{ratio: 0.5}},
 	{"the same, bound to Ready: p50", func(f *figures, _ int) float64 { return f.bound50.Seconds() }, "%.2f s", goal{ratio: 0.3}},
 	{"the same: p99", func(f *figures, _ int) float64 { return f.b99.Seconds() }, "%.2f s", goal{}},
+	{"the same: CPU of the controller", func(f *figures, _ int) float64 { return f.binding.controller.Seconds() }, "%.1f s", goal{}},
+	{"the same: CPU of the API server", func(f *figures, _ int) float64 { return f.binding.server.Seconds() }, "%.1f s", goal{}},
+	{"the same: API writes a pod", func(f *figures, n int) float64 { return f.binding.writes / float64(n) }, "%.2f", goal{}},
 	{"all pods deleted at once: all gone", func(f *figures, _ int) float64 { return f.deleted.Seconds() }, "%.1f s", goal{ratio: 1}},
+	{"the same: CPU of the controller", func(f *figures, _ int) float64 { return f.ending.controller.Seconds() }, "%.1f s", goal{}},
+	{"the same: CPU of the API server", func(f *figures, _ int) float64 { return f.ending.server.Seconds() }, "%.1f s", goal{}},
+	{"the same: API writes a pod", func(f *figures, n int) float64 { return f.ending.writes / float64(n) }, "%.2f", goal{}},
 	{"times that a Node lost Ready", func(f *figures, _ int) float64 { return float64(f.lost) }, "%.0f", goal{}},
 }
 
-// table gives what was measured, as Markdown.
-func table(nodes int, of map[string]*figures) string {
+// table gives what was measured of KWOK and of one side of ours, as Markdown.
+func table(nodes int, ofKWOK, ofOurs *figures, name string) string {
 	var t strings.Builder
-	fmt.Fprintf(&t, "\n| row, %d Nodes | KWOK v%s | ours | ours / KWOK | goal | |\n|---|---|---|---|---|---|\n", nodes, controlplane.KWOKVersion)
+	fmt.Fprintf(&t, "\n| row, %d Nodes | KWOK v%s | %s | ours / KWOK | goal | |\n|---|---|---|---|---|---|\n", nodes, controlplane.KWOKVersion, name)
 	for _, r := range rows {
-		theirs, mine := r.figure(of[kwok.name], nodes), r.figure(of[ours.name], nodes)
+		theirs, mine := r.figure(ofKWOK, nodes), r.figure(ofOurs, nodes)
 		ratio := math.NaN()
 		if theirs > 0 {
 			ratio = mine / theirs
