@@ -42,7 +42,7 @@ func admitting(t *testing.T, limits Admission, objects ...runtime.Object) (*test
 	t.Helper()
 	p := newTestProvider(t, Config{Admission: limits}, nil, objects...)
 	d := &drops{count: map[string]int{}}
-	p.bases.refused.meter = d
+	p.bases.meter = d
 	p.runs()
 	return p, d
 }
@@ -338,8 +338,8 @@ func TestRefusalsAreToldOnceAMinute(t *testing.T) {
 		}
 		numbers := map[string][]int64{}
 		for _, l := range p.logs.FilterMessage("base refused").All() {
-			kind := l.ContextMap()["kind"].(string)
-			numbers[kind] = append(numbers[kind], l.ContextMap()["refused"].(int64))
+			kind := l.ContextMap()["reason"].(string)
+			numbers[kind] = append(numbers[kind], l.ContextMap()["times"].(int64))
 		}
 		if got := numbers["environment"]; len(got) != 2 || got[0] != 1 || got[1] != 2 {
 			t.Errorf("of another environment told were %v", got)

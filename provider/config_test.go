@@ -10,7 +10,7 @@ import (
 
 func TestConfigHasDefaults(t *testing.T) {
 	c := Config{}.Complete()
-	if c.Workers != 16 || c.HistoryLimit != 4096 || c.StaleAfter != 40*time.Second {
+	if c.Workers != 32 || c.HistoryLimit != 4096 || c.StaleAfter != 40*time.Second {
 		t.Errorf("the defaults are %+v", c)
 	}
 	must(t, c.Validate())

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
 
+	"module-controller/internal/refusals"
 	"module-controller/provider/lifecycle"
 	"module-controller/provider/plan"
 	"module-controller/tunnel"
@@ -16,14 +17,15 @@ import (
 // and can be Nodes, and those whose Nodes exist.
 type roster struct {
 	*registry
-	cfg     lifecycle.Config
-	envs    map[string]bool // whose Nodes are this program's
-	tunnels tunnels
-	nodes   *nodes
-	history *history
-	door    *admission
-	refused *refusals
-	log     *zap.Logger
+	cfg      lifecycle.Config
+	envs     map[string]bool // whose Nodes are this program's
+	tunnels  tunnels
+	nodes    *nodes
+	history  *history
+	door     *admission
+	refusals *refusals.Log
+	meter    Meter
+	log      *zap.Logger
 	// heard has a heartbeat taken in; it returns at once.
 	heard func(tunnel.Heartbeat)
 }
@@ -34,11 +36,11 @@ func (r *roster) discover(h tunnel.Heartbeat) *entry {
 	now := time.Now()
 	name, err := plan.NodeName(h.Base)
 	if err != nil {
-		r.refused.add(h, errNoNode, err, now)
+		r.refuse(h, errNoNode, err)
 		return nil
 	}
 	if err := r.served(h.Base.Env); err != nil {
-		r.refused.add(h, errOtherEnv, err, now)
+		r.refuse(h, errOtherEnv, err)
 		return nil
 	}
 	if !r.nodes.informer.HasSynced() {
@@ -50,7 +52,7 @@ func (r *roster) discover(h tunnel.Heartbeat) *entry {
 		case errWaits:
 			return nil
 		default:
-			r.refused.add(h, why, nil, now)
+			r.refuse(h, why, nil)
 			return nil
 		}
 	}
@@ -108,7 +110,7 @@ func (r *roster) remove(e *entry) {
 func (r *roster) expel(e *entry, now time.Time) {
 	r.door.expel(e.id, now)
 	r.remove(e)
-	r.refused.add(e.first, errNoAnswer, nil, now)
+	r.refuse(e.first, errNoAnswer, nil)
 }
 
 func (r *roster) served(env string) error {
@@ -149,4 +151,16 @@ func (r *roster) adoptNode(node *corev1.Node) (*entry, error) {
 		return nil, fmt.Errorf("tunnel %q is not served", beat.Tunnel)
 	}
 	return r.add(beat.Base, func() *entry { return r.newEntry(node.Name, beat, installed) }), nil
+}
+
+// refuse counts and tells that a base is refused; detail explains this very one, nil for
+// nothing more than its kind. Those of one kind may come by the hundred thousand: one of them
+// is told.
+func (r *roster) refuse(h tunnel.Heartbeat, why *refusal, detail error) {
+	r.meter.Dropped(h.Tunnel, why.kind)
+	if detail == nil {
+		detail = why
+	}
+	r.refusals.Tell("base refused", why.kind, "",
+		zap.String("env", h.Base.Env), zap.String("identity", h.Base.Identity), zap.String("tunnel", h.Tunnel), zap.Error(detail))
 }

@@ -2,14 +2,12 @@ package httptunnel
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -235,8 +233,14 @@ func TestAForgedHeartbeatIsNotHeard(t *testing.T) {
 	if a, b, c := counted.of("sender_mismatch"), counted.of("wrong_identity"), counted.of("no_workload"); a != 24 || b != 12 || c != 12 {
 		t.Errorf("counted %v", counted.by)
 	}
-	if n := logs.FilterMessage("heartbeat refused").Len(); n != 4 { // two of each
-		t.Errorf("%d lines tell it", n)
+	told := logs.FilterMessage("heartbeat refused").All()
+	if len(told) != 4 { // two of each
+		t.Errorf("%d lines tell it", len(told))
+	}
+	for _, line := range told {
+		if m := line.ContextMap(); m["identity"] == "" || m["reason"] == "" || m["from"] == "" || m["error"] == "" {
+			t.Errorf("a line does not say whom, why and what to do: %v", m)
+		}
 	}
 }
 
@@ -264,27 +268,5 @@ func TestTheSharedTokenIsNoBases(t *testing.T) {
 	}
 	if n := len(s.Recorded().Beats); n != 1 {
 		t.Errorf("%d heartbeats were heard", n)
-	}
-}
-
-// Lines about refusals are bounded, whoever sends them.
-func TestRefusalsFillNoLog(t *testing.T) {
-	core, logs := observer.New(zap.WarnLevel)
-	tell, now := newTeller(zap.New(core)), time.Now()
-	for i := range 10_000 {
-		tell.tell("heartbeat refused", fmt.Sprint(i), "sender_mismatch", errors.New("no"))
-	}
-	if n := logs.Len(); n < tellBurst || n > 2*tellBurst {
-		t.Errorf("%d lines", n)
-	}
-	s := subject{"10.0.0.1", "no_workload"}
-	now = now.Add(time.Hour)
-	for _, c := range []struct {
-		after time.Duration
-		want  bool
-	}{{0, true}, {tellAgain - 1, false}, {tellAgain, true}} {
-		if got := tell.due(s, now.Add(c.after)); got != c.want {
-			t.Errorf("after %s: told %v", c.after, got)
-		}
 	}
 }

@@ -52,5 +52,5 @@ func (t *Tunnel) peerFront(l net.Listener, sink tunnel.Sink) front {
 }
 
 func (t *Tunnel) tooMany(from netip.Addr, err error) {
-	t.note(from, refuse(0, "too_many_connections", err))
+	t.note(from, "", refuse(0, "too_many_connections", err))
 }

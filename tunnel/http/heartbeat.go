@@ -42,7 +42,7 @@ func (t *Tunnel) handler(sink tunnel.Sink) http.Handler {
 func (t *Tunnel) heartbeat(r *http.Request, sink tunnel.Sink) (int, error) {
 	l, no := t.admit(r)
 	if no != nil {
-		return t.refused(sourceOf(r), no)
+		return t.refused(sourceOf(r), l.heartbeat.Base.Identity, no)
 	}
 	sink.Heartbeat(l.heartbeat)
 	t.enqueue(l)
@@ -51,7 +51,7 @@ func (t *Tunnel) heartbeat(r *http.Request, sink tunnel.Sink) (int, error) {
 
 // admit reads a heartbeat that reaches this replica first, and finds out who sent it. What
 // costs least is looked at first; what concerns the sender's number of identities last, so
-// that nobody uses up another's.
+// that nobody uses up another's. With a refusal it gives what was read.
 func (t *Tunnel) admit(r *http.Request) (letter, *refusal) {
 	token, no := t.authorize(r)
 	if no != nil {
@@ -61,12 +61,12 @@ func (t *Tunnel) admit(r *http.Request) (letter, *refusal) {
 	if no != nil {
 		return letter{}, no
 	}
-	e := evidenceOf(r, token)
+	e, read := evidenceOf(r, token), letter{heartbeat: *h, body: body}
 	if h.Sender, no = t.admission.prove(r.Context(), e, addressOf(h), h.Base.Identity); no != nil {
-		return letter{}, no
+		return read, no
 	}
 	if no := t.place(h); no != nil {
-		return letter{}, no
+		return read, no
 	}
 	l := letter{heartbeat: *h, from: t.speaker(h, e), body: body}
 	return l, t.guests.admit(l.from, h.Base.Identity, time.Now())

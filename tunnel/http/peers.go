@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 
+	"go.uber.org/zap"
+
 	"module-controller/tunnel"
 )
 
@@ -37,7 +39,7 @@ func (t *Tunnel) admitPeer(fingerprint string) bool {
 		return true
 	}
 	t.meter.Dropped(Name, "peer_unauthorized")
-	t.teller.tell("peer refused", fingerprint, "peer_unauthorized", errNotAPeer)
+	t.refusals.Tell("peer refused", "peer_unauthorized", fingerprint, zap.String("key", fingerprint), zap.Error(errNotAPeer))
 	return false
 }
 
@@ -57,26 +59,26 @@ func (t *Tunnel) peerHandler(sink tunnel.Sink) http.Handler {
 func (t *Tunnel) fromPeer(r *http.Request, sink tunnel.Sink) (int, error) {
 	h, no := t.passedOn(r)
 	if no != nil {
-		return t.refused(sourceOf(r), no)
+		return t.refused(sourceOf(r), h.Base.Identity, no)
 	}
-	sink.Heartbeat(*h)
+	sink.Heartbeat(h)
 	return http.StatusOK, nil
 }
 
 // passedOn reads a heartbeat that a peer passes on. Who sent it is taken over from the
 // peer: the connection is not the sender's. Where nothing was proved, it comes from a peer
-// that asks for less than this one.
-func (t *Tunnel) passedOn(r *http.Request) (*tunnel.Heartbeat, *refusal) {
+// that asks for less than this one. With a refusal it gives what was read.
+func (t *Tunnel) passedOn(r *http.Request) (tunnel.Heartbeat, *refusal) {
 	h, _, no := t.read(r)
 	if no != nil {
-		return nil, no
+		return tunnel.Heartbeat{}, no
 	}
 	var err error
 	if h.Sender, err = proofOf(r.Header); err != nil {
-		return nil, refuse(http.StatusBadRequest, "bad_proof", err)
+		return *h, refuse(http.StatusBadRequest, "bad_proof", err)
 	}
 	if !h.Sender.Bound && t.cfg.Auth != AuthAnyone {
-		return nil, forbid("unproved", errors.New("the peer proved nothing of the sender: let all replicas have one HTTP_TUNNEL_AUTH"))
+		return *h, forbid("unproved", errors.New("the peer proved nothing of the sender: let all replicas have one HTTP_TUNNEL_AUTH"))
 	}
-	return h, t.place(h)
+	return *h, t.place(h)
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 
+	"module-controller/internal/refusals"
 	"module-controller/tunnel"
 )
 
@@ -30,7 +31,7 @@ type Tunnel struct {
 	// Who may send heartbeats, and how many.
 	admission admission
 	guests    *guests
-	teller    *teller
+	refusals  *refusals.Log
 
 	client  *http.Client        // for bases
 	polls   *rate.Limiter       // of all installs together
@@ -73,7 +74,7 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 	}
 	return &Tunnel{
 		cfg: cfg, log: log, meter: meter, policy: newPolicy(cfg),
-		admission: admission{cfg.Auth, cfg.Workloads, newBudget()}, guests: newGuests(cfg.NewIdentities, cfg.MaxIdentities), teller: newTeller(log),
+		admission: admission{cfg.Auth, cfg.Workloads, newBudget()}, guests: newGuests(cfg.NewIdentities, cfg.MaxIdentities), refusals: refusals.New(log),
 		answers: semaphore.NewWeighted(maxAnswers), shares: shares{total: cfg.Total}, polls: rate.NewLimiter(pollsEach, pollsBurst),
 		bases: map[tunnel.BaseID]*remote{}, outboxes: map[Peer]*outbox{},
 		client: &http.Client{Transport: transport, Timeout: cfg.Timeout, CheckRedirect: noRedirect},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 	"go.uber.org/zap"
@@ -147,10 +146,8 @@ func (s *session) resubscribe(ctx context.Context) error {
 func (s *session) tellRefused(filters []string) {
 	for _, f := range filters {
 		s.meter.Dropped(Name, "subscription_refused")
-		if tell, _ := s.told.first("subscription_refused", "", time.Now()); tell {
-			s.log.Warn("broker refused filters of bases, which are not served: grant this user read access or more subscriptions",
-				zap.Int("filters", len(filters)), zap.String("one", f))
-		}
+		s.refusals.Tell("broker refused filters of bases, which are not served: grant this user read access or more subscriptions",
+			"subscription_refused", "", zap.Int("filters", len(filters)), zap.String("one", f))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"go.uber.org/zap"
 
+	"module-controller/internal/refusals"
 	"module-controller/tunnel"
 	"module-controller/tunnel/internal/arklet"
 )
@@ -28,7 +29,7 @@ type Tunnel struct {
 	// restarts holds when a base sent queryBaseline, by its own clock, until its next
 	// heartbeat.
 	restarts *lru.Cache[tunnel.BaseID, time.Time]
-	told     told
+	refusals *refusals.Log
 	decoders *decoders
 	large    *largeMessages
 	batch    batch
@@ -57,7 +58,7 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 		cfg: cfg, log: log, meter: meter, envs: map[string]bool{}, restarts: restarts,
 		wake: make(chan struct{}, 1), followed: map[tunnel.BaseID]struct{}{},
 	}
-	t.decoders, t.large = newDecoders(t.decode), newLargeMessages()
+	t.decoders, t.large, t.refusals = newDecoders(t.decode), newLargeMessages(), refusals.New(log)
 	t.batch.size.Store(maxBatch)
 	for _, env := range cfg.Environments {
 		t.envs[env] = true
