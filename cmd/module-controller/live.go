@@ -21,10 +21,13 @@ type live struct {
 }
 
 func newLive(c *config) *live {
-	l := &live{level: zap.NewAtomicLevel(), work: limiter{rate.NewLimiter(0, 0)}, metadata: limiter{rate.NewLimiter(0, 0)}}
+	l := &live{level: zap.NewAtomicLevel(), work: newLimiter(c), metadata: newLimiter(c)}
 	l.set(c)
 	return l
 }
+
+// newLimiter has its burst from the start on.
+func newLimiter(c *config) limiter { return limiter{rate.NewLimiter(rate.Limit(c.qps), c.burst)} }
 
 // set has a configuration take effect.
 func (l *live) set(c *config) {
