@@ -54,6 +54,9 @@ var badFiles = []bad{
 		"c.yaml:4: nodes.defaultMetaspace=much: must be a size, such as 512Mi", "c.yaml:5: nodes.maxMemory=-1: must be a size, such as 512Mi"}},
 	{name: "words", file: "logging: {level: loud, format: xml}\nmodules: {unmanaged: burn}\n", want: []string{
 		"c.yaml:3: logging.level=loud: must be debug, info, warn or error", "c.yaml:3: logging.format=xml: must be one of [json console]", "c.yaml:4: modules.unmanaged=burn: must be one of [report uninstall]"}},
+	{name: "words that are misspelled", file: "logging: {level: WARN, format: jsno}\n", env: map[string]string{"UNMANAGED_MODULES": "reports"}, want: []string{
+		"c.yaml:3: logging.level=WARN: must be debug, info, warn or error: did you mean warn?", "c.yaml:3: logging.format=jsno: must be one of [json console]: did you mean json?",
+		"UNMANAGED_MODULES=reports: must be one of [report uninstall]: did you mean report?"}},
 	{name: "addresses", file: "metrics: {bindAddress: nonsense}\npod: {ip: here}\n", want: []string{
 		"c.yaml:3: metrics.bindAddress=nonsense: must be host:port with an IP address or no host, such as :8080 or 127.0.0.1:8080; 0 disables it", "c.yaml:4: pod.ip=here: must be an IP address"}},
 	{name: "networks", file: "http:\n  allowedCIDRs: [10.0.0.0/8, 10.1.1.1]\n", want: []string{

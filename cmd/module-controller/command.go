@@ -65,10 +65,23 @@ func (p *program) root() *cobra.Command {
 	return root
 }
 
+// unknownCommand is the fault of an argument where a command may stand.
+func unknownCommand(arg string, commands []string) error {
+	if meant := nearest(arg, commands, certain); meant != "" {
+		return fmt.Errorf("unexpected argument %q: did you mean %s?", arg, meant)
+	}
+	return fmt.Errorf("unexpected argument %q: neither a command nor a flag; --help lists both", arg)
+}
+
 // configCommand is about configurations, without running one.
 func (p *program) configCommand() *cobra.Command {
-	config := &cobra.Command{Use: "config", Short: "check or show a configuration", Args: cobra.NoArgs, DisableFlagsInUseLine: true,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	config := &cobra.Command{Use: "config", Short: "check or show a configuration", DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(args[0], []string{"check", "print"})
+			}
+			return cmd.Help()
+		}}
 	config.AddCommand(&cobra.Command{
 		Use: "check FILE [flags]", Short: "say all that is wrong with a configuration's file", DisableFlagParsing: true,
 		Long: "check reads FILE as a start with --config=FILE would here: with these flags, this\nenvironment, and the files that it names. It exits with 1 where that would fail.",

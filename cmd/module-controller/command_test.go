@@ -83,6 +83,22 @@ func TestTheHelp(t *testing.T) {
 	}
 }
 
+// What was meant by a command that there is not is asked.
+func TestUnknownCommands(t *testing.T) {
+	for want, args := range map[string][]string{
+		`unexpected argument "vesion": did you mean version?`:                               {"vesion"},
+		`unexpected argument "prnt": did you mean print?`:                                   {"config", "prnt"},
+		`unexpected argument "show": neither a command nor a flag; --help lists both`:       {"config", "show"},
+		`config check needs one file: module-controller config check FILE`:                  {"config", "check", "a", "b"},
+		`unknown command "x" for "module-controller version"`:                               {"version", "x"},
+		`unexpected argument "controller": neither a command nor a flag; --help lists both`: {"--mqtt-tls=true", "controller"},
+	} {
+		if _, ran, err := command(t, needed(), args...); ran != nil || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %s", args, err, want)
+		}
+	}
+}
+
 // A file is checked as a start would read it.
 func TestAFileIsChecked(t *testing.T) {
 	t.Chdir(t.TempDir())

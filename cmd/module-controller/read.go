@@ -43,7 +43,7 @@ func (g given) config(env map[string]string) (*config, error) {
 	from := sources{flags: g.values, env: env}
 	faults := g.faults
 	for _, arg := range g.rest {
-		faults = append(faults, fmt.Errorf("unexpected argument %q: neither a command nor a flag; --help lists both", arg))
+		faults = append(faults, unknownCommand(arg, []string{"config", "help", "version"}))
 	}
 	if named := from.find(ownPrefix + "CONFIG"); named != nil && named.value != "" {
 		from.file = readFile(named)

@@ -237,10 +237,22 @@ func prefixes(to *[]netip.Prefix) value {
 func oneOf[T ~string](to *T, words ...T) value {
 	return field[T]{"string", to, func(v string) (T, error) {
 		if !slices.Contains(words, T(v)) {
-			return "", fmt.Errorf("must be one of %v", words)
+			return "", fmt.Errorf("must be one of %v%s", words, guess(v, words))
 		}
 		return T(v), nil
 	}, func(v T) string { return string(v) }}
+}
+
+// guess asks whether one of the words was meant; empty for none.
+func guess[T ~string](v string, words []T) string {
+	known := make([]string, 0, len(words))
+	for _, word := range words {
+		known = append(known, string(word))
+	}
+	if meant := nearest(strings.ToLower(v), known, certain); meant != "" {
+		return ": did you mean " + meant + "?"
+	}
+	return ""
 }
 
 // only takes one word.
@@ -255,8 +267,8 @@ func only(to *string, word string) value {
 
 func level(to *string) value {
 	return field[string]{"string", to, func(v string) (string, error) {
-		if !slices.Contains([]string{"debug", "info", "warn", "error"}, v) {
-			return "", errors.New("must be debug, info, warn or error")
+		if words := []string{"debug", "info", "warn", "error"}; !slices.Contains(words, v) {
+			return "", errors.New("must be debug, info, warn or error" + guess(v, words))
 		}
 		return v, nil
 	}, same}
