@@ -60,8 +60,8 @@ verify: ## what CI checks: format, vet, linter, tidiness, limits, pages, mutants
 	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run --build-tags mosquitto ./... && (cd tools && ./lint.sh run ./...) && cd e2e && ../tools/lint.sh run --build-tags java,argo,scale,peers,chaos ./...
 
 generate: ## write docs/configuration.md and docs/metrics.md from the code
-	@$(GO) run ./cmd/module-controller --print-settings > docs/configuration.md
-	@$(GO) run ./cmd/module-controller --print-metrics > docs/metrics.md
+	@$(GO) run ./cmd/module-controller reference configuration > docs/configuration.md
+	@$(GO) run ./cmd/module-controller reference metrics > docs/metrics.md
 
 bench: ## benchmarks; each compares two things in one run
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./...

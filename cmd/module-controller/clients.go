@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,7 +82,8 @@ func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) 
 	base.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	base.Wrap(func(rt http.RoundTripper) http.RoundTripper { return patientWatches{rt, log} })
 	work, events, member, review := rest.CopyConfig(base), rest.CopyConfig(base), rest.CopyConfig(base), rest.CopyConfig(base)
-	work.QPS, work.Burst = float32(cfg.qps), cfg.burst
+	limits := cmp.Or(cfg.live, newLive(cfg))
+	work.RateLimiter = limits.work
 	work.Wrap(func(rt http.RoundTripper) http.RoundTripper { return gatedWrites{rt, gate} })
 	events.QPS, events.Burst = eventQPS, eventQPS
 	member.QPS = -1
@@ -102,6 +104,7 @@ func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) 
 	if c.events, err = kubernetes.NewForConfig(events); err != nil {
 		return nil, fmt.Errorf("create client: %w", err)
 	}
+	work.RateLimiter = limits.metadata
 	if c.metadata, err = metadata.NewForConfig(work); err != nil {
 		return nil, fmt.Errorf("create client: %w", err)
 	}

@@ -21,6 +21,13 @@ import (
 
 // config is the whole configuration, ready to be handed to its parts.
 type config struct {
+	// file has some of it; empty for none. origins say where each setting is from that is
+	// not as by default, by variable.
+	file    string
+	origins map[string]found
+	// live is what changes while the program runs; nil before it does.
+	live *live
+
 	envs                  []string
 	podName, podNamespace string
 	podUID, podIP         string
@@ -55,7 +62,8 @@ type config struct {
 // fields means the default of their package: see complete.
 func newConfig() *config {
 	return &config{
-		envs: []string{"default"}, podNamespace: "module-controller",
+		origins: map[string]found{},
+		envs:    []string{"default"}, podNamespace: "module-controller",
 		qps: 500, burst: 1000, logLevel: "info", logFormat: "json", metricsAddress: ":8080", probeAddress: ":8081",
 		mqttPrefix: "module-controller",
 	}
@@ -81,6 +89,7 @@ func (c *config) finish() []error {
 	}
 	errs = append(errs, c.checkNames()...)
 	errs = append(errs, c.checkListeners()...)
+	errs = append(errs, c.checkNetworks())
 	errs = append(errs, c.metricsTLS.check("METRICS_CERT_PATH", "METRICS_KEY_PATH"))
 	c.metricsAuth = cmp.Or(c.metricsAuth, metricsAuthFor(c.metricsAddress))
 	c.election.Name, c.election.Base = plan.NodeName, plan.BaseOf
@@ -91,9 +100,15 @@ func (c *config) finish() []error {
 	}
 	c.provider.Node.Version = version
 	c.election.Incarnation = newIncarnation(c.podName) // run gives each session its own
-	errs = append(errs, c.election.Validate(), c.provider.Validate())
+	ownership := c.election.Validate()
+	if ownership == nil {
+		ownership = c.checkRate()
+	}
+	errs = append(errs, ownership, c.provider.Validate())
 	for _, e := range c.envs {
-		errs = append(errs, plan.CheckEnv(e))
+		if err := plan.CheckEnv(e); err != nil {
+			errs = append(errs, fmt.Errorf("ENV: %w", err))
+		}
 	}
 	return append(errs, c.finishTunnels()...)
 }
@@ -146,6 +161,27 @@ func (c *config) checkListeners() (errs []error) {
 		}
 	}
 	return errs
+}
+
+// checkNetworks gives the fault of networks that are allowed in vain.
+func (c *config) checkNetworks() error {
+	for _, allowed := range c.http.Allowed {
+		for _, denied := range c.http.Denied {
+			if c.useHTTP && denied.Bits() <= allowed.Bits() && denied.Contains(allowed.Addr()) {
+				return fmt.Errorf("%s of HTTP_TUNNEL_ALLOWED_CIDRS is in %s of HTTP_TUNNEL_DENIED_CIDRS, which goes before it: no base can be there", allowed, denied)
+			}
+		}
+	}
+	return nil
+}
+
+// checkRate gives the fault of a rate of requests that renewals of Leases alone exceed.
+func (c *config) checkRate() error {
+	e := c.election
+	if needed := float64(e.Bases) / e.Renew.Seconds(); needed > c.qps {
+		return fmt.Errorf("KUBE_API_QPS (%g) is too low: renewing the Leases of %d bases (BASES_PER_REPLICA) each %s (LEASE_RENEW_INTERVAL) takes %.1f requests a second", c.qps, e.Bases, e.Renew, needed)
+	}
+	return nil
 }
 
 // clash says whether two addresses share a port on some interface. Port 0 is any that is

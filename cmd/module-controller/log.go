@@ -14,13 +14,9 @@ import (
 )
 
 // newLog makes the logger, and has the libraries log through it.
-func newLog(level, format string) (*zap.Logger, error) {
-	at, err := zap.ParseAtomicLevel(level)
-	if err != nil {
-		return nil, fmt.Errorf("create logger: %w", err)
-	}
+func newLog(level zap.AtomicLevel, format string) (*zap.Logger, error) {
 	cfg := zap.NewProductionConfig()
-	cfg.Level, cfg.Encoding, cfg.Sampling = at, format, nil
+	cfg.Level, cfg.Encoding, cfg.Sampling = level, format, nil
 	cfg.EncoderConfig.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	cfg.DisableStacktrace = true
 	log, err := cfg.Build()

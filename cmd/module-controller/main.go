@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -18,10 +17,10 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := start(ctx, os.Args[1:], environment(os.Environ()))
+	p := &program{env: environment(os.Environ()), out: os.Stdout, run: run}
+	err := p.root().ExecuteContext(ctx)
 	stop()
 	switch {
-	case errors.Is(err, flag.ErrHelp):
 	case errors.As(err, &logged{}):
 		os.Exit(1)
 	case err != nil:
@@ -43,27 +42,4 @@ func environment(all []string) map[string]string {
 		env[name] = value
 	}
 	return env
-}
-
-// start reads the configuration and runs until ctx ends.
-func start(ctx context.Context, args []string, env map[string]string) error {
-	for _, arg := range args {
-		switch arg {
-		case "--version":
-			fmt.Println(version)
-			return nil
-		case "--print-settings":
-			return printSettings(os.Stdout)
-		case "--print-metrics":
-			return printMetrics(os.Stdout)
-		}
-	}
-	cfg, err := readConfig(args, env)
-	if err != nil {
-		return err
-	}
-	if err := setConnectionChecks(); err != nil {
-		return err
-	}
-	return run(ctx, cfg)
 }

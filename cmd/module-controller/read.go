@@ -3,26 +3,52 @@ package main
 import (
 	"cmp"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// readConfig reads flags and environment; a flag takes precedence. All faults of the
-// configuration are reported together, each once, by the names that the user gave.
+// readConfig reads flags, environment and the file that one of them names: a flag goes
+// before the environment, and that before the file. All faults of the configuration are
+// reported together, each once, by the names that the user gave.
 func readConfig(args []string, env map[string]string) (*config, error) {
+	return newFlags().parse(args).config(env)
+}
+
+// refusal is a configuration that is not taken.
+type refusal struct{ faults []error }
+
+// Error implements error.
+func (r refusal) Error() string { return "refusing to start:\n  " + r.lines() }
+
+// lines has a fault a line.
+func (r refusal) lines() string {
+	return strings.ReplaceAll(errors.Join(r.faults...).Error(), "\n", "\n  ")
+}
+
+// faultsOf gives the faults of a configuration that is not taken.
+func faultsOf(err error) (all []string) {
+	r := refusal{[]error{err}}
+	_ = errors.As(err, &r)
+	return strings.Split(errors.Join(r.faults...).Error(), "\n")
+}
+
+// config reads what flags and environment say.
+func (g given) config(env map[string]string) (*config, error) {
 	cfg := newConfig()
 	cfg.apiHost = env["KUBERNETES_SERVICE_HOST"]
 	all := settings(cfg)
-	flags, faults := readFlags(namesOf(all), args)
-	if flags == nil {
-		return nil, errors.Join(printSettings(os.Stdout), flag.ErrHelp)
+	from := sources{flags: g.values, env: env}
+	faults := g.faults
+	for _, arg := range g.rest {
+		faults = append(faults, unknownCommand(arg, []string{"config", "help", "version"}))
 	}
-	from := sources{flags, env}
+	if named := from.find(ownPrefix + "CONFIG"); named != nil && named.value != "" {
+		from.file = readFile(named)
+		faults = append(faults, from.file.faults...)
+	}
 	faults = append(faults, unknownVariables(all, env)...)
 	wrong := map[string]bool{}
 	for _, s := range all {
@@ -30,12 +56,15 @@ func readConfig(args []string, env map[string]string) (*config, error) {
 			faults = append(faults, err)
 			wrong[s.env] = true
 		}
+		if _, set := cfg.origins[s.env]; !set && from.file.isWrong(s) {
+			wrong[s.env] = true
+		}
 	}
 	if err := errors.Join(cfg.finish()...); err != nil {
-		faults = append(faults, byUsersNames(err, from, all, wrong)...)
+		faults = append(faults, byUsersNames(err, all, cfg.origins, wrong)...)
 	}
-	if err := errors.Join(faults...); err != nil {
-		return nil, fmt.Errorf("refusing to start:\n  %s", strings.ReplaceAll(err.Error(), "\n", "\n  "))
+	if len(faults) > 0 {
+		return nil, refusal{faults}
 	}
 	return cfg, nil
 }
@@ -45,69 +74,78 @@ var settingName = regexp.MustCompile(`[A-Z][A-Z0-9]*(_[A-Z0-9]+)*`)
 
 // byUsersNames gives the faults of the whole, one a line, without those that only follow
 // from settings whose values are wrong, and with the names that settings were set by.
-func byUsersNames(err error, from sources, all []setting, wrong map[string]bool) (faults []error) {
-	given := map[string]string{}
-	for _, s := range all {
-		if f := cmp.Or(from.find(s.env), s.findOld(from)); f != nil {
-			given[s.env] = f.name
-		}
-	}
+func byUsersNames(err error, all []setting, origins map[string]found, wrong map[string]bool) (faults []error) {
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		if slices.ContainsFunc(settingName.FindAllString(line, -1), func(word string) bool { return wrong[word] }) {
+		line = withName(line, all)
+		words := settingName.FindAllString(line, -1)
+		if slices.ContainsFunc(words, func(word string) bool { return wrong[word] }) {
 			continue
 		}
-		line = settingName.ReplaceAllStringFunc(line, func(word string) string { return cmp.Or(given[word], word) })
-		faults = append(faults, errors.New(line))
+		line = settingName.ReplaceAllStringFunc(line, func(word string) string { return cmp.Or(origins[word].name, word) })
+		faults = append(faults, errors.New(placeOf(words, origins)+line))
 	}
 	return faults
 }
 
-// readFlags gives the values of the flags that are set, by name without dashes, and the
-// faults of all arguments; no values if help is asked for.
-func readFlags(known, args []string) (values map[string]string, faults []error) {
-	values = map[string]string{}
-	flags := make([]string, 0, len(known))
-	for _, env := range known {
-		flags = append(flags, flagOf(env))
-	}
-	for len(args) > 0 {
-		arg := args[0]
-		args = args[1:]
-		name, value, has := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-"), "=")
-		if !has && strings.HasPrefix(arg, "-") && len(args) > 0 && !strings.HasPrefix(args[0], "--") {
-			value, has, args = args[0], true, args[1:]
-		}
-		switch {
-		case !strings.HasPrefix(arg, "-"):
-			faults = append(faults, fmt.Errorf("unexpected argument %q: settings are flags or environment variables", arg))
-		case name == "h", name == "help":
-			return nil, nil
-		case !slices.Contains(flags, name):
-			faults = append(faults, unknownFlag(name, known))
-		case !has:
-			faults = append(faults, fmt.Errorf("--%s needs a value", name))
-		default:
-			values[name] = value
+// withName gives a fault of a file with the setting that names the file, unless it has that
+// already.
+func withName(fault string, all []setting) string {
+	for _, s := range all {
+		if file := s.value.String(); s.changes == content && file != "" && strings.Contains(fault, " "+file+":") && !strings.Contains(fault, s.env) {
+			return s.env + ": " + fault
 		}
 	}
-	return values, faults
+	return fault
 }
 
-func unknownFlag(name string, known []string) error {
-	if meant := nearest(strings.ReplaceAll(strings.ToUpper(name), "-", "_"), known); meant != "" {
-		return fmt.Errorf("--%s is no flag: did you mean --%s?", name, flagOf(meant))
+// placeOf gives the lines of the file that have the settings of a fault, as it begins;
+// empty for none.
+func placeOf(words []string, origins map[string]found) string {
+	var lines []int
+	path := ""
+	for _, word := range words {
+		if o := origins[word]; o.file != "" {
+			path, lines = o.file, append(lines, o.line)
+		}
 	}
-	return fmt.Errorf("--%s is no flag; --help lists the flags", name)
+	if path == "" {
+		return ""
+	}
+	slices.Sort(lines)
+	var texts []string
+	for _, line := range slices.Compact(lines) {
+		texts = append(texts, strconv.Itoa(line))
+	}
+	return path + ":" + strings.Join(texts, ",") + ": "
 }
 
 // sources are where settings are looked up.
 type sources struct {
 	flags map[string]string // values by name, without dashes
 	env   map[string]string
+	file  *file // nil for none
 }
 
-// found is a value and the name that it was set by, for messages.
-type found struct{ value, name string }
+// found is a value and the name that it was set by, for messages. Of a file, that is the
+// field, and where it is.
+type found struct {
+	value, name, file string
+	line              int
+}
+
+// origin says where the value is from.
+func (f found) origin() string {
+	switch {
+	case f.file != "":
+		return at(f.file, f.line)
+	case strings.HasPrefix(f.name, "--"):
+		return "flag " + f.name
+	}
+	return "environment " + f.name
+}
+
+// nameOf is what a setting is called by who set it; where nobody did, as in the file.
+func (c *config) nameOf(s setting) string { return cmp.Or(c.origins[s.env].name, s.field, s.env) }
 
 // renamed is a setting that is set by its old name. Both names are environment
 // variables, or both are flags.
@@ -118,10 +156,16 @@ type renamed struct{ old, new string }
 // Service.
 func (s sources) find(env string) *found {
 	if v, ok := s.flags[flagOf(env)]; ok {
-		return &found{v, "--" + flagOf(env)}
+		return &found{value: v, name: "--" + flagOf(env)}
 	}
 	if v := s.env[env]; v != "" && !isServiceLink(env, s.env) {
-		return &found{v, env}
+		return &found{value: v, name: env}
+	}
+	if s.file == nil {
+		return nil
+	}
+	if f, ok := s.file.values[env]; ok {
+		return &f
 	}
 	return nil
 }
@@ -134,11 +178,12 @@ func (c *config) read(s setting, from sources) error {
 		return fmt.Errorf("%s and %s are both set: %s is the deprecated name of %s, remove it", old.name, f.name, old.name, s.nameLike(old))
 	case old != nil:
 		c.deprecated = append(c.deprecated, renamed{old.name, s.nameLike(old)})
-		return s.set(old)
-	case f != nil:
-		return s.set(f)
+		f = old
+	case f == nil:
+		return nil
 	}
-	return nil
+	c.origins[s.env] = *f
+	return s.set(f)
 }
 
 // findOld looks the setting's old name up.
@@ -159,18 +204,17 @@ func (s setting) nameLike(f *found) string {
 
 func (s setting) set(f *found) error {
 	if err := s.value.Set(f.value); err != nil {
-		shown := printable(f.value)
-		if s.secret {
-			shown = "(hidden)"
-		}
-		return fmt.Errorf("%s=%s: %w", f.name, shown, err)
+		return fmt.Errorf("%s=%s: %w", f.name, s.shown(f.value), err)
 	}
 	return nil
 }
 
-// printable gives a value as it can be shown on one line.
-func printable(v string) string {
-	if strings.ContainsFunc(v, func(r rune) bool { return !strconv.IsPrint(r) }) {
+// shown is a value as it may be shown, on one line.
+func (s setting) shown(v string) string {
+	switch {
+	case s.secret:
+		return "(hidden)"
+	case strings.ContainsFunc(v, func(r rune) bool { return !strconv.IsPrint(r) }):
 		return strconv.Quote(v)
 	}
 	return v

@@ -45,7 +45,7 @@ func TestEachFaultIsNamedOnce(t *testing.T) {
 			"LOG_LEVLE is no setting: did you mean LOG_LEVEL?", "MQTT_BROKR is no setting: did you mean MQTT_BROKER?", "MQTT_PASWORD is no setting: did you mean MQTT_PASSWORD?"}},
 		{args: []string{"--bad1=1", "--bad2=2", "--mqtt-brokr", "b", "stray", "--stale-after"}, want: []string{
 			"--bad1 is no flag; --help lists the flags", "--bad2 is no flag; --help lists the flags", "--mqtt-brokr is no flag: did you mean --mqtt-broker?",
-			`unexpected argument "stray": settings are flags or environment variables`, "--stale-after needs a value"}},
+			"--stale-after needs a value", `unexpected argument "stray": neither a command nor a flag; --help lists both`}},
 		{env: map[string]string{"HTTP_TUNNEL_LISTEN_PORT": "99999"}, want: []string{"HTTP_TUNNEL_LISTEN_PORT=99999: must be a port, from 1 to 65535"}},
 		{env: map[string]string{"MQTT_PORT": "65536"}, want: []string{"MQTT_PORT=65536: must be a port, from 1 to 65535"}},
 		{env: map[string]string{"METRICS_BIND_ADDRESS": "nonsense", "HEALTH_PROBE_BIND_ADDRESS": "host:8081"}, want: []string{
@@ -125,7 +125,7 @@ func TestOthersVariablesAreNotRefused(t *testing.T) {
 	}
 }
 
-const asProgram = "MODULE_CONTROLLER_TEST_AS_PROGRAM"
+const asProgram = "TEST_AS_PROGRAM_OF_MODULE_CONTROLLER"
 
 // TestMain is the program itself where a test runs it.
 func TestMain(m *testing.M) {

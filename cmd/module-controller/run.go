@@ -20,16 +20,25 @@ func newIncarnation(pod string) string {
 }
 
 // run runs sessions until ctx ends. The log tells of all errors after the logger was made.
-func run(ctx context.Context, cfg *config) error {
-	log, err := newLog(cfg.logLevel, cfg.logFormat)
+// What read gives later takes effect as far as it can: see follower.
+func run(ctx context.Context, cfg *config, read func() (*config, error)) error {
+	if err := setConnectionChecks(); err != nil {
+		return err
+	}
+	cfg.live = newLive(cfg)
+	log, err := newLog(cfg.live.level, cfg.logFormat)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Sync() }() // standard error cannot be synced everywhere
 	warn(log, cfg)
 	warnOfRisks(log, cfg)
-	denyServices(ctx, cfg, log)
-	if err := runSessions(ctx, cfg, log, runSession); err != nil {
+	follow := newFollower(cfg, read, log.Named("config"))
+	sessions := func(ctx context.Context) error {
+		denyServices(ctx, cfg, log)
+		return runSessions(ctx, cfg, log, runSession)
+	}
+	if err := together(ctx, sessions, []func(context.Context) error{follow.run}); err != nil {
 		log.Error("ending because of a fault", zap.Error(err))
 		return logged{err}
 	}

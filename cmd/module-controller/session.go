@@ -188,7 +188,7 @@ func (s *session) Evict(ctx context.Context, incarnation string) error {
 // notes tell who asks whether this replica is ready what is not as it should be, but fails
 // nothing.
 func (s *session) notes() []string {
-	notes := s.cfg.notes()
+	notes := append(s.cfg.notes(), s.cfg.live.notes()...)
 	if unread := s.provider.Census().Unread; unread != "" {
 		notes = append(notes, unread)
 	}

@@ -18,7 +18,7 @@ func unknownVariables(all []setting, env map[string]string) (faults []error) {
 		if slices.Contains(known, name) || isServiceLink(name, env) {
 			continue
 		}
-		meant := nearest(name, known)
+		meant := nearest(name, known, slips)
 		own := slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 		switch {
 		case meant != "":
@@ -42,8 +42,10 @@ func namesOf(all []setting) (names []string) {
 // these, two words make a prefix.
 var generalWords = []string{"BASE", "DEFAULT", "ENABLE", "HEALTH", "HTTP", "IS", "KUBE", "KUBELET", "LOG", "MAX", "METRICS", "NODE", "POD"}
 
-// prefixesOf gives what only settings' names begin with: the words that two of them share.
-func prefixesOf(names []string) (prefixes []string) {
+// prefixesOf gives what only settings' names begin with: the words that two of them share,
+// and our own.
+func prefixesOf(names []string) []string {
+	prefixes := []string{ownPrefix}
 	shared := map[string]int{}
 	for _, name := range names {
 		words := strings.SplitAfter(name, "_")
@@ -80,19 +82,20 @@ func isServiceLink(name string, env map[string]string) bool {
 	return false
 }
 
-// nearest gives the name that another one was meant to be; empty for none. Short names
-// are not guessed: POD_ID may well be something else than POD_IP.
-func nearest(name string, known []string) string {
+// nearest gives the name that another one was meant to be; empty for none. How many letters
+// of a name may be wrong is up to allowed.
+func nearest(name string, known []string, allowed func(string) int) string {
 	best, least := "", 3
 	for _, k := range known {
-		if far := distance(name, k); far < least && far <= slips(k) {
+		if far := distance(name, k); far < least && far <= allowed(k) {
 			best, least = k, far
 		}
 	}
 	return best
 }
 
-// slips is how many letters of a name may be wrong for it to be meant all the same.
+// slips is how many letters of a variable may be wrong for it to be meant all the same.
+// Short names are not guessed: POD_ID may well be something else than POD_IP.
 func slips(name string) int {
 	switch {
 	case len(name) < 8:
@@ -101,6 +104,14 @@ func slips(name string) int {
 		return 1
 	}
 	return 2
+}
+
+// certain is that for what is a fault whatever was meant, such as an unknown flag.
+func certain(name string) int {
+	if len(name) < 3 {
+		return 0
+	}
+	return max(1, slips(name))
 }
 
 // distance is how many letters must be added, left out, changed or swapped with the next

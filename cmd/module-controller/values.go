@@ -14,15 +14,29 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// value is a field of the configuration as text. Set leaves the field alone when the
-// text is wrong; its error says what is accepted.
+// value is a field of the configuration as text, a pflag.Value. Set leaves the field alone
+// when the text is wrong; its error says what is accepted. Type is one of the kinds below,
+// or what pflag calls it.
 type value interface {
 	Set(string) error
 	String() string
+	Type() string
 }
+
+// Kinds of values that a file writes in a form of their own. Of the others, those of
+// numbers are written without quotes, and the rest are strings.
+const (
+	kindBool   = "boolean" // not pflag's "bool", whose flags need no value
+	kindInt    = "int"
+	kindNumber = "number"
+	kindSize   = "size"
+	kindList   = "list"
+	kindPairs  = "pairs"
+)
 
 // field is a value by two functions.
 type field[T any] struct {
+	kind   string
 	to     *T
 	parse  func(string) (T, error)
 	format func(T) string
@@ -39,15 +53,22 @@ func (f field[T]) Set(text string) error {
 
 func (f field[T]) String() string { return f.format(*f.to) }
 
-func text(to *string) value {
-	return field[string]{to, func(v string) (string, error) { return v, nil }, same}
+func (f field[T]) Type() string { return f.kind }
+
+func text(to *string) value { return plain("string", to) }
+
+// pairs takes key=value pairs, separated by commas.
+func pairs(to *string) value { return plain(kindPairs, to) }
+
+func plain(kind string, to *string) value {
+	return field[string]{kind, to, func(v string) (string, error) { return v, nil }, same}
 }
 
 func same(v string) string { return v }
 
 // list takes names, in lower case as bases send them.
 func list(to *[]string) value {
-	return field[[]string]{to, func(v string) (names []string, err error) {
+	return field[[]string]{kindList, to, func(v string) (names []string, err error) {
 		for name := range strings.SplitSeq(v, ",") {
 			name = strings.ToLower(strings.TrimSpace(name))
 			if name == "" || slices.Contains(names, name) {
@@ -60,7 +81,7 @@ func list(to *[]string) value {
 }
 
 func boolean(to *bool) value {
-	return field[bool]{to, func(v string) (bool, error) {
+	return field[bool]{kindBool, to, func(v string) (bool, error) {
 		is, err := strconv.ParseBool(v)
 		if err != nil {
 			return false, errors.New("must be true or false")
@@ -71,7 +92,7 @@ func boolean(to *bool) value {
 
 // count takes a whole number; empty is 0, which means the default.
 func count[T int | int64](to *T) value {
-	return field[T]{to, func(v string) (T, error) {
+	return field[T]{kindInt, to, func(v string) (T, error) {
 		if v == "" {
 			return 0, nil
 		}
@@ -84,7 +105,7 @@ func count[T int | int64](to *T) value {
 }
 
 func number(to *float64) value {
-	return field[float64]{to, func(v string) (float64, error) {
+	return field[float64]{kindNumber, to, func(v string) (float64, error) {
 		x, err := strconv.ParseFloat(v, 64)
 		if err != nil || math.IsNaN(x) || math.IsInf(x, 0) || x <= 0 {
 			return 0, errors.New("must be a number above 0")
@@ -94,7 +115,7 @@ func number(to *float64) value {
 }
 
 func duration(to *time.Duration) value {
-	return field[time.Duration]{to, func(v string) (time.Duration, error) {
+	return field[time.Duration]{"duration", to, func(v string) (time.Duration, error) {
 		d, err := time.ParseDuration(v)
 		if err != nil || d <= 0 {
 			return 0, errors.New("must be a duration above 0, such as 40s or 5m")
@@ -114,7 +135,7 @@ func duration(to *time.Duration) value {
 
 // quantity takes a size in bytes.
 func quantity[T int | int64](to *T) value {
-	return field[T]{to, func(v string) (T, error) {
+	return field[T]{kindSize, to, func(v string) (T, error) {
 		q, err := resource.ParseQuantity(v)
 		if err != nil || q.Value() <= 0 {
 			return 0, errors.New("must be a size, such as 512Mi")
@@ -125,7 +146,7 @@ func quantity[T int | int64](to *T) value {
 
 // port takes the port of an address that names no host; empty means the default.
 func port(to *string) value {
-	return field[string]{to, func(v string) (string, error) {
+	return field[string]{kindInt, to, func(v string) (string, error) {
 		var n int
 		if err := portNumber(&n).Set(v); err != nil || n == 0 {
 			return "", err
@@ -138,7 +159,7 @@ var errPort = errors.New("must be a port, from 1 to 65535")
 
 // portNumber takes a port; empty is 0, which means the default.
 func portNumber(to *int) value {
-	return field[int]{to, func(v string) (int, error) {
+	return field[int]{kindInt, to, func(v string) (int, error) {
 		if v == "" {
 			return 0, nil
 		}
@@ -155,7 +176,7 @@ const nowhere = "0"
 
 // listenAddress takes an address to listen on, "host:port", or nowhere.
 func listenAddress(to *string) value {
-	return field[string]{to, func(v string) (string, error) {
+	return field[string]{"address", to, func(v string) (string, error) {
 		wrong := errors.New("must be host:port with an IP address or no host, such as :8080 or 127.0.0.1:8080; 0 disables it")
 		if v == nowhere {
 			return v, nil
@@ -176,7 +197,7 @@ func listenAddress(to *string) value {
 
 // address takes an IP address.
 func address(to *string) value {
-	return field[string]{to, func(v string) (string, error) {
+	return field[string]{"IP", to, func(v string) (string, error) {
 		a, err := netip.ParseAddr(v)
 		if err != nil || a.Zone() != "" {
 			return "", errors.New("must be an IP address")
@@ -192,7 +213,7 @@ func portOf(address string) string {
 }
 
 func prefixes(to *[]netip.Prefix) value {
-	return field[[]netip.Prefix]{to, func(v string) (all []netip.Prefix, err error) {
+	return field[[]netip.Prefix]{kindList, to, func(v string) (all []netip.Prefix, err error) {
 		for part := range strings.SplitSeq(v, ",") {
 			if part = strings.TrimSpace(part); part == "" {
 				continue
@@ -214,18 +235,40 @@ func prefixes(to *[]netip.Prefix) value {
 }
 
 func oneOf[T ~string](to *T, words ...T) value {
-	return field[T]{to, func(v string) (T, error) {
+	return field[T]{"string", to, func(v string) (T, error) {
 		if !slices.Contains(words, T(v)) {
-			return "", fmt.Errorf("must be one of %v", words)
+			return "", fmt.Errorf("must be one of %v%s", words, guess(v, words))
 		}
 		return T(v), nil
 	}, func(v T) string { return string(v) }}
 }
 
+// guess asks whether one of the words was meant; empty for none.
+func guess[T ~string](v string, words []T) string {
+	known := make([]string, 0, len(words))
+	for _, word := range words {
+		known = append(known, string(word))
+	}
+	if meant := nearest(strings.ToLower(v), known, certain); meant != "" {
+		return ": did you mean " + meant + "?"
+	}
+	return ""
+}
+
+// only takes one word.
+func only(to *string, word string) value {
+	return field[string]{"string", to, func(v string) (string, error) {
+		if v != word {
+			return "", fmt.Errorf("must be %s", word)
+		}
+		return v, nil
+	}, same}
+}
+
 func level(to *string) value {
-	return field[string]{to, func(v string) (string, error) {
-		if !slices.Contains([]string{"debug", "info", "warn", "error"}, v) {
-			return "", errors.New("must be debug, info, warn or error")
+	return field[string]{"string", to, func(v string) (string, error) {
+		if words := []string{"debug", "info", "warn", "error"}; !slices.Contains(words, v) {
+			return "", errors.New("must be debug, info, warn or error" + guess(v, words))
 		}
 		return v, nil
 	}, same}
@@ -234,7 +277,7 @@ func level(to *string) value {
 // unsupported is the value of a setting that has no effect. It keeps the name of
 // one that asks for something.
 func unsupported(to *[]string, name string) value {
-	return field[[]string]{to, func(v string) ([]string, error) {
+	return field[[]string]{"string", to, func(v string) ([]string, error) {
 		if v == "" || v == "false" || v == "0" {
 			return *to, nil
 		}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// followEvery is how often files are looked at. The kubelet takes a minute to change those
+// of a ConfigMap or Secret.
+const followEvery = 10 * time.Second
+
+// follower has a running program follow its configuration's file, and tells of the files
+// that settings name. What is wrong changes nothing.
+type follower struct {
+	log  *zap.Logger
+	live *live
+	read func() (*config, error)
+	// started is what the program runs with, and current what it follows: they differ in
+	// settings whose changes have an effect at once.
+	started, current *config
+	// seen has by setting what its file was when it was last looked at. ownPrefix+"CONFIG"
+	// is one of them.
+	seen map[string]string
+	// refused has the faults of the configuration as it was last read, a fault a line; empty
+	// for none. It is tried again: a file that it names may come later.
+	refused string
+}
+
+// newFollower begins with a configuration that has a live, and with its files as they are.
+func newFollower(cfg *config, read func() (*config, error), log *zap.Logger) *follower {
+	f := &follower{log: log, live: cfg.live, read: read, started: cfg, current: cfg, seen: map[string]string{}}
+	for _, s := range settings(cfg) {
+		f.look(s)
+	}
+	return f
+}
+
+// run looks every followEvery until ctx ends.
+func (f *follower) run(ctx context.Context) error {
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			f.follow()
+		}
+	}
+}
+
+// follow looks at all files once.
+func (f *follower) follow() {
+	again := f.refused != ""
+	for _, s := range settings(f.started) {
+		changed, err := f.look(s)
+		switch {
+		case !changed:
+		case s.env == ownPrefix+"CONFIG":
+			again = true
+		case err != nil:
+			f.log.Warn("a file that a setting names has changed and cannot be read", zap.String("setting", f.started.nameOf(s)), zap.Error(err))
+		default:
+			f.log.Info("a file that a setting names has changed, it is used from the next connection on", zap.String("setting", f.started.nameOf(s)), zap.String("file", s.value.String()))
+		}
+	}
+	if again {
+		f.again()
+	}
+}
+
+// look reads the file that a setting names, if it is one of those that may change, and says
+// whether it is another than before.
+func (f *follower) look(s setting) (changed bool, err error) {
+	name := s.value.String()
+	if name == "" || s.changes != content {
+		return false, nil
+	}
+	now := "unreadable"
+	text, err := os.ReadFile(name)
+	if err == nil {
+		now = fmt.Sprintf("%x", sha256.Sum256(text))
+	}
+	changed = f.seen[s.env] != now
+	f.seen[s.env] = now
+	return changed, err
+}
+
+// again reads the configuration again.
+func (f *follower) again() {
+	cfg, err := f.read()
+	if err != nil {
+		if text := err.Error(); text != f.refused {
+			f.refused = text
+			f.log.Error("the changed configuration is refused, the old one holds", zap.Strings("faults", faultsOf(err)))
+		}
+		return
+	}
+	f.refused = ""
+	f.tell(f.current, cfg)
+	f.current = cfg
+	f.live.set(cfg)
+	restart := []string{}
+	for _, c := range changes(f.started, cfg) {
+		if c.changes != atOnce {
+			restart = append(restart, cfg.nameOf(c.setting))
+		}
+	}
+	switch others := f.live.wait(restart); {
+	case !others:
+	case len(restart) > 0:
+		f.log.Warn("changed settings need a restart", zap.Strings("settings", restart))
+	default:
+		f.log.Info("no changed setting needs a restart any more")
+	}
+}
+
+// tell logs which settings change at once.
+func (f *follower) tell(from, to *config) {
+	for _, c := range changes(from, to) {
+		if c.changes == atOnce {
+			f.log.Info("setting changed", zap.String("setting", to.nameOf(c.setting)), zap.String("from", c.from), zap.String("to", c.value.String()))
+		}
+	}
+}
+
+// change is a setting with a value that was another before.
+type change struct {
+	setting
+	from string
+}
+
+// changes gives the settings that differ, in order.
+func changes(from, to *config) (all []change) {
+	was := settings(from)
+	for i, s := range settings(to) {
+		if before := was[i].value.String(); before != s.value.String() {
+			all = append(all, change{s, before})
+		}
+	}
+	return all
+}
