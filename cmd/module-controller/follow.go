@@ -63,15 +63,27 @@ func (f *follower) follow() {
 		case !changed:
 		case s.env == ownPrefix+"CONFIG":
 			again = true
-		case err != nil:
-			f.log.Warn("a file that a setting names has changed and cannot be read", zap.String("setting", f.started.nameOf(s)), zap.Error(err))
 		default:
-			f.log.Info("a file that a setting names has changed, it is used from the next connection on", zap.String("setting", f.started.nameOf(s)), zap.String("file", s.value.String()))
+			f.tellFile(s, err)
 		}
 	}
 	if again {
 		f.again()
 	}
+}
+
+// tellFile logs that the file which a setting names has changed, and whether it can be used:
+// who uses it reads it itself. Err is what reading it gave.
+func (f *follower) tellFile(s setting, err error) {
+	if err == nil && f.refused == "" { // else the faults would be others
+		_, err = f.read()
+	}
+	setting, file := zap.String("setting", f.started.nameOf(s)), zap.String("file", s.value.String())
+	if err != nil {
+		f.log.Error("a file that a setting names has changed and cannot be used", setting, file, zap.Strings("faults", faultsOf(err)))
+		return
+	}
+	f.log.Info("a file that a setting names has changed, it is used from the next connection on", setting, file)
 }
 
 // look reads the file that a setting names, if it is one of those that may change, and says

@@ -152,9 +152,27 @@ func TestAChangedCredential(t *testing.T) {
 	}
 	f.follow()
 	f.follow()
-	if all := f.logs.TakeAll(); len(all) != 1 || all[0].Message != "a file that a setting names has changed and cannot be read" {
+	all := f.logs.TakeAll()
+	if len(all) != 1 || all[0].Message != "a file that a setting names has changed and cannot be used" {
 		t.Errorf("%v", all)
 	}
+}
+
+// What a changed file lacks is told. That another file waits to be right is not its fault.
+func TestACredentialThatCannotBeUsed(t *testing.T) {
+	t.Chdir(t.TempDir())
+	file := t.TempDir() + "/token"
+	if err := os.WriteFile(file, []byte("one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := following(t, head, with(with(least(), "HTTP_TUNNEL_TOKEN_FILE", file), "ENABLE_HTTP_TUNNEL", "true"))
+	f.becomes(file, "", told(zap.ErrorLevel, "a file that a setting names has changed and cannot be used", zap.String("setting", "HTTP_TUNNEL_TOKEN_FILE"), zap.String("file", file),
+		zap.Strings("faults", []string{"HTTP_TUNNEL_TOKEN_FILE: read heartbeat token: " + file + " is empty"})))
+	used := told(zap.InfoLevel, "a file that a setting names has changed, it is used from the next connection on", zap.String("setting", "HTTP_TUNNEL_TOKEN_FILE"), zap.String("file", file))
+	f.becomes(file, "two", used)
+	f.becomes("c.yaml", head+"mqtt: {port: x}\n", told(zap.ErrorLevel, "the changed configuration is refused, the old one holds",
+		zap.Strings("faults", []string{"c.yaml:3: mqtt.port=x: must be a port, from 1 to 65535"})))
+	f.becomes(file, "three", used)
 }
 
 // Files are looked at every 10 s, until the program ends.

@@ -91,7 +91,11 @@ func byUsersNames(err error, all []setting, origins map[string]found, wrong map[
 // already.
 func withName(fault string, all []setting) string {
 	for _, s := range all {
-		if file := s.value.String(); s.changes == content && file != "" && strings.Contains(fault, " "+file+":") && !strings.Contains(fault, s.env) {
+		file := s.value.String()
+		if s.changes != content || file == "" || strings.Contains(fault, s.env) {
+			continue
+		}
+		if strings.Contains(fault, " "+file+":") || strings.Contains(fault, " "+file+" ") {
 			return s.env + ": " + fault
 		}
 	}

@@ -62,7 +62,7 @@ const settingsIntroduction = "# Configuration\n\n" +
 	"## Changes without a restart\n\nA running program looks at its files every 10 s.\n\n" +
 	"| changes | what happens |\n|---|---|\n" +
 	"| at once | The new value of the file holds, and a log line says `setting changed`. A flag or variable still goes before it |\n" +
-	"| content | The setting names a file. What that contains is read again: from the next connection on the new certificate, password or token holds, and a log line says so. Another name needs a restart |\n" +
+	"| content | The setting names a file. What that contains is read again: from the next connection on the new certificate, password or token holds, and a log line says so, or what is wrong with it. Another name needs a restart |\n" +
 	"| at restart | A log line, `changed settings need a restart`, and a note of `/readyz?verbose` name the settings |\n\n" +
 	"A changed file with a fault is refused as a whole: a log line has all faults, and the old configuration holds until the file is right.\n"
 

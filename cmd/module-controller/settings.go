@@ -88,7 +88,7 @@ func general(c *config) []setting {
 func clientConnection(c *config) []setting {
 	return []setting{
 		{env: "KUBECONFIG", field: "clientConnection.kubeconfig", help: "path of a kubeconfig file; default: the pod's service account", value: text(&c.kubeconfig)},
-		{env: "KUBE_API_QPS", field: "clientConnection.qps", changes: atOnce, help: "requests per second to the API server", value: number(&c.qps)},
+		{env: "KUBE_API_QPS", field: "clientConnection.qps", changes: atOnce, help: "requests per second to the API server, no fewer than the renewals of BASES_PER_REPLICA bases take", value: number(&c.qps)},
 		{env: "KUBE_API_BURST", field: "clientConnection.burst", changes: atOnce, help: "burst of requests to the API server above that rate", value: count(&c.burst)},
 	}
 }
