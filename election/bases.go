@@ -22,6 +22,7 @@ func (r *Replica) work(ctx context.Context) bool {
 		return false
 	}
 	defer r.queue.Done(key)
+	defer r.pulse.beat(loopBases)
 	wait, err := r.turn(ctx, key)
 	switch {
 	case ctx.Err() != nil:

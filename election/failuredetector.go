@@ -24,7 +24,9 @@ func (r *Replica) detectFailures(ctx context.Context) {
 	defer steps.Wait()
 	tick := time.NewTicker(detectEvery)
 	defer tick.Stop()
+	defer r.pulse.ends(loopMembers)
 	for {
+		r.pulse.beat(loopMembers)
 		select {
 		case <-ctx.Done():
 			return

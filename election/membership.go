@@ -100,6 +100,7 @@ func (r *Replica) keep(ctx context.Context) error {
 	tick := time.NewTicker(r.cfg.MemberRenew)
 	defer tick.Stop()
 	tell := time.Now().Add(tellForeignAfter)
+	defer r.pulse.ends(loopMembership)
 	for {
 		select {
 		case <-ctx.Done():
@@ -119,6 +120,7 @@ func (r *Replica) keep(ctx context.Context) error {
 // conflict proves nothing while our name stands there: an answer may have been lost.
 func (r *Replica) renewMembership(ctx context.Context) error {
 	for ctx.Err() == nil {
+		r.pulse.beat(loopMembership)
 		lease := r.ownLease()
 		if !holds(r.cfg.Incarnation, lease) { // the watch was faster than our write
 			return r.replaced(lease)

@@ -33,6 +33,7 @@ type Replica struct {
 	memberFeed   *feed
 	baseFeed     *feed
 	brake        brake
+	pulse        pulse
 
 	mu sync.Mutex
 	// mu guards what follows

@@ -52,8 +52,12 @@ func (r *Replica) employ(ctx context.Context) {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	defer r.queue.ShutDown()
+	defer r.pulse.ends(loopBases)
 	every, told := r.cfg.Renew, time.Time{}
 	for wanted := r.cfg.Workers; ; {
+		if r.queue.Len() == 0 { // nothing waits for a worker
+			r.pulse.beat(loopBases)
+		}
 		for r.hire(wanted) {
 			workers.Go(func() {
 				for r.work(ctx) && !r.dismissed() {

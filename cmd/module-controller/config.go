@@ -43,6 +43,7 @@ type config struct {
 	// metricsAuth is who may read metrics: metricsAuthNone, metricsAuthKubernetes.
 	metricsAuth string
 	metricsTLS  pair
+	profiling   bool
 
 	useMQTT, useHTTP bool
 	mqttPrefix       string

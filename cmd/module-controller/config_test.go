@@ -66,7 +66,7 @@ func TestConfigReportsAllErrors(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	failing := true
-	h := healthHandler([]check{{"caches-synced", func() error { return nil }}, {"tunnel", func() error {
+	h := healthHandler(nil, []check{{"caches-synced", func() error { return nil }}, {"tunnel", func() error {
 		if failing {
 			return http.ErrServerClosed
 		}

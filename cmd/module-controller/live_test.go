@@ -72,7 +72,7 @@ func TestWaitingChangesAreShown(t *testing.T) {
 	s := sessionOf(t, cfg)
 	cfg.live.wait([]string{"mqtt.port"})
 	w := httptest.NewRecorder()
-	healthHandler(nil, s.notes).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz?verbose", nil))
+	healthHandler(nil, nil, s.notes).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz?verbose", nil))
 	if want := "[i]changed settings need a restart: mqtt.port\n"; !strings.Contains(w.Body.String(), want) {
 		t.Errorf("%q is not in:\n%s", want, w.Body)
 	}

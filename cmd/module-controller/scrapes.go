@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -20,27 +19,31 @@ import (
 	"k8s.io/client-go/kubernetes"
 	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
 
+	"module-controller/internal/refusals"
 	"module-controller/internal/tokens"
 )
 
-// Who may read metrics.
+// Who may read metrics and the other pages.
 const (
 	metricsAuthNone       = "none"
 	metricsAuthKubernetes = "kubernetes"
 )
 
-// scrapers lets those read metrics who the API server knows and whom its rules permit to
-// get /metrics.
+// scrapers lets those read a page who the API server knows and whom its rules permit to get
+// its path.
 type scrapers struct {
 	tokens  *tokens.Reviewer
 	access  authorization.SubjectAccessReviewInterface
-	answers *lru.Cache[string, permission] // by user
+	answers *lru.Cache[wish, permission]
 	turns   *semaphore.Weighted
 	metrics *metrics
-	tell    seldom
+	told    *refusals.Log
 }
 
-// permission is what the API server said of a user, and until when that holds.
+// wish is of a user to get a path.
+type wish struct{ user, path string }
+
+// permission is what the API server said of a wish, and until when that holds.
 type permission struct {
 	err   error // why not, nil where permitted
 	until time.Time
@@ -48,34 +51,34 @@ type permission struct {
 
 const (
 	// Of permissions accessAtOnce are asked for at a time, each for accessTimeout at most;
-	// rememberUsers are remembered, for accessLife.
-	accessAtOnce  = 4
-	accessTimeout = 3 * time.Second
-	rememberUsers = 256
-	accessLife    = time.Minute
+	// rememberWishes are remembered, for accessLife.
+	accessAtOnce   = 4
+	accessTimeout  = 3 * time.Second
+	rememberWishes = 256
+	accessLife     = time.Minute
 )
 
 // The errors of admit, by the answer that they get.
 var (
 	errNoToken   = errors.New("send a bearer token, such as that of a service account, in the header Authorization")
-	errForbidden = errors.New("not permitted: bind a ClusterRole with nonResourceURLs /metrics, verb get")
+	errForbidden = errors.New("not permitted")
 )
 
 func newScrapers(c kubernetes.Interface, m *metrics, log *zap.Logger) *scrapers {
-	answers, err := lru.New[string, permission](rememberUsers)
+	answers, err := lru.New[wish, permission](rememberWishes)
 	if err != nil {
-		panic(err) // rememberUsers is positive
+		panic(err) // rememberWishes is positive
 	}
 	return &scrapers{
 		tokens: tokens.New(c.AuthenticationV1().TokenReviews(), tokens.Config{}), access: c.AuthorizationV1().SubjectAccessReviews(),
-		answers: answers, turns: semaphore.NewWeighted(accessAtOnce), metrics: m, tell: seldom{log: log},
+		answers: answers, turns: semaphore.NewWeighted(accessAtOnce), metrics: m, told: refusals.New(log),
 	}
 }
 
-// only hands a request on if its sender may read metrics.
-func (s *scrapers) only(next http.Handler) http.Handler {
+// only hands a request on if its sender may get a path.
+func (s *scrapers) only(path string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := s.admit(r)
+		err := s.admit(r, path)
 		if err == nil {
 			next.ServeHTTP(w, r)
 			return
@@ -90,13 +93,13 @@ func (s *scrapers) only(next http.Handler) http.Handler {
 			status, reason = http.StatusForbidden, "forbidden"
 		}
 		s.metrics.scrapesRefused.WithLabelValues(reason).Inc()
-		s.tell.warn("refusing to show metrics", reason, zap.String("from", r.RemoteAddr), zap.Error(err))
+		s.told.Tell("refusing to show a page", reason, "", zap.String("path", path), zap.String("from", r.RemoteAddr), zap.Error(err))
 		http.Error(w, err.Error(), status)
 	})
 }
 
-// admit gives nil if the sender may read metrics, else why not.
-func (s *scrapers) admit(r *http.Request) error {
+// admit gives nil if the sender may get a path, else why not.
+func (s *scrapers) admit(r *http.Request, path string) error {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || token == "" {
 		return errNoToken
@@ -109,19 +112,20 @@ func (s *scrapers) admit(r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("name the user: %w", err)
 	}
-	if p, ok := s.answers.Get(string(text)); ok && time.Now().Before(p.until) {
+	asked := wish{string(text), path}
+	if p, ok := s.answers.Get(asked); ok && time.Now().Before(p.until) {
 		return p.err
 	}
-	p, err := s.ask(r.Context(), user)
+	p, err := s.ask(r.Context(), user, path)
 	if err != nil {
 		return err
 	}
-	s.answers.Add(string(text), p)
+	s.answers.Add(asked, p)
 	return p.err
 }
 
-// ask asks whether a user may read metrics.
-func (s *scrapers) ask(ctx context.Context, user authenticationv1.UserInfo) (permission, error) {
+// ask asks whether a user may get a path.
+func (s *scrapers) ask(ctx context.Context, user authenticationv1.UserInfo, path string) (permission, error) {
 	ctx, cancel := context.WithTimeout(ctx, accessTimeout)
 	defer cancel()
 	if err := s.turns.Acquire(ctx, 1); err != nil {
@@ -130,7 +134,7 @@ func (s *scrapers) ask(ctx context.Context, user authenticationv1.UserInfo) (per
 	defer s.turns.Release(1)
 	spec := authorizationv1.SubjectAccessReviewSpec{
 		User: user.Username, UID: user.UID, Groups: user.Groups, Extra: map[string]authorizationv1.ExtraValue{},
-		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: "/metrics", Verb: "get"},
+		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: path, Verb: "get"},
 	}
 	for name, value := range user.Extra {
 		spec.Extra[name] = authorizationv1.ExtraValue(value)
@@ -141,34 +145,9 @@ func (s *scrapers) ask(ctx context.Context, user authenticationv1.UserInfo) (per
 	}
 	p := permission{until: time.Now().Add(accessLife)}
 	if !review.Status.Allowed {
-		p.err = fmt.Errorf("user %q: %w", user.Username, errForbidden)
+		p.err = fmt.Errorf("user %q: %w: bind a ClusterRole with nonResourceURLs %s, verb get", user.Username, errForbidden, path)
 	}
 	return p, nil
-}
-
-// seldom logs a warning at most once a minute for each reason, which has few values.
-type seldom struct {
-	log *zap.Logger
-
-	mu   sync.Mutex
-	told map[string]time.Time // mu guards it
-}
-
-func (s *seldom) warn(message, reason string, fields ...zap.Field) {
-	s.mu.Lock()
-	now := time.Now()
-	last, before := s.told[reason]
-	due := !before || now.Sub(last) >= time.Minute
-	if due {
-		if s.told == nil {
-			s.told = map[string]time.Time{}
-		}
-		s.told[reason] = now
-	}
-	s.mu.Unlock()
-	if due {
-		s.log.Warn(message, append(fields, zap.String("reason", reason))...)
-	}
 }
 
 // pair names the files of a certificate and its key; both are empty for none.

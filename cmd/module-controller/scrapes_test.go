@@ -83,7 +83,7 @@ func TestWhoReadsMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api, m := gatekeeper(), newMetrics()
 		core, logs := observer.New(zap.WarnLevel)
-		h := newScrapers(api, m, zap.New(core)).only(m.handler())
+		h := newScrapers(api, m, zap.New(core)).only("/metrics", m.handler())
 		for range 3 {
 			for _, c := range []struct {
 				authorization string
@@ -133,7 +133,7 @@ func TestWhoReadsMetrics(t *testing.T) {
 func TestAPermissionIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := gatekeeper()
-		h := newScrapers(api, newMetrics(), zap.NewNop()).only(http.NotFoundHandler())
+		h := newScrapers(api, newMetrics(), zap.NewNop()).only("/metrics", http.NotFoundHandler())
 		get(h, "Bearer "+scraperToken("prometheus"))
 		api.PrependReactor("create", "subjectaccessreviews", func(a k8stesting.Action) (bool, runtime.Object, error) {
 			return true, a.(k8stesting.CreateAction).GetObject(), nil
@@ -161,7 +161,7 @@ func TestWhereATokenIsNeeded(t *testing.T) {
 		{":0", "none", 200}, {"127.0.0.1:0", "kubernetes", 401},
 	} {
 		s := sessionOf(t, configFor(t, a, map[string]string{"METRICS_BIND_ADDRESS": c.address, "METRICS_AUTH": c.auth}))
-		if w := get(s.metricsHandler(), ""); w.Code != c.want {
+		if w := get(s.pages(), ""); w.Code != c.want {
 			t.Errorf("%s, METRICS_AUTH=%s: %d, want %d", c.address, c.auth, w.Code, c.want)
 		}
 	}

@@ -21,12 +21,12 @@ type check struct {
 }
 
 // healthHandler serves /livez and /readyz as Kubernetes' own programs do: with ?verbose
-// each check is named, and each note is shown, which fails nothing; nil for none. A live
-// process answers; nothing outside of it can make it fail.
-func healthHandler(checks []check, notes func() []string) http.Handler {
+// each check is named, and each note of readiness is shown, which fails nothing; nil for
+// none. What a restart would not cure, as an API server that is away, fails no liveness.
+func healthHandler(live, ready []check, notes func() []string) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { report(w, r, "livez", nil, nil) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { report(w, r, "readyz", checks, notes) })
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { report(w, r, "livez", live, nil) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { report(w, r, "readyz", ready, notes) })
 	return mux
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"go.uber.org/zap"
@@ -123,10 +122,10 @@ func (s *session) run(ctx context.Context) error {
 		s.events.Run,
 		func(ctx context.Context) error { return links.run(ctx, s.ready()...) },
 		func(ctx context.Context) error {
-			return serve(ctx, s.cfg.probeAddress, nil, healthHandler(s.readiness(links), s.notes))
+			return serve(ctx, s.cfg.probeAddress, nil, healthHandler(s.liveness(), s.readiness(links), s.notes))
 		},
 		func(ctx context.Context) error {
-			return serve(ctx, s.cfg.metricsAddress, s.cfg.metricsTLS.tls(), s.metricsHandler())
+			return serve(ctx, s.cfg.metricsAddress, s.cfg.metricsTLS.tls(), s.pages())
 		},
 	}
 	if s.workloads != nil {
@@ -163,13 +162,8 @@ func (s *session) readiness(links *linkWatch) []check {
 	}})
 }
 
-// metricsHandler serves metrics to those who may read them.
-func (s *session) metricsHandler() http.Handler {
-	if s.cfg.metricsAuth == metricsAuthNone {
-		return s.metrics.handler()
-	}
-	return newScrapers(s.api.review, s.metrics, s.log.Named("metrics")).only(s.metrics.handler())
-}
+// liveness has what no live session is without.
+func (s *session) liveness() []check { return []check{{"election-loops", s.owner.Stuck}} }
 
 // Changed implements election.Hooks.
 func (s *session) Changed(id tunnel.BaseID) { s.provider.Changed(id) }

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func answerOf(h http.Handler, path string) (int, string) {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w.Code, w.Body.String()
+}
+
+// What a replica shows of itself has no secret in it, and profiles are shown where that is
+// set only.
+func TestPages(t *testing.T) {
+	a := newAPIServer(t)
+	for profiling, want := range map[string]int{"false": http.StatusNotFound, "true": http.StatusOK} {
+		s := sessionOf(t, configFor(t, a, map[string]string{"PROFILING": profiling, "MQTT_USERNAME": "us", "MQTT_PASSWORD": "pa55word", "MQTT_TLS": "true"}))
+		for path, says := range map[string]string{
+			"/metrics": "module_controller_bases_owned 0", "/statusz": "Binary version: " + version, "/flagz": "kind: ModuleControllerConfiguration",
+		} {
+			if code, body := answerOf(s.pages(), path); code != http.StatusOK || !strings.Contains(body, says) || strings.Contains(body, "pa55word") {
+				t.Errorf("%s: %d %s", path, code, body)
+			}
+		}
+		if code, _ := answerOf(s.pages(), "/debug/pprof/"); code != want {
+			t.Errorf("with profiling %s the profiles: %d", profiling, code)
+		}
+		if code, _ := answerOf(s.pages(), "/"); code != http.StatusNotFound {
+			t.Errorf("another path: %d", code)
+		}
+	}
+}
+
+// Each page asks for the permission to get its path.
+func TestPagesAreShownToWhoMayGetThem(t *testing.T) {
+	a := newAPIServer(t)
+	s := sessionOf(t, configFor(t, a, map[string]string{"METRICS_AUTH": metricsAuthKubernetes, "PROFILING": "true"}))
+	for _, path := range []string{"/metrics", "/statusz", "/flagz", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile"} {
+		if code, body := answerOf(s.pages(), path); code != http.StatusUnauthorized {
+			t.Errorf("%s without a token: %d %s", path, code, body)
+		}
+	}
+	api := gatekeeper()
+	for path, want := range map[string]int{"/metrics": http.StatusOK, "/flagz": http.StatusForbidden} {
+		h := newScrapers(api, newMetrics(), s.log).only(path, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		if w := get(h, "Bearer "+scraperToken("prometheus")); w.Code != want || want != http.StatusOK && !strings.Contains(w.Body.String(), "nonResourceURLs "+path) {
+			t.Errorf("who may get /metrics asks for %s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+// A session whose loops are stuck is not live; one that is only not ready is.
+func TestLiveness(t *testing.T) {
+	fault := errors.New("no turn of: renewals")
+	no := func() error { return fault }
+	h := healthHandler([]check{{"election-loops", func() error { return nil }}}, []check{{"tunnel", no}}, nil)
+	if code, body := answerOf(h, "/livez?verbose"); code != http.StatusOK || !strings.Contains(body, "[+]election-loops ok") {
+		t.Errorf("not ready: %d %s", code, body)
+	}
+	h = healthHandler([]check{{"election-loops", no}}, nil, nil)
+	if code, body := answerOf(h, "/livez"); code != http.StatusServiceUnavailable || !strings.Contains(body, fault.Error()) {
+		t.Errorf("stuck: %d %s", code, body)
+	}
+}
