@@ -37,6 +37,9 @@ func (c counts) String() string { return fmt.Sprintf("%d of %d ready", c.Ready, 
 func statusOf(s *fleet.Snapshot) status {
 	st := status{Namespace: s.Namespace, Server: s.Server, Members: membersOf(s), Balance: s.Balance()}
 	for _, b := range s.Bases {
+		if s.Elsewhere(b) {
+			continue
+		}
 		if b.Node != nil {
 			st.Bases.All++
 			if b.NotReady() == "" {

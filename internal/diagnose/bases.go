@@ -99,7 +99,7 @@ func foreignLease(s *fleet.Snapshot, b *fleet.Base) *found {
 
 // unservedBase tells of a base whose environment nobody serves who lives.
 func unservedBase(s *fleet.Snapshot, b *fleet.Base) *found {
-	if len(s.Live()) == 0 || s.Serves(b.ID.Env) || s.Foreign(b) {
+	if len(s.Live()) == 0 || s.Serves(b.ID.Env) || s.Foreign(b) || s.ServedBy(b.ID.Env) != nil {
 		return nil
 	}
 	envs, _ := s.Served()

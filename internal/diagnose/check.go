@@ -205,6 +205,9 @@ func baseTick(s *fleet.Snapshot, rule baseRule) Tick {
 	t := Tick{Holds: rule.holds}
 	var names []string
 	for _, b := range s.Bases {
+		if s.Elsewhere(b) {
+			continue
+		}
 		f := rule.find(s, b)
 		if f == nil {
 			continue
@@ -288,7 +291,9 @@ const youngFor = time.Minute
 // with their bases is told of the bases.
 func modulesReady(s *fleet.Snapshot) Tick {
 	return podTick(s, "all module pods are ready ("+number(len(s.Modules))+")", s.Modules, func(p *corev1.Pod) []Finding {
-		if s.At.Sub(p.CreationTimestamp.Time) < youngFor || p.Status.Phase == corev1.PodFailed {
+		b := s.Base(p.Spec.NodeName)
+		switch {
+		case s.At.Sub(p.CreationTimestamp.Time) < youngFor, p.Status.Phase == corev1.PodFailed, b != nil && s.Elsewhere(b):
 			return nil
 		}
 		return slices.DeleteFunc(Pod(s, p), func(f Finding) bool {

@@ -331,6 +331,24 @@ func TestTheDiagnosisDrill(t *testing.T) {
 // With a sound fleet nothing is wrong.
 func TestASoundFleetHasNoFindings(t *testing.T) {
 	w := sound()
+	noFindings(t, w)
+}
+
+// Another installation beside it, with another environment, is nobody's fault.
+func TestAnotherInstallationWithAnotherEnvironmentIsWell(t *testing.T) {
+	w := sound()
+	w.member("mc-0", func(l *coordinationv1.Lease) {
+		l.Namespace, l.Annotations[prefix+"environments"] = "other", "prod"
+	})
+	w.base("theirs", "mc-0")
+	n, l := w.node("theirs"), w.lease("theirs")
+	n.Name, l.Name, l.Labels[prefix+"installation"] = "vnode.theirs.prod", "vnode.theirs.prod", "other"
+	unknown(n)
+	noFindings(t, w)
+}
+
+func noFindings(t *testing.T, w *world) {
+	t.Helper()
 	s := w.snapshot()
 	for _, g := range Check(s, w.cluster) {
 		for _, tick := range g.Ticks {
@@ -349,6 +367,9 @@ func TestASoundFleetHasNoFindings(t *testing.T) {
 		}
 	}
 	for _, b := range s.Bases {
+		if s.Elsewhere(b) {
+			continue
+		}
 		c := WhyBase(s, b.Name)
 		if len(c.Findings) > 0 || slices.ContainsFunc(c.Links, func(l Link) bool { return l.State != Done }) {
 			t.Errorf("base %s: %+v", b.Name, c)

@@ -57,7 +57,8 @@ func envOf(pod *corev1.Pod) string {
 
 func unservedPod(s *fleet.Snapshot, p placing) *found {
 	env := envOf(p.pod)
-	if env == "" || len(s.Live()) == 0 || s.Serves(env) || p.best() == fits {
+	switch {
+	case env == "", len(s.Live()) == 0, s.Serves(env), s.ServedBy(env) != nil, p.best() == fits:
 		return nil
 	}
 	envs, _ := s.Served()

@@ -211,7 +211,7 @@ func WhyBase(s *fleet.Snapshot, name string) Chain {
 func unknownBase(s *fleet.Snapshot, name string) []Finding {
 	about := Object{Kind: "Node", Name: name}
 	id, is := plan.BaseOf(name)
-	if is && len(s.Live()) > 0 && !s.Serves(id.Env) {
+	if is && len(s.Live()) > 0 && !s.Serves(id.Env) && s.ServedBy(id.Env) == nil {
 		envs, _ := s.Served()
 		return []Finding{found{
 			cause:    "wrong environment: no replica serves " + id.Env + ", so nobody hears this base; they serve " + some(envs),

@@ -47,6 +47,22 @@ func (s *Snapshot) Serves(env string) bool {
 	return all || slices.Contains(envs, env)
 }
 
+// ServedBy is a live member of another installation that serves an environment; nil for none.
+func (s *Snapshot) ServedBy(env string) *Member {
+	for i := range s.Others {
+		if m := &s.Others[i]; m.Holder != "" && (m.Serves == nil || slices.Contains(m.Serves, env)) {
+			return m
+		}
+	}
+	return nil
+}
+
+// Elsewhere says of a base that it is another installation's, in whose environment no
+// member of this one takes part: nothing of it is our concern.
+func (s *Snapshot) Elsewhere(b *Base) bool {
+	return b.Lease != nil && b.Lease.Installation != "" && b.Lease.Installation != s.Namespace && !s.Serves(b.ID.Env)
+}
+
 // Foreign says whether a base's Lease is of another installation or another controller.
 func (s *Snapshot) Foreign(b *Base) bool {
 	switch l := b.Lease; {
