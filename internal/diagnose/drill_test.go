@@ -328,6 +328,16 @@ func TestTheDiagnosisDrill(t *testing.T) {
 	}
 }
 
+// What is wrong with a base and stops nothing is not why a pod of it waits.
+func TestWhatStopsNothingIsNotTheCause(t *testing.T) {
+	w := sound()
+	w.event("Node", "", nodeName("base-1"), plan.ReasonBaseContested, story("reused", plan.ReasonBaseContested))
+	w.module(newPod, "base-1", failing(1, "FileNotFoundException: "+jar))
+	if all := why(newPod)(w); len(all) != 1 || all[0].Rule != "jar-missing" {
+		t.Errorf("found %+v", all)
+	}
+}
+
 // With a sound fleet nothing is wrong.
 func TestASoundFleetHasNoFindings(t *testing.T) {
 	w := sound()

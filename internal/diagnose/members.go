@@ -13,31 +13,6 @@ import (
 	"module-controller/internal/fleet"
 )
 
-// Pages of this project that say more.
-const (
-	docReadme       = "README.md"
-	docPods         = "README.md#what-a-pod-shows"
-	docNodes        = "README.md#what-a-node-shows"
-	docDeploy       = "README.md#deploy-a-module"
-	docOwners       = "README.md#who-owns-what"
-	docHTTP         = "README.md#bases-over-http"
-	docRun          = "README.md#run-it"
-	docInstallation = "docs/limitations.md#installation"
-	docBehind       = "docs/ownership.md#when-renewals-fall-behind"
-	docDetection    = "docs/ownership.md#3-failure-detection"
-	docRight        = "docs/ownership.md#2-the-right-to-act"
-	docBroker       = "docs/security.md#broker"
-	docRefused      = "docs/security.md#why-a-message-was-refused"
-	docBind         = "docs/security.md#bind-a-namespace"
-	docStrangers    = "docs/security.md#keep-scrapers-and-daemonsets-off-vnodes"
-	docWho          = "docs/security.md#who-may-do-what"
-	docIdentity     = "docs/modules.md#who-a-base-is"
-	docAges         = "docs/modules.md#ages"
-	docCommands     = "docs/modules.md#commands"
-	docPodLimits    = "docs/limitations.md#pods-and-modules"
-	docUnmanaged    = "docs/modules.md#unmanaged-modules"
-)
-
 // memberRule finds what is wrong with the members of the installation, each for itself or
 // together. About is what it is about.
 type memberRule struct {
@@ -89,52 +64,6 @@ func installationObject(s *fleet.Snapshot) Object {
 	return Object{Kind: "Namespace", Name: s.Namespace}
 }
 
-// waits gives a container of a pod that waits for one of reasons.
-func waits(p *corev1.Pod, reasons ...string) (name string, w *corev1.ContainerStateWaiting) {
-	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
-		if w := c.State.Waiting; w != nil && slices.Contains(reasons, w.Reason) {
-			return c.Name, w
-		}
-	}
-	return "", nil
-}
-
-func imagesNotPulled(s *fleet.Snapshot) (all []told) {
-	for i := range s.Replicas {
-		p := &s.Replicas[i]
-		if _, w := waits(p, "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull"); w != nil {
-			all = append(all, told{podObject(p), found{
-				cause:    "the image of this controller cannot be pulled",
-				remedy:   "correct the image of the StatefulSet (kustomize edit set image), push it, or give the namespace a pull secret",
-				evidence: []string{quote("pod "+p.Name, w.Reason+": "+w.Message)},
-			}})
-		}
-	}
-	return all
-}
-
-func crashes(s *fleet.Snapshot) (all []told) {
-	for i := range s.Replicas {
-		p := &s.Replicas[i]
-		name, w := waits(p, "CrashLoopBackOff")
-		if w == nil {
-			continue
-		}
-		says := w.Message
-		for _, c := range p.Status.ContainerStatuses {
-			if last := c.LastTerminationState.Terminated; c.Name == name && last != nil {
-				says = fmt.Sprintf("exit code %d, %s: %s", last.ExitCode, last.Reason, last.Message)
-			}
-		}
-		all = append(all, told{podObject(p), found{
-			cause:    "this replica ends again and again",
-			remedy:   "read its last words: kubectl logs -p -n " + p.Namespace + " " + p.Name + "; a setting that is refused is named there",
-			evidence: []string{quote("pod "+p.Name, says)},
-		}})
-	}
-	return all
-}
-
 func nobody(s *fleet.Snapshot) []told {
 	if len(s.Live()) > 0 || unreadable(s, "members") {
 		return nil
@@ -180,26 +109,6 @@ func silent(s *fleet.Snapshot) (all []told) {
 	return all
 }
 
-// replicaOf says what is known of a member's pod.
-func replicaOf(s *fleet.Snapshot, name string) []string {
-	for i := range s.Replicas {
-		if p := &s.Replicas[i]; p.Name == name {
-			return []string{fmt.Sprintf("pod %s/%s: %s, ready %t", p.Namespace, p.Name, p.Status.Phase, ready(p))}
-		}
-	}
-	return nil
-}
-
-// ready says whether a pod is.
-func ready(p *corev1.Pod) bool {
-	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
-}
-
 // expired tells of a member that others expired. Where its pod runs it was cut off.
 func expired(s *fleet.Snapshot) (all []told) {
 	for _, m := range s.Members {
@@ -220,12 +129,6 @@ func expired(s *fleet.Snapshot) (all []told) {
 		all = append(all, told{memberObject(m), *f.mild(Warning)})
 	}
 	return all
-}
-
-func runs(s *fleet.Snapshot, pod string) bool {
-	return slices.ContainsFunc(s.Replicas, func(p corev1.Pod) bool {
-		return p.Name == pod && p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil
-	})
 }
 
 // brokerCauses tell what a tunnel's own words mean, by what stands in them.

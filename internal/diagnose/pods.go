@@ -49,12 +49,22 @@ func (b bound) own() []Finding {
 	return nil
 }
 
+// stops are the rules of bases that find why nothing is done on a base, whatever its pods ask
+// for.
+var stops = map[string]bool{
+	"foreign-lease": true, "environment-unserved": true, "base-unowned": true, "identity-conflict": true, "base-pod-deleted": true,
+	"base-silent": true, "base-deaf": true, "node-not-ready": true,
+}
+
 // above is what is wrong with the base, or with its owner, that keeps it from doing anything.
+// That another installation serves it by right is nothing wrong.
 func (b bound) above() []Finding {
 	if b.base == nil {
 		return nil
 	}
-	all := faults(Base(b.s, b.base))
+	all := slices.DeleteFunc(faults(Base(b.s, b.base)), func(f Finding) bool {
+		return !stops[f.Rule] || f.Rule == "foreign-lease" && b.s.Elsewhere(b.base)
+	})
 	owner := b.s.Owner(b.base)
 	if owner == nil || len(all) > 0 {
 		return all
