@@ -14,7 +14,7 @@ FUZZTIME ?= 5m
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-build: ## build bin/module-controller and bin/basesim
+build: ## build bin/module-controller, bin/kubectl-modules and bin/basesim
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 test: test-unit e2e ## what must hold before a change lands, but for real JVMs and Mosquitto; race detector on

@@ -140,8 +140,9 @@ const (
 	noteVersion       = prefix + "version"
 	noteState         = prefix + "state" // serving, draining, released, killed
 	noteLinks         = prefix + "tunnels"
-	noteWill          = prefix + "will-hash" // of what the broker publishes when it loses the member
-	noteWatch         = prefix + "watch"     // live, or stalled: it does not see what it is given
+	noteTrouble       = prefix + "tunnels-down-for" // why one is down, in words; empty while none is
+	noteWill          = prefix + "will-hash"        // of what the broker publishes when it loses the member
+	noteWatch         = prefix + "watch"            // live, or stalled: it does not see what it is given
 	noteOwned         = prefix + "bases-owned"
 	noteAssigned      = prefix + "bases-wanted"
 	noteLast          = prefix + "last-holder"
@@ -184,6 +185,7 @@ func parseMember(l *coordinationv1.Lease) shard.Member {
 type announcement struct {
 	state           string // empty for memberServing
 	linked          bool
+	trouble         string // why a tunnel is down
 	will            string // shard.Member.Will
 	blind           bool   // the watch of bases stalls
 	owned, assigned int
@@ -211,6 +213,10 @@ func joined(lease *coordinationv1.Lease, cfg Config, a announcement, now time.Ti
 	put(&next.Annotations, noteState, cmp.Or(a.state, memberServing), noteLinks, links, notePodUID, cfg.PodUID, noteRenewDeadline, cmp.Or(a.window, cfg.RenewDeadline).String(),
 		noteAddress, cfg.Address, notePeerKey, cfg.PeerKey, noteServes, strings.Join(cfg.Envs, ","), noteVersion, cfg.Version, noteWill, a.will, noteWatch, watches,
 		noteOwned, strconv.Itoa(a.owned), noteAssigned, strconv.Itoa(a.assigned))
+	delete(next.Annotations, noteTrouble)
+	if a.trouble != "" {
+		put(&next.Annotations, noteTrouble, a.trouble)
+	}
 	return next
 }
 

@@ -99,6 +99,17 @@ func (r *Replica) Linked(up bool) {
 	}
 }
 
+// Trouble has the Lease tell why a tunnel is down, for whoever looks at the members: empty
+// once none is. It is told with the next renewal, and nothing is decided by it.
+func (r *Replica) Trouble(why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.self.trouble = tunnel.Say(why, maxTrouble)
+}
+
+// maxTrouble is how many bytes of it a Lease tells.
+const maxTrouble = 256
+
 func (r *Replica) writeNow() { nudge(r.poke) }
 
 // nudge has who listens look again, once for all that happened meanwhile.

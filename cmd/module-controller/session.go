@@ -87,6 +87,7 @@ func (s *session) makeTunnels() error {
 	var errs []error
 	if s.cfg.useMQTT {
 		c := s.cfg.mqtt
+		c.Down = s.owner.Trouble
 		c.Gate, c.Will, c.Gone, c.ClientID = s.owner, s.owner.Will, s.owner.Disconnected, s.cfg.clientID(s.cfg.election.Incarnation)
 		var err error
 		s.mqtt, err = mqtttunnel.New(c, s.log.Named("mqtt"), s.metrics)

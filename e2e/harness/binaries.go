@@ -13,7 +13,7 @@ import (
 )
 
 // Binaries are the product's programs, built from the working tree.
-type Binaries struct{ Controller, Sim string }
+type Binaries struct{ Controller, Sim, Modules string }
 
 // Root is the product's folder, two above this file.
 func Root() string {
@@ -24,8 +24,8 @@ func Root() string {
 // Build builds the programs into dir and says so on log. The Go build cache makes
 // it quick where nothing changed.
 func Build(ctx context.Context, dir string, log io.Writer) (Binaries, error) {
-	b := Binaries{Controller: filepath.Join(dir, "module-controller"), Sim: filepath.Join(dir, "basesim")}
-	_, _ = fmt.Fprintln(log, "building module-controller and basesim (a minute or two the first time)")
+	b := Binaries{Controller: filepath.Join(dir, "module-controller"), Sim: filepath.Join(dir, "basesim"), Modules: filepath.Join(dir, "kubectl-modules")}
+	_, _ = fmt.Fprintln(log, "building module-controller, kubectl-modules and basesim (a minute or two the first time)")
 	return b, build(ctx, "-o", dir+string(filepath.Separator), "./cmd/...")
 }
 

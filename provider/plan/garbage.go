@@ -70,7 +70,7 @@ func (c *collector) tell() {
 	if len(c.found) > 1 {
 		is = " are"
 	}
-	c.out.event("", true, "UnmanagedModule", text+is+" installed but not requested by any pod")
+	c.out.event("", true, ReasonUnmanaged, text+is+" installed but not requested by any pod")
 }
 
 // collectable says whether a module that nobody requests may be uninstalled.

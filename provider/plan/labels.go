@@ -29,9 +29,10 @@ const (
 	// labelNoDisruption keeps the Node out of the node lifecycle controller's count by which
 	// it takes a zone for disrupted: a rollout of bases is no outage of machines.
 	labelNoDisruption = "node.kubernetes.io/exclude-disruption"
-	taintVNode        = "schedule.koupleless.io/virtual-node"
-	taintEnv          = "schedule.koupleless.io/node-env"
-	annotationInst    = "virtual-kubelet.koupleless.io/installed-modules" // on a base's Lease; of earlier versions on its Node
+	// TaintVNode and TaintEnv are those of each VNode; the latter's value is its environment.
+	TaintVNode     = "schedule.koupleless.io/virtual-node"
+	TaintEnv       = "schedule.koupleless.io/node-env"
+	annotationInst = "virtual-kubelet.koupleless.io/installed-modules" // on a base's Lease; of earlier versions on its Node
 	// AnnotationBoundTo names on a Node the workload that its base's identity was proved
 	// to be; boundByTunnel where what was proved names none.
 	AnnotationBoundTo = "base.koupleless.io/bound-to"

@@ -34,6 +34,7 @@ const (
 	ReasonBaseContested   = "BaseContested"       // somebody else says that it is this base
 	ReasonBaseMoved       = "BaseMoved"           // the base is followed at another place
 	ReasonCapacityClipped = "BaseCapacityClipped" // it claims more than it is believed to have
+	ReasonUnmanaged       = "UnmanagedModule"     // a module is installed that no pod asks for
 )
 
 // NodeInput is all that is known of one base's Node.
@@ -116,8 +117,8 @@ func SameDescription(a, b *corev1.Node) bool {
 func setTaints(env string, node *corev1.Node) {
 	value, _ := labelValue(env)
 	for _, want := range []corev1.Taint{
-		{Key: taintVNode, Value: "True", Effect: corev1.TaintEffectNoExecute},
-		{Key: taintEnv, Value: value, Effect: corev1.TaintEffectNoExecute},
+		{Key: TaintVNode, Value: "True", Effect: corev1.TaintEffectNoExecute},
+		{Key: TaintEnv, Value: value, Effect: corev1.TaintEffectNoExecute},
 	} {
 		i := slices.IndexFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.MatchTaint(&want) })
 		if i < 0 {

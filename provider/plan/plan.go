@@ -87,6 +87,9 @@ const (
 	ReasonNeedsEncryption = "SecretsNeedEncryption"      // it refers to Secrets, and the policy forbids them on this base
 )
 
+// ReasonNotAModule is of a pod on a VNode that has not the label of modules, or has it no more.
+const ReasonNotAModule = "NotAModule"
+
 // Pod is a module pod bound to the base, as the planner sees it.
 type Pod struct {
 	// Pod has its environment resolved; its Status is the newest known in the

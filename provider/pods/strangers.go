@@ -23,7 +23,7 @@ import (
 
 // ReasonNotAModule is the reason of the Event on a pod that was bound to a VNode without
 // the label of modules.
-const ReasonNotAModule = "NotAModule"
+const ReasonNotAModule = plan.ReasonNotAModule
 
 const (
 	messageNotAModule = "not a module: label " + plan.LabelComponent + "=" + plan.ComponentModule + " is missing; this Node runs modules only"

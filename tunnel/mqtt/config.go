@@ -60,6 +60,9 @@ type Config struct {
 	// nobody is told, and nobody is believed.
 	Will func(hash string)
 	Gone func(hash string) bool
+	// Down is called with why a connection ended, or could not be made, and with an empty
+	// text once there is one. It returns at once. Default: nobody is told.
+	Down func(why string)
 }
 
 // Complete fills in the defaults.
@@ -85,6 +88,9 @@ func (c Config) Complete() Config {
 	}
 	if c.Will == nil {
 		c.Will = func(string) {}
+	}
+	if c.Down == nil {
+		c.Down = func(string) {}
 	}
 	return c
 }

@@ -103,6 +103,9 @@ func (t *Tunnel) once(ctx context.Context, sink tunnel.Sink, again *retry) time.
 	}
 	most, taken := again.ended(connected && !tooMany, time.Since(began), time.Now())
 	pause := rand.N(most)
+	if err != nil {
+		t.cfg.Down(err.Error())
+	}
 	t.log.Warn("broker connection ended", zap.String("broker", t.cfg.address()), zap.Bool("wasConnected", connected),
 		zap.Error(err), zap.Duration("retryIn", pause))
 	if taken {
@@ -123,6 +126,7 @@ func (t *Tunnel) connection(ctx context.Context, sink tunnel.Sink) (connected bo
 		return false, err
 	}
 	t.setCurrent(s)
+	t.cfg.Down("")
 	sink.Link(tunnel.Link{Tunnel: Name, Up: true, Since: time.Now()})
 	t.log.Info("broker connected", zap.String("broker", t.cfg.address()), zap.String("clientID", t.cfg.ClientID))
 	err = s.serve(ctx)
