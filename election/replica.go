@@ -69,8 +69,9 @@ func New(cfg Config, meter Meter, log *zap.Logger) (*Replica, error) {
 	}
 	return &Replica{
 		cfg: cfg, meter: meter, log: log,
-		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 5*time.Second)),
+		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 5*time.Second),
+			workqueue.TypedRateLimitingQueueConfig[string]{Name: "leases"}),
 		poke: make(chan struct{}, 1), wait: make(chan struct{}, 1), drained: make(chan struct{}), renewed: make(chan struct{}),
 		state: shard.NewState(cfg.identity(), cfg.Timing),
 		bases: leases{}, members: leases{}, stepping: map[string]bool{},

@@ -123,10 +123,10 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 		return nil, fmt.Errorf("make provider: %w", err)
 	}
 	p := &Provider{
-		cfg: cfg, deps: deps, log: deps.Log, meter: deps.Meter, tunnels: tunnels{map[string]tunnel.Tunnel{}, deps.Log, &questions{allowance: lifecycle.NewAllowance(cfg.Config)}},
+		cfg: cfg, deps: deps, log: deps.Log, meter: deps.Meter, tunnels: tunnels{map[string]tunnel.Tunnel{}, deps.Meter, deps.Log, &questions{allowance: lifecycle.NewAllowance(cfg.Config)}},
 		nodes: newNodes(deps.Client, deps.Meter, deps.Log), history: history, ready: make(chan struct{}),
 		server: newServerVersion(deps.Client.Discovery(), deps.Log),
-		queue:  workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](retryBase, retryMax)),
+		queue:  workqueue.NewTypedRateLimitingQueueWithConfig(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](retryBase, retryMax), workqueue.TypedRateLimitingQueueConfig[tunnel.BaseID]{Name: "bases"}),
 	}
 	for _, t := range deps.Tunnels {
 		p.tunnels.byName[t.Name()] = t

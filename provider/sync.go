@@ -167,6 +167,9 @@ func noted(installed map[tunnel.ModuleKey]bool) *map[tunnel.ModuleKey]bool {
 
 // note logs and counts what is new of a base.
 func note(log *zap.Logger, meter Meter, n lifecycle.News) {
+	for _, e := range n.Ended {
+		meter.Commanded(string(e.Verb), string(e.Result))
+	}
 	if h := n.Contested; h != nil {
 		log.Info("base contested: the heartbeat is not believed while the base lives", from(*h)...)
 	}

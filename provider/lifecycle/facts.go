@@ -115,6 +115,8 @@ type News struct {
 	Contested *tunnel.Heartbeat
 	// Moved is the base at another place.
 	Moved *tunnel.Heartbeat
+	// Ended are commands of this replica whose ends are known now.
+	Ended []plan.Ended
 }
 
 // Change is a change of a base's readiness: reasons, empty for Ready.
