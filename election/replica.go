@@ -152,6 +152,8 @@ func (r *Replica) drain(replaced <-chan error) (done bool, err error) {
 	r.writeNow()
 	r.reconcileAll()
 	r.noteDrained()
+	again := time.AfterFunc(shard.LeavingApart, r.writeNow) // who leaves together with us has said so by then
+	defer again.Stop()
 	timeout := time.NewTimer(r.cfg.Drain)
 	defer timeout.Stop()
 	select {

@@ -64,6 +64,7 @@ func NewState(is Identity, t Timing) *State {
 // Drain has every base handed over by a time.
 func (s *State) Drain(now, by time.Time) {
 	s.draining, s.drainBy, s.assigned.stale = true, by, true
+	s.leave(now, by)
 	if m := s.members[s.Name]; m != nil {
 		m.Draining = true
 		s.regroup(now)

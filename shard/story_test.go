@@ -76,6 +76,7 @@ func (s *story) do(words []string) (string, error) {
 		return s.nextTurns(keys, wait), nil
 	case "drain":
 		s.Drain(s.now, s.now.Add(25*time.Second))
+		s.leaving.knows = opts["leavers"] == "known" // else it is to be seen first who leaves too
 		return "", nil
 	}
 	return "", fmt.Errorf("unknown verb")
