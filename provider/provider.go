@@ -37,6 +37,9 @@ type Owner interface {
 	// Noted gives the annotations of the base's Lease; nil where it has none. They are not
 	// changed.
 	Noted(tunnel.BaseID) map[string]string
+	// NewWait says that bases wait which have neither a Lease nor a Node: renewals of Leases
+	// are behind.
+	NewWait() bool
 	// Drained says that nothing is in flight on a base whose claim is Draining.
 	Drained(tunnel.BaseID)
 }
@@ -132,7 +135,7 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	}
 	p.bases = &roster{
 		registry: newRegistry(), cfg: cfg.Config, envs: envs, tunnels: p.tunnels, nodes: p.nodes, history: history, log: deps.Log,
-		door: door, refused: newRefusals(deps.Meter, deps.Log), heard: p.Heartbeat,
+		door: door, owner: deps.Owner, refused: newRefusals(deps.Meter, deps.Log), heard: p.Heartbeat,
 	}
 	known, err := revisions.New(revisions.Deps{Client: deps.Client, Metadata: deps.Metadata, Log: p.log, Wake: p.podsChanged})
 	if err != nil {

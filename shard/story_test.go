@@ -68,6 +68,10 @@ func (s *story) do(words []string) (string, error) {
 	case "interrupted":
 		s.Interrupted()
 		return "", nil
+	case "behind": // how late that renewal is that is due for longest
+		overdue, err := time.ParseDuration(args[0])
+		s.Review(overdue)
+		return when(s.NewWait(), "new bases wait"), err
 	case "shifted":
 		keys := slices.Sorted(slices.Values(s.Shifted(s.now)))
 		return when(len(keys) > 0, strings.Join(keys, ", ")+" are assigned to another than before"), nil
