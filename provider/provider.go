@@ -38,6 +38,9 @@ type Owner interface {
 	// Noted gives the annotations of the base's Lease; nil where it has none. They are not
 	// changed.
 	Noted(tunnel.BaseID) map[string]string
+	// NewWait says that bases wait which have neither a Lease nor a Node: renewals of Leases
+	// are behind.
+	NewWait() bool
 	// Drained says that nothing is in flight on a base whose claim is Draining.
 	Drained(tunnel.BaseID)
 }
@@ -133,7 +136,7 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	}
 	p.bases = &roster{
 		registry: newRegistry(), cfg: cfg.Config, envs: envs, tunnels: p.tunnels, nodes: p.nodes, history: history, log: deps.Log,
-		door: door, refusals: refusals.New(deps.Log), meter: deps.Meter, heard: p.Heartbeat,
+		door: door, owner: deps.Owner, refusals: refusals.New(deps.Log), meter: deps.Meter, heard: p.Heartbeat,
 	}
 	known, err := revisions.New(revisions.Deps{Client: deps.Client, Metadata: deps.Metadata, Log: p.log, Wake: p.podsChanged})
 	if err != nil {

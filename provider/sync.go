@@ -47,6 +47,9 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 	o := observation{entry: r}
 	in := &o.facts
 	in.Mail, in.Links, in.Node, in.Now = r.inbox.take(), p.bases.allLinks(), p.nodes.get(r.node), time.Now()
+	if in.NewWait = p.deps.Owner.NewWait(); in.NewWait {
+		p.bases.door.hold(in.Now)
+	}
 	if p.bases.door.overdue(id, in.Links[r.first.Tunnel], in.Now) {
 		p.letGo(r, in.Now)
 		return o, false

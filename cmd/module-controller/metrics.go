@@ -103,6 +103,7 @@ func (m *metrics) watch(census func() provider.Census, owned func() shard.Census
 	}
 	kept("oldest_lease_seconds", "Age of the oldest Lease of this replica's bases; a Node turns NotReady at NODE_MONITOR_GRACE.", func(h election.Health) float64 { return h.OldestLease.Seconds() })
 	kept("renewals_behind_seconds", "How long that renewal of a base's Lease is due that is due for longest; more than a few seconds warn of Nodes that turn NotReady.", func(h election.Health) float64 { return h.Behind.Seconds() })
+	kept("new_bases_wait", "1 while bases without a Node wait, because renewals of Leases are behind, else 0; those that are refused for it are counted by messages_dropped_total, reason renewals_behind.", func(h election.Health) float64 { return one(h.NewWait) })
 	kept("lease_renew_interval_seconds", "How often the Lease of a base is renewed; shorter than LEASE_RENEW_INTERVAL while a member takes longer than this one to know that another has failed.", func(h election.Health) float64 { return h.RenewEvery.Seconds() })
 	kept("lease_workers", "Leases of bases that are written concurrently now; they grow with the need.", func(h election.Health) float64 { return float64(h.Workers) })
 	kept("renew_deadline_seconds", "How long a renewal of this replica's own Lease keeps its claims valid now; it grows while the API server is slow.", func(h election.Health) float64 { return h.RenewDeadline.Seconds() })

@@ -153,7 +153,7 @@ func (b *Base) show(in Facts, do Actions, told []plan.Event, times ...time.Time)
 	do.Remember.Installed = b.ledger.Installed
 	told = append(told, b.tellExcess()...)
 	do.Write = b.write(in, age, out, append(told, conflictEvent(do.Changed, conflict)...))
-	b.wait(in, out, &do, append(times, age.Next, conflictEnds)...)
+	b.wait(in, out, &do, append(times, age.Next, conflictEnds, b.newDue(in))...)
 	return do
 }
 
