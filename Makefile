@@ -56,12 +56,13 @@ verify: ## what CI checks: format, vet, linter, tidiness, limits, pages, mutants
 	@echo "== conditions, structs, methods, tests"; $(GO) -C tools run ./conditions -root ..
 	@echo "== what the pages name"; $(GO) -C tools run ./docpaths -root ..
 	@echo "== mutants"; $(GO) -C tools run ./mutate -root .. -check
-	@echo "== generated files"; $(MAKE) -s generate && git diff --exit-code docs
+	@echo "== generated files"; $(MAKE) -s generate && git diff --exit-code docs manifests
 	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run --build-tags mosquitto ./... && (cd tools && ./lint.sh run ./...) && cd e2e && ../tools/lint.sh run --build-tags java,argo,scale,peers,chaos ./...
 
-generate: ## write docs/configuration.md and docs/metrics.md from the code
+generate: ## write docs/configuration.md and docs/metrics.md from the code, and the manifests from the chart
 	@$(GO) run ./cmd/module-controller --print-settings > docs/configuration.md
 	@$(GO) run ./cmd/module-controller --print-metrics > docs/metrics.md
+	@./manifests/render.sh
 
 bench: ## benchmarks; each compares two things in one run
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./...
