@@ -324,6 +324,16 @@ func TestTheManifestsAreAppliedWithoutAWarning(t *testing.T) {
 	apply("-f", all)
 }
 
+// deleteSet deletes in the end what of the manifests no other test expects.
+func deleteSet(w *world.World) {
+	w.Helper()
+	w.Cleanup(func() {
+		_, err := cluster.Plane.Kubectl(context.Background(), "-n", harness.Namespace, "delete", "--cascade=foreground",
+			set, "service/module-controller", "service/module-controller-metrics")
+		w.Must(err)
+	})
+}
+
 // Applying the manifests again leaves the replicas as many as they are, also after an
 // older version whose manifests said how many.
 func TestApplyingAgainKeepsTheReplicas(t *testing.T) {
@@ -335,12 +345,7 @@ func TestApplyingAgainKeepsTheReplicas(t *testing.T) {
 		w.Must(err)
 		return *s.Spec.Replicas
 	}
-	w.Cleanup(func() {
-		for _, what := range []string{set, "service/module-controller", "service/module-controller-metrics"} {
-			_, err := cluster.Plane.Kubectl(context.Background(), "-n", harness.Namespace, "delete", what, "--cascade=foreground")
-			w.Must(err)
-		}
-	})
+	deleteSet(w)
 	old, err := cluster.Plane.Kubectl(t.Context(), "kustomize", harness.Manifest(""))
 	w.Must(err)
 	old = strings.Replace(old, "  podManagementPolicy:", "  replicas: 2\n  podManagementPolicy:", 1)
@@ -354,6 +359,28 @@ func TestApplyingAgainKeepsTheReplicas(t *testing.T) {
 		if got := replicas(); got != want {
 			t.Errorf("%d replicas after the manifests were applied, want %d", got, want)
 		}
+	}
+}
+
+// Helm takes over what kustomize has applied, and leaves the replicas as many as they are.
+func TestHelmTakesOverWhatKustomizeApplied(t *testing.T) {
+	w := cluster.New(t)
+	h := newHelm(w)
+	w.Kubectl("apply", "-k", harness.Manifest(""))
+	deleteSet(w)
+	w.Kubectl("scale", set, "-n", harness.Namespace, "--replicas=3")
+	before, err := cluster.Client.AppsV1().StatefulSets(harness.Namespace).Get(t.Context(), harness.Namespace, metav1.GetOptions{})
+	w.Must(err)
+	h.run("install", harness.Namespace, "manifests/chart", "-n", harness.Namespace, "--take-ownership", "--force-conflicts",
+		"--set", "image=registry.example.com/module-controller:v1,settings.MQTT_BROKER=broker.example.com")
+	w.Cleanup(func() { // the objects stay, which all tests need; what goes is Helm's record
+		_, err := cluster.Plane.Kubectl(context.Background(), "-n", harness.Namespace, "delete", "secret", "-l", "owner=helm")
+		w.Must(err)
+	})
+	after, err := cluster.Client.AppsV1().StatefulSets(harness.Namespace).Get(t.Context(), harness.Namespace, metav1.GetOptions{})
+	w.Must(err)
+	if after.UID != before.UID || *after.Spec.Replicas != 3 || after.Spec.Template.Spec.Containers[0].Image != "registry.example.com/module-controller:v1" {
+		t.Errorf("the StatefulSet is %s with %d replicas, it was %s; its spec is %+v", after.UID, *after.Spec.Replicas, before.UID, after.Spec.Template.Spec)
 	}
 }
 
