@@ -33,6 +33,7 @@ test-acl: ## the sample ACLs of brokers; needs mosquitto
 	$(GO) test -race -tags mosquitto -run 'TestTheSample' ./tunnel/mqtt
 
 e2e: control-plane ## the product on a real control plane, with simulated bases
+	@cd e2e && $(GO) run ./cmd/controlplane helm
 	@echo "== end-to-end tests, a package at a time (about 20 minutes)"
 	cd e2e && $(GO) test -race -shuffle=on -p 1 -timeout 45m ./...
 
@@ -59,13 +60,14 @@ verify: ## what CI checks: format, vet, linter, tidiness, limits, pages, mutants
 	@echo "== conditions, structs, methods, tests"; $(GO) -C tools run ./conditions -root ..
 	@echo "== what the pages name"; $(GO) -C tools run ./docpaths -root ..
 	@echo "== mutants"; $(GO) -C tools run ./mutate -root .. -check
-	@echo "== generated files"; $(MAKE) -s generate && git diff --exit-code docs
+	@echo "== generated files (Helm is built once, about 3 minutes)"; $(MAKE) -s generate && git diff --exit-code docs manifests
 	@echo "== vulnerabilities"; $(MAKE) -s vulncheck
 	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run --build-tags mosquitto ./... && (cd tools && ./lint.sh run ./...) && cd e2e && ../tools/lint.sh run --build-tags java,argo,scale,peers,chaos ./...
 
-generate: ## write docs/configuration.md and docs/metrics.md from the code
+generate: ## write docs/configuration.md and docs/metrics.md from the code, and the manifests from the chart
 	@$(GO) run ./cmd/module-controller reference configuration > docs/configuration.md
 	@$(GO) run ./cmd/module-controller reference metrics > docs/metrics.md
+	@./manifests/render.sh
 
 bench: ## benchmarks; each compares two things in one run
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./...

@@ -273,7 +273,7 @@ func TestProgramsArePinned(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range append(all, kwok) {
+		for _, p := range append(all, kwok, helm) {
 			if _, err := p.source(); err != nil {
 				t.Error(err)
 			}

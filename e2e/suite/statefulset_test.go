@@ -45,6 +45,7 @@ func withStatefulSet(w *world.World) *agent.Agent {
 		w.Must(cluster.Client.CoreV1().Nodes().Delete(context.Background(), "machine", metav1.DeleteOptions{}))
 	})
 	w.Kubectl("apply", "-k", harness.Manifest(""))
+	w.Kubectl("-n", harness.Namespace, "scale", set, "--replicas=2")
 	w.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), world.Timeout)
 		defer cancel()
