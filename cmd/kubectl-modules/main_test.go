@@ -195,7 +195,7 @@ func TestStatusWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := client(silent(cluster(time.Now()))...)
 		began := time.Now()
-		if _, err := run(t, c, "status", "--wait", "--wait-timeout", "9s"); !errors.Is(err, errWrong) || time.Since(began) != 9*time.Second {
+		if _, err := run(t, c, "status", "--wait", "--timeout", "9s"); !errors.Is(err, errWrong) || time.Since(began) != 9*time.Second {
 			t.Errorf("after %s it ends with %v", time.Since(began), err)
 		}
 		go func() {

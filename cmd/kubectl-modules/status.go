@@ -78,7 +78,7 @@ that could not be found out. With --wait it looks again until nothing is wrong.`
 		},
 	}
 	c.Flags().BoolVar(&wait, "wait", false, "Look again until nothing is wrong")
-	c.Flags().DurationVar(&timeout, "wait-timeout", 5*time.Minute, "How long to wait at most")
+	c.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "How long to wait at most")
 	return c
 }
 

@@ -224,7 +224,7 @@ var drill = []struct {
 	}, why(newPod), "base-cordoned", []string{"cordoned"}, []string{"kubectl uncordon " + nodeName("base-1")}},
 	{"a foreign controller's Lease", func(w *world) {
 		l, other := w.lease("base-1"), "another-controller"
-		l.Labels, l.Spec.HolderIdentity = nil, &other
+		l.Labels, l.Spec.HolderIdentity = map[string]string{}, &other
 	}, whyBase("base-1"), "foreign-lease", []string{"foreign controller", "another-controller"}, []string{"stop the other controller"}},
 	{"a base of another installation", func(w *world) {
 		w.lease("base-1").Labels[prefix+"installation"] = "other"
