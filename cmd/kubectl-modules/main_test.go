@@ -113,7 +113,7 @@ func TestCommands(t *testing.T) {
 		{"status", true, []string{"mc-0", "serving", "1 of 1 ready", "nothing is wrong"}, []string{"0 of 1 ready", "base is silent", "do:", "doc:"}},
 		{"check", true, []string{"✓ each base is heard", "API server", "v1.37.2"}, []string{"✗", "base is silent"}},
 		{"check --pre", false, []string{"you may install", "an installation is there already"}, []string{"you may install"}},
-		{"why -n team orders-1", false, []string{"Base base-1", "Owner mc-0", "Module orders:1.0.0", "nothing is wrong"}, nil},
+		{"why -n team orders-1", true, []string{"Base base-1", "Owner mc-0", "Module orders:1.0.0", "nothing is wrong"}, []string{"base is silent"}},
 		{"why base-1", true, []string{"Lease", "nothing is wrong"}, []string{"BaseSilent", "base is silent"}},
 		{"why vnode.base-1.default", true, []string{"nothing is wrong"}, []string{"base is silent"}},
 		{"why base/base-1", true, []string{"nothing is wrong"}, []string{"base is silent"}},
@@ -122,6 +122,7 @@ func TestCommands(t *testing.T) {
 		{"bases --wrong", false, []string{"BASE"}, []string{"base-1"}},
 		{"base base-1", true, []string{"orders-1", "orders:1.0.0", "true"}, []string{"base is silent"}},
 		{"members", false, []string{"mc-0", "up", "v1"}, []string{"mc-0"}},
+		{"why --help", false, []string{"POD|BASE", "Flags of all commands"}, nil},
 		{"members -o wide", false, []string{"mc-0_00000001", "default"}, []string{"mc-0"}},
 		{"top", false, []string{"mc-0", "1 of 1 ready"}, []string{"base is silent"}},
 		{"rebalance --dry-run", false, []string{"no base would move"}, []string{"no base would move"}},
@@ -150,6 +151,18 @@ func contains(t *testing.T, text string, words []string) {
 		if !strings.Contains(text, w) {
 			t.Errorf("it has no %q:\n%s", w, text)
 		}
+	}
+}
+
+// The help of a command has its own flags alone.
+func TestHelpIsReadable(t *testing.T) {
+	text, err := run(t, client(), "why", "--help")
+	if err != nil || strings.Contains(text, "--as-group") {
+		t.Errorf("with %v it has:\n%s", err, text)
+	}
+	text, err = run(t, client(), "--help")
+	if err != nil || !strings.Contains(text, "--as-group") || !strings.Contains(text, "Find out:") {
+		t.Errorf("with %v it has:\n%s", err, text)
 	}
 }
 

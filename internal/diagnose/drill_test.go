@@ -328,6 +328,23 @@ func TestTheDiagnosisDrill(t *testing.T) {
 	}
 }
 
+// A pod that is ready for a moment longer than its base is not well, and one that another
+// controller serves is.
+func TestAReadyPodIsAsWellAsItsNode(t *testing.T) {
+	w := sound()
+	n := w.node("base-1")
+	*n = *plan.Node(plan.NodeInput{Now: noon, Name: n.Name, Heartbeat: heart("base-1"), NotReady: plan.ReasonBaseSilent}, n)
+	other := "another-controller"
+	w.lease("base-2").Spec.HolderIdentity, w.lease("base-2").Labels = &other, nil
+	if all := why("orders-1")(w); len(all) != 1 || all[0].Rule != "base-silent" {
+		t.Errorf("found %+v", all)
+	}
+	c := WhyPod(w.snapshot(), w.pod("orders-2"))
+	if len(c.Findings) != 0 || slices.ContainsFunc(c.Links, func(l Link) bool { return l.State != Done }) {
+		t.Errorf("of a pod that serves: %+v", c)
+	}
+}
+
 // What is wrong with a base and stops nothing is not why a pod of it waits.
 func TestWhatStopsNothingIsNotTheCause(t *testing.T) {
 	w := sound()
