@@ -60,7 +60,10 @@ func module(now time.Time, name string, ready corev1.ConditionStatus) *corev1.Po
 		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: name, UID: "1", Labels: map[string]string{plan.LabelComponent: plan.ComponentModule}, CreationTimestamp: metav1.NewTime(now.Add(-time.Hour)),
 			Annotations: map[string]string{"kubectl.kubernetes.io/last-applied-configuration": secret}},
 		Spec: corev1.PodSpec{NodeName: "vnode.base-1.default", Containers: []corev1.Container{{Name: "orders", Image: "https://user:" + secret + "@repo.example.com/orders.jar?token=" + secret,
-			Args: []string{secret}, Env: []corev1.EnvVar{{Name: plan.EnvVersion, Value: "1.0.0"}, {Name: "PASSWORD", Value: secret}}}}},
+			Args: []string{secret}, Command: []string{secret}, Lifecycle: &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{secret}}}},
+			ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{HTTPHeaders: []corev1.HTTPHeader{{Name: "Authorization", Value: secret}}}}},
+			LivenessProbe:  &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{secret}}}},
+			Env:            []corev1.EnvVar{{Name: plan.EnvVersion, Value: "1.0.0"}, {Name: "PASSWORD", Value: secret}}}}},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}}},
 	}
 }
