@@ -30,6 +30,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"module-controller/internal/diagnose"
+	_ "module-controller/internal/oneproc" // tests in bubbles
 	"module-controller/provider/plan"
 	"module-controller/tunnel"
 )
