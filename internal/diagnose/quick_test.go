@@ -24,6 +24,10 @@ func worked(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// mostWork is more than ten times what it takes, for the race detector: what would grow with
+// the square of the bases takes much longer.
+const mostWork = 20 * time.Second
+
 // With 10,000 bases the cause is found in a moment: what takes time is to read them.
 func TestManyBasesAreDiagnosedQuickly(t *testing.T) {
 	const bases = 10_000
@@ -40,7 +44,7 @@ func TestManyBasesAreDiagnosedQuickly(t *testing.T) {
 		began := worked(t)
 		all := ask(w)
 		took := worked(t) - began
-		if t.Logf("%s took %s", what, took); took > 2*time.Second || len(all) == 0 {
+		if t.Logf("%s took %s", what, took); took > mostWork || len(all) == 0 {
 			t.Errorf("%s found %d in %s", what, len(all), took)
 		}
 	}
