@@ -30,7 +30,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"module-controller/internal/diagnose"
-	_ "module-controller/internal/oneproc"
+	_ "module-controller/internal/oneproc" // tests in bubbles
 	"module-controller/provider/plan"
 	"module-controller/tunnel"
 )
@@ -61,7 +61,10 @@ func module(now time.Time, name string, ready corev1.ConditionStatus) *corev1.Po
 		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: name, UID: "1", Labels: map[string]string{plan.LabelComponent: plan.ComponentModule}, CreationTimestamp: metav1.NewTime(now.Add(-time.Hour)),
 			Annotations: map[string]string{"kubectl.kubernetes.io/last-applied-configuration": secret}},
 		Spec: corev1.PodSpec{NodeName: "vnode.base-1.default", Containers: []corev1.Container{{Name: "orders", Image: "https://user:" + secret + "@repo.example.com/orders.jar?token=" + secret,
-			Args: []string{secret}, Env: []corev1.EnvVar{{Name: plan.EnvVersion, Value: "1.0.0"}, {Name: "PASSWORD", Value: secret}}}}},
+			Args: []string{secret}, Command: []string{secret}, Lifecycle: &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{secret}}}},
+			ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{HTTPHeaders: []corev1.HTTPHeader{{Name: "Authorization", Value: secret}}}}},
+			LivenessProbe:  &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{secret}}}},
+			Env:            []corev1.EnvVar{{Name: plan.EnvVersion, Value: "1.0.0"}, {Name: "PASSWORD", Value: secret}}}}},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}}},
 	}
 }
@@ -114,7 +117,7 @@ func TestCommands(t *testing.T) {
 		{"status", true, []string{"mc-0", "serving", "1 of 1 ready", "nothing is wrong"}, []string{"0 of 1 ready", "base is silent", "do:", "doc:"}},
 		{"check", true, []string{"✓ each base is heard", "API server", "v1.37.2"}, []string{"✗", "base is silent"}},
 		{"check --pre", false, []string{"you may install", "an installation is there already"}, []string{"you may install"}},
-		{"why -n team orders-1", false, []string{"Base base-1", "Owner mc-0", "Module orders:1.0.0", "nothing is wrong"}, nil},
+		{"why -n team orders-1", true, []string{"Base base-1", "Owner mc-0", "Module orders:1.0.0", "nothing is wrong"}, []string{"base is silent"}},
 		{"why base-1", true, []string{"Lease", "nothing is wrong"}, []string{"BaseSilent", "base is silent"}},
 		{"why vnode.base-1.default", true, []string{"nothing is wrong"}, []string{"base is silent"}},
 		{"why base/base-1", true, []string{"nothing is wrong"}, []string{"base is silent"}},
@@ -123,6 +126,7 @@ func TestCommands(t *testing.T) {
 		{"bases --wrong", false, []string{"BASE"}, []string{"base-1"}},
 		{"base base-1", true, []string{"orders-1", "orders:1.0.0", "true"}, []string{"base is silent"}},
 		{"members", false, []string{"mc-0", "up", "v1"}, []string{"mc-0"}},
+		{"why --help", false, []string{"POD|BASE", "Flags of all commands"}, nil},
 		{"members -o wide", false, []string{"mc-0_00000001", "default"}, []string{"mc-0"}},
 		{"top", false, []string{"mc-0", "1 of 1 ready"}, []string{"base is silent"}},
 		{"rebalance --dry-run", false, []string{"no base would move"}, []string{"no base would move"}},
@@ -151,6 +155,18 @@ func contains(t *testing.T, text string, words []string) {
 		if !strings.Contains(text, w) {
 			t.Errorf("it has no %q:\n%s", w, text)
 		}
+	}
+}
+
+// The help of a command has its own flags alone.
+func TestHelpIsReadable(t *testing.T) {
+	text, err := run(t, client(), "why", "--help")
+	if err != nil || strings.Contains(text, "--as-group") {
+		t.Errorf("with %v it has:\n%s", err, text)
+	}
+	text, err = run(t, client(), "--help")
+	if err != nil || !strings.Contains(text, "--as-group") || !strings.Contains(text, "Find out:") {
+		t.Errorf("with %v it has:\n%s", err, text)
 	}
 }
 
@@ -196,7 +212,7 @@ func TestStatusWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := client(silent(cluster(time.Now()))...)
 		began := time.Now()
-		if _, err := run(t, c, "status", "--wait", "--wait-timeout", "9s"); !errors.Is(err, errWrong) || time.Since(began) != 9*time.Second {
+		if _, err := run(t, c, "status", "--wait", "--timeout", "9s"); !errors.Is(err, errWrong) || time.Since(began) != 9*time.Second {
 			t.Errorf("after %s it ends with %v", time.Since(began), err)
 		}
 		go func() {

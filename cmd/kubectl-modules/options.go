@@ -66,10 +66,14 @@ func (o *options) root() *cobra.Command {
 		c.of.GroupID = c.group
 		root.AddCommand(c.of)
 	}
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), inherited, "Flags of all commands: kubectl modules --help", 1))
 	root.SetOut(o.Out)
 	root.SetErr(o.ErrOut)
 	return root
 }
+
+// inherited is the part of a command's help that names the flags of all commands, which are many.
+const inherited = "Global Flags:\n{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}"
 
 // complete has a flag completed by words.
 func complete(c *cobra.Command, flag string, words []string) {

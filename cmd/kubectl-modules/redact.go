@@ -7,13 +7,14 @@ import (
 	"module-controller/tunnel"
 )
 
-// redacted gives pods without what may be secret: values of environments and arguments, what
-// URLs of images keep secret, and annotations, where kubectl keeps the whole object.
+// redacted gives pods without what may be secret: values of environments, arguments, commands
+// and headers of probes, what URLs of images keep secret, and annotations, where kubectl keeps
+// the whole object. Hooks, and containers that were put in to look around, are left out.
 func redacted(pods []corev1.Pod) []corev1.Pod {
 	clean := make([]corev1.Pod, 0, len(pods))
 	for i := range pods {
 		p := pods[i].DeepCopy()
-		p.ManagedFields = nil
+		p.ManagedFields, p.Spec.EphemeralContainers = nil, nil
 		for key := range p.Annotations {
 			if key != plan.AnnotationReplace {
 				p.Annotations[key] = tunnel.Hidden
@@ -44,9 +45,31 @@ func redact(c *corev1.Container) {
 			c.Env[i].Value = tunnel.Hidden
 		}
 	}
-	for _, words := range [][]string{c.Command, c.Args} {
-		for i := range words {
-			words[i] = tunnel.Hidden
+	hide(c.Command)
+	hide(c.Args)
+	c.Lifecycle = nil
+	for _, p := range []*corev1.Probe{c.StartupProbe, c.ReadinessProbe, c.LivenessProbe} {
+		redactProbe(p)
+	}
+}
+
+func redactProbe(p *corev1.Probe) {
+	if p == nil {
+		return
+	}
+	if p.Exec != nil {
+		hide(p.Exec.Command)
+	}
+	if p.HTTPGet != nil {
+		p.HTTPGet.Path = tunnel.Redact(p.HTTPGet.Path)
+		for i := range p.HTTPGet.HTTPHeaders {
+			p.HTTPGet.HTTPHeaders[i].Value = tunnel.Hidden
 		}
+	}
+}
+
+func hide(words []string) {
+	for i := range words {
+		words[i] = tunnel.Hidden
 	}
 }

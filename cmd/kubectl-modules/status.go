@@ -78,7 +78,7 @@ that could not be found out. With --wait it looks again until nothing is wrong.`
 		},
 	}
 	c.Flags().BoolVar(&wait, "wait", false, "Look again until nothing is wrong")
-	c.Flags().DurationVar(&timeout, "wait-timeout", 5*time.Minute, "How long to wait at most")
+	c.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "How long to wait at most")
 	return c
 }
 
@@ -150,15 +150,18 @@ type member struct {
 }
 
 func membersOf(s *fleet.Snapshot) []member {
-	all := []member{}
+	all, should := []member{}, map[string]int{}
+	for _, name := range s.Assigned() {
+		should[name]++
+	}
 	for _, m := range s.Members {
-		shown := member{Name: m.Name, State: m.State, Owned: len(s.Owned(m)), Assigned: m.Assigned, Tunnels: "down", Version: m.Version,
+		shown := member{Name: m.Name, State: m.State, Owned: len(s.Owned(m)), Assigned: should[m.Name], Tunnels: "down", Version: m.Version,
 			Environments: m.Serves, Silence: int(s.Silence(m) / time.Second), Session: m.Holder, Trouble: m.Trouble}
 		if m.Linked {
 			shown.Tunnels = "up"
 		}
 		if m.Holder == "" {
-			shown.Tunnels, shown.Assigned = "-", 0
+			shown.Tunnels = "-"
 		}
 		all = append(all, shown)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -97,6 +98,50 @@ func TestKubectlModulesNamesTheCause(t *testing.T) {
 	}
 	w.AwaitReady("well")
 	well(w, why("well"), w.Check)
+}
+
+// The same of what goes wrong with modules, and of who else is there.
+func TestKubectlModulesNamesTheCauseOfModules(t *testing.T) {
+	w := cluster.New(t).WithBroker().WithFleet(1).WithController("UNRESPONSIVE_AFTER=5s", "LIST_INTERVAL=1s", "QUIET_LIST_INTERVAL=1s")
+	w.AwaitNodesReady(1)
+	w.CreatePod("well", base, "stock", "1.0.0", world.Jar("stock", "1.0.0"))
+	w.AwaitReady("well")
+	why := func(name string) asking {
+		return func() ([]world.Finding, time.Duration, error) { return w.Why(name) }
+	}
+	w.Must(w.Fleet.Post("/jars", map[string]any{"url": world.Jar("newer", "1.0.0"), "name": "newer", "version": "2.0.0"}))
+	w.Must(w.Fleet.Post("/jars", map[string]any{"url": world.Jar("other", "1.0.0"), "name": "another", "version": "1.0.0"}))
+	w.Must(w.Fleet.Post("/jars", map[string]any{"url": world.Jar("holder", "1.0.0"), "name": "holder", "version": "1.0.0", "port": 8080}))
+	w.Must(w.Fleet.Post("/jars", map[string]any{"url": world.Jar("ported", "1.0.0"), "name": "ported", "version": "1.0.0", "port": 8080}))
+	w.Must(w.Fleet.Post("/jars", map[string]any{"url": world.Jar("thrower", "1.0.0"), "name": "thrower", "version": "1.0.0", "failWith": "java.lang.IllegalStateException: no stock today"}))
+	w.CreatePod("holder", base, "holder", "1.0.0", world.Jar("holder", "1.0.0"))
+	w.AwaitReady("holder")
+	for _, name := range []string{"newer", "other", "ported", "thrower"} {
+		w.CreatePod(name, base, name, "1.0.0", world.Jar(name, "1.0.0"))
+	}
+	names(w, why("newer"), "jar-of-another-version", "2.0.0", "BIZ_VERSION")
+	names(w, why("other"), "jar-of-another-name", "another", "BIZ_NAME")
+	names(w, why("ported"), "port-taken", "8080", "at-once")
+	names(w, why("thrower"), "main-throws", "no stock today", "fix the module")
+	makePod(w, w.Env, "stranger", w.NodeName(base), "")
+	names(w, why("stranger"), "not-a-module", "label", "keep it off VNodes")
+
+	has(w, "fail-uninstalls?n=all")
+	w.DeletePod("holder")
+	names(w, why("holder"), "uninstall-refused", "Unable to delete file", "restart of the base")
+	has(w, "mute")
+	names(w, why(base), "base-deaf", "answers no command", "ACL")
+	has(w, "resume")
+	w.AwaitNodesReady(1)
+	w.AwaitGone("holder", world.Timeout)
+
+	twin, seconds, now := "twin_0123abcd", int32(3600), metav1.NowMicro()
+	_, err := cluster.Client.CoordinationV1().Leases(w.Env).Create(t.Context(), &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Name: "twin", Labels: map[string]string{component: "module-controller"}, Annotations: map[string]string{"virtual-kubelet.koupleless.io/environments": w.Env}},
+		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &twin, LeaseDurationSeconds: &seconds, RenewTime: &now},
+	}, metav1.CreateOptions{})
+	w.Must(err)
+	names(w, w.Check, "two-installations", w.Env, "stop one")
 }
 
 // well waits until nothing is said to be wrong.

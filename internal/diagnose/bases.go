@@ -51,16 +51,19 @@ func Base(s *fleet.Snapshot, b *fleet.Base) (all []Finding) {
 
 func baseObject(b *fleet.Base) Object { return Object{Kind: "Node", Name: b.Name} }
 
+// leaseOf names a base's Lease.
+func leaseOf(b *fleet.Base) string { return "Lease " + corev1.NamespaceNodeLease + "/" + b.Name }
+
 // leaseText says who holds a base's Lease.
 func leaseText(b *fleet.Base) string {
 	if b.Lease == nil {
-		return "there is no Lease kube-node-lease/" + b.Name
+		return "there is no " + leaseOf(b)
 	}
 	holder := b.Lease.Holder
 	if holder == "" {
 		holder = "nobody"
 	}
-	text := "Lease kube-node-lease/" + b.Name + ": held by " + holder
+	text := leaseOf(b) + ": held by " + holder
 	if b.Lease.Installation != "" {
 		text += " of namespace " + b.Lease.Installation
 	}

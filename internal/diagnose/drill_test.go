@@ -224,7 +224,7 @@ var drill = []struct {
 	}, why(newPod), "base-cordoned", []string{"cordoned"}, []string{"kubectl uncordon " + nodeName("base-1")}},
 	{"a foreign controller's Lease", func(w *world) {
 		l, other := w.lease("base-1"), "another-controller"
-		l.Labels, l.Spec.HolderIdentity = nil, &other
+		l.Labels, l.Spec.HolderIdentity = map[string]string{}, &other
 	}, whyBase("base-1"), "foreign-lease", []string{"foreign controller", "another-controller"}, []string{"stop the other controller"}},
 	{"a base of another installation", func(w *world) {
 		w.lease("base-1").Labels[prefix+"installation"] = "other"
@@ -325,6 +325,23 @@ func TestTheDiagnosisDrill(t *testing.T) {
 				t.Errorf("it has page %q and evidence %v", f.Doc, f.Evidence)
 			}
 		})
+	}
+}
+
+// A pod that is ready for a moment longer than its base is not well, and one that another
+// controller serves is.
+func TestAReadyPodIsAsWellAsItsNode(t *testing.T) {
+	w := sound()
+	n := w.node("base-1")
+	*n = *plan.Node(plan.NodeInput{Now: noon, Name: n.Name, Heartbeat: heart("base-1"), NotReady: plan.ReasonBaseSilent}, n)
+	other := "another-controller"
+	w.lease("base-2").Spec.HolderIdentity, w.lease("base-2").Labels = &other, nil
+	if all := why("orders-1")(w); len(all) != 1 || all[0].Rule != "base-silent" {
+		t.Errorf("found %+v", all)
+	}
+	c := WhyPod(w.snapshot(), w.pod("orders-2"))
+	if len(c.Findings) != 0 || slices.ContainsFunc(c.Links, func(l Link) bool { return l.State != Done }) {
+		t.Errorf("of a pod that serves: %+v", c)
 	}
 }
 

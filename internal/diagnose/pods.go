@@ -19,7 +19,7 @@ func Pod(s *fleet.Snapshot, pod *corev1.Pod) []Finding {
 		return basePod(s, pod)
 	}
 	is := bound{s, pod, s.Base(pod.Spec.NodeName)}
-	if is.fine() && fleet.IsModule(pod) {
+	if is.fine() && fleet.IsModule(pod) && (is.base == nil || is.base.NotReady() == "") {
 		return nil
 	}
 	own := is.own()

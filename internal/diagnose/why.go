@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -96,6 +97,17 @@ func WhyPod(s *fleet.Snapshot, pod *corev1.Pod) Chain {
 	if len(plan.Wanted(pod)) == 0 {
 		c.add("Module", false, "the pod names none")
 	}
+	return c.serves(pod)
+}
+
+// serves gives the chain of a pod. One with which nothing is wrong serves whatever its base's
+// links say: another installation's or controller's are as good to it.
+func (c *chain) serves(pod *corev1.Pod) Chain {
+	if len(c.Findings) == 0 && ready(pod) {
+		for i := range c.Links {
+			c.Links[i].State = Done
+		}
+	}
 	return c.Chain
 }
 
@@ -158,7 +170,7 @@ func (c *chain) base(s *fleet.Snapshot, b *fleet.Base) {
 		c.add("Owner", false, "")
 		return
 	}
-	c.add("Lease", !s.Foreign(b) && b.Lease != nil && b.Lease.Holder != "", leaseText(b))
+	c.add("Lease", !s.Foreign(b) && b.Lease != nil && b.Lease.Holder != "", strings.TrimPrefix(leaseText(b), leaseOf(b)+": "))
 	m := s.Owner(b)
 	if m == nil {
 		c.add("Owner", false, "no live member")

@@ -109,7 +109,9 @@ func (s *Snapshot) Assigned() map[string]string {
 	}
 	byEnv := map[string][]string{}
 	for _, b := range s.Bases {
-		byEnv[b.ID.Env] = append(byEnv[b.ID.Env], b.Name)
+		if !s.Elsewhere(b) {
+			byEnv[b.ID.Env] = append(byEnv[b.ID.Env], b.Name)
+		}
 	}
 	should := map[string]string{}
 	for env, names := range byEnv {
