@@ -9,7 +9,7 @@ IMAGE ?= module-controller:$(VERSION)
 FUZZTIME ?= 5m
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-unit test-acl e2e e2e-java e2e-argo verify demo bench scale peers chaos chaos-mutants mutants fuzz generate image control-plane
+.PHONY: help build test test-unit test-acl e2e e2e-java e2e-argo verify demo bench scale peers chaos chaos-mutants mutants fuzz generate image image-check sbom vulncheck control-plane
 
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -43,10 +43,13 @@ e2e-java: control-plane ## the product with real JVM bases; needs a JDK 17 and M
 e2e-argo: control-plane ## the product under Argo Rollouts' controller; builds that first, 10 minutes
 	cd e2e && $(GO) test -v -tags argo -timeout 30m ./argo
 
-control-plane: ## build etcd and Kubernetes once, about 10 minutes; cached after that
+control-plane: ## fetch etcd and Kubernetes once, about a minute, or build them, about 7 in all; cached after that
 	@cd e2e && $(GO) run ./cmd/controlplane
 
+# Built as the control plane is, without cgo, so that what both consist of is compiled once.
+demo control-plane: export CGO_ENABLED := 0
 demo: ## show the main job on a real control plane: a fleet, a Deployment, a summary
+	@echo "== the demo: building its own program (about 2 minutes the first time, then nothing)"
 	@cd e2e && $(GO) run ./demo
 
 verify: ## what CI checks: format, vet, linter, tidiness, limits, pages, mutants that apply, generated files
@@ -57,6 +60,7 @@ verify: ## what CI checks: format, vet, linter, tidiness, limits, pages, mutants
 	@echo "== what the pages name"; $(GO) -C tools run ./docpaths -root ..
 	@echo "== mutants"; $(GO) -C tools run ./mutate -root .. -check
 	@echo "== generated files"; $(MAKE) -s generate && git diff --exit-code docs
+	@echo "== vulnerabilities"; $(MAKE) -s vulncheck
 	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run --build-tags mosquitto ./... && (cd tools && ./lint.sh run ./...) && cd e2e && ../tools/lint.sh run --build-tags java,argo,scale,peers,chaos ./...
 
 generate: ## write docs/configuration.md and docs/metrics.md from the code
@@ -86,5 +90,18 @@ fuzz: ## fuzz every decoder for FUZZTIME (5m) each
 	  for f in $$(grep -rhoE '^func Fuzz[A-Za-z0-9]+' $$pkg | sed 's/func //'); do \
 	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done
 
-image: ## build the container image; needs docker
-	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+image: ## build the container image for amd64 and arm64; needs docker, podman or buildah
+	VERSION=$(VERSION) ./tools/image.sh $(IMAGE)
+
+image-check: ## build it twice: one digest, one program, no root, under 60 MB; and run it
+	@for i in 1 2; do VERSION=$(VERSION) ./tools/image.sh localhost/module-controller:check dist/image-$$i.tar; done
+	$(GO) -C tools run ./imagecheck -version $(VERSION) ../dist/image-1.tar ../dist/image-2.tar
+
+sbom: ## write dist/sbom.cdx.json (CycloneDX) and the licences of all that is linked, dist/licences
+	@mkdir -p dist
+	@CGO_ENABLED=0 GOOS=linux $(GO) -C tools/release tool cyclonedx-gomod app -json -licenses -std -noserial -notimestamp -output-version 1.6 \
+	  -main cmd/module-controller -output $(CURDIR)/dist/sbom.cdx.json $(CURDIR)
+	@$(GO) -C tools run ./licences -root $(CURDIR) -to $(CURDIR)/dist/licences ./cmd/module-controller
+
+vulncheck: ## look for known vulnerabilities, where their database can be reached
+	@$(GO) -C tools run ./vulncheck -root ..

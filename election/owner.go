@@ -48,6 +48,14 @@ func (r *Replica) Held(id tunnel.BaseID) bool {
 	return r.state.Held(key)
 }
 
+// NewWait says whether bases which have neither a Lease nor a Node wait, because renewals of
+// Leases are behind.
+func (r *Replica) NewWait() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.NewWait()
+}
+
 // Noted gives the annotations that a base's Lease was last seen to have, which must not be
 // changed; nil where there is no Lease.
 func (r *Replica) Noted(id tunnel.BaseID) map[string]string {

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"module-controller/shard"
 )
 
 // tellRenewals says how often bases' Leases are renewed, and why not less often.
@@ -29,7 +31,7 @@ func (r *Replica) tellInterval(was time.Duration) (is time.Duration) {
 
 // behind is how late a renewal is when it is told. A failover that begins then may not fit
 // into a Node's grace: what it keeps free for that is used up.
-const behind = 5 * time.Second
+const behind = shard.Behind
 
 // tellBehind warns of renewals that are late, once in a while, and says what may help. It
 // gives when that was told last.
@@ -43,6 +45,23 @@ func (r *Replica) tellBehind(told time.Time, overdue time.Duration, workers int)
 		zap.Duration("behind", overdue), zap.Duration("oldest", health.OldestLease), zap.Duration("grace", r.cfg.Grace), zap.Int("workers", workers),
 		zap.String("remedy", r.remedy(now, workers)))
 	return now
+}
+
+// tellNewWait warns that new bases wait, at once and then once in a while, and says when they
+// do no more. It gives when it was told last that they wait; zero while they do not.
+func (r *Replica) tellNewWait(told time.Time, overdue time.Duration, workers int) time.Time {
+	now := time.Now()
+	switch waits := r.NewWait(); {
+	case !waits && told.IsZero():
+	case !waits:
+		r.log.Info("new bases come in again: renewals have caught up", zap.Duration("behind", overdue))
+		return time.Time{}
+	case now.Sub(told) >= toldEvery:
+		r.log.Warn("new bases wait: each would push late renewals out further",
+			zap.Duration("behind", overdue), zap.Int("workers", workers), zap.String("remedy", r.remedy(now, workers)))
+		return now
+	}
+	return told
 }
 
 // remedy says what helps against renewals that are late, by what holds them up. Who may not

@@ -21,6 +21,7 @@ type Replica struct {
 	cfg     Config
 	meter   Meter
 	log     *zap.Logger
+	lanes   *lanes // of queue
 	queue   workqueue.TypedRateLimitingInterface[string]
 	poke    chan struct{} // the membership Lease should be written now
 	wait    chan struct{} // a base waits for its turn to be handed over
@@ -67,14 +68,27 @@ func New(cfg Config, meter Meter, log *zap.Logger) (*Replica, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure election: %w", err)
 	}
-	return &Replica{
+	r := &Replica{
 		cfg: cfg, meter: meter, log: log,
-		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 5*time.Second)),
 		poke: make(chan struct{}, 1), wait: make(chan struct{}, 1), drained: make(chan struct{}), renewed: make(chan struct{}),
 		state: shard.NewState(cfg.identity(), cfg.Timing),
 		bases: leases{}, members: leases{}, stepping: map[string]bool{},
-	}, nil
+	}
+	r.lanes = newLanes(r.isNew)
+	r.queue = workqueue.NewTypedRateLimitingQueueWithConfig(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 5*time.Second),
+		workqueue.TypedRateLimitingQueueConfig[string]{DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(
+			workqueue.TypedDelayingQueueConfig[string]{Queue: workqueue.NewTypedWithConfig(
+				workqueue.TypedQueueConfig[string]{Name: "leases", Queue: r.lanes})})})
+	return r, nil
+}
+
+// isNew says whether a base has neither a Lease nor a Node. The queue asks with its lock held,
+// so nobody queues a base who holds mu.
+func (r *Replica) isNew(key string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.IsNew(key)
 }
 
 // Run joins, serves until ctx ends, hands every base over, leaves, and returns
@@ -153,6 +167,8 @@ func (r *Replica) drain(replaced <-chan error) (done bool, err error) {
 	r.writeNow()
 	r.reconcileAll()
 	r.noteDrained()
+	again := time.AfterFunc(shard.LeavingApart, r.writeNow) // who leaves together with us has said so by then
+	defer again.Stop()
 	timeout := time.NewTimer(r.cfg.Drain)
 	defer timeout.Stop()
 	select {

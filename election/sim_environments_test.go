@@ -16,7 +16,7 @@ import (
 // and one of them both.
 func newMixedWorld(seed uint64) *world {
 	w := newSite(newStore(), site{"mc", "mc"}, seed)
-	w.envs = [simReplicas][]string{{"dev", "test"}, {"dev"}, {"test"}}
+	w.envs = [][]string{{"dev", "test"}, {"dev"}, {"test"}}
 	for b := range simBases / 2 {
 		w.names = append(w.names, fmt.Sprintf("test-%02d", b))
 	}

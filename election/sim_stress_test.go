@@ -132,7 +132,7 @@ func TestABaseIsMuteOnlyWhileItIsItsTurn(t *testing.T) {
 		begin func(g *giver)
 		wait  time.Duration // until the first may go
 	}{
-		"the replica ends":          {func(g *giver) { g.stop() }, 0},
+		"the replica ends":          {func(g *giver) { g.stop() }, 1500 * time.Millisecond},
 		"the replica has no broker": {func(g *giver) { g.Linked(false) }, 3 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -47,11 +47,11 @@ type world struct {
 	rng       *rand.Rand
 	site      site
 	log       *zap.Logger // of the replicas; nil for one that -verbose prints
-	processes [simReplicas]*process
-	envs      [simReplicas][]string // that the next session of each serves; nil for dev
-	names     []string              // of the bases
-	replaced  []*process            // that may run still beside another one of their name
-	vary      bool                  // whether replicas are configured otherwise, each, and their clocks run otherwise
+	processes []*process
+	envs      [][]string // that the next session of each serves; nil for dev
+	names     []string   // of the bases
+	replaced  []*process // that may run still beside another one of their name
+	vary      bool       // whether replicas are configured otherwise, each, and their clocks run otherwise
 
 	mu sync.Mutex
 	// mu guards what follows
@@ -75,11 +75,17 @@ func newWorld(seed uint64) *world {
 // newSite is an installation of which nothing runs yet.
 func newSite(s *store, at site, seed uint64) *world {
 	w := &world{store: s, site: at, rng: rand.New(rand.NewPCG(seed, seed))}
-	for b := range simBases {
-		w.names = append(w.names, baseName(b))
-	}
+	w.size(simReplicas, simBases)
 	s.judges = append(s.judges, w.judge)
 	return w
+}
+
+// size says of how many replicas and bases a world is that has not begun.
+func (w *world) size(replicas, bases int) {
+	w.processes, w.envs, w.names = make([]*process, replicas), make([][]string, replicas), nil
+	for b := range bases {
+		w.names = append(w.names, baseName(b))
+	}
 }
 
 // begin starts all replicas.
@@ -116,7 +122,7 @@ func (w *world) revive() {
 
 // end ends a world, and waits until nothing runs in it any more.
 func (w *world) end() {
-	for _, p := range slices.Concat(w.processes[:], w.replaced) {
+	for _, p := range slices.Concat(w.processes, w.replaced) {
 		p.kill()
 	}
 	w.wait(2 * time.Minute)

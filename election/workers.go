@@ -32,6 +32,9 @@ type Health struct {
 	// RenewDeadline is how long a renewal lets it act. It is longer than Timing's while
 	// the API server is slow.
 	RenewDeadline time.Duration
+	// NewWait says that bases which have neither a Lease nor a Node wait, because renewals are
+	// behind.
+	NewWait bool
 	// Stalled says that its watch of bases shows nothing, Refused that the API server
 	// refuses all its requests for bases' Leases.
 	Stalled, Refused bool
@@ -43,7 +46,7 @@ func (r *Replica) Health() Health {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	oldest, overdue := r.state.Oldest(now)
-	return Health{OldestLease: oldest, Behind: overdue, RenewEvery: r.state.RenewEvery(), Workers: r.workers, RenewDeadline: r.state.Window(now), Stalled: r.self.blind, Refused: r.brake.engaged()}
+	return Health{OldestLease: oldest, Behind: overdue, NewWait: r.state.NewWait(), RenewEvery: r.state.RenewEvery(), Workers: r.workers, RenewDeadline: r.state.Window(now), Stalled: r.self.blind, Refused: r.brake.engaged()}
 }
 
 // employ keeps as many workers as are needed for no renewal to be late, until ctx ends. What
@@ -53,7 +56,7 @@ func (r *Replica) employ(ctx context.Context) {
 	defer workers.Wait()
 	defer r.queue.ShutDown()
 	defer r.pulse.ends(loopBases)
-	every, told := r.cfg.Renew, time.Time{}
+	every, told, toldNew := r.cfg.Renew, time.Time{}, time.Time{}
 	for wanted := r.cfg.Workers; ; {
 		if r.queue.Len() == 0 { // nothing waits for a worker
 			r.pulse.beat(loopBases)
@@ -70,26 +73,30 @@ func (r *Replica) employ(ctx context.Context) {
 		overdue := r.review()
 		wanted = r.staff(wanted, overdue)
 		told = r.tellBehind(told, overdue, wanted)
+		toldNew = r.tellNewWait(toldNew, overdue, wanted)
 		every = r.tellInterval(every)
 	}
 }
 
-// review looks how late renewals are, and works out by that for how long requests are
-// waited for.
+// review looks how late renewals are, and works out by that whether new bases wait, and for
+// how long requests are waited for.
 func (r *Replica) review() (overdue time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, overdue = r.state.Oldest(time.Now())
+	r.state.Review(overdue)
 	r.patience.review(overdue > late)
 	return overdue
 }
 
-// staff is how many workers there should be, after so many, while a renewal is overdue.
+// staff is how many workers there should be, after so many, while a renewal is overdue. More
+// are called for new bases too: they come after all renewals, so nothing is late for them.
 func (r *Replica) staff(workers int, overdue time.Duration) int {
+	crowd := r.lanes.crowds(workers)
 	switch {
 	case r.brake.engaged():
 		return workers
-	case overdue > late:
+	case overdue > late, crowd:
 		return min(2*workers, r.cfg.mostWorkers())
 	}
 	return max(workers-1, r.cfg.Workers)

@@ -57,6 +57,7 @@ var (
 	errNoNode        = &refusal{"no_node_name", "it cannot be a Node"}
 	errOtherEnv      = &refusal{"environment", "its environment is not served"}
 	errNoAnswer      = &refusal{"no_answer", "it answered nothing: see whether it accepts commands at the address that it names; it may try again in a minute"}
+	errBehind        = &refusal{"renewals_behind", "new bases wait while renewals of Leases are behind: a heartbeat lets it in once they have caught up; what helps is told beside \"leases fall behind\""}
 	errTotal         = &refusal{"too_many_bases", "as many bases are known as a replica may know: raise the limit if they are yours"}
 	errUnproven      = &refusal{"too_many_unproven", "too many new bases have not answered yet: its next heartbeat may let it in"}
 	errWaits         = &refusal{"", "it comes in by itself once others have answered"} // neither counted nor told
@@ -80,6 +81,7 @@ type admission struct {
 	crowds   map[crowd]*fill
 	unproven map[tunnel.BaseID]newcomer
 	expelled *lru.Cache[tunnel.BaseID, time.Time]
+	held     time.Time // nobody new was claimed then, so none of them could answer
 }
 
 // crowd is what new bases share: the excess of one keeps none of another out. Who is not
@@ -216,8 +218,15 @@ func (a *admission) expel(id tunnel.BaseID, now time.Time) {
 	a.expelled.Add(id, now)
 }
 
+// hold takes in that nobody new is claimed.
+func (a *admission) hold(now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.held = now
+}
+
 // overdue says whether a base has answered nothing for too long. While our own link was
-// down it could not.
+// down, or nobody new was claimed, it could not.
 func (a *admission) overdue(id tunnel.BaseID, link tunnel.Link, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -226,8 +235,10 @@ func (a *admission) overdue(id tunnel.BaseID, link tunnel.Link, now time.Time) b
 		return false
 	}
 	from := n.since
-	if link.Since.After(from) {
-		from = link.Since
+	for _, later := range []time.Time{link.Since, a.held} {
+		if later.After(from) {
+			from = later
+		}
 	}
 	return now.Sub(from) >= a.patience
 }

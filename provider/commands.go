@@ -15,10 +15,14 @@ import (
 // sendTimeout bounds how long a command may take to leave this process.
 const sendTimeout = 5 * time.Second
 
+// asked is what a command counts as when it is sent, until its end is known.
+const asked = "asked"
+
 // tunnels speaks to bases through the transports. A Node may name a transport that is not
 // served here: what is said through it is not followed.
 type tunnels struct {
 	byName map[string]tunnel.Tunnel
+	meter  Meter
 	log    *zap.Logger
 	budget *questions
 }
@@ -70,6 +74,7 @@ func (t tunnels) send(ctx context.Context, r *entry, commands []plan.Planned, ma
 			continue
 		}
 		log.Info("command sent", zap.Bool("replace", c.Replace), zap.String("request", c.RequestID))
+		t.meter.Commanded(string(c.Verb), asked)
 		r.base.Sent(c, at)
 	}
 	return all

@@ -31,6 +31,7 @@ type owner struct {
 	// mu guards what follows
 	wake     func(tunnel.BaseID)
 	grants   bool // a base that is asked for is this replica's at once
+	newWait  bool
 	claims   map[tunnel.BaseID]*claim
 	epochs   map[tunnel.BaseID]int32
 	requests map[tunnel.BaseID]bool // what was asked for: each has a Lease
@@ -84,6 +85,19 @@ func (o *owner) Claim(id tunnel.BaseID) (shard.Claim, bool) {
 	}
 	c.Deadline = time.Now().Add(time.Minute)
 	return c.Claim, true
+}
+
+func (o *owner) NewWait() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.newWait
+}
+
+// holds has new bases wait, or come in again.
+func (o *owner) holds(wait bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.newWait = wait
 }
 
 func (o *owner) Held(id tunnel.BaseID) bool {

@@ -12,6 +12,9 @@ type Meter interface {
 	// BoundToReady observes the time from a pod's binding to its readiness, whose
 	// ends the API has in whole seconds.
 	BoundToReady(time.Duration)
+	// Commanded counts what became of a command to a base by what the base's list shows then:
+	// asked, once for each time that it was sent, and done, failed or lost.
+	Commanded(verb, result string)
 	// Link says whether this process's link of a tunnel is up.
 	Link(tunnel string, up bool)
 	// Conflict counts a base found to share its identity with another live one.
@@ -34,6 +37,7 @@ type noMeter struct{}
 func (noMeter) Synced(time.Duration, bool) {}
 func (noMeter) Wrote(string, error)        {}
 func (noMeter) BoundToReady(time.Duration) {}
+func (noMeter) Commanded(string, string)   {}
 func (noMeter) Link(string, bool)          {}
 func (noMeter) Conflict()                  {}
 func (noMeter) Dropped(string, string)     {}

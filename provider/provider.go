@@ -38,6 +38,9 @@ type Owner interface {
 	// Noted gives the annotations of the base's Lease; nil where it has none. They are not
 	// changed.
 	Noted(tunnel.BaseID) map[string]string
+	// NewWait says that bases wait which have neither a Lease nor a Node: renewals of Leases
+	// are behind.
+	NewWait() bool
 	// Drained says that nothing is in flight on a base whose claim is Draining.
 	Drained(tunnel.BaseID)
 }
@@ -123,17 +126,17 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 		return nil, fmt.Errorf("make provider: %w", err)
 	}
 	p := &Provider{
-		cfg: cfg, deps: deps, log: deps.Log, meter: deps.Meter, tunnels: tunnels{map[string]tunnel.Tunnel{}, deps.Log, &questions{allowance: lifecycle.NewAllowance(cfg.Config)}},
+		cfg: cfg, deps: deps, log: deps.Log, meter: deps.Meter, tunnels: tunnels{map[string]tunnel.Tunnel{}, deps.Meter, deps.Log, &questions{allowance: lifecycle.NewAllowance(cfg.Config)}},
 		nodes: newNodes(deps.Client, deps.Meter, deps.Log), history: history, ready: make(chan struct{}),
 		server: newServerVersion(deps.Client.Discovery(), deps.Log),
-		queue:  workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](retryBase, retryMax)),
+		queue:  workqueue.NewTypedRateLimitingQueueWithConfig(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](retryBase, retryMax), workqueue.TypedRateLimitingQueueConfig[tunnel.BaseID]{Name: "bases"}),
 	}
 	for _, t := range deps.Tunnels {
 		p.tunnels.byName[t.Name()] = t
 	}
 	p.bases = &roster{
 		registry: newRegistry(), cfg: cfg.Config, envs: envs, tunnels: p.tunnels, nodes: p.nodes, history: history, log: deps.Log,
-		door: door, refusals: refusals.New(deps.Log), meter: deps.Meter, heard: p.Heartbeat,
+		door: door, owner: deps.Owner, refusals: refusals.New(deps.Log), meter: deps.Meter, heard: p.Heartbeat,
 	}
 	known, err := revisions.New(revisions.Deps{Client: deps.Client, Metadata: deps.Metadata, Log: p.log, Wake: p.podsChanged})
 	if err != nil {

@@ -23,6 +23,7 @@ type roster struct {
 	nodes    *nodes
 	history  *history
 	door     *admission
+	owner    Owner
 	refusals *refusals.Log
 	meter    Meter
 	log      *zap.Logger
@@ -47,7 +48,7 @@ func (r *roster) discover(h tunnel.Heartbeat) *entry {
 		return nil
 	}
 	if r.nodes.get(name) == nil { // one that has a Node has proved that it is one
-		switch why := r.door.admit(h, r.size(), now); why {
+		switch why := r.admit(h, now); why {
 		case nil:
 		case errWaits:
 			return nil
@@ -62,6 +63,15 @@ func (r *roster) discover(h tunnel.Heartbeat) *entry {
 		r.door.prove(e.id, now)
 	}
 	return e
+}
+
+// admit lets a base in that has no Node, or gives why not. One whose Lease is ours costs no
+// other.
+func (r *roster) admit(h tunnel.Heartbeat, now time.Time) *refusal {
+	if r.owner.NewWait() && !r.owner.Held(h.Base) {
+		return errBehind
+	}
+	return r.door.admit(h, r.size(), now)
 }
 
 // enter makes a record of a base without asking for its price.

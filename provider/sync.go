@@ -47,6 +47,9 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 	o := observation{entry: r}
 	in := &o.facts
 	in.Mail, in.Links, in.Node, in.Now = r.inbox.take(), p.bases.allLinks(), p.nodes.get(r.node), time.Now()
+	if in.NewWait = p.deps.Owner.NewWait(); in.NewWait {
+		p.bases.door.hold(in.Now)
+	}
 	if p.bases.door.overdue(id, in.Links[r.first.Tunnel], in.Now) {
 		p.letGo(r, in.Now)
 		return o, false
@@ -167,6 +170,9 @@ func noted(installed map[tunnel.ModuleKey]bool) *map[tunnel.ModuleKey]bool {
 
 // note logs and counts what is new of a base.
 func note(log *zap.Logger, meter Meter, n lifecycle.News) {
+	for _, e := range n.Ended {
+		meter.Commanded(string(e.Verb), string(e.Result))
+	}
 	if h := n.Contested; h != nil {
 		log.Info("base contested: the heartbeat is not believed while the base lives", from(*h)...)
 	}

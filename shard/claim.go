@@ -20,7 +20,7 @@ func (s *State) turnMissing(key string, b *base, now time.Time) (Step, time.Dura
 	if wait, may := s.mayClaim(key, now); !may {
 		return Step{}, wait
 	}
-	if left := s.missingUntil(b).Sub(now); left > 0 {
+	if left := max(s.missingUntil(b).Sub(now), s.untilNew(b)); left > 0 {
 		return Step{}, left
 	}
 	b.doubt.tried = after(b.epoch)

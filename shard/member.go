@@ -159,6 +159,17 @@ func (all members) ableFor(env string) []string {
 	return able
 }
 
+// leaving gives who hands its bases over and has not left, in order.
+func (all members) leaving() (names []string) {
+	for name, m := range all {
+		if m.Holder != "" && m.Draining {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // othersServe says whether any live member but one can own the bases of an environment.
 func (all members) othersServe(name, env string) bool {
 	return slices.ContainsFunc(all.ableFor(env), func(other string) bool { return other != name })
@@ -207,6 +218,7 @@ type Membership struct {
 	members members
 	ended   endedSessions
 	team    team
+	leaving leaving
 }
 
 // RenewEvery is how often a base's Lease is renewed: as seldom as Renew says, and more often
@@ -339,8 +351,9 @@ func (s *Membership) Vacant(m Member, now time.Time) {
 // team is who may be given bases.
 type team struct {
 	able       map[string][]string // by environment, in order; never without anyEnv
-	since      time.Time           // it is the same since then
-	generation int                 // grows with each change
+	leaving    []string            // who hands its bases over and has not left, in order
+	since      time.Time           // both are the same since then
+	generation int                 // grows with each change of who is able
 }
 
 // serving gives who may be given bases of an environment, in order.
@@ -363,12 +376,17 @@ func (t team) beside(m *Member) (names []string) {
 
 // regroup works out who may be given bases, and says whether that changed.
 func (s *Membership) regroup(now time.Time) bool {
-	able := s.members.able()
-	if maps.EqualFunc(able, s.team.able, slices.Equal) {
+	able, leaving := s.members.able(), s.members.leaving()
+	same := maps.EqualFunc(able, s.team.able, slices.Equal)
+	if same && slices.Equal(leaving, s.team.leaving) {
 		return false
 	}
-	s.team = team{able, now, s.team.generation + 1}
-	return true
+	generation := s.team.generation
+	if !same {
+		generation++
+	}
+	s.team = team{able, leaving, now, generation}
+	return !same
 }
 
 // KnowsKey says whether a live member proves itself to its peers with a key of that

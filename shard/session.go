@@ -26,7 +26,7 @@ func (s *Session) Interrupted() { s.broken = true }
 func (s *Session) Expire() { s.deadline = time.Time{} }
 
 // Renewed takes in that a membership write succeeded that was sent at a time and announced
-// a window. Again says that the replica may act, which it could not before.
+// a window, and that was seen. Again says that the replica may act, which it could not before.
 //
 // The deadline counts from when the write was sent: the others saw it at that moment
 // at the earliest, whenever the answer came.
@@ -42,6 +42,9 @@ func (s *Membership) Renewed(sent, now time.Time, window time.Duration) (again b
 	}
 	if s.broken {
 		s.broken, s.clearSince = false, now
+	}
+	if self := s.members[s.Name]; self != nil {
+		s.leaving.renewed(sent, self.Revision)
 	}
 	return !could && s.Valid(now)
 }

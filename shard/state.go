@@ -25,8 +25,10 @@ type State struct {
 	holds    holdings
 	assigned assignment
 	turns    turns
-	given    map[string]given              // by incarnation: what was not taken up yet
-	epochs   *simplelru.LRU[string, int32] // of bases that were forgotten
+	// newcomers are bases that have neither a Lease nor a Node.
+	newcomers newcomers
+	given     map[string]given              // by incarnation: what was not taken up yet
+	epochs    *simplelru.LRU[string, int32] // of bases that were forgotten
 }
 
 // pastBases is how many bases that are gone are remembered by their epoch.
@@ -64,6 +66,7 @@ func NewState(is Identity, t Timing) *State {
 // Drain has every base handed over by a time.
 func (s *State) Drain(now, by time.Time) {
 	s.draining, s.drainBy, s.assigned.stale = true, by, true
+	s.leave(now, by)
 	if m := s.members[s.Name]; m != nil {
 		m.Draining = true
 		s.regroup(now)

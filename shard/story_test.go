@@ -68,6 +68,10 @@ func (s *story) do(words []string) (string, error) {
 	case "interrupted":
 		s.Interrupted()
 		return "", nil
+	case "behind": // how late that renewal is that is due for longest
+		overdue, err := time.ParseDuration(args[0])
+		s.Review(overdue)
+		return when(s.NewWait(), "new bases wait"), err
 	case "shifted":
 		keys := slices.Sorted(slices.Values(s.Shifted(s.now)))
 		return when(len(keys) > 0, strings.Join(keys, ", ")+" are assigned to another than before"), nil
@@ -76,6 +80,7 @@ func (s *story) do(words []string) (string, error) {
 		return s.nextTurns(keys, wait), nil
 	case "drain":
 		s.Drain(s.now, s.now.Add(25*time.Second))
+		s.leaving.knows = opts["leavers"] == "known" // else it is to be seen first who leaves too
 		return "", nil
 	}
 	return "", fmt.Errorf("unknown verb")

@@ -82,6 +82,9 @@ func (s *State) untilTurn(now time.Time) time.Duration {
 		if s.hurries(now) {
 			return 0
 		}
+		if left := s.untilLeaversAreKnown(now); left > 0 {
+			return left
+		}
 	case left > 0 && !s.stranded():
 		return left
 	}

@@ -30,6 +30,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"module-controller/internal/diagnose"
+	_ "module-controller/internal/oneproc"
 	"module-controller/provider/plan"
 	"module-controller/tunnel"
 )

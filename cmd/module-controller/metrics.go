@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"regexp"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,6 +26,8 @@ type metrics struct {
 	dropped      *prometheus.CounterVec
 	events       *prometheus.CounterVec // that were dropped
 	commands     *prometheus.HistogramVec
+	outcomes     *prometheus.CounterVec
+	commanded    *prometheus.CounterVec
 	writes       *prometheus.CounterVec
 	syncs        *prometheus.HistogramVec
 	boundToReady prometheus.Histogram
@@ -38,20 +41,29 @@ type metrics struct {
 	scrapesRefused *prometheus.CounterVec
 }
 
+// native has a histogram kept as a native one too, for who scrapes these: exact within a
+// tenth, in no more than a hundred buckets.
+func native(o prometheus.HistogramOpts) prometheus.HistogramOpts {
+	o.NativeHistogramBucketFactor, o.NativeHistogramMaxBucketNumber, o.NativeHistogramMinResetDuration = 1.1, 100, time.Hour
+	return o
+}
+
 func newMetrics() *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + name, Help: help}, labels)
 	}
 	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: prefix + name, Help: help, Buckets: buckets}, labels)
+		return prometheus.NewHistogramVec(native(prometheus.HistogramOpts{Name: prefix + name, Help: help, Buckets: buckets}), labels)
 	}
 	m := &metrics{
 		registry:       prometheus.NewRegistry(),
 		dropped:        counter("messages_dropped_total", "Messages from bases that were dropped, by tunnel and reason; peer_unauthorized: a connection to the peers' port whose key is no member's.", "tunnel", "reason"),
 		events:         counter("events_dropped_total", "Events that were not written, by reason; left_out: its base tells too much, queue_full: too many wait, repeated: its object told too often, refused: by the API server, unsent: the API server was not reached in two minutes.", "reason"),
-		commands:       histogram("command_duration_seconds", "Time until a command was sent (MQTT) or answered (HTTP), by tunnel, verb and outcome.", prometheus.ExponentialBuckets(0.001, 4, 8), "tunnel", "verb", "outcome"),
+		commands:       histogram("command_duration_seconds", "Time until a command was sent (MQTT) or answered (HTTP), by tunnel and verb.", []float64{0.1, 1, 10}, "tunnel", "verb"),
+		outcomes:       counter("tunnel_commands_total", "Commands and questions that a tunnel was given, by what became of them there: verb and outcome.", "tunnel", "verb", "outcome"),
+		commanded:      counter("commands_total", "Commands to bases, by verb and result; asked: sent, repeats too; done, failed: as the base's list shows then; lost: never answered, and nothing shows of it. What another replica began or ends is not counted.", "verb", "result"),
 		writes:         counter("api_writes_total", "Writes of Nodes, pod statuses and Leases to the API server, by object and result; Events and the expiring of members are not counted.", "object", "result"),
-		syncs:          histogram("sync_duration_seconds", "Duration of one reconcile of a base, by result.", prometheus.ExponentialBuckets(0.0001, 4, 8), "result"),
+		syncs:          histogram("sync_duration_seconds", "Duration of one reconcile of a base, by result.", prometheus.ExponentialBuckets(0.0001, 10, 6), "result"),
 		links:          prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "tunnel_up", Help: "1 while this replica's link of the tunnel is up, else 0."}, []string{"tunnel"}),
 		conflicts:      prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "identity_conflicts_total", Help: "Bases found to share their identity with another live base."}),
 		moves:          counter("ownership_changes_total", "Ownership changes of this replica's bases, by how: claimed, transferred, released, lost.", "how"),
@@ -59,14 +71,20 @@ func newMetrics() *metrics {
 		expired:        prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "members_expired_total", Help: "Silent members that this replica expired by emptying their Lease."}),
 		insecure:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "insecure", Help: "1 for each setting that leaves something open; the log and /readyz?verbose say what."}, []string{"setting"}),
 		scrapesRefused: counter("scrapes_refused_total", "Requests for metrics that were refused, by reason: no_token, unauthorized, forbidden, unreviewed.", "reason"),
-		boundToReady: prometheus.NewHistogram(prometheus.HistogramOpts{
+		boundToReady: prometheus.NewHistogram(native(prometheus.HistogramOpts{
 			Name: prefix + "bound_to_ready_seconds", Help: "Time from a pod's binding to its readiness; the API records both in whole seconds.",
 			Buckets: []float64{1, 2, 5, 10, 30, 60, 120, 300},
-		}),
+		})),
 	}
-	m.registry.MustRegister(m.dropped, m.events, m.commands, m.writes, m.syncs, m.links, m.conflicts, m.boundToReady, m.moves, m.expired, m.probes, m.insecure, m.scrapesRefused,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.dropped, m.events, m.commands, m.outcomes, m.commanded, m.writes, m.syncs, m.links, m.conflicts, m.boundToReady, m.moves, m.expired, m.probes, m.insecure, m.scrapesRefused,
+		goCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// goCollector counts what tells how the Go runtime does, without its thirty figures of memory.
+func goCollector() prometheus.Collector {
+	return collectors.NewGoCollector(collectors.WithGoCollectorMemStatsMetricsDisabled(), collectors.WithGoCollectorRuntimeMetrics(
+		collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/(gc/heap/live|memory/classes/total|memory/classes/heap/released):bytes$`)}))
 }
 
 // watch adds the gauges that are counted when they are asked for.
@@ -85,6 +103,7 @@ func (m *metrics) watch(census func() provider.Census, owned func() shard.Census
 	}
 	kept("oldest_lease_seconds", "Age of the oldest Lease of this replica's bases; a Node turns NotReady at NODE_MONITOR_GRACE.", func(h election.Health) float64 { return h.OldestLease.Seconds() })
 	kept("renewals_behind_seconds", "How long that renewal of a base's Lease is due that is due for longest; more than a few seconds warn of Nodes that turn NotReady.", func(h election.Health) float64 { return h.Behind.Seconds() })
+	kept("new_bases_wait", "1 while bases without a Node wait, because renewals of Leases are behind, else 0; those that are refused for it are counted by messages_dropped_total, reason renewals_behind.", func(h election.Health) float64 { return one(h.NewWait) })
 	kept("lease_renew_interval_seconds", "How often the Lease of a base is renewed; shorter than LEASE_RENEW_INTERVAL while a member takes longer than this one to know that another has failed.", func(h election.Health) float64 { return h.RenewEvery.Seconds() })
 	kept("lease_workers", "Leases of bases that are written concurrently now; they grow with the need.", func(h election.Health) float64 { return float64(h.Workers) })
 	kept("renew_deadline_seconds", "How long a renewal of this replica's own Lease keeps its claims valid now; it grows while the API server is slow.", func(h election.Health) float64 { return h.RenewDeadline.Seconds() })
@@ -106,7 +125,7 @@ const maxScrapes = 4
 
 func (m *metrics) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(prometheus.Gatherers{m.registry, ofClient.registry}, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}))
 	return mux
 }
 
@@ -131,8 +150,11 @@ func (m *metrics) EventsDropped(reason string, n int) {
 }
 
 func (m *metrics) Command(name string, v tunnel.Verb, outcome string, took time.Duration) {
-	m.commands.WithLabelValues(name, string(v), outcome).Observe(took.Seconds())
+	m.commands.WithLabelValues(name, string(v)).Observe(took.Seconds())
+	m.outcomes.WithLabelValues(name, string(v), outcome).Inc()
 }
+
+func (m *metrics) Commanded(verb, result string) { m.commanded.WithLabelValues(verb, result).Inc() }
 
 func (m *metrics) Synced(took time.Duration, failed bool) {
 	m.syncs.WithLabelValues(result(failed)).Observe(took.Seconds())

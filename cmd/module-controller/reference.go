@@ -95,11 +95,12 @@ func printMetrics(w io.Writer) error {
 	go func() {
 		defer close(descs)
 		m.registry.Describe(descs)
+		ofClient.registry.Describe(descs)
 	}()
 	var lines []string
 	for d := range descs {
 		parts := described.FindStringSubmatch(d.String())
-		if parts != nil && strings.HasPrefix(parts[1], prefix) {
+		if parts != nil && !strings.HasPrefix(parts[1], "go_") && !strings.HasPrefix(parts[1], "process_") {
 			lines = append(lines, fmt.Sprintf("| `%s` | %s |", parts[1], parts[2]))
 		}
 	}

@@ -25,6 +25,7 @@ func run(ctx context.Context, cfg *config, read func() (*config, error)) error {
 	if err := setConnectionChecks(); err != nil {
 		return err
 	}
+	ofClient.install()
 	cfg.live = newLive(cfg)
 	log, err := newLog(cfg.live.level, cfg.logFormat)
 	if err != nil {

@@ -194,6 +194,9 @@ func (s *session) notes() []string {
 	if h.Stalled {
 		notes = append(notes, "the watch of base Leases shows nothing of what changes: they are listed instead")
 	}
+	if h.NewWait {
+		notes = append(notes, "new bases wait: renewals of Leases are behind, see the log")
+	}
 	if h.Refused {
 		notes = append(notes, "the API server refuses all requests for base Leases: see the log")
 	}

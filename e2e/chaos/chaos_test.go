@@ -63,7 +63,7 @@ func footprints(c *Chaos) (of []footprint) {
 	c.Helper()
 	for _, r := range c.Replicas {
 		var f footprint
-		for name, value := range map[string]*float64{"go_goroutines": &f.goroutines, "process_open_fds": &f.files, "go_memstats_heap_inuse_bytes": &f.heap} {
+		for name, value := range map[string]*float64{"go_goroutines": &f.goroutines, "process_open_fds": &f.files, "go_gc_heap_live_bytes": &f.heap} {
 			n, err := r.Metric(name)
 			c.Must(err)
 			*value = n

@@ -11,18 +11,43 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// fakeBuilder builds programs that hold their own names.
+// fakeBuilder builds products that hold their own names, and fetches none.
 func fakeBuilder(t *testing.T) (b builder, builds *atomic.Int32) {
 	t.Helper()
 	builds = new(atomic.Int32)
-	return builder{cache: t.TempDir(), log: t.Output(), goTool: func(_ context.Context, p program, file string) error {
-		builds.Add(1)
-		return os.WriteFile(file, []byte(p.name), 0o755)
-	}}, builds
+	return builder{
+		cache: t.TempDir(), log: t.Output(),
+		goTool: func(_ context.Context, p product, file string) error {
+			builds.Add(1)
+			return os.WriteFile(file, []byte(p.name), 0o755)
+		},
+		fetch: func(context.Context, product, string) error { return errUnpublished },
+	}, builds
+}
+
+// folderOf is where the builder keeps what it built.
+func folderOf(t *testing.T, b builder, p product) string {
+	t.Helper()
+	dir, err := b.built(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// productsOf lists what is built for a version.
+func productsOf(t *testing.T, version string) (etcd, kubernetes product) {
+	t.Helper()
+	all, err := products(version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all[0], all[1]
 }
 
 // waiters counts the callers that say they wait, and closes all when they are n.
@@ -45,7 +70,7 @@ func TestBuildOnce(t *testing.T) {
 	others.n.Store(callers - 1)
 	b.log = others
 	good := b.goTool
-	b.goTool = func(ctx context.Context, p program, file string) error {
+	b.goTool = func(ctx context.Context, p product, file string) error {
 		<-others.all // the first build ends when all others have come too late
 		return good(ctx, p, file)
 	}
@@ -58,28 +83,81 @@ func TestBuildOnce(t *testing.T) {
 		})
 	}
 	builders.Wait()
-	if n := builds.Load(); n != 5 {
-		t.Errorf("%d callers built %d programs, want each of 5 once", callers, n)
+	if n := builds.Load(); n != 2 {
+		t.Errorf("%d callers built %d products, want etcd and Kubernetes once", callers, n)
 	}
 	paths, err := b.build(t.Context(), KubernetesVersion)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kubernetes := filepath.Join(b.cache, "kubernetes-"+KubernetesVersion)
+	etcd, kubernetes := productsOf(t, KubernetesVersion)
 	want := map[string]string{
-		"etcd":                    filepath.Join(b.cache, "etcd-"+EtcdVersion, "etcd"),
-		"kube-apiserver":          filepath.Join(kubernetes, "kube-apiserver"),
-		"kube-controller-manager": filepath.Join(kubernetes, "kube-controller-manager"),
-		"kube-scheduler":          filepath.Join(kubernetes, "kube-scheduler"),
-		"kubectl":                 filepath.Join(kubernetes, "kubectl"),
+		"etcd":                    filepath.Join(folderOf(t, b, etcd), "etcd"),
+		"kube-apiserver":          filepath.Join(folderOf(t, b, kubernetes), "kube-apiserver"),
+		"kube-controller-manager": filepath.Join(folderOf(t, b, kubernetes), "kube-controller-manager"),
+		"kube-scheduler":          filepath.Join(folderOf(t, b, kubernetes), "kube-scheduler"),
+		"kubectl":                 filepath.Join(folderOf(t, b, kubernetes), "kubectl"),
 	}
 	if diff := cmp.Diff(want, paths); diff != "" {
 		t.Errorf("programs (-want +got):\n%s", diff)
 	}
 	for name, path := range paths {
-		if content, err := os.ReadFile(path); err != nil || string(content) != name {
-			t.Errorf("%s holds %q (%v)", path, content, err)
+		product := "kubernetes"
+		if name == "etcd" {
+			product = "etcd"
 		}
+		if content, err := os.ReadFile(path); err != nil || string(content) != product {
+			t.Errorf("%s holds %q (%v), want %q", path, content, err, product)
+		}
+	}
+}
+
+// What another recipe made is not taken, and neither is what came before recipes: a
+// program of its own for each component.
+func TestBuildTakesNothingOfAnotherRecipe(t *testing.T) {
+	b, builds := fakeBuilder(t)
+	_, kubernetes := productsOf(t, KubernetesVersion)
+	for _, folder := range []string{"", "-0123456789ab"} {
+		dir := filepath.Join(b.cache, "kubernetes-"+KubernetesVersion+folder)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range kubernetes.programs {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte("old"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	paths, err := b.build(t.Context(), KubernetesVersion)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if content, err := os.ReadFile(paths["kube-apiserver"]); err != nil || string(content) != "kubernetes" || builds.Load() != 2 {
+		t.Errorf("%s holds %q (%v) after %d builds, want what was built", paths["kube-apiserver"], content, err, builds.Load())
+	}
+	other := kubernetes
+	other.ldflags = "-s"
+	if one, another := folderOf(t, b, kubernetes), folderOf(t, b, other); one == another {
+		t.Errorf("both recipes build into %s", one)
+	}
+}
+
+// A folder without one of its programs is no cached product.
+func TestBuildCompletes(t *testing.T) {
+	b, builds := fakeBuilder(t)
+	paths, err := b.build(t.Context(), KubernetesVersion)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(paths["kubectl"]); err != nil {
+		t.Fatal(err)
+	}
+	again, err := b.build(t.Context(), KubernetesVersion)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !isFile(again["kubectl"]) || builds.Load() != 3 {
+		t.Errorf("%s is there: %t, after %d builds, want it after 3", again["kubectl"], isFile(again["kubectl"]), builds.Load())
 	}
 }
 
@@ -90,8 +168,8 @@ func TestBuildAnotherVersionAside(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := builds.Load(); n != 9 {
-		t.Errorf("two versions took %d builds, want 4 each and etcd", n)
+	if n := builds.Load(); n != 3 {
+		t.Errorf("two versions took %d builds, want one each and etcd", n)
 	}
 }
 
@@ -102,7 +180,8 @@ func TestBuildSaysWhatItDoes(t *testing.T) {
 	if _, err := b.build(t.Context(), KubernetesVersion); err != nil {
 		t.Fatal(err)
 	}
-	want := "building kube-apiserver " + KubernetesVersion + ", about 6 min"
+	_, kubernetes := productsOf(t, KubernetesVersion)
+	want := "building kubernetes " + KubernetesVersion + ", about " + minutes(kubernetes.takes)
 	if !strings.Contains(log.String(), want) {
 		t.Errorf("log is %q, want %q in it", log.String(), want)
 	}
@@ -115,10 +194,38 @@ func TestBuildSaysWhatItDoes(t *testing.T) {
 	}
 }
 
+// said is a log that is closed once it has a word.
+type said struct {
+	word string
+	once sync.Once
+	done chan struct{}
+}
+
+func (s *said) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte(s.word)) {
+		s.once.Do(func() { close(s.done) })
+	}
+	return len(line), nil
+}
+
+func TestBuildSaysThatItGoesOn(t *testing.T) {
+	b, _ := fakeBuilder(t)
+	log := &said{word: "so far, of about", done: make(chan struct{})}
+	b.log, b.interval = log, time.Millisecond
+	good := b.goTool
+	b.goTool = func(ctx context.Context, p product, file string) error {
+		<-log.done // a build that waits for the word
+		return good(ctx, p, file)
+	}
+	if _, err := b.build(t.Context(), KubernetesVersion); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestBuildFails(t *testing.T) {
 	b, _ := fakeBuilder(t)
 	good, broken := b.goTool, errors.New("no compiler")
-	b.goTool = func(ctx context.Context, p program, file string) error {
+	b.goTool = func(ctx context.Context, p product, file string) error {
 		return errors.Join(good(ctx, p, file), broken) // half a file is there
 	}
 	if _, err := b.build(t.Context(), KubernetesVersion); !errors.Is(err, broken) {
@@ -145,15 +252,24 @@ func TestBuildTakesAssets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if paths["kube-apiserver"] != asset || builds.Load() != 4 {
-		t.Errorf("kube-apiserver is %s after %d builds, want %s after 4", paths["kube-apiserver"], builds.Load(), asset)
+	if paths["kube-apiserver"] != asset || builds.Load() != 2 {
+		t.Errorf("kube-apiserver is %s after %d builds, want %s after 2", paths["kube-apiserver"], builds.Load(), asset)
+	}
+	for _, name := range []string{"etcd", "kubectl", "kube-scheduler", "kube-controller-manager"} {
+		if err := os.WriteFile(filepath.Join(b.assets, name), nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.cache = t.TempDir()
+	if _, err := b.build(t.Context(), KubernetesVersion); err != nil || builds.Load() != 2 {
+		t.Errorf("with all programs at hand: %d builds (%v), want none more", builds.Load(), err)
 	}
 }
 
 // The tool modules pin what the constants and the second version name.
 func TestProgramsArePinned(t *testing.T) {
 	for _, version := range []string{KubernetesVersion, "1.34.4"} {
-		all, err := programs(version)
+		all, err := products(version)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +280,7 @@ func TestProgramsArePinned(t *testing.T) {
 		}
 	}
 	for _, version := range []string{"1.37.999", "1.2.3", "1.37", ""} {
-		all, err := programs(version)
+		all, err := products(version)
 		if err == nil {
 			_, err = all[len(all)-1].source()
 		}

@@ -22,6 +22,9 @@ const (
 // components are in the order in which they start.
 var components = []Component{Etcd, APIServer, ControllerManager, Scheduler}
 
+// kubectl is the program beside them.
+const kubectl = "kubectl"
+
 // admin is the user of tests.
 const admin = "admin"
 

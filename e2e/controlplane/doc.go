@@ -4,9 +4,9 @@
 // nodes of its own has. There is no kubelet: the product's VNodes are the nodes.
 //
 // It guarantees:
-//   - the programs are built once for each version, from modules pinned in
-//     e2e/tools, and kept in the user's cache directory, also when several
-//     processes ask at once;
+//   - the programs are fetched once for each version, as their makers publish them
+//     and no other than they say, or built from modules pinned in e2e/tools, and kept
+//     in the user's cache directory, also when several processes ask at once;
 //   - when Start has returned, the API is ready, service accounts get tokens and
 //     the controllers have begun;
 //   - a component keeps its address and data however often it is killed and

@@ -15,7 +15,7 @@ import (
 // Nothing of the user's own kubectl configuration counts.
 func (c *ControlPlane) Kubectl(ctx context.Context, args ...string) (string, error) {
 	var out, complaint bytes.Buffer
-	cmd := exec.CommandContext(ctx, filepath.Join(c.binDir, "kubectl"), args...)
+	cmd := exec.CommandContext(ctx, filepath.Join(c.binDir, kubectl), args...)
 	cmd.Env = append(os.Environ(),
 		"KUBECONFIG="+c.Kubeconfig(),
 		"KUBERC=off",

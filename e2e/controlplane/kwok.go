@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"path/filepath"
 	"time"
 
 	"module-controller/e2e/process"
@@ -23,9 +24,9 @@ type KWOK struct {
 	Source string
 }
 
-var kwok = program{
-	name: "kwok", product: "kwok", version: KWOKVersion,
-	module: "sigs.k8s.io/kwok", pkg: "sigs.k8s.io/kwok/cmd/kwok", tool: "kwok",
+var kwok = product{
+	name: "kwok", version: KWOKVersion, programs: []string{"kwok"},
+	tool: "kwok", module: "sigs.k8s.io/kwok", pkg: "sigs.k8s.io/kwok/cmd/kwok",
 	ldflags: "-s -w", takes: 3 * time.Minute,
 }
 
@@ -35,17 +36,18 @@ func BuildKWOK(ctx context.Context, log io.Writer) (KWOK, error) {
 	if err != nil {
 		return KWOK{}, err
 	}
-	k := KWOK{}
-	if k.Program, err = b.path(ctx, kwok); err != nil {
+	dir, err := b.folder(ctx, kwok)
+	if err != nil {
 		return KWOK{}, err
 	}
+	k := KWOK{Program: filepath.Join(dir, kwok.name)}
 	k.Source, err = kwok.moduleSource(ctx)
 	return k, err
 }
 
-// moduleSource gives the folder of the program's own module, which it fetches where it is
+// moduleSource gives the folder of the product's own module, which it fetches where it is
 // not there.
-func (p program) moduleSource(ctx context.Context) (string, error) {
+func (p product) moduleSource(ctx context.Context) (string, error) {
 	dir, err := p.source()
 	if err != nil {
 		return "", err

@@ -16,8 +16,14 @@ const (
 	// VersionVariable is the environment variable that chooses another Kubernetes.
 	VersionVariable = "E2E_KUBERNETES_VERSION"
 	// AssetsVariable is the environment variable that names a folder of ready
-	// programs. Those found there are used, the others are built.
+	// programs. Those found there are used, the others are made.
 	AssetsVariable = "KUBEBUILDER_ASSETS"
+	// ReleasesVariable is the environment variable that names a mirror of
+	// https://dl.k8s.io and https://github.com, under the same paths, from which programs
+	// are fetched in their place. With ReleasesNone all are built.
+	ReleasesVariable = "E2E_RELEASES"
+	// ReleasesNone is the value of ReleasesVariable for which nothing is fetched.
+	ReleasesNone = "none"
 )
 
 // Version is the Kubernetes version that the environment chooses, without a "v".

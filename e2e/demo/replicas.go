@@ -36,7 +36,7 @@ func (s *show) startReplicas(ctx context.Context) error {
 		name := fmt.Sprintf("module-controller-%d", i)
 		wg.Go(func() {
 			started[i], errs[i] = harness.StartController(ctx, harness.ControllerOptions{
-				Binary: s.bin.Controller, Kubeconfig: kubeconfig, PodName: name, Log: filepath.Join(s.dir, name+".log"),
+				Binary: s.controller, Kubeconfig: kubeconfig, PodName: name, Log: filepath.Join(s.dir, name+".log"),
 				Env: []string{
 					"ENV=" + env, "ENABLE_MQTT_TUNNEL=true", "MQTT_BROKER=127.0.0.1", "MQTT_PORT=" + strconv.Itoa(s.brokerPort),
 					"ENABLE_HTTP_TUNNEL=true", "HTTP_TUNNEL_LISTEN_PORT=" + strconv.Itoa(port), "HTTP_TUNNEL_ALLOWED_CIDRS=127.0.0.0/8",

@@ -29,7 +29,7 @@ const (
 type show struct {
 	started    time.Time
 	dir        string
-	bin        harness.Binaries
+	controller string // the path of its program
 	plane      *controlplane.ControlPlane
 	client     kubernetes.Interface
 	fleet      *harness.Sim
@@ -50,14 +50,47 @@ func (s *show) say(format string, args ...any) {
 	fmt.Printf("%6.1fs  %s\n", time.Since(s.started).Seconds(), fmt.Sprintf(format, args...))
 }
 
-func (s *show) startPlane(ctx context.Context) (err error) {
+// tellPlan says what will be seen.
+func (s *show) tellPlan(context.Context) error {
+	fmt.Printf("On this machine alone, with nothing but Go:\n"+
+		"  1. a broker and %d simulated bases, and a real one where java and mvn are found\n"+
+		"  2. a real Kubernetes control plane. The first time its programs are fetched, about a\n"+
+		"     minute, or where their makers' sites cannot be reached built, about 6 minutes\n"+
+		"  3. %d replicas of the controller, which make each base a Node\n"+
+		"  4. a Deployment of %d pods, each a module on a base\n"+
+		"  5. kill -9 of a replica, and a restart of all: no Node and no module notices\n\n", simulated, replicas, instances)
+	return nil
+}
+
+// startFleet starts the broker and the bases, which need no control plane.
+func (s *show) startFleet(ctx context.Context) (err error) {
 	if s.dir, err = os.MkdirTemp("", "module-controller-demo-"); err != nil {
 		return err
 	}
-	if s.bin, err = harness.Build(ctx, s.dir, os.Stdout); err != nil {
+	sim, err := harness.BuildOne(ctx, s.dir, "basesim", os.Stdout)
+	if err != nil {
 		return err
 	}
-	s.say("starting a control plane (the first time it is built: about 10 minutes, then cached)")
+	if s.brokerPort, err = process.FreePort(); err != nil {
+		return err
+	}
+	broker := "127.0.0.1:" + strconv.Itoa(s.brokerPort)
+	s.say("starting a broker at %s and %d simulated bases", broker, simulated)
+	s.fleet, err = harness.StartSim(ctx, sim, filepath.Join(s.dir, "fleet.log"),
+		"--broker", broker, "--bases", strconv.Itoa(simulated), "--env", env, "--mqtt", broker,
+		"--install-time", "300ms", "--name", "demo-base")
+	if err != nil {
+		return err
+	}
+	s.say("the bases announce themselves, and nobody listens yet")
+	return nil
+}
+
+func (s *show) startPlane(ctx context.Context) (err error) {
+	if s.controller, err = harness.BuildOne(ctx, s.dir, "module-controller", os.Stdout); err != nil {
+		return err
+	}
+	s.say("starting a control plane")
 	if s.plane, err = controlplane.Start(ctx, controlplane.Options{Log: os.Stdout}); err != nil {
 		return err
 	}
@@ -65,18 +98,6 @@ func (s *show) startPlane(ctx context.Context) (err error) {
 		return err
 	}
 	return harness.ApplyManifests(ctx, s.plane.Kubectl)
-}
-
-func (s *show) startFleet(ctx context.Context) (err error) {
-	if s.brokerPort, err = process.FreePort(); err != nil {
-		return err
-	}
-	broker := "127.0.0.1:" + strconv.Itoa(s.brokerPort)
-	s.say("starting a broker and %d simulated bases", simulated)
-	s.fleet, err = harness.StartSim(ctx, s.bin.Sim, filepath.Join(s.dir, "fleet.log"),
-		"--broker", broker, "--bases", strconv.Itoa(simulated), "--env", env, "--mqtt", broker,
-		"--install-time", "300ms", "--name", "demo-base")
-	return err
 }
 
 // startRealBase adds one JVM where Java and Maven are found.

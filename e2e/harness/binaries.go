@@ -29,6 +29,14 @@ func Build(ctx context.Context, dir string, log io.Writer) (Binaries, error) {
 	return b, build(ctx, "-o", dir+string(filepath.Separator), "./cmd/...")
 }
 
+// BuildOne builds one program of cmd into dir, says so on log, and gives its path. What
+// has few imports, as basesim, is soon built.
+func BuildOne(ctx context.Context, dir, name string, log io.Writer) (string, error) {
+	path := filepath.Join(dir, name)
+	_, _ = fmt.Fprintf(log, "building %s (at most a minute or two the first time)\n", name)
+	return path, build(ctx, "-o", path, "./cmd/"+name)
+}
+
 // BuildMutant builds a controller without a guard, which mutants/<name>.patch takes out,
 // and gives its path in dir. The working tree stays as it is: the compiler gets the
 // patched files by an overlay.

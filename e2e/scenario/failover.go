@@ -46,10 +46,10 @@ func Scaling(t *testing.T, c *world.Cluster, bases int) {
 	}
 	least := bases*2/3 + bases*2/5 + bases*3/5
 	t.Logf("%d moves, %.2f times the least possible", moves, float64(moves)/float64(least))
-	// Replicas that end at once hand bases to each other until each has seen that the others
-	// end too: on a machine that is slow they are moved once more.
-	if moves > least*3/2 {
-		t.Errorf("%d moves, more than 1.5 times the least possible, %d", moves, least)
+	// Nobody who ends is given a base of another who ends. What is more than the least is due to
+	// the cap of 1.10 times the mean, for which others exchange a few at each step.
+	if moves > least*23/20 {
+		t.Errorf("%d moves, more than 1.15 times the least possible, %d", moves, least)
 	}
 	check()
 }

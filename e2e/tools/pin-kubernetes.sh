@@ -21,6 +21,7 @@ source=$(go mod download -json "k8s.io/kubernetes@v$version" | sed -n 's/^.*"GoM
 for module in $(sed -n 's#^.*\(k8s\.io/[a-z0-9-]*\) => \./staging/.*$#\1#p' "$source"); do
 	go mod edit -replace "$module=$module@$staged"
 done
+# What kubernetes/main.go imports is what these do.
 for program in kube-apiserver kube-controller-manager kube-scheduler kubectl; do
 	go mod edit -tool "k8s.io/kubernetes/cmd/$program"
 done

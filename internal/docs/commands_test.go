@@ -30,7 +30,6 @@ var flagsOf = map[string]map[string]bool{
 	"helm rollback":                 {"-n": true, "--wait": false},
 	"helm uninstall":                {"-n": true, "--wait": false},
 	"helm upgrade":                  {"-n": true, "-f": true, "--set": true, "--wait": false},
-	"docker push":                   {},
 	"make":                          {},
 	"cat":                           {},
 	"install":                       {},

@@ -45,7 +45,7 @@ func TestATakeoverIsSpreadByTheBudget(t *testing.T) {
 	a, asked := NewAllowance(cfg), map[time.Duration]int{}
 	for range 2000 {
 		b := New(cfg, id, nodeName, beatOf(noon), nil, noon)
-		in := Facts{Now: noon, Room: a.Room(noon), Links: map[string]tunnel.Link{"": {Up: true}}}
+		in := Facts{Now: noon, Load: Load{Room: a.Room(noon)}, Links: map[string]tunnel.Link{"": {Up: true}}}
 		var talk Talk
 		b.talk.healthAsked = noon
 		next := b.ask(in, patient, &talk)

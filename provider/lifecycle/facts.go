@@ -40,9 +40,7 @@ type Facts struct {
 	// ServerVersion is the API server's; empty while it is not known.
 	ServerVersion string
 
-	// Room is when the budget of questions has room for one that can wait; not after Now where
-	// it has room now.
-	Room time.Time
+	Load
 
 	// Pods and what follows are read for a base that is served; else they are empty.
 	Pods []plan.Pod
@@ -52,6 +50,15 @@ type Facts struct {
 	Writing bool
 	// Failures are remembered of modules that pods want again.
 	Failures map[tunnel.ModuleKey]plan.Failure
+}
+
+// Load is what there is room for beside all other bases.
+type Load struct {
+	// NewWait says that renewals of Leases are behind: a base that had no Node gets none yet.
+	NewWait bool
+	// Room is when the budget of questions has room for one that can wait; not after Now where
+	// it has room now.
+	Room time.Time
 }
 
 // Lease is what the base's Lease tells.
@@ -115,6 +122,8 @@ type News struct {
 	Contested *tunnel.Heartbeat
 	// Moved is the base at another place.
 	Moved *tunnel.Heartbeat
+	// Ended are commands of this replica whose ends are known now.
+	Ended []plan.Ended
 }
 
 // Change is a change of a base's readiness: reasons, empty for Ready.

@@ -91,7 +91,7 @@ func newest(written, cached *corev1.Node) *corev1.Node {
 func (b *Base) wantNode(in Facts, age Age) (current, want *corev1.Node) {
 	current = b.node.catchUp(in.Node)
 	if current == nil {
-		if b.tooEarly(in.Now, age) {
+		if b.waitsToBeNew(in) || b.tooEarly(in.Now, age) {
 			return nil, nil
 		}
 	} else if b.node.unknown() {
@@ -171,6 +171,27 @@ func (b *Base) weighed(current *corev1.Node) *tunnel.Health {
 // unknown says that this process neither wrote the Node nor knows when somebody did.
 func (n *nodeCopy) unknown() bool {
 	return n.touched.IsZero() && n.written == nil
+}
+
+// newPause is how soon it is checked again whether a Node may be made.
+const newPause = 2 * time.Second
+
+// waitsToBeNew says that a base gets no Node yet because renewals of Leases are behind. One
+// that had a Node gets it again at once: its pods would be collected.
+func (b *Base) waitsToBeNew(in Facts) bool {
+	switch {
+	case !in.NewWait, b.node.catchUp(in.Node) != nil:
+		return false
+	}
+	return b.node.unknown()
+}
+
+// newDue is when to look again after a base that waits to be new; zero for any other.
+func (b *Base) newDue(in Facts) time.Time {
+	if b.waitsToBeNew(in) {
+		return in.Now.Add(newPause)
+	}
+	return time.Time{}
 }
 
 // tooEarly says that a base without a Node gets none yet: only one that is heard and has

@@ -78,6 +78,8 @@ func (s *story) do(line string) []string {
 			}
 			s.facts.Room = noon.Add(at)
 		}
+	case "renewals":
+		s.facts.NewWait = args[0] == "behind"
 	case "tunnel":
 		s.deaf = args[0] == "deaf"
 	case "writes":

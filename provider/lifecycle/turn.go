@@ -148,12 +148,12 @@ func (b *Base) show(in Facts, do Actions, told []plan.Event, times ...time.Time)
 		out = withheld(b.ledger.Memory, out)
 	}
 	do.Renew = out.Stale
-	do.Remember.Failures = b.ledger.remember(out)
+	do.Remember.Failures, do.Ended = b.ledger.remember(out), out.Ended
 	do.Talk.Send = b.ledger.issue(b.affordable(in, out), b.epoch)
 	do.Remember.Installed = b.ledger.Installed
 	told = append(told, b.tellExcess()...)
 	do.Write = b.write(in, age, out, append(told, conflictEvent(do.Changed, conflict)...))
-	b.wait(in, out, &do, append(times, age.Next, conflictEnds)...)
+	b.wait(in, out, &do, append(times, age.Next, conflictEnds, b.newDue(in))...)
 	return do
 }
 

@@ -21,6 +21,36 @@ func (e ending) String() string {
 	return [...]string{"unclear", "in flight", "overdue", "lapsed", "forgotten", "succeeded", "failed", "astray", "unreplaced"}[e]
 }
 
+// Ended is how a command ended.
+type Ended struct {
+	Verb   tunnel.Verb
+	Result Result
+}
+
+// Result is what became of a command, for who counts it.
+type Result string
+
+// The results.
+const (
+	Done   Result = "done"   // the base's list shows what was asked for
+	Failed Result = "failed" // the base said that it failed, or its list shows that
+	Lost   Result = "lost"   // the base never answered and shows nothing of it, or it was restarted
+)
+
+// resultOf says what became of a command that has ended.
+func resultOf(a Attempt, is ending) Result {
+	switch is {
+	case succeeded, unreplaced:
+		return Done
+	case failed, astray:
+		if a.Answer != nil {
+			return Failed
+		}
+	case forgotten, unclear, underWay, overdue, lapsed:
+	}
+	return Lost
+}
+
 // row has an ending for each thing that the list may tell of a module. What is starting
 // or may be there unlisted is unclear, in every row.
 type row [presences]ending

@@ -280,6 +280,8 @@ type Output struct {
 	// install, and the policy leaves alone.
 	Unmanaged []tunnel.ModuleKey
 	Events    []Event
+	// Ended are the commands whose ends are known now, for who counts them.
+	Ended []Ended
 	// Next is when to plan again if nothing happens; zero means no need.
 	Next time.Time
 }

@@ -59,32 +59,33 @@ func TestResolveRemembersHowACommandEnded(t *testing.T) {
 		installed bool
 		plain     bool
 		events    string
+		ended     Result // for who counts; empty while it is not known
 	}{
-		{name: "installed, unanswered", list: []string{"orders:1 activated"}, command: install("orders:1"), change: unanswered, installed: true},
+		{name: "installed, unanswered", ended: Done, list: []string{"orders:1 activated"}, command: install("orders:1"), change: unanswered, installed: true},
 		{name: "not yet listed after its answer", list: []string{"orders:1 resolved"}, command: install("orders:1"), change: answered(tunnel.Done, ""), left: true, ask: true},
-		{name: "failed", command: install("orders:1"), change: answered(tunnel.Failed, "no stock\ntoday"),
+		{name: "failed", ended: Failed, command: install("orders:1"), change: answered(tunnel.Failed, "no stock\ntoday"),
 			failure: Failure{Purpose: from("file:///orders-1.jar"), Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "no stock today"},
 			events:  "InstallFailed: orders:1: no stock today"},
-		{name: "failed without a reason", command: install("orders:1"), change: answered(tunnel.Failed, ""),
+		{name: "failed without a reason", ended: Failed, command: install("orders:1"), change: answered(tunnel.Failed, ""),
 			failure: Failure{Purpose: from("file:///orders-1.jar"), Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "the base gave no reason"},
 			events:  "InstallFailed: orders:1: the base gave no reason"},
-		{name: "success is not believed", command: install("orders:1"), change: answered(tunnel.Done, ""),
+		{name: "success is not believed", ended: Failed, command: install("orders:1"), change: answered(tunnel.Done, ""),
 			failure: Failure{Purpose: from("file:///orders-1.jar"), Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "the base answered success, but its list does not show it: orders:1"},
 			events:  "InstallFailed: orders:1: the base answered success, but its list does not show it: orders:1"},
-		{name: "another jar", list: []string{"orders:9 activated"}, command: install("orders:1"), change: answered(tunnel.Done, ""),
+		{name: "another jar", ended: Failed, list: []string{"orders:9 activated"}, command: install("orders:1"), change: answered(tunnel.Done, ""),
 			failure: Failure{Purpose: from("file:///orders-1.jar"), Count: 1, NotBefore: noon.Add(time.Hour), Message: mismatch, Mismatch: module("orders:9")},
 			events:  "VersionMismatch: " + mismatch},
-		{name: "nothing is replaced", list: []string{"orders:1 activated"}, command: install("orders:1", replacing), change: answered(tunnel.Repeated, "it is there"),
+		{name: "nothing is replaced", ended: Done, list: []string{"orders:1 activated"}, command: install("orders:1", replacing), change: answered(tunnel.Repeated, "it is there"),
 			plain: true},
-		{name: "uninstalled", command: uninstall("orders:1"), change: unanswered},
-		{name: "not uninstalled", list: []string{"orders:1 activated"}, command: uninstall("orders:1"), change: answered(tunnel.Failed, "busy threads"),
+		{name: "uninstalled", ended: Done, command: uninstall("orders:1"), change: unanswered},
+		{name: "not uninstalled", ended: Failed, list: []string{"orders:1 activated"}, command: uninstall("orders:1"), change: answered(tunnel.Failed, "busy threads"),
 			failure: Failure{Purpose: ofUninstall, Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "busy threads"},
 			events:  "UninstallFailed: orders:1: busy threads"},
-		{name: "switched", list: []string{"orders:1 activated"}, command: switchTo("orders:1"), change: unanswered},
-		{name: "not switched", list: []string{"orders:1 deactivated"}, command: switchTo("orders:1"), change: answered(tunnel.Unsupported, "no such command"),
+		{name: "switched", ended: Done, list: []string{"orders:1 activated"}, command: switchTo("orders:1"), change: unanswered},
+		{name: "not switched", ended: Failed, list: []string{"orders:1 deactivated"}, command: switchTo("orders:1"), change: answered(tunnel.Unsupported, "no such command"),
 			failure: Failure{Purpose: ofSwitch, Count: 1, NotBefore: noon.Add(10 * time.Second), Message: "no such command"},
 			events:  "SwitchFailed: orders:1: no such command"},
-		{name: "the base restarted", command: install("orders:1"), change: func(a *Attempt) { a.Restarted = true }},
+		{name: "the base restarted", ended: Lost, command: install("orders:1"), change: func(a *Attempt) { a.Restarted = true }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.failure != (Failure{}) {
@@ -104,6 +105,13 @@ func TestResolveRemembersHowACommandEnded(t *testing.T) {
 			}
 			if got := p.out.Memory.Installed[module("orders:1")]; got != c.installed {
 				t.Errorf("installed %v", got)
+			}
+			var ended []Ended
+			if c.ended != "" {
+				ended = []Ended{{c.command.Verb, c.ended}}
+			}
+			if d := cmp.Diff(ended, p.out.Ended); d != "" {
+				t.Errorf("ended (-want +got):\n%s", d)
 			}
 			if p.out.Memory.Plain != c.plain {
 				t.Errorf("replaces nothing: %v", p.out.Memory.Plain)

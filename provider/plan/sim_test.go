@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -149,8 +150,13 @@ func (s *sim) round() Output {
 		s.in.Pods = append(s.in.Pods, pod)
 	}
 	s.in.Held = s.in.Memory.Full(s.most)
+	before := maps.Clone(s.in.Memory.Attempts)
 	out := Modules(s.in)
 	s.in.Memory = out.Memory
+	maps.DeleteFunc(before, func(name string, _ Attempt) bool { _, still := out.Memory.Attempts[name]; return still })
+	if len(before) != len(out.Ended) {
+		panic(fmt.Sprintf("%d commands ended, and %v are told", len(before), out.Ended))
+	}
 	s.keep(out)
 	for _, c := range s.in.Memory.Affordable(out.Commands, s.most) {
 		s.send(c)

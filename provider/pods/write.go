@@ -208,7 +208,7 @@ func (w *writer) add(key statusKey, pause time.Duration) {
 // shut: run is to be called next.
 func (w *writer) start() statusQueue {
 	limit := workqueue.NewTypedItemExponentialFailureRateLimiter[statusKey](statusRetryFirst, statusRetryMax)
-	queue := workqueue.NewTypedRateLimitingQueue(limit)
+	queue := workqueue.NewTypedRateLimitingQueueWithConfig(limit, workqueue.TypedRateLimitingQueueConfig[statusKey]{Name: "pod-statuses"})
 	w.queue.Store(&queue)
 	return queue
 }

@@ -1,0 +1,45 @@
+package controlplane
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// clientModules lists the modules, with their versions, that Kubernetes' client is built
+// of in a folder.
+func clientModules(t *testing.T, dir string) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps",
+		"-f", "{{with .Module}}{{.Path}} {{.Version}}{{with .Replace}} {{.Version}}{{end}}{{end}}",
+		"k8s.io/client-go/kubernetes", "k8s.io/client-go/tools/clientcmd")
+	cmd.Dir, cmd.Env, cmd.Stderr = dir, append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off"), t.Output()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var modules []string
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		if len(fields) > 1 {
+			modules = append(modules, fields[0]+" "+fields[len(fields)-1])
+		}
+	}
+	return modules
+}
+
+// The demo and Kubernetes both consist of its client. Where all that it is built of has
+// one version, it is compiled once, and the first demo is shorter.
+func TestTheClientIsCompiledOnce(t *testing.T) {
+	_, kubernetes := productsOf(t, KubernetesVersion)
+	source, err := kubernetes.source()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(clientModules(t, source), clientModules(t, ".")); diff != "" {
+		t.Errorf("the client's modules (-Kubernetes +e2e):\n%s", diff)
+	}
+}

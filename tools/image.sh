@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Builds the container image with docker, podman or buildah, the first of them that
+# works, and needs no other image. Usage: tools/image.sh NAME [ARCHIVE]
+#
+#   ARCHS          for which architectures, "amd64 arm64"
+#   VERSION        what the program says of itself
+#   IMAGE_TOOL     docker, podman or buildah
+#
+# podman and buildah make one NAME for all architectures, docker one of each,
+# NAME-ARCH, and NAME for this machine's. With ARCHIVE the image is written there too, as
+# an OCI archive; docker writes this machine's alone. Two builds of one commit give one digest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+name=${1:?usage: tools/image.sh NAME [ARCHIVE]}
+archive=${2:-}
+version=${VERSION:-dev}
+archs=${ARCHS:-amd64 arm64}
+revision=$(git rev-parse HEAD 2>/dev/null || true)
+# The time in the image is the commit's.
+epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
+
+works() { # a client without its daemon does not
+  case $1 in
+    buildah) buildah --version ;;
+    *) "$1" info ;;
+  esac >/dev/null 2>&1
+}
+tool=${IMAGE_TOOL:-}
+if [ -z "$tool" ]; then
+  for tool in docker podman buildah none; do
+    if [ $tool = none ] || works $tool; then break; fi
+  done
+fi
+if [ "$tool" = none ]; then
+  echo "needs docker, podman or buildah; of docker, its daemon too. On Debian: apt-get install buildah" >&2
+  exit 1
+fi
+
+context=dist/image
+for arch in $archs; do
+  echo "== compiling for linux/$arch"
+  CGO_ENABLED=0 GOOS=linux GOARCH=$arch GOFLAGS=-buildvcs=false \
+    go build -trimpath -ldflags "-s -w -X main.version=$version" -o "$context/$arch/module-controller" ./cmd/module-controller
+  chmod 0755 "$context/$arch" "$context/$arch/module-controller"
+  touch -d "@$epoch" "$context/$arch/module-controller"
+done
+
+args() { # of a build for an architecture
+  echo --platform "linux/$1" --build-arg "TARGETARCH=$1" --build-arg "VERSION=$version" --build-arg "REVISION=$revision" -f Dockerfile
+}
+echo "== building $name with $tool"
+case $tool in
+docker)
+  for arch in $archs; do
+    SOURCE_DATE_EPOCH=$epoch docker build $(args "$arch") --build-arg "SOURCE_DATE_EPOCH=$epoch" --provenance=false -t "$name-$arch" $context
+  done
+  here=$(go env GOHOSTARCH)
+  if docker image inspect "$name-$here" >/dev/null 2>&1; then
+    docker tag "$name-$here" "$name"
+    [ -z "$archive" ] || docker save -o "$archive" "$name"
+  fi
+  ;;
+*)
+  $tool rmi "$name" >/dev/null 2>&1 || true
+  $tool manifest rm "$name" >/dev/null 2>&1 || true
+  for arch in $archs; do
+    $tool build $(args "$arch") --timestamp "$epoch" --manifest "$name" $context
+  done
+  [ -z "$archive" ] || $tool manifest push --all "$name" "oci-archive:$archive"
+  ;;
+esac
