@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -271,12 +270,6 @@ func (p *Provider) workOn(ctx context.Context, id tunnel.BaseID) {
 			p.queue.AddAfter(id, next)
 		}
 	}
-}
-
-// Seen gives the Nodes of all bases and the module pods that are bound to them, of all
-// replicas, as the caches have them. They must not be changed.
-func (p *Provider) Seen() (nodes []*corev1.Node, pods []*corev1.Pod) {
-	return p.nodes.all(), p.pods.All()
 }
 
 // Census counts the bases as they are now, and tells what is amiss.

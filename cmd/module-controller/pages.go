@@ -12,6 +12,7 @@ import (
 
 	"module-controller/internal/fleet"
 	"module-controller/internal/fleetpage"
+	"module-controller/provider"
 )
 
 // started is when this process began.
@@ -71,7 +72,7 @@ func asked(h http.Handler) http.Handler {
 // sight is what this member has in memory of the fleet.
 func (s *session) sight() fleetpage.Sight {
 	members, bases := s.owner.Seen()
-	nodes, pods := s.provider.Seen()
+	nodes, pods := provider.Seen(s.provider)
 	return fleetpage.Sight{
 		Fleet: fleet.Build(fleet.Objects{
 			At: time.Now(), Namespace: s.cfg.election.Namespace,

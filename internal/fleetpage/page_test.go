@@ -19,6 +19,7 @@ import (
 
 	"module-controller/election"
 	"module-controller/internal/fleet"
+	_ "module-controller/internal/oneproc" // tests in bubbles
 	"module-controller/provider/plan"
 	"module-controller/tunnel"
 )
