@@ -158,6 +158,7 @@ func (r *Replica) wrote(t turn, written *coordinationv1.Lease) {
 	case shard.CreateBase, shard.ClaimBase:
 		r.log.Info("base claimed", zap.Stringer("base", t.id), zap.Int32("epoch", t.step.Epoch))
 		r.meter.Moved("claimed")
+		r.noteClaimed(t.key, t.step.Epoch, t.lease)
 	default: // no ownership begins
 	}
 	r.tellEnd(t.key, t.id, seen, end)
@@ -194,6 +195,7 @@ func (r *Replica) tellEnd(key string, id tunnel.BaseID, seen shard.Lease, end sh
 		r.log.Info("base released", zap.Stringer("base", id))
 		r.meter.Moved("released")
 	}
+	r.noteEnd(key, seen, end)
 	r.hooks.Changed(id)
 	r.noteDrained()
 }
@@ -267,6 +269,7 @@ func (r *Replica) delete(ctx context.Context, t turn) error {
 	delete(r.bases, t.key)
 	r.state.Deleted(t.key)
 	r.mu.Unlock()
+	r.noteRetired(t.key, t.step.Epoch)
 	r.hooks.Changed(t.id)
 	r.noteDrained()
 	return nil

@@ -2,6 +2,8 @@ package election
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,6 +65,9 @@ func (all leases) keep(l *coordinationv1.Lease) {
 		all[l.Name] = l
 	}
 }
+
+// all gives the Leases, in no order.
+func (all leases) all() []*coordinationv1.Lease { return slices.Collect(maps.Values(all)) }
 
 // drop takes in that a Lease was deleted, which may have been made anew since.
 func (all leases) drop(l *coordinationv1.Lease) {

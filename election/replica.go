@@ -35,6 +35,7 @@ type Replica struct {
 	baseFeed     *feed
 	brake        brake
 	pulse        pulse
+	moves        moveLog
 
 	mu sync.Mutex
 	// mu guards what follows

@@ -114,9 +114,11 @@ func (r *Replica) seeBase(l *coordinationv1.Lease) {
 	}
 	seen := parse(l)
 	r.mu.Lock()
+	was := r.bases[l.Name]
 	r.bases.keep(l)
 	end := r.state.SeeBase(l.Name, seen, now)
 	r.mu.Unlock()
+	r.noteReceived(was, seen, l.Name)
 	r.tellEnd(l.Name, id, seen, end)
 	r.queue.Add(l.Name)
 }

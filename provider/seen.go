@@ -5,11 +5,19 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"module-controller/provider/plan"
 	"module-controller/provider/pods"
 	"module-controller/provider/probes"
 	"module-controller/provider/revisions"
 )
+
+// Seen gives the Nodes of all bases and the module pods that are bound to them, of all
+// replicas, as the caches of a Provider have them. They must not be changed.
+func Seen(p *Provider) (nodes []*corev1.Node, modules []*corev1.Pod) {
+	return p.nodes.all(), p.pods.All()
+}
 
 // seenPods are the module pods, with all that is known of them.
 type seenPods struct {

@@ -9,6 +9,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"module-controller/internal/fleet"
+	"module-controller/internal/fleetpage"
+	"module-controller/provider"
 )
 
 // started is when this process began.
@@ -18,9 +22,10 @@ var started = time.Now()
 // paths, to those who may get each.
 func (s *session) pages() http.Handler {
 	pages := map[string]http.Handler{
-		"/metrics": s.metrics.handler(),
-		"/statusz": page(s.status),
-		"/flagz":   page(func(w io.Writer) error { return printConfig(w, s.cfg) }),
+		"/metrics":     s.metrics.handler(),
+		"/statusz":     page(s.status),
+		fleetpage.Path: asked(fleetpage.Handler(s.sight)),
+		"/flagz":       page(func(w io.Writer) error { return printConfig(w, s.cfg) }),
 	}
 	if s.cfg.profiling {
 		pages["/debug/pprof/"] = http.HandlerFunc(pprof.Index)
@@ -31,9 +36,59 @@ func (s *session) pages() http.Handler {
 	mux := http.NewServeMux()
 	gate := s.gate()
 	for path, h := range pages {
-		mux.Handle(path, gate(path, h))
+		h = gate(path, h)
+		if path == fleetpage.Path {
+			h = forBrowsers(h)
+		}
+		mux.Handle(path, h)
 	}
 	return mux
+}
+
+// askHeader has a browser ask for a name and a password.
+const askHeader = "WWW-Authenticate"
+
+// forBrowsers has a browser ask for a token, which cannot send one by itself: the password
+// that it sends is taken for it, the name says nothing.
+func forBrowsers(gated http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, token, ok := r.BasicAuth(); ok {
+			r = r.Clone(r.Context())
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		w.Header().Set(askHeader, `Basic realm="module-controller: the password is a token", charset="UTF-8"`)
+		gated.ServeHTTP(w, r)
+	})
+}
+
+// asked serves who was let in: nothing more is asked of them.
+func asked(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Del(askHeader)
+		h.ServeHTTP(w, r)
+	})
+}
+
+// sight is what this member has in memory of the fleet.
+func (s *session) sight() fleetpage.Sight {
+	members, bases := s.owner.Seen()
+	nodes, pods := provider.Seen(s.provider)
+	return fleetpage.Sight{
+		Fleet: fleet.Build(fleet.Objects{
+			At: time.Now(), Namespace: s.cfg.election.Namespace,
+			MemberLeases: valuesOf(members), BaseLeases: valuesOf(bases), Nodes: valuesOf(nodes),
+		}),
+		Envs: s.cfg.envs, Pods: pods, Moves: s.owner.Moves(), Self: s.cfg.podName, Version: version, Notes: s.notes(),
+	}
+}
+
+// valuesOf are the objects that are pointed at. What they refer to is not copied.
+func valuesOf[T any](all []*T) []T {
+	values := make([]T, 0, len(all))
+	for _, o := range all {
+		values = append(values, *o)
+	}
+	return values
 }
 
 // gate gives what lets those get a path who may.
@@ -79,7 +134,7 @@ func (s *session) status(w io.Writer) error {
 	for _, note := range s.notes() {
 		lines = append(lines, "Note: "+note)
 	}
-	paths := []string{"/flagz", "/metrics", "/statusz"}
+	paths := []string{fleetpage.Path, "/flagz", "/metrics", "/statusz"}
 	if s.cfg.profiling {
 		paths = append(paths, "/debug/pprof/")
 	}

@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"go.uber.org/zap"
 )
 
 func answerOf(h http.Handler, path string) (int, string) {
@@ -22,6 +24,7 @@ func TestPages(t *testing.T) {
 		s := sessionOf(t, configFor(t, a, map[string]string{"PROFILING": profiling, "MQTT_USERNAME": "us", "MQTT_PASSWORD": "pa55word", "MQTT_TLS": "true"}))
 		for path, says := range map[string]string{
 			"/metrics": "module_controller_bases_owned 0", "/statusz": "Binary version: " + version, "/flagz": "kind: ModuleControllerConfiguration",
+			"/fleet": "Fleet of module-controller",
 		} {
 			if code, body := answerOf(s.pages(), path); code != http.StatusOK || !strings.Contains(body, says) || strings.Contains(body, "pa55word") {
 				t.Errorf("%s: %d %s", path, code, body)
@@ -40,17 +43,38 @@ func TestPages(t *testing.T) {
 func TestPagesAreShownToWhoMayGetThem(t *testing.T) {
 	a := newAPIServer(t)
 	s := sessionOf(t, configFor(t, a, map[string]string{"METRICS_AUTH": metricsAuthKubernetes, "PROFILING": "true"}))
-	for _, path := range []string{"/metrics", "/statusz", "/flagz", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile"} {
+	for _, path := range []string{"/metrics", "/statusz", "/flagz", "/fleet", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile"} {
 		if code, body := answerOf(s.pages(), path); code != http.StatusUnauthorized {
 			t.Errorf("%s without a token: %d %s", path, code, body)
 		}
 	}
 	api := gatekeeper()
-	for path, want := range map[string]int{"/metrics": http.StatusOK, "/flagz": http.StatusForbidden} {
+	for path, want := range map[string]int{"/metrics": http.StatusOK, "/flagz": http.StatusForbidden, "/fleet": http.StatusForbidden} {
 		h := newScrapers(api, newMetrics(), s.log).only(path, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		if w := get(h, "Bearer "+scraperToken("prometheus")); w.Code != want || want != http.StatusOK && !strings.Contains(w.Body.String(), "nonResourceURLs "+path) {
 			t.Errorf("who may get /metrics asks for %s: %d %s", path, w.Code, w.Body)
 		}
+	}
+}
+
+// A browser, which sends no bearer token, is asked for one and gives it as a password. Who is
+// let in is asked for nothing more.
+func TestABrowserGivesATokenAsAPassword(t *testing.T) {
+	shown := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	h := forBrowsers(newScrapers(gatekeeper(), newMetrics(), zap.NewNop()).only("/metrics", asked(shown)))
+	for password, want := range map[string]int{"": http.StatusUnauthorized, "junk": http.StatusUnauthorized, scraperToken("orders"): http.StatusForbidden, scraperToken("prometheus"): http.StatusOK} {
+		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+		if password != "" {
+			r.SetBasicAuth("anybody", password)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if ask := w.Header().Get("WWW-Authenticate"); w.Code != want || (ask == "") != (want == http.StatusOK) {
+			t.Errorf("password %.10q: %d, asked for %q; want %d", password, w.Code, ask, want)
+		}
+	}
+	if w := get(h, "Bearer "+scraperToken("prometheus")); w.Code != http.StatusOK {
+		t.Errorf("a bearer token: %d %s", w.Code, w.Body)
 	}
 }
 

@@ -97,7 +97,7 @@ func observation(c *config) []setting {
 	return []setting{
 		{env: "LOG_LEVEL", field: "logging.level", changes: atOnce, help: "debug, info, warn or error", value: level(&c.logLevel)},
 		{env: "LOG_FORMAT", field: "logging.format", help: "json or console", value: oneOf(&c.logFormat, "json", "console")},
-		{env: "METRICS_BIND_ADDRESS", field: "metrics.bindAddress", help: "address on which /metrics, /statusz and /flagz are served; 0 to disable", value: listenAddress(&c.metricsAddress)},
+		{env: "METRICS_BIND_ADDRESS", field: "metrics.bindAddress", help: "address on which /metrics, /fleet, /statusz and /flagz are served; 0 to disable", value: listenAddress(&c.metricsAddress)},
 		{env: "METRICS_AUTH", field: "metrics.auth", help: "who may read metrics and pages: kubernetes, whose bearer token the API server knows and who may get the path by its rules; or none, anybody; default: none where METRICS_BIND_ADDRESS is loopback, else kubernetes", value: oneOf(&c.metricsAuth, metricsAuthNone, metricsAuthKubernetes)},
 		{env: "METRICS_CERT_PATH", field: "metrics.certPath", changes: content, help: "file with a certificate, with which metrics are served over TLS; read at each connect", value: text(&c.metricsTLS.cert)},
 		{env: "METRICS_KEY_PATH", field: "metrics.keyPath", changes: content, help: "file with the key of METRICS_CERT_PATH, read at each connect", value: text(&c.metricsTLS.key)},

@@ -193,6 +193,16 @@ func (f *facade) hideNode(node string) {
 // must not be changed.
 func (f *facade) onNode(node string) []*corev1.Pod { return onNode(f.informer, node) }
 
+// all gives the pods that are bound to a Node, of all replicas. They must not be changed.
+func (f *facade) all() []*corev1.Pod {
+	objs := f.informer.GetStore().List()
+	all := make([]*corev1.Pod, 0, len(objs))
+	for _, obj := range objs {
+		all = append(all, obj.(*corev1.Pod))
+	}
+	return all
+}
+
 // version is a resource version that the cache of pods has reached; empty where that is
 // not known.
 func (f *facade) version() string { return f.informer.GetStore().LastStoreSyncResourceVersion() }

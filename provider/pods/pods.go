@@ -151,6 +151,10 @@ func (p *Pods) On(node string) []plan.Pod { return p.store.on(node) }
 // not be changed.
 func (p *Pods) InCluster(node string) []*corev1.Pod { return p.facade.onNode(node) }
 
+// All gives the module pods that are bound to Nodes, of all replicas, as the cache has
+// them. They must not be changed.
+func (p *Pods) All() []*corev1.Pod { return p.facade.all() }
+
 // Version is a resource version that the cache of pods has reached; empty where that is
 // not known. What On gives later is at least as new.
 func (p *Pods) Version() string { return p.facade.version() }
