@@ -35,7 +35,7 @@ type follower struct {
 func newFollower(cfg *config, read func() (*config, error), log *zap.Logger) *follower {
 	f := &follower{log: log, live: cfg.live, read: read, started: cfg, current: cfg, seen: map[string]string{}}
 	for _, s := range settings(cfg) {
-		f.look(s)
+		_, _ = f.look(s) // what is wrong with a file was told at the start
 	}
 	return f
 }

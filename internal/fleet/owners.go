@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -115,9 +116,7 @@ func (s *Snapshot) Assigned() map[string]string {
 	}
 	should := map[string]string{}
 	for env, names := range byEnv {
-		for base, member := range shard.Assign(names, shard.Able(all, env)) {
-			should[base] = member
-		}
+		maps.Copy(should, shard.Assign(names, shard.Able(all, env)))
 	}
 	return should
 }

@@ -263,6 +263,7 @@ func TestTheFleetIsNotLookedAtForEachWhoLooks(t *testing.T) {
 func BenchmarkPage(b *testing.B) {
 	of := large(10_000)
 	ask := func(b *testing.B, h http.Handler) {
+		b.Helper()
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, Path+"?q=base-05", nil))
 		b.SetBytes(int64(w.Body.Len()))

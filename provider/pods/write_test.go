@@ -279,6 +279,7 @@ func TestWhatAPodThatLeavesWaitsForIsWrittenAfterAMoment(t *testing.T) {
 		return corev1.PodStatus{PodIP: ip, Message: message, ContainerStatuses: []corev1.ContainerStatus{{Name: "orders"}}}
 	}
 	leaving := func(t *testing.T) *room {
+		t.Helper()
 		pod, now := podOn("one", "a", "1"), metav1.Now()
 		pod.DeletionTimestamp, pod.Finalizers, pod.Status = &now, []string{"example.com/keep"}, shows("10.0.0.1", "")
 		return running(t, pod)
