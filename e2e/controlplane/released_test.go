@@ -175,6 +175,7 @@ func TestReleasesThatCannotBeHad(t *testing.T) {
 		{"the last of them is another", func(_ *testing.T, m *makers, _ *fetcher) { m.publish(scheduler.path, []byte("malice")) },
 			"refused " + "URL" + scheduler.path + ": its checksum is "},
 		{"not the archive that was published", func(t *testing.T, m *makers, _ *fetcher) {
+			t.Helper()
 			m.publish(etcd.path, packed(t, map[string]string{etcd.member: "malice"}))
 		}, "refused " + "URL" + etcd.path + ": its checksum is "},
 		{"no such version", func(_ *testing.T, m *makers, _ *fetcher) { clear(m.files) }, apiserver.sums + ": 404 Not Found"},
@@ -185,7 +186,10 @@ func TestReleasesThatCannotBeHad(t *testing.T) {
 		{"the sums of other files", func(_ *testing.T, m *makers, _ *fetcher) {
 			m.publish(etcd.sums, fmt.Appendf(nil, "%x  etcd.zip\n", sha256.Sum256(nil)))
 		}, "it has no checksum of " + filepath.Base(etcd.path)},
-		{"an archive without it", func(t *testing.T, m *makers, _ *fetcher) { m.publishEtcd(t, "etcd") }, "it has no " + etcd.member},
+		{"an archive without it", func(t *testing.T, m *makers, _ *fetcher) {
+			t.Helper()
+			m.publishEtcd(t, "etcd")
+		}, "it has no " + etcd.member},
 		{"cut in the middle", func(_ *testing.T, m *makers, _ *fetcher) {
 			m.files[apiserver.path] = func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", "1000")

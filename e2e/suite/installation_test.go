@@ -225,7 +225,7 @@ func TestTheChartRefusesBadValues(t *testing.T) {
 	good := []string{"image=registry.example.com/module-controller:v1", "settings.MQTT_BROKER=broker.example.com"}
 	render := func(sets ...string) error {
 		args := []string{"template", "module-controller", "manifests/chart"}
-		for _, s := range append(good[:len(good):len(good)], sets...) {
+		for _, s := range append(slices.Clip(good), sets...) {
 			args = append(args, "--set", s)
 		}
 		_, err := h.try(args...)
