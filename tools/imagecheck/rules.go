@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -66,10 +67,10 @@ func runAlone(f file) (string, error) {
 	}
 	defer func() { _ = os.RemoveAll(root) }()
 	path := filepath.Join(root, f.name)
-	if err := errors.Join(os.WriteFile(path, f.content, 0o755), os.Chmod(root, 0o755)); err != nil {
+	if err := errors.Join(os.WriteFile(path, f.content, 0o755), os.Chmod(root, 0o755)); err != nil { //nolint:gosec // nobody is to run it
 		return "", err
 	}
-	cmd := exec.Command(path, "--version")
+	cmd := exec.CommandContext(context.Background(), path, "--version")
 	cmd.Env = []string{}
 	if os.Getuid() == 0 {
 		cmd.Path, cmd.Dir = "/"+f.name, "/"

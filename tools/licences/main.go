@@ -6,6 +6,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -71,7 +72,7 @@ func linked(root, pkg string) ([]module, error) {
 }
 
 func output(dir string, args ...string) ([]byte, error) {
-	cmd := exec.Command("go", args...)
+	cmd := exec.CommandContext(context.Background(), "go", args...)
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	out, err := cmd.Output()
@@ -118,7 +119,7 @@ func (m module) collect(to string) error {
 			continue
 		}
 		content, err := os.ReadFile(filepath.Join(m.dir, e.Name()))
-		err = errors.Join(err, os.MkdirAll(into, 0o755), os.WriteFile(filepath.Join(into, e.Name()), content, 0o644))
+		err = errors.Join(err, os.MkdirAll(into, 0o750), os.WriteFile(filepath.Join(into, e.Name()), content, 0o644))
 		if err != nil {
 			return fmt.Errorf("collect licences of %s: %w", m.path, err)
 		}
