@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -196,47 +195,6 @@ func TestTheAdmissionPoliciesNameTheServiceAccount(t *testing.T) {
 			if n != user {
 				t.Errorf("%s is about %s, the pods are %s", file, n, user)
 			}
-		}
-	}
-}
-
-// The version of Go that builds the image is the one of go.mod: an older one builds
-// nothing.
-func TestTheImageIsBuiltWithTheGoOfTheModule(t *testing.T) {
-	of := func(file, line string) string {
-		text, err := os.ReadFile("../../" + file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found := regexp.MustCompile(line).FindStringSubmatch(string(text))
-		if found == nil {
-			t.Fatalf("%s names no Go", file)
-		}
-		return found[1]
-	}
-	if image, module := of("Dockerfile", `(?m)^ARG GO_IMAGE=golang:(\S+)$`), of("go.mod", `(?m)^go (\S+)$`); image != module {
-		t.Errorf("the image is built with Go %s, go.mod asks for %s", image, module)
-	}
-}
-
-// The image is built from every folder of ours that the program imports.
-func TestTheImageHasAllThatIsBuilt(t *testing.T) {
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile("../../Dockerfile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path := range strings.FieldsSeq(string(out)) {
-		rest, ours := strings.CutPrefix(path, "module-controller/")
-		if !ours {
-			continue
-		}
-		folder, _, _ := strings.Cut(rest, "/")
-		if !strings.Contains(string(text), "\nCOPY "+folder+" "+folder+"\n") {
-			t.Errorf("the Dockerfile does not copy %s, of which %s is", folder, path)
 		}
 	}
 }
