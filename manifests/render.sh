@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Renders the manifests in this folder from the chart, which is where to change them.
-# Helm is built from its pinned module, about 3 minutes the first time.
+# Helm is built from its pinned module, about 3 minutes the first time; without cgo, as the
+# tests build it, so that it is compiled once.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-go -C "$here/../e2e/tools/helm" tool helm template module-controller "$here/chart" \
+CGO_ENABLED=0 go -C "$here/../e2e/tools/helm" tool helm template module-controller "$here/chart" \
   --namespace module-controller --values "$here/chart/kustomize.yaml" |
   awk -v here="$here" '
     /^---$/ { next }
