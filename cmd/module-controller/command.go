@@ -132,7 +132,7 @@ func (p *program) check(g given) error {
 	name := g.rest[0]
 	g.values[flagOf(ownPrefix+"CONFIG")], g.rest = name, nil
 	cfg, err := g.config(p.env)
-	if r := (refusal{}); errors.As(err, &r) {
+	if r, is := errors.AsType[refusal](err); is {
 		return fmt.Errorf("%s would not be taken:\n  %s", name, r.lines())
 	}
 	if err != nil {

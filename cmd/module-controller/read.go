@@ -30,8 +30,10 @@ func (r refusal) lines() string {
 
 // faultsOf gives the faults of a configuration that is not taken.
 func faultsOf(err error) (all []string) {
-	r := refusal{[]error{err}}
-	_ = errors.As(err, &r)
+	r, is := errors.AsType[refusal](err)
+	if !is {
+		r = refusal{[]error{err}}
+	}
 	return strings.Split(errors.Join(r.faults...).Error(), "\n")
 }
 
