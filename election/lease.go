@@ -81,6 +81,11 @@ func holds(incarnation string, l *coordinationv1.Lease) bool {
 	return l != nil && ptr.Deref(l.Spec.HolderIdentity, "") == incarnation
 }
 
+// untracked, in a write, has the API server keep no managed fields of the object, now and
+// in writes to come, until somebody applies it (server-side apply). A Lease is renewed more
+// often than all else is written, and nobody asks who set which of its fields.
+var untracked = []metav1.ManagedFieldsEntry{{}}
+
 // renewed is the Lease as it is to be written to renew it. Renew times only grow,
 // across owners too: the node controller ignores others.
 func renewed(lease *coordinationv1.Lease, duration time.Duration, now time.Time) *coordinationv1.Lease {
@@ -91,6 +96,7 @@ func renewed(lease *coordinationv1.Lease, duration time.Duration, now time.Time)
 	}
 	seconds := int32(duration / time.Second)
 	next.Spec.RenewTime, next.Spec.LeaseDurationSeconds = &at, &seconds
+	next.ManagedFields = untracked
 	return next
 }
 

@@ -128,6 +128,9 @@ func TestRenewTimesOnlyGrow(t *testing.T) {
 		}
 		lease = next
 	}
+	if !cmp.Equal(lease.ManagedFields, []metav1.ManagedFieldsEntry{{}}) {
+		t.Errorf("renewed, its managed fields are %+v; want one that is empty, which removes them", lease.ManagedFields)
+	}
 	step := shard.Step{Kind: shard.RenewBase, Epoch: 7}
 	if again := stepped(lease, step, nil, nil, whole(), noon.Add(time.Hour)); !again.Spec.AcquireTime.Time.Equal(noon) {
 		t.Errorf("renewed, it was acquired %s", again.Spec.AcquireTime)

@@ -143,16 +143,17 @@ func (b *Base) show(in Facts, do Actions, told []plan.Event, times ...time.Time)
 	b.unready.follow(age.NotReady, later(in.Now, conflictEnds), b.seen.listed)
 
 	out := b.plan(in, age, conflict)
-	if !idle(out) && !in.Current {
+	differ := podWritesOf(out.Statuses)
+	if !in.Current && (len(out.Commands) > 0 || !differ.none()) {
 		do.NeedCurrent = true
-		out = withheld(b.ledger.Memory, out)
+		out, differ = withheld(b.ledger.Memory, out), podWrites{}
 	}
 	do.Renew = out.Stale
 	do.Remember.Failures, do.Ended = b.ledger.remember(out), out.Ended
 	do.Talk.Send = b.ledger.issue(b.affordable(in, out), b.epoch)
 	do.Remember.Installed = b.ledger.Installed
 	told = append(told, b.tellExcess()...)
-	do.Write = b.write(in, age, out, append(told, conflictEvent(do.Changed, conflict)...))
+	do.Write = b.write(in, age, out, differ, append(told, conflictEvent(do.Changed, conflict)...))
 	b.wait(in, out, &do, append(times, age.Next, conflictEnds, b.newDue(in))...)
 	return do
 }

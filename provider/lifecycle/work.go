@@ -30,23 +30,31 @@ func (b *Base) live(in Facts, age Age) bool {
 	return age.NotReady != plan.ReasonBaseSilent
 }
 
-// idle says that a plan sends nothing and changes no pod.
-func idle(out plan.Output) bool {
-	return len(out.Commands) == 0 && !slices.ContainsFunc(out.Statuses, changes)
+// podWrites is what a plan has to be written of pods.
+type podWrites struct {
+	finish  []plan.PodStatus // pods that are deleted, their status with them
+	rewrite []plan.PodStatus // pods whose status differs
 }
 
-// changes says that a pod is written or deleted.
-func changes(s plan.PodStatus) bool { return s.Finished || rewrites(s) }
-
-// rewrites says that a pod's status is written. Of a pod that is gone nobody reads it,
-// and that of a finished one is written with its deletion.
-func rewrites(s plan.PodStatus) bool {
-	switch {
-	case s.Pod.Gone, s.Finished:
-		return false
+// podWritesOf compares each pod's status with the one that is to be shown. That takes longer
+// than the plan of a quiet base, so it is done once a Turn. Of a pod that is gone nobody reads
+// the status.
+func podWritesOf(statuses []plan.PodStatus) podWrites {
+	var w podWrites
+	for _, s := range statuses {
+		switch {
+		case s.Finished:
+			w.finish = append(w.finish, s)
+		case s.Pod.Gone:
+		case !equality.Semantic.DeepEqual(s.Pod.Status, s.Status):
+			w.rewrite = append(w.rewrite, s)
+		}
 	}
-	return !equality.Semantic.DeepEqual(s.Pod.Status, s.Status)
+	return w
 }
+
+// none says that no pod is written or deleted.
+func (w podWrites) none() bool { return len(w.finish)+len(w.rewrite) == 0 }
 
 // withheld is a plan that changes nothing. It is made anew when the cache of pods has
 // caught up.
@@ -70,18 +78,12 @@ func (b *Base) mute(in Facts) bool {
 
 // write gives what differs at the API server, with what is told of the Node beside what
 // the plan tells.
-func (b *Base) write(in Facts, age Age, out plan.Output, told []plan.Event) Write {
+func (b *Base) write(in Facts, age Age, out plan.Output, differ podWrites, told []plan.Event) Write {
 	was, node := b.wantNode(in, age)
-	w := Write{Was: was, Node: node, Show: true, Events: b.node.tell(was != nil || node != nil, told, out.Events)}
-	for _, s := range out.Statuses {
-		switch {
-		case s.Finished:
-			w.Finish = append(w.Finish, s)
-		case rewrites(s):
-			w.Pods = append(w.Pods, s)
-		}
+	return Write{
+		Was: was, Node: node, Show: true, Pods: differ.rewrite, Finish: differ.finish,
+		Events: b.node.tell(was != nil || node != nil, told, out.Events),
 	}
-	return w
 }
 
 // maxUntold bounds what is kept to be told of a Node that is not there.

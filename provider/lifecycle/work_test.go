@@ -23,25 +23,21 @@ func TestWhatIsWrittenOfAPod(t *testing.T) {
 		name     string
 		status   plan.PodStatus
 		rewrites bool
-		changes  bool
+		finishes bool
 	}{
 		{"the same", status(false, false, running), false, false},
-		{"another status", status(false, false, corev1.PodStatus{}), true, true},
+		{"another status", status(false, false, corev1.PodStatus{}), true, false},
 		{"gone, another status", status(true, false, corev1.PodStatus{}), false, false},
 		{"gone and finished", status(true, true, running), false, true},
 		{"finished, the same", status(false, true, running), false, true},
 		{"finished, another status", status(false, true, corev1.PodStatus{}), false, true},
 	} {
-		out := plan.Output{Statuses: []plan.PodStatus{status(false, false, running), c.status}}
-		if got := rewrites(c.status); got != c.rewrites {
-			t.Errorf("%s: rewritten %v", c.name, got)
+		got := podWritesOf([]plan.PodStatus{status(false, false, running), c.status})
+		if rewrites, finishes := len(got.rewrite) == 1, len(got.finish) == 1; rewrites != c.rewrites || finishes != c.finishes {
+			t.Errorf("%s: rewritten %v, finished %v", c.name, rewrites, finishes)
 		}
-		if got := idle(out); got == c.changes {
-			t.Errorf("%s: nothing is to be done: %v", c.name, got)
-		}
-		out.Commands = make([]plan.Planned, 1)
-		if idle(out) {
-			t.Errorf("%s: a command is to be sent, and nothing is to be done", c.name)
+		if got.none() != (!c.rewrites && !c.finishes) {
+			t.Errorf("%s: nothing is to be written: %v", c.name, got.none())
 		}
 	}
 }

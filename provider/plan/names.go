@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"module-controller/tunnel"
@@ -30,10 +31,25 @@ func CheckEnv(env string) error {
 	return nil
 }
 
+// nodeNames are the names of the bases that were asked for last. A base's name is asked for at
+// each look at it, and takes four regular expressions.
+var nodeNames, _ = lru.New[tunnel.BaseID, string](1 << 14) // it fails for a size below 1 only
+
 // NodeName gives the name of a base's Node and Lease, vnode.{identity}.{env}, as
 // other controllers form it. An identity that is no DNS name is escaped, so no two
 // bases share a name. It returns an error where the name would be too long.
 func NodeName(b tunnel.BaseID) (string, error) {
+	if name, known := nodeNames.Get(b); known {
+		return name, nil
+	}
+	name, err := nodeName(b)
+	if err == nil {
+		nodeNames.Add(b, name)
+	}
+	return name, err
+}
+
+func nodeName(b tunnel.BaseID) (string, error) {
 	if err := CheckEnv(b.Env); err != nil {
 		return "", err
 	}
