@@ -185,13 +185,12 @@ func TestAlertsOfCommandsAndOwners(t *testing.T) {
 		w.Must(w.Fleet.Do(world.BaseID(n+1), "fail-installs?n=all"))
 	}
 	n := 0
-	m.fires(func() {
+	m.fires(every(300*time.Millisecond, func() {
 		name := fmt.Sprintf("m%d", n)
 		w.CreatePod(name, world.BaseID(1+n%bases), name, "1.0.0", world.Jar(name, "1.0.0"))
 		n++
-	}, "ModuleControllerCommandsFailing")
+	}), "ModuleControllerCommandsFailing") // and goes on to: it is about the last hour too
 	w.Kubectl("delete", "pods", "-n", w.Env, "--all", "--grace-period=0", "--force")
-	m.ends("ModuleControllerCommandsFailing")
 
 	// Edited while nobody puts it right: whoever held them may live, and is waited for.
 	w.Must(w.Replicas[0].Kill())
@@ -231,9 +230,9 @@ func TestAlertsOfRefusals(t *testing.T) {
 	stranger, err := attacker.Connect(t.Context(), w.BrokerAddress(), "stranger")
 	w.Must(err)
 	defer stranger.Close()
-	forge := func() {
+	forge := every(200*time.Millisecond, func() {
 		w.Must(stranger.Publish(t.Context(), "koupleless_"+w.Env+"/"+world.BaseID(1)+"/base/heart", []byte("}{"), false))
-	}
+	})
 	m.fires(forge, "ModuleControllerHeartbeatsRefused")
 	m.ends("ModuleControllerHeartbeatsRefused")
 	m.only()
@@ -256,7 +255,7 @@ func TestAlertsOfBases(t *testing.T) {
 	w.AwaitNodesReady(bases)
 
 	f := &foreigner{World: w, lease: w.NodeName(world.BaseID(2))}
-	m.fires(f.renews, "ModuleControllerBasesHeldByOthers")
+	m.fires(every(foreignDuration/2, f.renews), "ModuleControllerBasesHeldByOthers")
 	m.ends("ModuleControllerBasesHeldByOthers")
 	w.AwaitNodesReady(bases)
 	m.only()
@@ -266,18 +265,14 @@ func TestAlertsOfBases(t *testing.T) {
 type foreigner struct {
 	*world.World
 	lease string
-	last  time.Time // when it renewed it last
 }
 
 // foreignDuration is how long a renewal of the foreigner's is good for.
 const foreignDuration = 2 * time.Second
 
-// renews writes the foreigner into the Lease where that is due.
+// renews writes the foreigner into the Lease.
 func (f *foreigner) renews() {
 	f.Helper()
-	if time.Since(f.last) < foreignDuration/2 {
-		return
-	}
 	f.Eventually(world.Timeout, func() error { // whoever has it may write it meanwhile
 		lease, err := f.BaseLeases().Get(f.Context(), f.lease, metav1.GetOptions{})
 		if err != nil {
@@ -287,7 +282,6 @@ func (f *foreigner) renews() {
 		_, err = f.BaseLeases().Update(f.Context(), lease, metav1.UpdateOptions{})
 		return err
 	})
-	f.last = time.Now()
 }
 
 func (f *foreigner) takes(lease *coordinationv1.Lease) {

@@ -174,6 +174,17 @@ func (m *monitor) fires(do func(), names ...string) {
 	m.Logf("%v fired after %s", names, time.Since(began).Round(100*time.Millisecond))
 }
 
+// every does something where that was not done for a while.
+func every(pause time.Duration, do func()) func() {
+	var last time.Time
+	return func() {
+		if time.Since(last) >= pause {
+			last = time.Now()
+			do()
+		}
+	}
+}
+
 // ends waits until alerts fire no more.
 func (m *monitor) ends(names ...string) {
 	m.Helper()
