@@ -127,8 +127,8 @@ func (m *metrics) watch(census func() provider.Census, owned func() shard.Census
 // watches adds how far behind the watch of a resource is.
 func (m *metrics) watches(resource string, lag func() time.Duration) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: prefix + "watch_lag_seconds",
-		Help: "How long ago the oldest write of this replica was answered that its own watch of the resource has not shown yet; 0 where it has shown all, and while this replica writes nothing of it.",
+		Name:        prefix + "watch_lag_seconds",
+		Help:        "How long ago the oldest write of this replica was answered that its own watch of the resource has not shown yet; 0 where it has shown all, and while this replica writes nothing of it.",
 		ConstLabels: prometheus.Labels{"resource": resource},
 	}, func() float64 { return lag().Seconds() }))
 }

@@ -27,7 +27,9 @@ func counted() *metrics { return countedOver("t") }
 // counted. name is a tunnel's.
 func countedOver(name string) *metrics {
 	m := newMetrics()
-	m.watch(func() provider.Census { return provider.Census{Ready: 3, NotReady: 1, Modules: 2, Unmanaged: 5, NodesLag: 3 * time.Second, PodsLag: 4 * time.Second} },
+	m.watch(func() provider.Census {
+		return provider.Census{Ready: 3, NotReady: 1, Modules: 2, Unmanaged: 5, NodesLag: 3 * time.Second, PodsLag: 4 * time.Second}
+	},
 		func() shard.Census { return shard.Census{Owned: 4, Assigned: 6, Misplaced: 2, Members: 3, Foreign: 7} },
 		func() election.Health {
 			return election.Health{OldestLease: 21 * time.Second, Workers: 16, RenewDeadline: 3500 * time.Millisecond, Stalled: true, MembersLag: time.Second, BasesLag: 2 * time.Second}

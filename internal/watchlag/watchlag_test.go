@@ -26,14 +26,14 @@ func TestAWatchIsBehindByItsOldestWrite(t *testing.T) {
 		at           float64
 		want         time.Duration
 	}{
-		{at: 0},                             // nothing was written
-		{wrote: "11", at: 1},                // just now
-		{at: 4, want: 3 * time.Second},      // and not shown yet
+		{at: 0},                        // nothing was written
+		{wrote: "11", at: 1},           // just now
+		{at: 4, want: 3 * time.Second}, // and not shown yet
 		{wrote: "15", at: 5, want: 4 * time.Second}, // nor is a later one: the oldest counts
 		{shown: "12", at: 6, want: time.Second},     // by others; the first is shown with it
-		{shown: "15", at: 7},                // all are shown
-		{wrote: "9", at: 8},                 // it changed nothing: that was shown before
-		{wrote: "", at: 9},                  // no version, which cannot be waited for
+		{shown: "15", at: 7},                        // all are shown
+		{wrote: "9", at: 8},                         // it changed nothing: that was shown before
+		{wrote: "", at: 9},                          // no version, which cannot be waited for
 		{wrote: "16", at: 10},
 		{shown: "", at: 12, want: 2 * time.Second}, // it begins anew, and has shown nothing yet
 		{shown: "99", at: 13},

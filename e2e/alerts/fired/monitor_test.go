@@ -99,7 +99,7 @@ func (m *monitor) evaluates() {
 	file := m.File("alerts.yaml", string(text))
 	engine := promql.NewEngine(promql.EngineOpts{MaxSamples: 1_000_000, Timeout: time.Minute, LookbackDelta: lookback, EnableAtModifier: true, EnableNegativeOffset: true})
 	m.rules = rules.NewManager(&rules.ManagerOptions{
-		QueryFunc: rules.EngineQueryFunc(engine, m.storage), Appendable: m.storage, Queryable: m.storage, Context: context.WithoutCancel(m.Context()),
+		QueryFunc: rules.EngineQueryFunc(engine, m.storage), AppendableV2: m.storage, Queryable: m.storage, Context: context.WithoutCancel(m.Context()),
 		NotifyFunc: m.tell, Logger: promslog.NewNopLogger(), Parser: alerts.Parser(), Registerer: prometheus.NewRegistry(),
 	})
 	m.Must(m.rules.Update(interval, []string{filepath.Clean(file)}, labels.EmptyLabels(), "", nil))
