@@ -149,6 +149,7 @@ func (r *Replica) stepped(lease *coordinationv1.Lease, t turn) *coordinationv1.L
 // wrote takes in that a write succeeded.
 func (r *Replica) wrote(t turn, written *coordinationv1.Lease) {
 	written.ManagedFields = nil
+	r.baseLag.Wrote(written.ResourceVersion, time.Now())
 	seen := parse(written)
 	r.mu.Lock()
 	r.bases.keep(written)

@@ -11,6 +11,7 @@ import (
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/util/workqueue"
 
+	"module-controller/internal/watchlag"
 	"module-controller/shard"
 	"module-controller/tunnel"
 )
@@ -36,6 +37,8 @@ type Replica struct {
 	brake        brake
 	pulse        pulse
 	moves        moveLog
+	memberLag    watchlag.Lag // of memberFeed
+	baseLag      watchlag.Lag // of baseFeed
 
 	mu sync.Mutex
 	// mu guards what follows

@@ -32,6 +32,8 @@ func (r *Replica) watch(ctx context.Context, wg *sync.WaitGroup) (synced func(co
 	if err != nil {
 		return nil, fmt.Errorf("watch bases: %w", err)
 	}
+	r.memberLag.Follow(members.GetStore().LastStoreSyncResourceVersion)
+	r.baseLag.Follow(bases.GetStore().LastStoreSyncResourceVersion)
 	wg.Go(func() { members.RunWithContext(ctx) })
 	wg.Go(func() { bases.RunWithContext(ctx) })
 	return func(waiting context.Context) bool {

@@ -38,6 +38,9 @@ type Health struct {
 	// Stalled says that its watch of bases shows nothing, Refused that the API server
 	// refuses all its requests for bases' Leases.
 	Stalled, Refused bool
+	// MembersLag and BasesLag are how far behind its watches of membership Leases and of bases'
+	// Leases are: see package watchlag.
+	MembersLag, BasesLag time.Duration
 }
 
 // Health gives how the Leases are kept now.
@@ -46,7 +49,10 @@ func (r *Replica) Health() Health {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	oldest, overdue := r.state.Oldest(now)
-	return Health{OldestLease: oldest, Behind: overdue, NewWait: r.state.NewWait(), RenewEvery: r.state.RenewEvery(), Workers: r.workers, RenewDeadline: r.state.Window(now), Stalled: r.self.blind, Refused: r.brake.engaged()}
+	return Health{
+		OldestLease: oldest, Behind: overdue, NewWait: r.state.NewWait(), RenewEvery: r.state.RenewEvery(), Workers: r.workers, RenewDeadline: r.state.Window(now),
+		Stalled: r.self.blind, Refused: r.brake.engaged(), MembersLag: r.memberLag.At(now), BasesLag: r.baseLag.At(now),
+	}
 }
 
 // employ keeps as many workers as are needed for no renewal to be late, until ctx ends. What

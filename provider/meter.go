@@ -53,6 +53,9 @@ type Census struct {
 	Modules, Unmanaged int
 	// Queued is how many bases wait for a worker.
 	Queued int
+	// NodesLag and PodsLag are how far behind the watches of Nodes and pods are: see package
+	// watchlag.
+	NodesLag, PodsLag time.Duration
 	// Unread is what may not be read, and what follows from that; empty for nothing.
 	Unread string
 }

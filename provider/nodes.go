@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"module-controller/internal/rewatch"
+	"module-controller/internal/watchlag"
 	"module-controller/provider/lifecycle"
 	"module-controller/provider/plan"
 )
@@ -27,6 +28,7 @@ type nodes struct {
 	informer cache.SharedIndexInformer
 	meter    Meter
 	log      *zap.Logger
+	lag      watchlag.Lag // of informer
 }
 
 func newNodes(client kubernetes.Interface, meter Meter, log *zap.Logger) *nodes {
@@ -37,7 +39,9 @@ func newNodes(client kubernetes.Interface, meter Meter, log *zap.Logger) *nodes 
 	if err := informer.SetTransform(withoutManagedFields); err != nil {
 		panic(err) // it can only be refused after the informer was started
 	}
-	return &nodes{client: client, informer: informer, meter: meter, log: log}
+	n := &nodes{client: client, informer: informer, meter: meter, log: log}
+	n.lag.Follow(informer.GetStore().LastStoreSyncResourceVersion)
+	return n
 }
 
 // withoutManagedFields keeps the cache small: nothing here reads them.
@@ -188,6 +192,7 @@ func (n *nodes) create(ctx context.Context, want *corev1.Node) (node *corev1.Nod
 	if err != nil {
 		return nil, false, fmt.Errorf("create node %s: %w", want.Name, err)
 	}
+	n.lag.Wrote(node.ResourceVersion, time.Now())
 	n.log.Info("node created", zap.String("node", node.Name))
 	return node, true, nil
 }
@@ -229,6 +234,7 @@ func (n *nodes) patchPart(ctx context.Context, was, is *corev1.Node, subresource
 	if err != nil {
 		return nil, fmt.Errorf("patch node %s: %w", is.Name, err)
 	}
+	n.lag.Wrote(node.ResourceVersion, time.Now())
 	return node, nil
 }
 

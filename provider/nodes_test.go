@@ -359,3 +359,33 @@ func TestABaseIsServedWithoutTheServersVersion(t *testing.T) {
 		}
 	})
 }
+
+// The watch of Nodes is behind from when one was created or patched until the cache shows it.
+func TestANodeThatIsNotShownIsLag(t *testing.T) {
+	client := newAPI()
+	n := newNodes(client, noMeter{}, zap.NewNop())
+	later := func() time.Duration { return n.lag.At(time.Now().Add(time.Minute)) }
+	seen := func(node *corev1.Node) {
+		t.Helper()
+		must(t, n.informer.GetIndexer().Add(node))
+		if lag := later(); lag != 0 {
+			t.Errorf("the cache has what was written, and is %s behind", lag)
+		}
+	}
+	behind := func() {
+		t.Helper()
+		if lag := later(); lag < time.Minute-time.Second {
+			t.Errorf("the cache has not what was written a minute ago, and is %s behind", lag)
+		}
+	}
+	node, _, err := n.create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: shopNode}})
+	must(t, err)
+	behind()
+	seen(node)
+	want := node.DeepCopy()
+	want.Labels = map[string]string{"team": "x"}
+	node, _, err = n.patch(t.Context(), node, want)
+	must(t, err)
+	behind()
+	seen(node)
+}

@@ -277,7 +277,8 @@ func (p *Provider) workOn(ctx context.Context, id tunnel.BaseID) {
 
 // Census counts the bases as they are now, and tells what is amiss.
 func (p *Provider) Census() Census {
-	c := Census{Queued: p.queue.Len(), Unread: p.pods.revisions.Unread()}
+	now := time.Now()
+	c := Census{Queued: p.queue.Len(), Unread: p.pods.revisions.Unread(), NodesLag: p.nodes.lag.At(now), PodsLag: p.pods.Lag(now)}
 	for _, r := range p.bases.all() {
 		s := r.inbox.lastSummary()
 		switch {

@@ -29,6 +29,9 @@ type follower struct {
 	// refused has the faults of the configuration as it was last read, a fault a line; empty
 	// for none. It is tried again: a file that it names may come later.
 	refused string
+	// unusable: a file that a setting names has changed and could not be used. It is looked at
+	// again: it may be mended by a change of another one.
+	unusable bool
 }
 
 // newFollower begins with a configuration that has a live, and with its files as they are.
@@ -56,7 +59,7 @@ func (f *follower) run(ctx context.Context) error {
 
 // follow looks at all files once.
 func (f *follower) follow() {
-	again := f.refused != ""
+	again, unusable := f.refused != "", f.unusable
 	for _, s := range settings(f.started) {
 		changed, err := f.look(s)
 		switch {
@@ -70,6 +73,11 @@ func (f *follower) follow() {
 	if again {
 		f.again()
 	}
+	if unusable {
+		_, err := f.read()
+		f.unusable = err != nil
+	}
+	f.live.refuse(f.refused != "" || f.unusable)
 }
 
 // tellFile logs that the file which a setting names has changed, and whether it can be used:
@@ -80,6 +88,7 @@ func (f *follower) tellFile(s setting, err error) {
 	}
 	setting, file := zap.String("setting", f.started.nameOf(s)), zap.String("file", s.value.String())
 	if err != nil {
+		f.unusable = true
 		f.log.Error("a file that a setting names has changed and cannot be used", setting, file, zap.Strings("faults", faultsOf(err)))
 		return
 	}

@@ -46,6 +46,14 @@ func (f *followed) becomes(name, text string, want ...observer.LoggedEntry) {
 	}
 }
 
+// shows checks whether the metric says that what changed cannot be used.
+func (f *followed) shows(refused bool) {
+	f.Helper()
+	if got := f.live.isRefused(); got != refused {
+		f.Errorf("config_refused is %v, want %v", got, refused)
+	}
+}
+
 func told(level zapcore.Level, message string, fields ...zap.Field) observer.LoggedEntry {
 	return observer.LoggedEntry{Entry: zapcore.Entry{Level: level, Message: message}, Context: append([]zap.Field{}, fields...)}
 }
@@ -110,10 +118,12 @@ func TestABadChangeIsRefused(t *testing.T) {
 	bad := head + "logging: {levle: debug}\nclientConnection: {qps: x, burst: 7}\n"
 	f.becomes("c.yaml", bad, refused)
 	f.becomes("c.yaml", bad)
+	f.shows(true)
 	if f.live.work.Burst() != 1000 || f.live.level.Level() != zap.InfoLevel {
 		t.Errorf("%d, %s", f.live.work.Burst(), f.live.level)
 	}
 	f.becomes("c.yaml", head)
+	f.shows(false)
 	f.becomes("c.yaml", bad, refused)
 	f.becomes("c.yaml", head+"logging: {level: debug}\n",
 		told(zap.InfoLevel, "setting changed", zap.String("setting", "logging.level"), zap.String("from", "info"), zap.String("to", "debug")))
@@ -168,8 +178,12 @@ func TestACredentialThatCannotBeUsed(t *testing.T) {
 	f := following(t, head, with(with(least(), "HTTP_TUNNEL_TOKEN_FILE", file), "ENABLE_HTTP_TUNNEL", "true"))
 	f.becomes(file, "", told(zap.ErrorLevel, "a file that a setting names has changed and cannot be used", zap.String("setting", "HTTP_TUNNEL_TOKEN_FILE"), zap.String("file", file),
 		zap.Strings("faults", []string{"HTTP_TUNNEL_TOKEN_FILE: read heartbeat token: " + file + " is empty"})))
+	f.shows(true)
+	f.becomes("c.yaml", head+"# another change mends nothing of it\n")
+	f.shows(true)
 	used := told(zap.InfoLevel, "a file that a setting names has changed, it is used from the next connection on", zap.String("setting", "HTTP_TUNNEL_TOKEN_FILE"), zap.String("file", file))
 	f.becomes(file, "two", used)
+	f.shows(false)
 	f.becomes("c.yaml", head+"mqtt: {port: x}\n", told(zap.ErrorLevel, "the changed configuration is refused, the old one holds",
 		zap.Strings("faults", []string{"c.yaml:3: mqtt.port=x: must be a port, from 1 to 65535"})))
 	f.becomes(file, "three", used)

@@ -16,8 +16,10 @@ type live struct {
 	// work and metadata limit the requests of the clients that are called so.
 	work, metadata limiter
 
-	mu      sync.Mutex
-	waiting []string // settings that have changed and need a restart; mu guards it
+	mu sync.Mutex
+	// mu guards what follows
+	waiting []string // settings that have changed and need a restart
+	refused bool     // files have changed and cannot be used
 }
 
 func newLive(c *config) *live {
@@ -60,6 +62,23 @@ func (l *live) notes() []string {
 		return nil
 	}
 	return []string{"changed settings need a restart: " + strings.Join(l.waiting, ", ")}
+}
+
+// refuse keeps whether files have changed and cannot be used.
+func (l *live) refuse(refused bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refused = refused
+}
+
+// isRefused says whether files have changed and cannot be used; l may be nil.
+func (l *live) isRefused() bool {
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refused
 }
 
 // limiter implements flowcontrol.RateLimiter with limits that can change.

@@ -108,6 +108,10 @@ func (m *metrics) watch(census func() provider.Census, owned func() shard.Census
 	kept("lease_workers", "Leases of bases that are written concurrently now; they grow with the need.", func(h election.Health) float64 { return float64(h.Workers) })
 	kept("renew_deadline_seconds", "How long a renewal of this replica's own Lease keeps its claims valid now; it grows while the API server is slow.", func(h election.Health) float64 { return h.RenewDeadline.Seconds() })
 	kept("watch_stalled", "1 while the watch of base Leases shows nothing of what changes, else 0.", func(h election.Health) float64 { return one(h.Stalled) })
+	m.watches("member_leases", func() time.Duration { return health().MembersLag })
+	m.watches("base_leases", func() time.Duration { return health().BasesLag })
+	m.watches("nodes", func() time.Duration { return census().NodesLag })
+	m.watches("pods", func() time.Duration { return census().PodsLag })
 	kept("leases_refused", "1 while the API server refuses all requests for base Leases, else 0.", func(h election.Health) float64 { return one(h.Refused) })
 	gauge := func(name, help string, labels prometheus.Labels, value func(provider.Census) int) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help, ConstLabels: labels},
@@ -118,6 +122,23 @@ func (m *metrics) watch(census func() provider.Census, owned func() shard.Census
 	gauge("modules_serving", "Modules that the bases of this replica report as serving.", nil, func(c provider.Census) int { return c.Modules })
 	gauge("modules_unmanaged", "Modules on the bases of this replica that no pod requests and that are left alone.", nil, func(c provider.Census) int { return c.Unmanaged })
 	gauge("queue_depth", "Bases that wait for a worker.", nil, func(c provider.Census) int { return c.Queued })
+}
+
+// watches adds how far behind the watch of a resource is.
+func (m *metrics) watches(resource string, lag func() time.Duration) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name:        prefix + "watch_lag_seconds",
+		Help:        "How long ago the oldest write of this replica was answered that its own watch of the resource has not shown yet; 0 where it has shown all, and while this replica writes nothing of it.",
+		ConstLabels: prometheus.Labels{"resource": resource},
+	}, func() float64 { return lag().Seconds() }))
+}
+
+// follow adds what a running program makes of its files.
+func (m *metrics) follow(l *live) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: prefix + "config_refused",
+		Help: "1 while the file of the configuration, or one that a setting names, was changed and cannot be used, so that the old one holds, else 0.",
+	}, func() float64 { return one(l.isRefused()) }))
 }
 
 // maxScrapes bounds the requests for metrics that are answered at a time: each gathers all.

@@ -27,11 +27,14 @@ func counted() *metrics { return countedOver("t") }
 // counted. name is a tunnel's.
 func countedOver(name string) *metrics {
 	m := newMetrics()
-	m.watch(func() provider.Census { return provider.Census{Ready: 3, NotReady: 1, Modules: 2, Unmanaged: 5} },
+	m.watch(func() provider.Census {
+		return provider.Census{Ready: 3, NotReady: 1, Modules: 2, Unmanaged: 5, NodesLag: 3 * time.Second, PodsLag: 4 * time.Second}
+	},
 		func() shard.Census { return shard.Census{Owned: 4, Assigned: 6, Misplaced: 2, Members: 3, Foreign: 7} },
 		func() election.Health {
-			return election.Health{OldestLease: 21 * time.Second, Workers: 16, RenewDeadline: 3500 * time.Millisecond, Stalled: true}
+			return election.Health{OldestLease: 21 * time.Second, Workers: 16, RenewDeadline: 3500 * time.Millisecond, Stalled: true, MembersLag: time.Second, BasesLag: 2 * time.Second}
 		})
+	m.follow(&live{refused: true})
 	m.Dropped(name, "not_json")
 	m.Command(name, tunnel.InstallModule, "done", time.Second)
 	m.Commanded("install", "asked")
@@ -71,6 +74,8 @@ func TestMetricsCount(t *testing.T) {
 		`module_controller_api_writes_total{object="node",result="error"} 1`, `module_controller_api_writes_total{object="node",result="ok"} 1`,
 		`module_controller_events_dropped_total{reason="queue_full"} 3`, "module_controller_identity_conflicts_total 1", `module_controller_ownership_changes_total{how="transferred"} 1`,
 		"module_controller_members_expired_total 1", `module_controller_insecure{setting="METRICS_AUTH"} 1`, `module_controller_scrapes_refused_total{reason="no_token"} 1`, "go_goroutines",
+		`module_controller_watch_lag_seconds{resource="member_leases"} 1`, `module_controller_watch_lag_seconds{resource="base_leases"} 2`,
+		`module_controller_watch_lag_seconds{resource="nodes"} 3`, `module_controller_watch_lag_seconds{resource="pods"} 4`, "module_controller_config_refused 1",
 	} {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("%q is not served", want)

@@ -91,6 +91,7 @@ nodes:
 func printMetrics(w io.Writer) error {
 	m := newMetrics()
 	m.watch(func() provider.Census { return provider.Census{} }, func() shard.Census { return shard.Census{} }, func() election.Health { return election.Health{} })
+	m.follow(nil)
 	descs := make(chan *prometheus.Desc)
 	go func() {
 		defer close(descs)

@@ -79,6 +79,7 @@ func newSession(cfg *config, log *zap.Logger) (*session, error) {
 		return nil, err
 	}
 	s.metrics.watch(s.provider.Census, s.owner.Census, s.owner.Health)
+	s.metrics.follow(cfg.live)
 	s.metrics.warnOf(cfg.risks())
 	return s, nil
 }

@@ -237,7 +237,7 @@ func TestTheChartRefusesBadValues(t *testing.T) {
 		{"settings.MAX_BASES=20000000"}, {"resources.limits.memory=2Gi"}, {"networkPolicy.enabled=false"},
 		{"settings.ENABLE_MQTT_TUNNEL=false", "settings.MQTT_BROKER="},
 		{"mqttSecret=", "settings.MQTT_CA_PATH=null", "settings.MQTT_PASSWORD_FILE=null"},
-		{"podMonitor.enabled=true", "alerts.enabled=true", "admissionPolicies.reserveVNodes=true"},
+		{"podMonitor.enabled=true", "alerts.enabled=true", "dashboard.enabled=true", "admissionPolicies.reserveVNodes=true"},
 	} {
 		if err := render(sets...); err != nil {
 			t.Errorf("%v: %v", sets, err)
@@ -313,7 +313,7 @@ func TestTheManifestsAreAppliedWithoutAWarning(t *testing.T) {
 		t.Helper()
 		w.Kubectl(append([]string{"apply", "--dry-run=server", "--warnings-as-errors", "--validate=strict"}, what...)...)
 	}
-	for _, folder := range []string{"", "reserve-vnodes", "pod-monitor", "alerts"} {
+	for _, folder := range []string{"", "reserve-vnodes", "pod-monitor", "alerts", "dashboard"} {
 		apply("-k", harness.Manifest(folder))
 	}
 	apply("-k", overlay(w))

@@ -180,6 +180,9 @@ func (w *World) checkLog(c *harness.Controller) {
 	if w.APIUnreachable {
 		lines = slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, `"logger":"client-go"`) })
 	}
+	lines = slices.DeleteFunc(lines, func(line string) bool {
+		return slices.ContainsFunc(w.ErrorsMeant, func(message string) bool { return strings.Contains(line, `"`+message+`"`) })
+	})
 	if err != nil || len(lines) > 0 {
 		w.Errorf("errors in the controller's log (%v): %s", err, strings.Join(lines[:min(len(lines), 10)], ""))
 	}

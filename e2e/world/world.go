@@ -49,6 +49,9 @@ type World struct {
 	// APIUnreachable says that the test cuts replicas off from the API server, so that
 	// errors logged by client-go do not fail it.
 	APIUnreachable bool
+	// ErrorsMeant are messages that replicas log as errors for what the test does to them on
+	// purpose.
+	ErrorsMeant []string
 	// Recorder is what Undisturbed records with, or what a test has set.
 	Recorder *Recorder
 

@@ -21,6 +21,7 @@ var flagsOf = map[string]map[string]bool{
 	"kubectl create secret generic": {"-n": true, "--from-file": true},
 	"kubectl drain":                 {"--ignore-daemonsets": false},
 	"kubectl get":                   {"-n": true, "-l": true, "-L": true, "-o": true},
+	"kubectl logs":                  {"-n": true, "--previous": false},
 	"kubectl rollout restart":       {"-n": true},
 	"kubectl rollout status":        {"-n": true},
 	"kubectl rollout undo":          {"-n": true},
@@ -182,7 +183,7 @@ func (f facts) faultsOfSelector(selector string) (wrong []string) {
 }
 
 // kinds are those of Kubernetes that are named without a name of ours.
-var kinds = []string{"nodes", "lease", "pods"}
+var kinds = []string{"nodes", "lease", "pods", "flowschema"}
 
 // faultsOfObjects looks for objects that are named, as kind/name or as kind and name, in the
 // manifests and on the page.

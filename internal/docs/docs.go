@@ -11,7 +11,7 @@ import (
 )
 
 // Pages are those with commands for operators, below the repository's root.
-var Pages = []string{"docs/quickstart.md", "docs/operations.md", "docs/troubleshooting.md", "docs/upgrading.md"}
+var Pages = []string{"docs/quickstart.md", "docs/operations.md", "docs/runbooks.md", "docs/troubleshooting.md", "docs/upgrading.md"}
 
 // Command is one simple command of a page.
 type Command struct {

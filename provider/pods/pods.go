@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/record"
 
+	"module-controller/internal/watchlag"
 	"module-controller/provider/plan"
 )
 
@@ -63,6 +64,7 @@ type Pods struct {
 	writer    *writer
 	barrier   *barrier
 	strangers *strangers
+	lag       watchlag.Lag // of the facade's informer
 }
 
 // New makes the room. It starts nothing.
@@ -75,6 +77,7 @@ func New(deps Deps, hooks Hooks) *Pods {
 	}
 	f := newFacade(newInformer(deps.Client))
 	p := &Pods{deps: deps, hooks: hooks, facade: f, store: newStore(f, hooks.Wake), barrier: newBarrier()}
+	p.lag.Follow(f.version)
 	p.writer = &writer{log: deps.Log, next: p.store.pending, do: p.patchStatus, done: p.store.wrote}
 	p.handover = &handover{
 		facade: f, store: p.store, reader: newReader(deps.Client, deps.Workers), on: p.hostOf, events: deps.Recorder,
@@ -158,6 +161,9 @@ func (p *Pods) All() []*corev1.Pod { return p.facade.all() }
 // Version is a resource version that the cache of pods has reached; empty where that is
 // not known. What On gives later is at least as new.
 func (p *Pods) Version() string { return p.facade.version() }
+
+// Lag is how far behind the watch of pods is at a time: see package watchlag.
+func (p *Pods) Lag(now time.Time) time.Duration { return p.lag.At(now) }
 
 // Writing says whether a status of a pod that the API server has on a Node is being
 // written.

@@ -270,7 +270,11 @@ func (p *Pods) patchStatus(ctx context.Context, w *write) (version string, err e
 	if !p.hooks.MayWrite(w.pod.Spec.NodeName) {
 		return "", errNotHeld
 	}
-	return patchStatus(ctx, p.deps, w)
+	version, err = patchStatus(ctx, p.deps, w)
+	if err == nil {
+		p.lag.Wrote(version, time.Now())
+	}
+	return version, err
 }
 
 // patchStatus writes a pod's status. A pod that is another one of that name counts as not

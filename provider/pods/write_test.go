@@ -369,3 +369,22 @@ func TestTheFirstStatusWaitsForMore(t *testing.T) {
 		}
 	})
 }
+
+// The watch of pods is behind from when a status was written until the cache shows it.
+func TestAStatusThatIsNotShownIsLag(t *testing.T) {
+	pod := podOn("one", "a", "1")
+	pod.ResourceVersion = "7"
+	p, _ := served(t, pod)
+	before := pod.DeepCopy()
+	before.ResourceVersion = "5"
+	must(t, p.facade.informer.GetIndexer().Update(before))
+	p.Write(t.Context(), before, statusOf("new"))
+	must(t, p.writeNow(t, before))
+	if lag := p.Lag(time.Now().Add(time.Minute)); lag < time.Minute-time.Second {
+		t.Errorf("the cache has not what was written a minute ago, and is %s behind", lag)
+	}
+	must(t, p.facade.informer.GetIndexer().Update(pod))
+	if lag := p.Lag(time.Now().Add(time.Minute)); lag != 0 {
+		t.Errorf("the cache has what was written, and is %s behind", lag)
+	}
+}
