@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"module-controller/tunnel"
 )
 
@@ -34,20 +36,27 @@ func runAlone(t *testing.T) *alone {
 
 func runAs(t *testing.T, s *store, cfg Config) *alone {
 	t.Helper()
+	a := startAs(t, s, cfg, simLog(cfg.Incarnation))
+	for !a.holds() {
+		pause(t.Context(), 100*time.Millisecond)
+	}
+	return a
+}
+
+// startAs runs one that need not join.
+func startAs(t *testing.T, s *store, cfg Config, log *zap.Logger) *alone {
+	t.Helper()
 	quiet()
 	a := &alone{store: s, ended: make(chan error, 1), counted: map[string]int{}}
 	a.member, a.work = newLink(a.store, new(stopped), 1, 1), newLink(a.store, new(stopped), 2, 2)
 	var err error
-	a.Replica, err = New(cfg, a, simLog(cfg.Incarnation))
+	a.Replica, err = New(cfg, a, log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var ctx context.Context
 	ctx, a.stop = context.WithCancel(t.Context())
 	go func() { a.ended <- a.Run(ctx, Deps{Members: a.member, Bases: a.work, Nodes: a, Hooks: a}) }()
-	for !a.holds() {
-		pause(t.Context(), 100*time.Millisecond)
-	}
 	return a
 }
 

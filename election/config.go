@@ -54,6 +54,8 @@ type Config struct {
 	// replica for which failover must fit into it. Defaults 50 s, 500.
 	Grace time.Duration
 	Bases int
+
+	formats formats // ours, but in tests
 }
 
 // Complete fills in the defaults.
@@ -68,6 +70,7 @@ func (c Config) Complete() Config {
 	c.Workers = cmp.Or(c.Workers, 16)
 	c.Grace = cmp.Or(c.Grace, 50*time.Second)
 	c.Bases = cmp.Or(c.Bases, 500)
+	c.formats = cmp.Or(c.formats, ours)
 	c.Detection = c.detection()
 	c.Renew = cmp.Or(c.Renew, c.longestRenew())
 	c.Timing = c.Timing.Complete()

@@ -158,6 +158,8 @@ const (
 	noteAssigned      = prefix + "bases-wanted"
 	noteLast          = prefix + "last-holder"
 	noteExpiredBy     = prefix + "killed-by"
+	noteFormat        = prefix + "format"        // formats.writes of the version
+	noteOldest        = prefix + "oldest-format" // formats.oldest
 
 	memberServing  = "serving"
 	memberDraining = "draining"
@@ -223,7 +225,8 @@ func joined(lease *coordinationv1.Lease, cfg Config, a announcement, now time.Ti
 	put(&next.Labels, labelComponent, componentMember)
 	put(&next.Annotations, noteState, cmp.Or(a.state, memberServing), noteLinks, links, notePodUID, cfg.PodUID, noteRenewDeadline, cmp.Or(a.window, cfg.RenewDeadline).String(),
 		noteAddress, cfg.Address, notePeerKey, cfg.PeerKey, noteServes, strings.Join(cfg.Envs, ","), noteVersion, cfg.Version, noteWill, a.will, noteWatch, watches,
-		noteOwned, strconv.Itoa(a.owned), noteAssigned, strconv.Itoa(a.assigned))
+		noteOwned, strconv.Itoa(a.owned), noteAssigned, strconv.Itoa(a.assigned),
+		noteFormat, strconv.Itoa(cfg.formats.writes), noteOldest, strconv.Itoa(cfg.formats.oldest))
 	delete(next.Annotations, noteTrouble)
 	if a.trouble != "" {
 		put(&next.Annotations, noteTrouble, a.trouble)

@@ -26,11 +26,12 @@ type predecessor struct {
 }
 
 // join becomes a member. An earlier session of this name is waited for, until it did
-// not renew for FailureTimeout, unless it left by itself or was of the same pod.
+// not renew for FailureTimeout, unless it left by itself or was of the same pod. Members of
+// other formats are waited for until they are gone: see formats.
 func (r *Replica) join(ctx context.Context) error {
-	var before predecessor
+	var j joining
 	err := wait.PollUntilContextCancel(ctx, r.cfg.memberRetry(), true, func(ctx context.Context) (bool, error) {
-		joined, err := r.tryJoin(ctx, &before)
+		joined, err := r.tryJoin(ctx, &j)
 		if err != nil {
 			r.log.Warn("join failed, retrying", zap.Error(err))
 		}
@@ -42,7 +43,10 @@ func (r *Replica) join(ctx context.Context) error {
 	return nil
 }
 
-func (r *Replica) tryJoin(ctx context.Context, before *predecessor) (joined bool, err error) {
+func (r *Replica) tryJoin(ctx context.Context, j *joining) (joined bool, err error) {
+	if fits, err := r.fits(ctx, j); err != nil || !fits {
+		return false, err
+	}
 	lease, err := r.readMember(ctx, r.state.Name)
 	if err != nil {
 		return false, err
@@ -53,10 +57,10 @@ func (r *Replica) tryJoin(ctx context.Context, before *predecessor) (joined bool
 		return err == nil, err
 	}
 	now := time.Now()
-	if rev := revision(lease.ResourceVersion); rev != before.revision {
-		*before = predecessor{rev, now}
+	if rev := revision(lease.ResourceVersion); rev != j.before.revision {
+		j.before = predecessor{rev, now}
 	}
-	return r.succeed(ctx, lease, now.Sub(before.since))
+	return r.succeed(ctx, lease, now.Sub(j.before.since))
 }
 
 // succeed takes our membership Lease over from an earlier session, if that left, was of

@@ -53,6 +53,7 @@ type Replica struct {
 	synced    bool          // all Leases that were there are known
 	announced bool          // the membership Lease has told once that this member can own bases
 	draining  bool
+	apart     error // why it may not join
 	// unanswered is how many requests for membership Leases were not answered in time, one
 	// after the other.
 	unanswered int

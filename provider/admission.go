@@ -54,18 +54,21 @@ const readmitAfter = time.Minute
 
 // Why a base does not come in. They are values of a metric.
 var (
-	errNoNode        = &refusal{"no_node_name", "it cannot be a Node"}
-	errOtherEnv      = &refusal{"environment", "its environment is not served"}
-	errNoAnswer      = &refusal{"no_answer", "it answered nothing: see whether it accepts commands at the address that it names; it may try again in a minute"}
-	errBehind        = &refusal{"renewals_behind", "new bases wait while renewals of Leases are behind: a heartbeat lets it in once they have caught up; what helps is told beside \"leases fall behind\""}
-	errTotal         = &refusal{"too_many_bases", "as many bases are known as a replica may know: raise the limit if they are yours"}
-	errUnproven      = &refusal{"too_many_unproven", "too many new bases have not answered yet: its next heartbeat may let it in"}
-	errWaits         = &refusal{"", "it comes in by itself once others have answered"} // neither counted nor told
-	errTooManyAtOnce = &refusal{"too_many_new", "too many new bases at once: its next heartbeat may let it in"}
+	errNoNode        = &refusal{kind: "no_node_name", text: "it cannot be a Node"}
+	errOtherEnv      = &refusal{kind: "environment", text: "its environment is not served"}
+	errNoAnswer      = &refusal{kind: "no_answer", text: "it answered nothing: see whether it accepts commands at the address that it names; it may try again in a minute"}
+	errBehind        = &refusal{passes: true, kind: "renewals_behind", text: "new bases wait while renewals of Leases are behind: a heartbeat lets it in once they have caught up; what helps is told beside \"leases fall behind\""}
+	errTotal         = &refusal{kind: "too_many_bases", text: "as many bases are known as a replica may know: raise the limit if they are yours"}
+	errUnproven      = &refusal{passes: true, kind: "too_many_unproven", text: "too many new bases have not answered yet: its next heartbeat may let it in"}
+	errWaits         = &refusal{passes: true, text: "it comes in by itself once others have answered"} // neither counted nor told
+	errTooManyAtOnce = &refusal{passes: true, kind: "too_many_new", text: "too many new bases at once: its next heartbeat may let it in"}
 )
 
-// refusal is a kind of reason to refuse a base.
-type refusal struct{ kind, text string }
+// refusal is a kind of reason to refuse a base. One that passes ends by itself.
+type refusal struct {
+	kind, text string
+	passes     bool
+}
 
 func (r *refusal) Error() string { return r.text }
 

@@ -14,6 +14,10 @@ type Workloads interface {
 	// Watch has changed called with each workload that may be in another place than before,
 	// or ends. It must not block. It is called before anything runs.
 	Watch(changed func(workload string)) error
+	// Refused has it shown, where a workload is looked at, that the base in it is refused.
+	// reason has few values, why is for people. It returns at once, and may be called as
+	// often as heartbeats come.
+	Refused(workload, reason, why string)
 }
 
 // unknownWorkloads knows none.
@@ -21,6 +25,7 @@ type unknownWorkloads struct{}
 
 func (unknownWorkloads) Place(string) plan.Place  { return plan.Place{} }
 func (unknownWorkloads) Watch(func(string)) error { return nil }
+func (unknownWorkloads) Refused(_, _, _ string)   {}
 
 // wakes gives what queues the bases that are bound to a workload. It does not block.
 func wakes(bases *registry, queue workqueue.TypedRateLimitingInterface[tunnel.BaseID]) func(workload string) {

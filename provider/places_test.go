@@ -19,6 +19,7 @@ type places struct {
 	// mu guards what follows
 	at      map[string]plan.Place
 	changed func(string)
+	refused []string // workload, reason and why
 }
 
 func (p *places) Place(workload string) plan.Place {
@@ -32,6 +33,12 @@ func (p *places) Watch(changed func(string)) error {
 	defer p.mu.Unlock()
 	p.changed = changed
 	return nil
+}
+
+func (p *places) Refused(workload, reason, why string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refused = append(p.refused, workload+" "+reason+": "+why)
 }
 
 func (p *places) set(workload string, at plan.Place) {

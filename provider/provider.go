@@ -136,7 +136,7 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	}
 	p.bases = &roster{
 		registry: newRegistry(), cfg: cfg.Config, envs: envs, tunnels: p.tunnels, nodes: p.nodes, history: history, log: deps.Log,
-		door: door, owner: deps.Owner, refusals: refusals.New(deps.Log), meter: deps.Meter, heard: p.Heartbeat,
+		door: door, owner: deps.Owner, refusing: refusing{refusals.New(deps.Log), deps.Meter, deps.Workloads}, heard: p.Heartbeat,
 	}
 	known, err := revisions.New(revisions.Deps{Client: deps.Client, Metadata: deps.Metadata, Log: p.log, Wake: p.podsChanged})
 	if err != nil {

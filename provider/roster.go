@@ -7,7 +7,6 @@ import (
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
 
-	"module-controller/internal/refusals"
 	"module-controller/provider/lifecycle"
 	"module-controller/provider/plan"
 	"module-controller/tunnel"
@@ -17,16 +16,15 @@ import (
 // and can be Nodes, and those whose Nodes exist.
 type roster struct {
 	*registry
-	cfg      lifecycle.Config
-	envs     map[string]bool // whose Nodes are this program's
-	tunnels  tunnels
-	nodes    *nodes
-	history  *history
-	door     *admission
-	owner    Owner
-	refusals *refusals.Log
-	meter    Meter
-	log      *zap.Logger
+	cfg     lifecycle.Config
+	envs    map[string]bool // whose Nodes are this program's
+	tunnels tunnels
+	nodes   *nodes
+	history *history
+	door    *admission
+	owner   Owner
+	refusing
+	log *zap.Logger
 	// heard has a heartbeat taken in; it returns at once.
 	heard func(tunnel.Heartbeat)
 }
@@ -161,16 +159,4 @@ func (r *roster) adoptNode(node *corev1.Node) (*entry, error) {
 		return nil, fmt.Errorf("tunnel %q is not served", beat.Tunnel)
 	}
 	return r.add(beat.Base, func() *entry { return r.newEntry(node.Name, beat, installed) }), nil
-}
-
-// refuse counts and tells that a base is refused; detail explains this very one, nil for
-// nothing more than its kind. Those of one kind may come by the hundred thousand: one of them
-// is told.
-func (r *roster) refuse(h tunnel.Heartbeat, why *refusal, detail error) {
-	r.meter.Dropped(h.Tunnel, why.kind)
-	if detail == nil {
-		detail = why
-	}
-	r.refusals.Tell("base refused", why.kind, "",
-		zap.String("env", h.Base.Env), zap.String("identity", h.Base.Identity), zap.String("tunnel", h.Tunnel), zap.Error(detail))
 }

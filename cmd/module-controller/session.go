@@ -106,11 +106,13 @@ func (s *session) makeHTTP() (tunnel.Tunnel, error) {
 	c.Gate, c.Peers, c.Key = s.owner, peers{s.owner}, s.key
 	if c.Auth == httptunnel.AuthPod || c.Auth == httptunnel.AuthToken {
 		var err error
-		s.workloads, err = workloads.New(s.cfg.workloads, s.api.work, s.api.review.AuthenticationV1().TokenReviews(), s.log.Named("workloads"))
+		s.workloads, err = workloads.New(s.cfg.workloads, workloads.Deps{
+			Client: s.api.work, Reviews: s.api.review.AuthenticationV1().TokenReviews(), Recorder: s.events, Log: s.log.Named("workloads"),
+		})
 		if err != nil {
 			return nil, err
 		}
-		c.Workloads = s.workloads
+		c.Workloads, c.Refused = s.workloads, s.workloads.RefusedAt
 	}
 	return httptunnel.New(c, s.log.Named("http"), s.metrics)
 }
@@ -187,6 +189,9 @@ func (s *session) notes() []string {
 	notes := append(s.cfg.notes(), s.cfg.live.notes()...)
 	if unread := s.provider.Census().Unread; unread != "" {
 		notes = append(notes, unread)
+	}
+	if why := s.owner.Apart(); why != nil {
+		notes = append(notes, "not a member: "+why.Error())
 	}
 	if n, by := s.owner.Foreign(); n > 0 {
 		notes = append(notes, fmt.Sprintf("standing by: %d bases are held by %s", n, strings.Join(by, ", ")))

@@ -24,8 +24,10 @@ type Options struct {
 	Config *rest.Config
 	// NodeName is the Node's name.
 	NodeName string
-	// Binary is the program that every pod runs.
+	// Binary is the program that every pod runs, but those whose image is one of Images.
 	Binary string
+	// Images are programs by the image that stands for them. Default: none.
+	Images map[string]string
 	// Dir holds the agent's log, a log for each pod name and a folder for each pod.
 	// It must exist.
 	Dir string

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,7 +73,7 @@ func (w *podWorker) start() (*process.Process, probes, error) {
 			return nil, probes{}, err
 		}
 	}
-	cmd := exec.Command(w.agent.o.Binary)
+	cmd := exec.Command(cmp.Or(w.agent.o.Images[container.Image], w.agent.o.Binary))
 	cmd.Dir = w.dir
 	for _, arg := range container.Args {
 		cmd.Args = append(cmd.Args, expand(arg, env))

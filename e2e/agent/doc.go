@@ -14,10 +14,10 @@
 //
 // It does not isolate: all processes share the machine, its network and its files, so
 // the ports of a pod are moved to free ones (Options.Ports). There are no images,
-// volumes, limits or cgroups, and images and commands are not looked at: every pod
-// runs Options.Binary. A pod that asks for what the agent does not support, such as a
-// second container, is not started and waits with the reason. Pods have the address
-// 127.0.0.1, which the controllers of Services refuse.
+// volumes, limits or cgroups, and commands are not looked at: every pod runs
+// Options.Binary, or what Options.Images has for its image. A pod that asks for what the
+// agent does not support, such as a second container, is not started and waits with the
+// reason. Pods have the address 127.0.0.1, which the controllers of Services refuse.
 //
 // Pod names must differ on one agent, also across namespaces. An Agent may be used
 // by several goroutines at once.

@@ -88,6 +88,7 @@ type Fault struct {
 // History is all of it.
 type History struct {
 	Claims       []Claim // in the order in which they were seen
+	Sessions     []Session
 	Effects      map[string]Effects
 	Writes       []Write
 	Observations []Observation
@@ -121,12 +122,14 @@ type Report struct {
 	// ToReady and ToGone are the longest from a pod's creation to its readiness and
 	// from its deletion to its end.
 	ToReady, ToGone time.Duration
+	// Unowned is the longest that a base had no owner that was a member.
+	Unowned time.Duration
 }
 
 // String is a report in one line.
 func (r Report) String() string {
-	return fmt.Sprintf("%d faults, %d claims, %d commands, %d writes of Nodes and pods, %d pods; a pod was Ready after %s and gone after %s at most; %d kills were alone, after which the last base was owned again within %s",
-		r.Faults, r.Claims, r.Commands, r.Writes, r.Pods, r.ToReady.Round(time.Millisecond), r.ToGone.Round(time.Millisecond), r.Kills, r.Takeover.Round(time.Millisecond))
+	return fmt.Sprintf("%d faults, %d claims, %d commands, %d writes of Nodes and pods, %d pods; a pod was Ready after %s and gone after %s at most; %d kills were alone, after which the last base was owned again within %s; no base was without a member as its owner for longer than %s",
+		r.Faults, r.Claims, r.Commands, r.Writes, r.Pods, r.ToReady.Round(time.Millisecond), r.ToGone.Round(time.Millisecond), r.Kills, r.Takeover.Round(time.Millisecond), r.Unowned.Round(time.Millisecond))
 }
 
 // Check gives what broke an invariant, and the numbers.
@@ -136,6 +139,7 @@ func (h *History) Check() (violations []string, r Report) {
 		report: Report{Faults: len(h.Faults), Claims: len(h.Claims), Writes: len(h.Writes), Pods: len(h.Pods)},
 	}
 	c.claims()
+	c.report.Unowned = c.unowned()
 	for _, w := range h.Writes {
 		c.written(w)
 	}

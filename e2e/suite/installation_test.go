@@ -96,19 +96,13 @@ func withRelease(w *world.World) release {
 	w.Must(err)
 	a, err := agent.Start(w.Context(), agent.Options{
 		Client: cluster.Client, Config: cluster.Plane.Config(), NodeName: r.name, Binary: cluster.Bin.Controller, Dir: w.Dir,
-		Ports: map[string]string{
-			"metrics":   "METRICS_BIND_ADDRESS=127.0.0.1:%d",
-			"health":    "HEALTH_PROBE_BIND_ADDRESS=127.0.0.1:%d",
-			"heartbeat": "HTTP_TUNNEL_LISTEN_PORT=%d",
-			"peers":     "PEER_LISTEN_PORT=%d",
-		},
-		Env: podSettings(w),
+		Ports: world.PodPorts(), Env: w.PodSettings(),
 	})
 	w.Must(err)
 	w.Cleanup(func() {
 		w.Must(a.Stop())
 		for n := range 3 {
-			checkReplicaLog(w, a.Log(fmt.Sprint(r.name, "-", n)))
+			w.CheckReplicaLog(a.Log(fmt.Sprint(r.name, "-", n)))
 		}
 		ctx := context.Background()
 		if w.Failed() { // it may be installed yet

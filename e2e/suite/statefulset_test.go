@@ -3,13 +3,8 @@ package suite
 import (
 	"context"
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
-	"sync"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,19 +23,13 @@ func withStatefulSet(w *world.World) *agent.Agent {
 	w.Helper()
 	a, err := agent.Start(w.Context(), agent.Options{
 		Client: cluster.Client, Config: cluster.Plane.Config(), NodeName: "machine", Binary: cluster.Bin.Controller, Dir: w.Dir,
-		Ports: map[string]string{
-			"metrics":   "METRICS_BIND_ADDRESS=127.0.0.1:%d",
-			"health":    "HEALTH_PROBE_BIND_ADDRESS=127.0.0.1:%d",
-			"heartbeat": "HTTP_TUNNEL_LISTEN_PORT=%d",
-			"peers":     "PEER_LISTEN_PORT=%d",
-		},
-		Env: podSettings(w),
+		Ports: world.PodPorts(), Env: w.PodSettings(),
 	})
 	w.Must(err)
 	w.Cleanup(func() {
 		w.Must(a.Stop())
 		for n := range 3 {
-			checkReplicaLog(w, a.Log(world.ReplicaName(n)))
+			w.CheckReplicaLog(a.Log(world.ReplicaName(n)))
 		}
 		w.Must(cluster.Client.CoreV1().Nodes().Delete(context.Background(), "machine", metav1.DeleteOptions{}))
 	})
@@ -63,44 +52,6 @@ func withStatefulSet(w *world.World) *agent.Agent {
 		}))
 	})
 	return a
-}
-
-// podSettings gives a pod's settings beside its manifest. Each process listens for
-// heartbeats elsewhere, as each pod has an address of its own, and the Service knows.
-func podSettings(w *world.World) func(*corev1.Pod) map[string]string {
-	var mu sync.Mutex
-	ports := map[string]int{} // by pod; mu guards it
-	return func(pod *corev1.Pod) map[string]string {
-		mu.Lock()
-		defer mu.Unlock()
-		port, err := w.Service.Instead(ports[pod.Name])
-		if err != nil {
-			w.Error(err)
-		}
-		ports[pod.Name] = port
-		return map[string]string{
-			"ENV": w.Env, "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": strconv.Itoa(w.BrokerPort),
-			"MQTT_CA_PATH": "", "MQTT_USERNAME": "", "MQTT_PASSWORD_FILE": "", "ENABLE_HTTP_TUNNEL": "true",
-			"HTTP_TUNNEL_LISTEN_PORT": strconv.Itoa(port), "HTTP_TUNNEL_ALLOWED_CIDRS": "127.0.0.0/8",
-			"HTTP_TUNNEL_AUTH": "address", "HTTP_TUNNEL_MAX_IDENTITIES": "4096",
-			"SETTLE_TIME": "3s", "LIST_INTERVAL": "2s", "LOG_LEVEL": "debug",
-		}
-	}
-}
-
-// checkReplicaLog checks that a replica logged no error, and refused no peer.
-func checkReplicaLog(w *world.World, log string) {
-	w.Helper()
-	lines, err := harness.ErrorLines(log)
-	if err != nil || len(lines) > 0 {
-		w.Errorf("errors in %s (%v): %v", log, err, lines)
-		return
-	}
-	text, err := os.ReadFile(log)
-	w.Must(err)
-	if strings.Contains(string(text), `"msg":"peer refused"`) {
-		w.Errorf("a peer was refused: see %s", log)
-	}
 }
 
 // awaitRollout waits until the replicas are as many as they should be, and ready.

@@ -26,3 +26,4 @@ for program in kube-apiserver kube-controller-manager kube-scheduler kubectl; do
 	go mod edit -tool "k8s.io/kubernetes/cmd/$program"
 done
 go mod tidy
+../align.sh

@@ -30,6 +30,23 @@ func (r *Recorder) seeLease(l *coordinationv1.Lease, deleted bool) {
 	r.h.Claims = append(r.h.Claims, history.Claim{At: time.Now(), Base: base, Holder: now.Holder, Epoch: int(now.Epoch)})
 }
 
+// seeMember notes each change of who holds a membership Lease.
+func (r *Recorder) seeMember(l *coordinationv1.Lease, deleted bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	holder := OwnerOf(*l).Holder
+	if deleted {
+		holder = ""
+	}
+	if was, known := r.held[l.Name]; known && was == holder {
+		return
+	}
+	r.held[l.Name] = holder
+	r.h.Sessions = append(r.h.Sessions, history.Session{
+		At: time.Now(), Member: l.Name, Holder: holder, Version: l.Annotations["virtual-kubelet.koupleless.io/version"],
+	})
+}
+
 func (r *Recorder) seeNode(n *corev1.Node, deleted bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -30,7 +30,8 @@ type Recorder struct {
 
 	mu   sync.Mutex // mu guards what follows
 	h    history.History
-	last map[string]Owner // by base
+	last map[string]Owner  // by base
+	held map[string]string // who holds each membership Lease
 	pods map[types.UID]*history.Pod
 	on   map[string]string // the base of a pod, by name; empty where it had several
 	seen chan struct{}     // closed when a pod changed
@@ -44,21 +45,26 @@ func (w *World) Record() *Recorder {
 	log, err := w.cluster.audit.size()
 	w.Must(err)
 	r := &Recorder{
-		World: w, end: end, before: w.effectsBefore(), log: log, last: map[string]Owner{},
+		World: w, end: end, before: w.effectsBefore(), log: log, last: map[string]Owner{}, held: map[string]string{},
 		pods: map[types.UID]*history.Pod{}, on: map[string]string{}, seen: make(chan struct{}), made: map[string]int{},
 		h: history.History{Began: time.Now(), Effects: map[string]history.Effects{}},
 	}
 	client := w.cluster.Client
 	ofEnv := informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = w.OfEnv().LabelSelector })
+	ofMembers := informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+		o.LabelSelector = "virtual-kubelet.koupleless.io/component=module-controller"
+	})
+	members := informers.NewSharedInformerFactoryWithOptions(client, 0, ofMembers, informers.WithNamespace(w.installation.name))
 	leases := informers.NewSharedInformerFactoryWithOptions(client, 0, ofEnv, informers.WithNamespace(corev1.NamespaceNodeLease))
 	nodes := informers.NewSharedInformerFactoryWithOptions(client, 0, ofEnv)
 	pods := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(w.Env))
 	synced := []cache.InformerSynced{
+		handle(w, members.Coordination().V1().Leases().Informer(), r.seeMember),
 		handle(w, leases.Coordination().V1().Leases().Informer(), r.seeLease),
 		handle(w, nodes.Core().V1().Nodes().Informer(), r.seeNode),
 		handle(w, pods.Core().V1().Pods().Informer(), r.seePod),
 	}
-	for _, f := range []informers.SharedInformerFactory{leases, nodes, pods} {
+	for _, f := range []informers.SharedInformerFactory{members, leases, nodes, pods} {
 		f.Start(ctx.Done())
 		r.stop = append(r.stop, f.Shutdown)
 	}

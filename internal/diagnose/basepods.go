@@ -28,9 +28,9 @@ type basePodRule struct {
 }
 
 var basePodRules = []basePodRule{
+	{"heartbeat-refused", docRefused, toldRefusal}, // before what its labels say: that may be why
 	{"no-base-pod", docHTTP, noBasePod},
 	{"base-pod-not-running", docHTTP, notRunning},
-	{"heartbeat-refused", docRefused, toldRefusal},
 	{"http-tunnel-off", docHTTP, tunnelOff},
 	{"heartbeat-refused", docRefused, hostNetwork},
 	{"heartbeat-refused", docRefused, otherNamespace},
@@ -96,8 +96,11 @@ func notRunning(_ *fleet.Snapshot, pod *corev1.Pod) *found {
 	}
 }
 
-// toldRefusal quotes what this controller told of the Pod itself.
+// toldRefusal quotes what this controller told of the Pod itself, while it runs.
 func toldRefusal(s *fleet.Snapshot, pod *corev1.Pod) *found {
+	if pod.Status.Phase != corev1.PodRunning {
+		return nil
+	}
 	for _, e := range slices.Backward(s.EventsOf("Pod", pod.Namespace, pod.Name)) {
 		if cmp.Or(e.Source.Component, e.ReportingController) == eventSource && e.Type == corev1.EventTypeWarning {
 			return &found{cause: "the base is refused: " + e.Message, remedy: "as the Event says", evidence: []string{quote("Event "+e.Reason, e.Message)}}

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	authentication "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
 
 	"module-controller/internal/tokens"
 	"module-controller/provider/plan"
@@ -63,6 +64,16 @@ func (c Config) selector() string {
 	return c.Selector + "," + plan.LabelComponent + "!=" + plan.ComponentModule
 }
 
+// Deps are what Pods work with. All are needed.
+type Deps struct {
+	Client kubernetes.Interface
+	// Reviews are of tokens.
+	Reviews authentication.TokenReviewInterface
+	// Recorder gets the Events on Pods whose heartbeats are refused.
+	Recorder record.EventRecorder
+	Log      *zap.Logger
+}
+
 // Pods are the Pods in which bases may run.
 type Pods struct {
 	cfg      Config
@@ -71,19 +82,20 @@ type Pods struct {
 	machines cache.SharedIndexInformer
 	unseen   *unseen
 	reviewer *tokens.Reviewer
+	refusals *refusals
 	known    chan struct{} // closed once all Pods were seen
 }
 
 var _ httptunnel.Workloads = (*Pods)(nil)
 
-// New checks the configuration, completed with defaults, and makes Pods, which are read
-// by the client; the other one reviews tokens. It starts nothing.
-func New(cfg Config, client kubernetes.Interface, reviews authentication.TokenReviewInterface, log *zap.Logger) (*Pods, error) {
+// New checks the configuration, completed with defaults, and makes Pods. It starts nothing.
+func New(cfg Config, deps Deps) (*Pods, error) {
 	cfg = cfg.Complete()
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure workloads: %w", err)
 	}
-	p := &Pods{cfg: cfg, log: log, known: make(chan struct{})}
+	client, log := deps.Client, deps.Log
+	p := &Pods{cfg: cfg, log: log, refusals: newRefusals(client, deps.Recorder, log), known: make(chan struct{})}
 	namespaces := cfg.Namespaces
 	if len(namespaces) == 0 {
 		namespaces = []string{metav1.NamespaceAll}
@@ -107,7 +119,7 @@ func New(cfg Config, client kubernetes.Interface, reviews authentication.TokenRe
 	if p.machines, err = newMachines(client); err != nil {
 		return nil, fmt.Errorf("watch machines: %w", err)
 	}
-	p.reviewer = tokens.New(reviews, tokens.Config{Audience: Audience, Look: p.look})
+	p.reviewer = tokens.New(deps.Reviews, tokens.Config{Audience: Audience, Look: p.look})
 	return p, nil
 }
 
@@ -120,6 +132,7 @@ func (p *Pods) Run(ctx context.Context) error {
 		wg.Go(func() { c.RunWithContext(ctx) })
 	}
 	wg.Go(func() { p.unseen.run(ctx) })
+	wg.Go(func() { p.refusals.run(ctx) })
 	if cache.WaitForCacheSync(ctx.Done(), p.hasSynced()...) {
 		close(p.known)
 		p.log.Info("Pods that may be bases are known", zap.Int("pods", p.count()), zap.String("selector", p.cfg.Selector))
@@ -177,7 +190,7 @@ func (p *Pods) At(addr netip.Addr) (httptunnel.Workload, error) {
 		return httptunnel.Workload{}, errUnsynced
 	}
 	addr = addr.Unmap()
-	live := slices.DeleteFunc(p.find(byAddress, addr.String()), func(p *pod) bool { return p.ended })
+	live := p.at(addr)
 	switch {
 	case len(live) == 0:
 		return httptunnel.Workload{}, p.refuse("no Pod that matches the selector %q%s has address %s: label the Pod, or set BASE_POD_SELECTOR or BASE_NAMESPACES", p.cfg.Selector, p.where(), addr)
@@ -189,6 +202,11 @@ func (p *Pods) At(addr netip.Addr) (httptunnel.Workload, error) {
 			live[0].Namespace, live[0].Name, live[1].Namespace, live[1].Name, addr)
 	}
 	return live[0].workload(), nil
+}
+
+// at gives the Pods that have an address and have not ended.
+func (p *Pods) at(addr netip.Addr) []*pod {
+	return slices.DeleteFunc(p.find(byAddress, addr.String()), func(p *pod) bool { return p.ended })
 }
 
 // Declaring implements httptunnel.Workloads.

@@ -45,6 +45,7 @@ func aPod(name, ip string, change ...func(*corev1.Pod)) *corev1.Pod {
 // cluster is an API server with Pods and tokens, and who knows them.
 type cluster struct {
 	*Pods
+	told  *told
 	api   *fake.Clientset
 	away  atomic.Bool                          // it answers no question about a Pod
 	users map[string]authenticationv1.UserInfo // by token
@@ -53,7 +54,7 @@ type cluster struct {
 // newCluster has the Pods, which nobody has seen yet.
 func newCluster(t *testing.T, cfg Config, pods ...runtime.Object) *cluster {
 	t.Helper()
-	c := &cluster{api: fake.NewClientset(pods...), users: map[string]authenticationv1.UserInfo{}}
+	c := &cluster{told: &told{}, api: fake.NewClientset(pods...), users: map[string]authenticationv1.UserInfo{}}
 	c.api.PrependReactor("create", "tokenreviews", func(a k8stesting.Action) (bool, runtime.Object, error) {
 		r := a.(k8stesting.CreateAction).GetObject().(*authenticationv1.TokenReview)
 		user, ok := c.users[r.Spec.Token]
@@ -61,7 +62,8 @@ func newCluster(t *testing.T, cfg Config, pods ...runtime.Object) *cluster {
 		return true, r, nil
 	})
 	var err error
-	if c.Pods, err = New(cfg, c.api, c.api.AuthenticationV1().TokenReviews(), zap.NewNop()); err != nil {
+	deps := Deps{Client: c.api, Reviews: c.api.AuthenticationV1().TokenReviews(), Recorder: c.told, Log: zap.NewNop()}
+	if c.Pods, err = New(cfg, deps); err != nil {
 		t.Fatal(err)
 	}
 	return c

@@ -28,6 +28,10 @@ type Config struct {
 	// Workloads are the places in which bases run, for AuthPod and AuthToken. Default
 	// none, so that nobody may speak.
 	Workloads Workloads
+	// Refused is told of each heartbeat that is refused, but for what may pass in a moment:
+	// the address of its connection, why in a word of few values, and why for people. It
+	// returns at once, and is called as often as senders like. Default: nobody is told.
+	Refused func(from netip.Addr, reason, why string)
 	// MaxIdentities is how many bases one sender speaks for at a time: a workload, or an
 	// address where that is all that is known. Default 8, and 4096 for AuthAnyone, since
 	// many may share an address. With AuthCertificate each identity is a sender of its own.
@@ -84,6 +88,9 @@ func (c Config) Complete() Config {
 	c.NewIdentities = cmp.Or(c.NewIdentities, map[Auth]int{AuthAnyone: 64}[c.Auth], 1)
 	if c.Workloads == nil {
 		c.Workloads = nobody{}
+	}
+	if c.Refused == nil {
+		c.Refused = func(netip.Addr, string, string) {}
 	}
 	c.MaxConnections = cmp.Or(c.MaxConnections, 4096)
 	each := 1024

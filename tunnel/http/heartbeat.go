@@ -42,6 +42,7 @@ func (t *Tunnel) handler(sink tunnel.Sink) http.Handler {
 func (t *Tunnel) heartbeat(r *http.Request, sink tunnel.Sink) (int, error) {
 	l, no := t.admit(r)
 	if no != nil {
+		t.show(sourceOf(r), no)
 		return t.refused(sourceOf(r), l.heartbeat.Base.Identity, no)
 	}
 	sink.Heartbeat(l.heartbeat)

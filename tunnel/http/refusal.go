@@ -6,6 +6,8 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2/simplelru"
 	"go.uber.org/zap"
+
+	"module-controller/tunnel"
 )
 
 // refusal is why a request is refused.
@@ -31,6 +33,18 @@ func (t *Tunnel) note(source netip.Addr, identity string, no *refusal) {
 	t.meter.Dropped(Name, no.reason)
 	t.refusals.Tell("heartbeat refused", no.reason, source.String(),
 		zap.Stringer("from", source), zap.String("identity", identity), zap.Error(no.err))
+}
+
+// maxWhy is how many bytes of a reason are shown.
+const maxWhy = 512
+
+// show has a refusal shown where the sender runs. Nothing that the heartbeat says chooses the
+// place: it is that of the address from which the connection came. What could not be found
+// out now may be found out at the next heartbeat.
+func (t *Tunnel) show(source netip.Addr, no *refusal) {
+	if no.status != http.StatusServiceUnavailable {
+		t.cfg.Refused(source, no.reason, tunnel.Say(no.err.Error(), maxWhy))
+	}
 }
 
 // newLRU makes a cache of a size that is positive.
