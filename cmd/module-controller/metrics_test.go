@@ -91,6 +91,8 @@ func everything() *metrics {
 			for _, outcome := range []string{"sent", "not_linked"} {
 				m.Command(name, verb, outcome, time.Second)
 			}
+		}
+		for _, verb := range []tunnel.Verb{tunnel.InstallModule, tunnel.UninstallModule, tunnel.SwitchModule} { // the others are questions
 			for _, result := range []string{"asked", "done", "failed", "lost"} {
 				m.Commanded(string(verb), result)
 			}

@@ -134,7 +134,7 @@ const minute = time.Minute
 // stories has for each alert when it fires, and when it does not.
 func stories() map[string]story {
 	return map[string]story{
-		"nothing is wrong": {healthy(), map[time.Duration]at{minute: {}, time.Hour: {}, 6 * time.Hour: {}}},
+		"nothing is wrong": {healthy(), map[time.Duration]at{minute: {}, time.Hour: {}, 2 * time.Hour: {}}},
 
 		"no replica is scraped": {series("members", replica(0), "1x20 stale"), map[time.Duration]at{
 			5 * minute: {}, 7 * minute: {}, 8 * minute: {"ModuleControllerDown": "No replica of module-controller was scraped for 2 minutes"},
@@ -158,7 +158,7 @@ func stories() map[string]story {
 		},
 		"replicas fail again and again": {
 			healthy("members_expired_total"+replica(0)) + series("members_expired_total", replica(0), "0x20 1x40 2x40 3x400"),
-			map[time.Duration]at{20 * minute: {}, 30 * minute: {"ModuleControllerMembersKeepFailing": "3.038 replicas of module-controller failed in an hour"}, 100 * minute: {}},
+			map[time.Duration]at{20 * minute: {}, 30 * minute: {"ModuleControllerMembersKeepFailing": "3 replicas of module-controller failed in an hour"}, 100 * minute: {}},
 		},
 
 		"a configuration is refused": {
@@ -180,7 +180,7 @@ func stories() map[string]story {
 			healthy("renewals_behind_seconds"+replica(2)) + series("renewals_behind_seconds", replica(2), "4.9x20 5.5x4 10.5x4 0x20"),
 			map[time.Duration]at{
 				5 * minute: {}, 5*minute + interval: {"ModuleControllerRenewalsBehind": "mc-2 renews Leases of bases 5.5s late"},
-				6*minute + interval: {
+				6*minute + 2*interval: {
 					"ModuleControllerRenewalsBehind":           "mc-2 renews Leases of bases 10.5s late",
 					"ModuleControllerNodesAboutToTurnNotReady": "mc-2 renews Leases of bases 10.5s late; their Nodes are about to turn NotReady",
 				},
@@ -202,12 +202,12 @@ func stories() map[string]story {
 			healthy("watch_lag_seconds") + series("watch_lag_seconds", replica(0, `resource="nodes"`), "0x20 30x2 0x20"), map[time.Duration]at{6 * minute: {}, 7 * minute: {}},
 		},
 
-		// After two hours in which all was done.
+		// After an hour in which all was done.
 		"all commands fail": {
-			healthy("commands_total") + series("commands_total", replica(0, `verb="install"`, `result="done"`), "0+4x480 1920x240") +
-				series("commands_total", replica(0, `verb="install"`, `result="failed"`), "0x480 0+4x240"),
+			healthy("commands_total") + series("commands_total", replica(0, `verb="install"`, `result="done"`), "0+4x240 960x240") +
+				series("commands_total", replica(0, `verb="install"`, `result="failed"`), "0x240 0+4x240"),
 			map[time.Duration]at{
-				2 * time.Hour: {}, 2*time.Hour + 15*minute: {}, 2*time.Hour + 50*minute: {"ModuleControllerCommandsFailing": "77.92% of the commands to bases fail or are lost"},
+				time.Hour: {}, time.Hour + 15*minute: {}, time.Hour + 50*minute: {"ModuleControllerCommandsFailing": "83.56% of the commands to bases fail or are lost"},
 			},
 		},
 		"two of five commands are lost for hours": {
