@@ -56,13 +56,6 @@ func (c *check) overAt(holder string) time.Time {
 	return c.Ended
 }
 
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
-
 // Together gives the versions of members that there were at a time, each combination once, in
 // the order in which it was first seen. Versions are in order too.
 func (h *History) Together() (all [][]string) {

@@ -401,7 +401,7 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
-	if _, err := New(Config{Selector: "a in b"}, fake.NewClientset(), nil, zap.NewNop()); err == nil {
+	if _, err := New(Config{Selector: "a in b"}, Deps{Client: fake.NewClientset(), Recorder: &told{}, Log: zap.NewNop()}); err == nil {
 		t.Error("it was made")
 	}
 	if err := (Config{}).Complete().Validate(); err != nil {
