@@ -1,7 +1,6 @@
 package docs
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -151,14 +150,15 @@ func (m *machine) apply(t *testing.T, c chapter, b block) {
 // Node, and nothing is wrong.
 func (m *machine) settle(t *testing.T) {
 	t.Helper()
-	wanted, err := m.replicasWanted(t.Context())
-	m.must(err)
-	if wanted == 0 {
+	switch wanted, err := m.replicasWanted(t.Context()); {
+	case err != nil:
+		t.Fatal(err)
+	case wanted == 0:
 		return
 	}
 	m.awaitBases(t)
 	wait := fmt.Sprintf("kubectl rollout status statefulset/%[1]s -n %[1]s --timeout=%[2]s\nkubectl modules status --wait --timeout=%[2]s", harness.Namespace, timeout)
-	if out, err := m.bash(context.WithoutCancel(t.Context()), wait); err != nil {
+	if out, err := m.bash(t.Context(), wait); err != nil {
 		t.Fatalf("it does not come to rest: %v: %s", err, out)
 	}
 }

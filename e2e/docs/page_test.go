@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -146,37 +147,39 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// placeholder is a word that a reader replaces: capitals alone, perhaps behind kind/.
-var placeholder = regexp.MustCompile(`(^|[\s/])([A-Z]{3,})($|[\s:])`)
+// A word of commands; a placeholder is one of capitals alone, perhaps behind kind/ or before
+// a colon.
+var (
+	word        = regexp.MustCompile(`\S+`)
+	placeholder = regexp.MustCompile(`^(.*/)?([A-Z]{3,})(:?)$`)
+)
 
 // bind puts what placeholders are bound to into commands. One that is bound to nothing is an
 // error.
 func bind(text string, to map[string]func() (string, error)) (string, error) {
-	var failed error
-	bound := placeholder.ReplaceAllStringFunc(text, func(found string) string {
+	var errs []error
+	bound := word.ReplaceAllStringFunc(text, func(found string) string {
 		m := placeholder.FindStringSubmatch(found)
-		if m[2] == "END" { // of a here-document
+		if m == nil || m[2] == "END" { // of a here-document
 			return found
 		}
 		value, known := to[m[2]]
 		if !known {
-			failed = fmt.Errorf("bind the placeholder %s in placeholders", m[2])
+			errs = append(errs, fmt.Errorf("%s is bound to nothing: name it in placeholders", m[2]))
 			return found
 		}
 		v, err := value()
-		if err != nil {
-			failed = fmt.Errorf("bind %s: %w", m[2], err)
-		}
+		errs = append(errs, err)
 		return m[1] + v + m[3]
 	})
-	return bound, failed
+	return bound, errors.Join(errs...)
 }
 
 func TestBind(t *testing.T) {
 	to := map[string]func() (string, error){"POD": func() (string, error) { return "orders-1", nil }}
 	for text, want := range map[string]string{
 		"kubectl modules why POD\n":           "kubectl modules why orders-1\n",
-		"kubectl get pod/POD -n x":            "kubectl get pod/orders-1 -n x",
+		"kubectl get pod/POD POD -n x":        "kubectl get pod/orders-1 orders-1 -n x",
 		"A=1 make image IMAGE=x; cat <<'END'": "A=1 make image IMAGE=x; cat <<'END'",
 		"END\n":                               "END\n",
 	} {
