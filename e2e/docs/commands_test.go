@@ -76,6 +76,7 @@ var first = map[string]string{
 // Each block of commands of README.md and docs runs, and each of its commands exits with 0.
 func TestTheCommandsOfThePages(t *testing.T) {
 	m := newMachine(t, map[string]string{"SETTLE_TIME": "3s", "LIST_INTERVAL": "2s"})
+	m.withHelm()
 	chapters := story(t)
 	m.writeFiles(chapters)
 	m.startBases(t.Context(), "my-application")

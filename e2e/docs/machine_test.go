@@ -29,8 +29,8 @@ const (
 	// startTimeout bounds the start of a machine; most of it is for building what no cache
 	// has.
 	startTimeout = 30 * time.Minute
-	// blockTimeout bounds one block of commands.
-	blockTimeout = 3 * time.Minute
+	// blockTimeout bounds one block of commands, the first build of the product among them.
+	blockTimeout = 10 * time.Minute
 	// timeout bounds each wait.
 	timeout = 90 * time.Second
 
@@ -134,13 +134,11 @@ func copyFile(from, to string) error {
 	return err
 }
 
-// setUpPrograms makes the reader's environment: kubectl and Helm, that reach the cluster,
-// and the stand-ins before them. Nothing of the user's own configuration counts, but for
+// setUpPrograms makes the reader's environment: kubectl, which reaches the cluster, and the
+// stand-ins before it. Nothing of the user's own configuration counts, but for
 // Go's and its cache.
 func (m *machine) setUpPrograms(ctx context.Context) {
 	m.Helper()
-	helm, err := controlplane.BuildHelm(ctx, os.Stderr)
-	m.must(err)
 	cache, err := os.UserCacheDir()
 	m.must(err)
 	goenv, err := exec.CommandContext(ctx, "go", "env", "GOENV", "GOMODCACHE", "GOPATH").Output()
@@ -150,11 +148,21 @@ func (m *machine) setUpPrograms(ctx context.Context) {
 	m.must(err)
 	m.must(writeStandIns(m.programs, map[string]string{"make": mk, "kubectl": filepath.Join(m.plane.BinDir(), "kubectl")}))
 	m.env = []string{
-		"PATH=" + strings.Join([]string{m.programs, filepath.Dir(helm), os.Getenv("PATH")}, string(filepath.ListSeparator)),
+		"PATH=" + m.programs + string(filepath.ListSeparator) + os.Getenv("PATH"),
 		"HOME=" + m.files, "XDG_CACHE_HOME=" + cache, "GOENV=" + paths[0], "GOMODCACHE=" + paths[1], "GOPATH=" + paths[2],
 		"KUBECONFIG=" + m.plane.Kubeconfig(), "KUBERC=off", "KUBECACHEDIR=" + filepath.Join(m.files, "kubectl"),
 		"CGO_ENABLED=0", // as where there is no C compiler, and as the image's program
 	}
+}
+
+// withHelm gives the reader Helm.
+func (m *machine) withHelm() {
+	m.Helper()
+	ctx, cancel := context.WithTimeout(m.Context(), startTimeout)
+	defer cancel()
+	helm, err := controlplane.BuildHelm(ctx, os.Stderr)
+	m.must(err)
+	m.must(os.Symlink(helm, filepath.Join(m.programs, "helm")))
 }
 
 // startNode starts a Node that runs the StatefulSet's pods as processes.

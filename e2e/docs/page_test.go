@@ -99,7 +99,7 @@ func TestChaptersOfAPage(t *testing.T) {
 		{"p.md#the-second-of-two", []block{
 			{line: 16, language: "yaml", text: "# no heading\na: b\n"},
 			{line: 20, language: "sh", text: "cat <<'END'\nx\nEND\n"},
-			{line: 25, language: "sh", text: "last\n"},
+			{line: 26, language: "sh", text: "last\n"},
 		}},
 	}
 	if diff := cmp.Diff(want, chaptersOf("p.md", page), cmp.AllowUnexported(chapter{}, block{})); diff != "" {

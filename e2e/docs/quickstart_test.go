@@ -1,8 +1,6 @@
 package docs
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -53,6 +51,6 @@ func propertyOf(t *testing.T, text, name string) string {
 			return strings.TrimSpace(value)
 		}
 	}
-	t.Fatal(errors.Join(fmt.Errorf("no property %s", name)))
+	t.Fatalf("the base has no property %s", name)
 	return ""
 }
