@@ -60,22 +60,25 @@ func newClientMetrics() *clientMetrics {
 // install has client-go count here from now on: it is called before a client or a queue is
 // made. Only the first call counts.
 func (c *clientMetrics) install() {
-	clientgo.Register(clientgo.RegisterOpts{RequestLatency: latency{c.took}, RateLimiterLatency: waits{c.waited}, RequestResult: results{c.requests}})
+	clientgo.Register(c.requestMetrics())
 	workqueue.SetProvider(queues{c})
 }
 
-type latency struct{ *prometheus.HistogramVec }
-
-// Observe implements its LatencyMetric.
-func (l latency) Observe(_ context.Context, verb string, _ url.URL, took time.Duration) {
-	l.WithLabelValues(verb).Observe(took.Seconds())
+// requestMetrics are those of requests.
+func (c *clientMetrics) requestMetrics() clientgo.RegisterOpts {
+	return clientgo.RegisterOpts{
+		RequestLatency:     latency(func(verb string) prometheus.Observer { return c.took.WithLabelValues(verb) }),
+		RateLimiterLatency: latency(func(string) prometheus.Observer { return c.waited.WithLabelValues() }),
+		RequestResult:      results{c.requests},
+	}
 }
 
-type waits struct{ *prometheus.HistogramVec }
+// latency says where times are observed, by verb. It implements client-go's LatencyMetric.
+type latency func(verb string) prometheus.Observer
 
-// Observe implements its LatencyMetric.
-func (w waits) Observe(_ context.Context, _ string, _ url.URL, took time.Duration) {
-	w.WithLabelValues().Observe(took.Seconds())
+// Observe observes one time.
+func (l latency) Observe(_ context.Context, verb string, _ url.URL, took time.Duration) {
+	l(verb).Observe(took.Seconds())
 }
 
 type results struct{ *prometheus.CounterVec }

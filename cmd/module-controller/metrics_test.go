@@ -111,11 +111,12 @@ func everything() *metrics {
 		q.NewUnfinishedWorkSecondsMetric(queue).Set(1)
 		q.NewLongestRunningProcessorSecondsMetric(queue).Set(1)
 	}
+	requests := ofClient.requestMetrics()
 	for _, verb := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
-		latency{ofClient.took}.Observe(context.Background(), verb, url.URL{}, time.Second)
-		waits{ofClient.waited}.Observe(context.Background(), verb, url.URL{}, time.Second)
+		requests.RequestLatency.Observe(context.Background(), verb, url.URL{}, time.Second)
+		requests.RateLimiterLatency.Observe(context.Background(), verb, url.URL{}, time.Second)
 		for _, code := range []string{"200", "409"} {
-			results{ofClient.requests}.Increment(context.Background(), code, verb, "")
+			requests.RequestResult.Increment(context.Background(), code, verb, "")
 		}
 	}
 	return m

@@ -24,7 +24,7 @@ func (s *session) pages() http.Handler {
 	pages := map[string]http.Handler{
 		"/metrics":     s.metrics.handler(),
 		"/statusz":     page(s.status),
-		fleetpage.Path: asked(fleetpage.Handler(s.sight)),
+		fleetpage.Path: fleetpage.Handler(s.sight),
 		"/flagz":       page(func(w io.Writer) error { return printConfig(w, s.cfg) }),
 	}
 	if s.cfg.profiling {
@@ -36,37 +36,9 @@ func (s *session) pages() http.Handler {
 	mux := http.NewServeMux()
 	gate := s.gate()
 	for path, h := range pages {
-		h = gate(path, h)
-		if path == fleetpage.Path {
-			h = forBrowsers(h)
-		}
-		mux.Handle(path, h)
+		mux.Handle(path, gate(path, h))
 	}
 	return mux
-}
-
-// askHeader has a browser ask for a name and a password.
-const askHeader = "WWW-Authenticate"
-
-// forBrowsers has a browser ask for a token, which cannot send one by itself: the password
-// that it sends is taken for it, the name says nothing.
-func forBrowsers(gated http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, token, ok := r.BasicAuth(); ok {
-			r = r.Clone(r.Context())
-			r.Header.Set("Authorization", "Bearer "+token)
-		}
-		w.Header().Set(askHeader, `Basic realm="module-controller: the password is a token", charset="UTF-8"`)
-		gated.ServeHTTP(w, r)
-	})
-}
-
-// asked serves who was let in: nothing more is asked of them.
-func asked(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Del(askHeader)
-		h.ServeHTTP(w, r)
-	})
 }
 
 // sight is what this member has in memory of the fleet.

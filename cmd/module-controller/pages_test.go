@@ -58,10 +58,10 @@ func TestPagesAreShownToWhoMayGetThem(t *testing.T) {
 }
 
 // A browser, which sends no bearer token, is asked for one and gives it as a password. Who is
-// let in is asked for nothing more.
+// known is asked for nothing more.
 func TestABrowserGivesATokenAsAPassword(t *testing.T) {
 	shown := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-	h := forBrowsers(newScrapers(gatekeeper(), newMetrics(), zap.NewNop()).only("/metrics", asked(shown)))
+	h := newScrapers(gatekeeper(), newMetrics(), zap.NewNop()).only("/metrics", shown)
 	for password, want := range map[string]int{"": http.StatusUnauthorized, "junk": http.StatusUnauthorized, scraperToken("orders"): http.StatusForbidden, scraperToken("prometheus"): http.StatusOK} {
 		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 		if password != "" {
@@ -69,7 +69,7 @@ func TestABrowserGivesATokenAsAPassword(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		if ask := w.Header().Get("WWW-Authenticate"); w.Code != want || (ask == "") != (want == http.StatusOK) {
+		if ask := w.Header().Get("WWW-Authenticate"); w.Code != want || (ask != "") != (want == http.StatusUnauthorized) {
 			t.Errorf("password %.10q: %d, asked for %q; want %d", password, w.Code, ask, want)
 		}
 	}

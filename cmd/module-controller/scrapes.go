@@ -92,16 +92,35 @@ func (s *scrapers) only(path string, next http.Handler) http.Handler {
 		case errors.Is(err, errForbidden):
 			status, reason = http.StatusForbidden, "forbidden"
 		}
+		if status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", challenge)
+		}
 		s.metrics.scrapesRefused.WithLabelValues(reason).Inc()
 		s.told.Tell("refusing to show a page", reason, "", zap.String("path", path), zap.String("from", r.RemoteAddr), zap.Error(err))
 		http.Error(w, err.Error(), status)
 	})
 }
 
+// challenge has a browser, which sends no bearer token by itself, ask for a name and a
+// password.
+const challenge = `Basic realm="module-controller: the password is a token", charset="UTF-8"`
+
+// tokenOf gives the bearer token of a request, or the password that a browser sends in its
+// place: the name says nothing. It is empty where there is neither.
+func tokenOf(r *http.Request) string {
+	if _, password, ok := r.BasicAuth(); ok {
+		return password
+	}
+	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return token
+	}
+	return ""
+}
+
 // admit gives nil if the sender may get a path, else why not.
 func (s *scrapers) admit(r *http.Request, path string) error {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok || token == "" {
+	token := tokenOf(r)
+	if token == "" {
 		return errNoToken
 	}
 	user, err := s.tokens.Review(r.Context(), token)

@@ -29,6 +29,15 @@ type Controller struct {
 	peers           int // where members forward heartbeats to it
 }
 
+// PodPorts move the ports of the manifests' pods to free ones, where an agent runs several
+// pods on one machine: see agent.Options.
+var PodPorts = map[string]string{
+	"metrics":   "METRICS_BIND_ADDRESS=127.0.0.1:%d",
+	"health":    "HEALTH_PROBE_BIND_ADDRESS=127.0.0.1:%d",
+	"heartbeat": "HTTP_TUNNEL_LISTEN_PORT=%d",
+	"peers":     "PEER_LISTEN_PORT=%d",
+}
+
 // ControllerOptions say how a controller runs.
 type ControllerOptions struct {
 	Binary, Kubeconfig string

@@ -16,7 +16,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"module-controller/e2e/agent"
 	"module-controller/e2e/controlplane"
 	"module-controller/e2e/harness"
 	"module-controller/e2e/world"
@@ -94,23 +93,14 @@ func withRelease(w *world.World) release {
 	}}}
 	_, err := cluster.Client.CoreV1().Namespaces().Create(w.Context(), namespace, metav1.CreateOptions{})
 	w.Must(err)
-	a, err := agent.Start(w.Context(), agent.Options{
-		Client: cluster.Client, Config: cluster.Plane.Config(), NodeName: r.name, Binary: cluster.Bin.Controller, Dir: w.Dir,
-		Ports: world.PodPorts(), Env: w.PodSettings(),
-	})
-	w.Must(err)
 	w.Cleanup(func() {
-		w.Must(a.Stop())
-		for n := range 3 {
-			w.CheckReplicaLog(a.Log(fmt.Sprint(r.name, "-", n)))
-		}
 		ctx := context.Background()
 		if w.Failed() { // it may be installed yet
 			_ = exec.CommandContext(ctx, r.program, "--kubeconfig", cluster.Plane.Kubeconfig(), "uninstall", r.name, "-n", r.name).Run()
 		}
-		w.Must(cluster.Client.CoreV1().Nodes().Delete(ctx, r.name, metav1.DeleteOptions{}))
 		w.Must(cluster.Client.CoreV1().Namespaces().Delete(ctx, r.name, metav1.DeleteOptions{}))
 	})
+	startMachine(w, r.name, r.name)
 	return r
 }
 

@@ -21,18 +21,7 @@ const set = "statefulset/" + harness.Namespace
 // free ports and a way to the pods, is given by the agent.
 func withStatefulSet(w *world.World) *agent.Agent {
 	w.Helper()
-	a, err := agent.Start(w.Context(), agent.Options{
-		Client: cluster.Client, Config: cluster.Plane.Config(), NodeName: "machine", Binary: cluster.Bin.Controller, Dir: w.Dir,
-		Ports: world.PodPorts(), Env: w.PodSettings(),
-	})
-	w.Must(err)
-	w.Cleanup(func() {
-		w.Must(a.Stop())
-		for n := range 3 {
-			w.CheckReplicaLog(a.Log(world.ReplicaName(n)))
-		}
-		w.Must(cluster.Client.CoreV1().Nodes().Delete(context.Background(), "machine", metav1.DeleteOptions{}))
-	})
+	a := startMachine(w, "machine", harness.Namespace)
 	w.Kubectl("apply", "-k", harness.Manifest(""))
 	w.Kubectl("-n", harness.Namespace, "scale", set, "--replicas=2")
 	w.Cleanup(func() {
@@ -50,6 +39,25 @@ func withStatefulSet(w *world.World) *agent.Agent {
 			}
 			return err
 		}))
+	})
+	return a
+}
+
+// startMachine starts a Node that runs the product's pods as processes. When the test ends
+// the Node ends first, and the logs of its replicas are checked, whose names begin with pods.
+func startMachine(w *world.World, node, pods string) *agent.Agent {
+	w.Helper()
+	a, err := agent.Start(w.Context(), agent.Options{
+		Client: cluster.Client, Config: cluster.Plane.Config(), NodeName: node, Binary: cluster.Bin.Controller, Dir: w.Dir,
+		Ports: harness.PodPorts, Env: w.PodSettings(),
+	})
+	w.Must(err)
+	w.Cleanup(func() {
+		w.Must(a.Stop())
+		for n := range 3 {
+			w.CheckReplicaLog(a.Log(fmt.Sprint(pods, "-", n)))
+		}
+		w.Must(cluster.Client.CoreV1().Nodes().Delete(context.Background(), node, metav1.DeleteOptions{}))
 	})
 	return a
 }

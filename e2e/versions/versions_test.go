@@ -41,7 +41,7 @@ func withMachine(w *world.World, old Version) *agent.Agent {
 	a, err := agent.Start(w.Context(), agent.Options{
 		Client: cluster.Client, Config: cluster.Plane.Config(), NodeName: "machine", Dir: w.Dir,
 		Images: map[string]string{before: old.Program, now: cluster.Bin.Controller},
-		Ports:  world.PodPorts(), Env: w.PodSettings(),
+		Ports:  harness.PodPorts, Env: w.PodSettings(),
 	})
 	w.Must(err)
 	w.Cleanup(func() {

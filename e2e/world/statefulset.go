@@ -11,16 +11,6 @@ import (
 	"module-controller/e2e/harness"
 )
 
-// PodPorts moves the ports of the manifests' pods to free ones: see agent.Options.
-func PodPorts() map[string]string {
-	return map[string]string{
-		"metrics":   "METRICS_BIND_ADDRESS=127.0.0.1:%d",
-		"health":    "HEALTH_PROBE_BIND_ADDRESS=127.0.0.1:%d",
-		"heartbeat": "HTTP_TUNNEL_LISTEN_PORT=%d",
-		"peers":     "PEER_LISTEN_PORT=%d",
-	}
-}
-
 // PodSettings gives the settings of the manifests' pods beside their manifest, for
 // agent.Options. Each process listens for heartbeats elsewhere, as each pod has an address of
 // its own, and the Service knows. The World needs a broker and a Service.

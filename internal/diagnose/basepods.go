@@ -28,15 +28,15 @@ type basePodRule struct {
 }
 
 var basePodRules = []basePodRule{
-	{"heartbeat-refused", docRefused, toldRefusal}, // before what its labels say: that may be why
-	{"no-base-pod", docHTTP, noBasePod},
-	{"base-pod-not-running", docHTTP, notRunning},
-	{"http-tunnel-off", docHTTP, tunnelOff},
-	{"heartbeat-refused", docRefused, hostNetwork},
-	{"heartbeat-refused", docRefused, otherNamespace},
-	{"heartbeat-refused", docRefused, impossibleAddress},
-	{"heartbeat-refused", docRefused, otherNetwork},
-	{"not-heard", docRefused, notHeard},
+	{"heartbeat-refused", docNoNode, toldRefusal}, // before what its labels say: that may be why
+	{"no-base-pod", docNoNode, noBasePod},
+	{"base-pod-not-running", docNoNode, notRunning},
+	{"http-tunnel-off", docNoNode, tunnelOff},
+	{"heartbeat-refused", docNoNode, hostNetwork},
+	{"heartbeat-refused", docNoNode, otherNamespace},
+	{"heartbeat-refused", docNoNode, impossibleAddress},
+	{"heartbeat-refused", docNoNode, otherNetwork},
+	{"not-heard", docNoNode, notHeard},
 }
 
 // basePod is what is wrong with a Pod that is on no VNode.

@@ -152,7 +152,7 @@ func strangers(s *fleet.Snapshot) Tick {
 		if f == nil {
 			return nil
 		}
-		return []Finding{f.mild(Warning).finding("not-a-module", docStrangers, podObject(p))}
+		return []Finding{f.mild(Warning).finding("not-a-module", docPodEvents, podObject(p))}
 	})
 }
 
@@ -166,7 +166,7 @@ func orphans(s *fleet.Snapshot) Tick {
 		if f == nil {
 			return nil
 		}
-		return []Finding{f.finding("node-missing", docPodLimits, podObject(p))}
+		return []Finding{f.finding("node-missing", docLeave, podObject(p))}
 	})
 	if unreadable(s, "Nodes") {
 		t.Skipped = "Nodes cannot be read"

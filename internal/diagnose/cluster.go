@@ -29,7 +29,7 @@ func recentEnough(s *fleet.Snapshot) Tick {
 		t.Findings = []Finding{found{
 			cause:  "Kubernetes " + s.Server + " has no ValidatingAdmissionPolicy",
 			remedy: "leave manifests/admission.yaml out, and know that the service account can then delete any Node",
-		}.mild(Warning).finding("old-kubernetes", docWho, Object{Kind: "Cluster", Name: s.Server})}
+		}.mild(Warning).finding("old-kubernetes", docInstallation, Object{Kind: "Cluster", Name: s.Server})}
 	}
 	return t
 }
@@ -41,7 +41,7 @@ func readable(s *fleet.Snapshot) Tick {
 			cause:    "you may not read " + u.What + ", so what follows from it is not checked",
 			remedy:   "use an account that may: get, list Nodes, Pods, Leases and Events",
 			evidence: []string{u.Why},
-		}.mild(Warning).finding("not-readable", docWho, Object{Kind: "Cluster", Name: u.What}))
+		}.mild(Warning).finding("not-readable", docInstallation, Object{Kind: "Cluster", Name: u.What}))
 	}
 	return t
 }
@@ -82,7 +82,7 @@ func flowSchemaThere(s *fleet.Snapshot, c fleet.Cluster) Tick {
 			cause:    "requests for Leases may be starved by others: " + c.FlowSchema,
 			remedy:   "kubectl apply -f manifests/availability.yaml",
 			evidence: []string{c.FlowSchema},
-		}.mild(Warning).finding("flowschema-missing", docBehind, installationObject(s))}
+		}.mild(Warning).finding("flowschema-missing", docInstallation, installationObject(s))}
 	}
 	return t
 }
@@ -114,7 +114,7 @@ func rights(verdicts []fleet.Verdict, who string) Tick {
 			cause:    who + " lacks " + count(len(lacks), "right", "rights") + ": " + some(lacks),
 			remedy:   "kubectl apply -f manifests/rbac.yaml (with your own namespace, if it is another)",
 			evidence: lacks,
-		}.finding("rights-missing", docWho, Object{Kind: "ServiceAccount", Name: who})}
+		}.finding("rights-missing", docInstallation, Object{Kind: "ServiceAccount", Name: who})}
 	}
 	return t
 }

@@ -29,17 +29,17 @@ type told struct {
 }
 
 var memberRules = []memberRule{
-	{"image-not-pulled", docRun, "the controller's image is pulled", imagesNotPulled},
-	{"replica-crashes", docRun, "no replica crashes", crashes},
-	{"no-member", docRun, "replicas are members", nobody},
-	{"member-silent", docDetection, "each member renews its membership", silent},
-	{"member-expired", docDetection, "no member was expired", expired},
-	{"tunnel-down", docBroker, "each member's tunnels are up", unlinked},
-	{"watch-stalled", docRight, "each member's watch is live", blind},
-	{"api-slow", docRight, "the API server answers renewals in time", slowAPI},
+	{"image-not-pulled", docReplica, "the controller's image is pulled", imagesNotPulled},
+	{"replica-crashes", docReplica, "no replica crashes", crashes},
+	{"no-member", docReplica, "replicas are members", nobody},
+	{"member-silent", docReplica, "each member renews its membership", silent},
+	{"member-expired", docReplica, "no member was expired", expired},
+	{"tunnel-down", docReplica, "each member's tunnels are up", unlinked},
+	{"watch-stalled", docReplica, "each member's watch is live", blind},
+	{"api-slow", docInstallation, "the API server answers renewals in time", slowAPI},
 	{"versions-differ", docInstallation, "all members are of one version", versions},
 	{"two-installations", docInstallation, "no other installation serves the same environment", twoInstallations},
-	{"unbalanced", docOwners, "members own equally many bases", unbalanced},
+	{"unbalanced", docInstallation, "members own equally many bases", unbalanced},
 }
 
 // Members gives what is wrong with the installation itself.

@@ -18,16 +18,16 @@ type waitingRule struct {
 
 // The order is the rank: an environment that nobody serves has no base either.
 var waitingRules = []waitingRule{
-	{"held-by-gate", docDeploy, gated},
-	{"environment-unserved", docInstallation, unservedPod},
-	{"no-base", docReadme, noBase},
-	{"no-base-matches", docDeploy, noMatch},
-	{"taint-not-tolerated", docDeploy, taintStands},
-	{"base-cordoned", docNodes, allCordoned},
-	{"bases-not-ready", docNodes, allDown},
-	{"metaspace-full", docNodes, noRoom},
-	{"anti-affinity-full", docDeploy, noFreeBase},
-	{"not-scheduled", docDeploy, notScheduled},
+	{"held-by-gate", docNoBase, gated},
+	{"environment-unserved", docNoBase, unservedPod},
+	{"no-base", docNoBase, noBase},
+	{"no-base-matches", docNoBase, noMatch},
+	{"taint-not-tolerated", docNoBase, taintStands},
+	{"base-cordoned", docNoBase, allCordoned},
+	{"bases-not-ready", docNoBase, allDown},
+	{"metaspace-full", docNoBase, noRoom},
+	{"anti-affinity-full", docNoBase, noFreeBase},
+	{"not-scheduled", docNoBase, notScheduled},
 }
 
 // gated tells of a pod that the scheduler is not to look at yet.

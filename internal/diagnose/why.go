@@ -206,7 +206,7 @@ func WhyBase(s *fleet.Snapshot, name string) Chain {
 			cause:    "the base was announced and has not answered yet: only one that answered gets a Node",
 			remedy:   "see whether the base answers: over HTTP at its own address and port, over MQTT on its topics",
 			evidence: []string{leaseText(b)},
-		}.finding("no-answer", docRefused, baseObject(b))}
+		}.finding("no-answer", docNoNode, baseObject(b))}
 	}
 	c.base(s, b)
 	ready, all := 0, 0
@@ -235,5 +235,5 @@ func unknownBase(s *fleet.Snapshot, name string) []Finding {
 		cause:    "no such base is known: it has neither a Node nor a Lease",
 		remedy:   "see that it speaks to the controller's broker or Service, and that its environment is one of ENV; if it runs in a Pod: kubectl modules why pod/NAME",
 		evidence: []string{"there is no Node and no Lease " + name},
-	}.finding("base-unknown", docRefused, about)}
+	}.finding("base-unknown", docNoNode, about)}
 }

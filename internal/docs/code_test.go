@@ -1,3 +1,5 @@
+// Package docs compares the project's pages with the code: reasons, names, formats. What
+// their commands do is tested in e2e/docs.
 package docs
 
 import (
