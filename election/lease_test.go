@@ -45,7 +45,9 @@ func TestALeaseSaysWhoOwnsABase(t *testing.T) {
 		kind              shard.Kind
 		to, holder, state string
 	}{
-		"claimed":     {shard.ClaimBase, "", "mc-0_0123abcd", "owned"},
+		"created":     {shard.CreateBase, "", "mc-0_0123abcd", "claimed"},
+		"claimed":     {shard.ClaimBase, "", "mc-0_0123abcd", "claimed"},
+		"renewed":     {shard.RenewBase, "", "mc-0_0123abcd", "owned"},
 		"transferred": {shard.TransferBase, "mc-1_00000001", "mc-1_00000001", "handover"},
 		"released":    {shard.ReleaseBase, "", "", "orphaned"},
 	} {
