@@ -104,7 +104,7 @@ func TestLabelsThatWereChangedByHandComeBack(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := runAlone(t)
 				want := r.store.snapshot(r.cfg.BaseNamespace)[0].Labels
-				want["a"] = "person"
+				want["a"], want[labelState] = "person", stateOwned
 				r.store.edit("kube-node-lease/b", func(l *coordinationv1.Lease) bool {
 					l.Labels = maps.Clone(want)
 					edit(l.Labels)

@@ -20,24 +20,26 @@ import (
 // besides a list once a minute.
 func TestEachReplicaIsShownItsShareOfTheRenewals(t *testing.T) {
 	eachSeed(t, 1, 2, func(t *testing.T, seed uint64) {
-		const minutes = 5
-		w := team(t, seed)
+		const minutes, bases = 3, 30
+		w := newSite(newStore(), site{"mc", "mc"}, seed)
+		w.size(teamOf, bases)
+		w.begin()
 		defer w.end()
-		w.wait(time.Minute) // until no base is newly claimed
+		w.wait(time.Minute + 30*time.Second) // until no base is newly claimed
 		before, events, items := w.store.writes("kube-node-lease"), map[*process]int64{}, map[*process]int64{}
 		for _, p := range w.processes {
 			events[p], items[p] = p.work.shown.Load(), p.work.items.Load()
 		}
 		w.wait(minutes * time.Minute)
 		share := float64(w.store.writes("kube-node-lease")-before) / teamOf
-		if share < minutes*60/29*teamHas/teamOf/2 {
+		if share < minutes*60/29*bases/teamOf/2 {
 			t.Fatalf("seed %d: each wrote %.0f times", seed, share)
 		}
 		for _, p := range w.processes {
 			if n := p.work.shown.Load() - events[p]; float64(n) > 1.2*share {
 				t.Errorf("seed %d: %s was shown %d events; each wrote %.0f times", seed, p.incarnation, n, share)
 			}
-			if n := p.work.items.Load() - items[p]; n > (minutes+1)*teamHas*3/2 {
+			if n := p.work.items.Load() - items[p]; n > (minutes+1)*bases*2 {
 				t.Errorf("seed %d: %s was given %d Leases in lists", seed, p.incarnation, n)
 			}
 		}

@@ -236,13 +236,15 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 }
 
 // shownNoMore plays that a watch, or a list, shows a Lease no more; seen=no: it is not known
-// why, seen=before: what is known of it is newer.
+// why, seen=before: what is known of it is that; seen=older: is newer.
 func (s *story) shownNoMore(verb, key string, opts map[string]string) bool {
 	revision := s.rev
 	switch opts["seen"] {
 	case "no":
 		revision = 0
 	case "before":
+	case "older":
+		revision--
 	default:
 		s.rev++
 		revision = s.rev
