@@ -148,7 +148,7 @@ func TestAMembershipLeaseTellsAll(t *testing.T) {
 	}
 	want := map[string]string{
 		notePodUID: "uid", noteRenewDeadline: "3.5s", noteAddress: "10.0.0.1:7777", notePeerKey: "5f4d", noteVersion: "1.2.3", noteState: "serving",
-		noteServes: "dev,test", noteLinks: "up", noteWill: "5e1f", noteWatch: "live", noteOwned: "3", noteAssigned: "4",
+		noteServes: "dev,test", noteLinks: "up", noteWill: "5e1f", noteWatch: "live", noteOwned: "3", noteAssigned: "4", noteFormat: "1", noteOldest: "1",
 	}
 	if d := cmp.Diff(want, lease.Annotations); d != "" {
 		t.Errorf("annotations (-want +got):\n%s", d)
