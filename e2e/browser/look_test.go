@@ -60,6 +60,7 @@ func TestThePageOnADesktopAndAPhone(t *testing.T) {
 				checkKeys(tab)
 			} else {
 				checkTargets(tab)
+				checkCards(tab)
 			}
 			tab.checkQuiet()
 			if *shots != "" {
@@ -90,6 +91,15 @@ func checkTargets(t *tab) {
 		return width >= 44 && height >= 44 ? [] : [(e.textContent.trim() || e.name) + ": " + width + " by " + height];
 	})`) {
 		t.Errorf("too small to be touched: %s", small)
+	}
+}
+
+// checkCards checks that a row is a card on a phone, whose values stand below each other.
+func checkCards(t *tab) {
+	t.Helper()
+	for _, astray := range read[[]string](t, `[...document.querySelectorAll("td")].flatMap((e) =>
+		Math.abs(e.getBoundingClientRect().left - e.parentElement.firstElementChild.getBoundingClientRect().left) < 1 && getComputedStyle(e).textAlign === "left" ? [] : [e.dataset.is])`) {
+		t.Errorf("it does not stand below the others of its card: %s", astray)
 	}
 }
 
