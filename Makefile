@@ -9,7 +9,7 @@ IMAGE ?= module-controller:$(VERSION)
 FUZZTIME ?= 5m
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-unit test-acl e2e e2e-alerts e2e-java e2e-argo verify demo bench scale peers chaos chaos-mutants mutants fuzz generate image image-check sbom vulncheck control-plane
+.PHONY: help build test test-unit test-acl e2e e2e-alerts e2e-java e2e-argo e2e-browser verify demo bench scale peers chaos chaos-mutants mutants fuzz generate image image-check sbom vulncheck control-plane
 
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -17,7 +17,7 @@ help: ## print the targets
 build: ## build bin/module-controller, bin/kubectl-modules and bin/basesim
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
-test: test-unit e2e e2e-alerts ## what must hold before a change lands, but for real JVMs and Mosquitto; race detector on
+test: test-unit e2e ## what must hold before a change lands, but for real JVMs, a browser, the alerts and Mosquitto; race detector on
 
 test-unit: ## the product's own tests
 	@echo "== unit tests (building with the race detector: about 3 minutes the first time)"
@@ -48,6 +48,9 @@ e2e-java: control-plane ## the product with real JVM bases; needs a JDK 17 and M
 e2e-argo: control-plane ## the product under Argo Rollouts' controller; builds that first, 10 minutes
 	cd e2e && $(GO) test -v -tags argo -timeout 30m ./argo
 
+e2e-browser: control-plane ## the page of the fleet in headless chromium, which must be installed; 10,000 bases too
+	cd e2e && $(GO) test -v -tags browser -timeout 30m ./browser
+
 control-plane: ## fetch etcd and Kubernetes once, about a minute, or build them, about 7 in all; cached after that
 	@cd e2e && $(GO) run ./cmd/controlplane
 
@@ -59,14 +62,14 @@ demo: ## show the main job on a real control plane: a fleet, a Deployment, a sum
 
 verify: ## what CI checks: format, vet, linter, tidiness, limits, pages, mutants that apply, generated files
 	@echo "== format"; test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
-	@echo "== vet"; $(GO) vet -tags mosquitto ./... && $(GO) -C tools vet ./... && cd e2e && $(GO) vet ./... && $(GO) vet -tags java,argo,scale,peers,chaos ./... && cd alerts && $(GO) vet ./...
+	@echo "== vet"; $(GO) vet -tags mosquitto ./... && $(GO) -C tools vet ./... && cd e2e && $(GO) vet ./... && $(GO) vet -tags java,argo,browser,scale,peers,chaos ./... && cd alerts && $(GO) vet ./...
 	@echo "== tidy"; $(GO) mod tidy -diff && cd e2e && $(GO) mod tidy -diff && cd alerts && $(GO) mod tidy -diff
 	@echo "== conditions, structs, methods, tests"; $(GO) -C tools run ./conditions -root ..
 	@echo "== what the pages name"; $(GO) -C tools run ./docpaths -root ..
 	@echo "== mutants"; $(GO) -C tools run ./mutate -root .. -check
 	@echo "== generated files (Helm is built once, about 3 minutes)"; $(MAKE) -s generate && git diff --exit-code docs manifests
 	@echo "== vulnerabilities"; $(MAKE) -s vulncheck
-	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run --build-tags mosquitto ./... && (cd tools && ./lint.sh run ./...) && cd e2e && ../tools/lint.sh run --build-tags java,argo,scale,peers,chaos ./... && cd alerts && ../../tools/lint.sh run ./...
+	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run --build-tags mosquitto ./... && (cd tools && ./lint.sh run ./...) && cd e2e && ../tools/lint.sh run --build-tags java,argo,browser,scale,peers,chaos ./... && cd alerts && ../../tools/lint.sh run ./...
 
 generate: ## write docs/configuration.md and docs/metrics.md from the code, and the manifests from the chart
 	@$(GO) run ./cmd/module-controller reference configuration > docs/configuration.md

@@ -21,6 +21,7 @@ import (
 
 	"module-controller/provider/lifecycle"
 	"module-controller/provider/plan"
+	"module-controller/provider/traces"
 	"module-controller/shard"
 	"module-controller/tunnel"
 )
@@ -441,10 +442,17 @@ const shopNode = "vnode.b.dev"
 // newTestProvider makes a provider that nobody runs yet. More wires are less preferred.
 func newTestProvider(t *testing.T, cfg Config, more []*wire, objects ...runtime.Object) *testProvider {
 	t.Helper()
+	return newReplica(t, cfg, more, newAPI(objects...), &base{modules: map[tunnel.ModuleKey]tunnel.State{}}, nil)
+}
+
+// newReplica makes a provider that has its API server and its base in common with others, and
+// is traced unless by is nil.
+func newReplica(t *testing.T, cfg Config, more []*wire, in *api, at *base, by *traces.Tracer) *testProvider {
+	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
 	p := &testProvider{
-		t: t, api: newAPI(objects...), owner: newOwner(), wire: newWire("wire"), logs: logs,
-		base: &base{modules: map[tunnel.ModuleKey]tunnel.State{}}, events: &recorder{events: map[told]string{}}, ports: &ports{open: map[string]bool{}},
+		t: t, api: in, owner: newOwner(), wire: newWire("wire"), logs: logs,
+		base: at, events: &recorder{events: map[told]string{}}, ports: &ports{open: map[string]bool{}},
 	}
 	wires := append([]*wire{p.wire}, more...)
 	var tunnels []tunnel.Tunnel
@@ -454,7 +462,7 @@ func newTestProvider(t *testing.T, cfg Config, more []*wire, objects ...runtime.
 	var err error
 	p.Provider, err = New(cfg, Deps{
 		Client: p.api, Metadata: newMetadata(), Owner: p.owner, Tunnels: tunnels, Log: zap.New(core), Envs: []string{"dev", "test"},
-		Recorder: p.events, Retired: p.owner.retire, Dial: p.ports.dial,
+		Recorder: p.events, Retired: p.owner.retire, Dial: p.ports.dial, Traces: by,
 	})
 	must(t, err)
 	t.Cleanup(p.queue.ShutDown)

@@ -22,6 +22,7 @@ import (
 	"module-controller/provider/pods"
 	"module-controller/provider/probes"
 	"module-controller/provider/revisions"
+	"module-controller/provider/traces"
 	"module-controller/shard"
 	"module-controller/tunnel"
 )
@@ -45,8 +46,8 @@ type Owner interface {
 	Drained(tunnel.BaseID)
 }
 
-// Deps are what the provider works with. All but Retired, Meter, Workloads and Dial are
-// needed.
+// Deps are what the provider works with. All but Retired, Meter, Workloads, Dial and Traces
+// are needed.
 type Deps struct {
 	Client kubernetes.Interface
 	// Metadata reads objects without their specs.
@@ -67,6 +68,8 @@ type Deps struct {
 	Workloads Workloads
 	// Dial connects to where a probe asks, if it may. Nil: no probe may be made.
 	Dial probes.Dial
+	// Traces makes spans of pods' ways to be Ready. Nil: none are made.
+	Traces *traces.Tracer
 }
 
 // complete fills in what may be left out, and fails where something is missing.
@@ -144,7 +147,7 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	}
 	p.pods = &seenPods{pods.New(
 		pods.Deps{Client: deps.Client, Recorder: deps.Recorder, Meter: p.meter, Log: p.log, Workers: cfg.Workers},
-		pods.Hooks{Wake: p.podsChanged, MayWrite: p.mayWrite, Address: p.nodes.address, Allocatable: p.nodes.allocatable},
+		pods.Hooks{Wake: p.podsChanged, MayWrite: p.mayWrite, Address: p.nodes.address, Allocatable: p.nodes.allocatable, Wrote: func(w pods.Written) { deps.Traces.Wrote(traces.Written(w)) }},
 	), known, probes.New(cfg.Probes, probes.Deps{Dial: deps.Dial, Recorder: deps.Recorder, Meter: p.meter}, probes.Hooks{Wake: p.podsChanged})}
 	return p, nil
 }

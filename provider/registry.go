@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"module-controller/provider/lifecycle"
+	"module-controller/provider/traces"
 	"module-controller/tunnel"
 )
 
@@ -23,7 +24,8 @@ type entry struct {
 	installed atomic.Pointer[map[tunnel.ModuleKey]bool]
 	// base belongs to the worker that holds the base's key in the queue.
 	base   *lifecycle.Base
-	events budget // as base
+	events budget       // as base
+	story  traces.Story // as base
 	// workload is the one that the registry has it under; as base.
 	workload string
 }

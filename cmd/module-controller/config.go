@@ -44,6 +44,7 @@ type config struct {
 	metricsAuth string
 	metricsTLS  pair
 	profiling   bool
+	tracing     tracingConfig
 
 	useMQTT, useHTTP bool
 	mqttPrefix       string
@@ -66,7 +67,7 @@ func newConfig() *config {
 		origins: map[string]found{},
 		envs:    []string{"default"}, podNamespace: "module-controller",
 		qps: 500, burst: 1000, logLevel: "info", logFormat: "json", metricsAddress: ":8080", probeAddress: ":8081",
-		mqttPrefix: "module-controller",
+		mqttPrefix: "module-controller", tracing: tracingConfig{ratePerMillion: million},
 	}
 }
 
@@ -91,6 +92,7 @@ func (c *config) finish() []error {
 	errs = append(errs, c.checkNames()...)
 	errs = append(errs, c.checkListeners()...)
 	errs = append(errs, c.checkNetworks())
+	errs = append(errs, c.tracing.validate())
 	errs = append(errs, c.metricsTLS.check("METRICS_CERT_PATH", "METRICS_KEY_PATH"))
 	c.metricsAuth = cmp.Or(c.metricsAuth, metricsAuthFor(c.metricsAddress))
 	c.election.Name, c.election.Base = plan.NodeName, plan.BaseOf

@@ -34,6 +34,9 @@ func run(ctx context.Context, cfg *config, read func() (*config, error)) error {
 	defer func() { _ = log.Sync() }() // standard error cannot be synced everywhere
 	warn(log, cfg)
 	warnOfRisks(log, cfg)
+	if cfg.tracing.endpoint != "" {
+		tellTracing(log.Named("tracing"))
+	}
 	follow := newFollower(cfg, read, log.Named("config"))
 	sessions := func(ctx context.Context) error {
 		denyServices(ctx, cfg, log)

@@ -33,6 +33,7 @@ type session struct {
 	// workloads are the Pods in which bases may run; nil where no heartbeat needs one.
 	workloads *workloads.Pods
 	provider  *provider.Provider
+	tracing   *tracing // nil where no spans are made
 }
 
 // runSession runs a session until ctx ends and all bases were handed over, or one part
@@ -68,9 +69,12 @@ func newSession(cfg *config, log *zap.Logger) (*session, error) {
 	if err = s.makeTunnels(); err != nil {
 		return nil, err
 	}
+	if s.tracing, err = newTracing(cfg); err != nil {
+		return nil, err
+	}
 	deps := provider.Deps{
 		Client: s.api.work, Metadata: s.api.metadata, Owner: s.owner, Tunnels: s.tunnels, Meter: s.metrics, Log: log.Named("provider"), Envs: cfg.envs,
-		Recorder: s.events, Retired: s.owner.Retire, Dial: dialerOf(s.cfg.towardsBases(s.owner.MemberAt)),
+		Recorder: s.events, Retired: s.owner.Retire, Dial: dialerOf(s.cfg.towardsBases(s.owner.MemberAt)), Traces: s.tracing.tracer(),
 	}
 	if s.workloads != nil {
 		deps.Workloads = s.workloads
@@ -134,6 +138,9 @@ func (s *session) run(ctx context.Context) error {
 	}
 	if s.workloads != nil {
 		parts = append(parts, s.workloads.Run)
+	}
+	if s.tracing != nil {
+		parts = append(parts, s.tracing.run)
 	}
 	for _, t := range s.tunnels {
 		parts = append(parts, func(ctx context.Context) error { return t.Run(ctx, links) })

@@ -59,7 +59,7 @@ type group struct {
 // groups are all settings, in the order of the reference.
 func groups(c *config) []group {
 	return []group{
-		{"general", general(c)}, {"API server", clientConnection(c)}, {"log, metrics and health", observation(c)},
+		{"general", general(c)}, {"API server", clientConnection(c)}, {"log, metrics, traces and health", observation(c)},
 		{"MQTT tunnel", mqttSettings(c)}, {"HTTP tunnel", httpSettings(c)}, {"ownership", ownership(c)},
 		{"bases", bases(c)}, {"admission of bases", admission(c)}, {"probes", probing(c)}, {"nodes", nodes(c)}, {"modules", modules(c)},
 		{noEffectTitle, withoutEffect(c)},
@@ -102,6 +102,8 @@ func observation(c *config) []setting {
 		{env: "METRICS_CERT_PATH", field: "metrics.certPath", changes: content, help: "file with a certificate, with which metrics are served over TLS; read at each connect", value: text(&c.metricsTLS.cert)},
 		{env: "METRICS_KEY_PATH", field: "metrics.keyPath", changes: content, help: "file with the key of METRICS_CERT_PATH, read at each connect", value: text(&c.metricsTLS.key)},
 		{env: "PROFILING", field: "metrics.profiling", help: "serve /debug/pprof/ beside /metrics, to those who may get it; a profile tells what is in memory", value: boolean(&c.profiling)},
+		{env: "TRACING_ENDPOINT", field: "tracing.endpoint", help: "URL of a collector that takes spans by OTLP over gRPC, such as https://collector:4317, or http://… without TLS; empty: no spans are made. Headers and certificates are set by OpenTelemetry's own variables, OTEL_EXPORTER_OTLP_…", value: text(&c.tracing.endpoint)},
+		{env: "TRACING_SAMPLING_RATE_PER_MILLION", field: "tracing.samplingRatePerMillion", help: "of how many pods in a million a trace is made; by the pod's UID, so that all replicas agree", value: count(&c.tracing.ratePerMillion)},
 		{env: "HEALTH_PROBE_BIND_ADDRESS", field: "health.bindAddress", help: "address on which /livez and /readyz are served; 0 to disable", value: listenAddress(&c.probeAddress)},
 	}
 }

@@ -24,7 +24,7 @@ const fresh = 2 * time.Second
 var source string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"age": age, "utc": func(t time.Time) string { return t.UTC().Format("15:04:05") },
+	"age": age, "many": many, "utc": func(t time.Time) string { return t.UTC().Format("15:04:05") },
 	"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) }, "day": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
 }).Parse(source))
 

@@ -168,6 +168,11 @@ func TestWhatIsWrong(t *testing.T) {
 	}
 }
 
+// One thing is told of as one.
+func TestWhatIsAlone(t *testing.T) {
+	mustShow(t, shown(t, large(100).sight(), ""), "<title>1 base, 4 pods in trouble", "✗ 1 base and 4 pods are not")
+}
+
 // A search finds bases by their names and applications, and can be narrowed.
 func TestBasesAreFound(t *testing.T) {
 	s := large(300)

@@ -163,6 +163,14 @@ func (of *sum) view(q Query) view {
 	return v
 }
 
+// many is so many of something, in words.
+func many(n int, of string) string {
+	if n == 1 {
+		return "1 " + of
+	}
+	return strconv.Itoa(n) + " " + of + "s"
+}
+
 // unknownLast sorts times, that which is not known last.
 func unknownLast(t time.Time) int64 {
 	if t.IsZero() {

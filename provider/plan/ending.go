@@ -23,7 +23,7 @@ func (e ending) String() string {
 
 // Ended is how a command ended.
 type Ended struct {
-	Verb   tunnel.Verb
+	Attempt
 	Result Result
 }
 

@@ -42,7 +42,7 @@ func (r resolver) resolveAll() {
 			r.out.Memory.Attempts[n.name] = r.tellSlow(a)
 		default:
 			delete(r.out.Memory.Attempts, n.name)
-			r.out.Ended = append(r.out.Ended, Ended{a.Verb, resultOf(a, is)})
+			r.out.Ended = append(r.out.Ended, Ended{a, resultOf(a, is)})
 			if a.Why != "" {
 				delete(r.out.Memory.Dead, a.Module)
 			}

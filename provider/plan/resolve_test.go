@@ -106,11 +106,17 @@ func TestResolveRemembersHowACommandEnded(t *testing.T) {
 			if got := p.out.Memory.Installed[module("orders:1")]; got != c.installed {
 				t.Errorf("installed %v", got)
 			}
-			var ended []Ended
+			var want, ended []Result
 			if c.ended != "" {
-				ended = []Ended{{c.command.Verb, c.ended}}
+				want = []Result{c.ended}
 			}
-			if d := cmp.Diff(ended, p.out.Ended); d != "" {
+			for _, e := range p.out.Ended {
+				if e.Verb != c.command.Verb || e.Module != c.command.Module || e.Sent.IsZero() {
+					t.Errorf("%v of %v, sent at %v, has ended", e.Verb, e.Module, e.Sent)
+				}
+				ended = append(ended, e.Result)
+			}
+			if d := cmp.Diff(want, ended); d != "" {
 				t.Errorf("ended (-want +got):\n%s", d)
 			}
 			if p.out.Memory.Plain != c.plain {

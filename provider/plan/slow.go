@@ -212,7 +212,7 @@ func (p *planner) drop() {
 		case again, p.demand.workOn(n) >= busy, a.Verb == tunnel.InstallModule, a.asks():
 		default:
 			delete(p.out.Memory.Attempts, n)
-			p.out.Ended = append(p.out.Ended, Ended{a.Verb, Lost})
+			p.out.Ended = append(p.out.Ended, Ended{a, Lost})
 		}
 	}
 }

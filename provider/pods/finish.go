@@ -43,13 +43,18 @@ func (p *Pods) Hurry(node string) {
 
 // meterReady counts the time from binding to readiness, once a pod.
 func (p *Pods) meterReady(was, is corev1.PodStatus) {
+	if readies(was, is) {
+		p.deps.Meter.BoundToReady(holds(is, corev1.PodReady).Sub(holds(is, corev1.PodScheduled).Time))
+	}
+}
+
+// readies says of a pod's new status that it is the first to say Ready since it was bound.
+func readies(was, is corev1.PodStatus) bool {
 	if holds(was, corev1.ContainersReady) != nil {
-		return
+		return false
 	}
 	bound, ready := holds(is, corev1.PodScheduled), holds(is, corev1.PodReady)
-	if !bound.IsZero() && !ready.IsZero() {
-		p.deps.Meter.BoundToReady(ready.Sub(bound.Time))
-	}
+	return !bound.IsZero() && !ready.IsZero()
 }
 
 // holds gives since when a condition is true; nil if it is not.

@@ -25,7 +25,7 @@ type Deps struct {
 	Workers int
 }
 
-// Hooks are what the room asks of its user. All but Allocatable are needed, and return at once. They
+// Hooks are what the room asks of its user. All but Allocatable and Wrote are needed, and return at once. They
 // are called from any goroutine, with locks held: they must not call Pods.
 type Hooks struct {
 	// Wake says that the pods of a Node changed.
@@ -37,6 +37,18 @@ type Hooks struct {
 	Address func(node string) string
 	// Allocatable is what the base of a Node has for pods. Default: it is not known.
 	Allocatable func(node string) corev1.ResourceList
+	// Wrote is told of each status that the API server took. Default: nobody is told.
+	Wrote func(Written)
+}
+
+// Written is a status that the API server took. What it refers to is not changed.
+type Written struct {
+	Pod    *corev1.Pod
+	Status corev1.PodStatus
+	// Ready: it is the first that says Ready of the pod.
+	Ready bool
+	// Began and Ended are when it was sent, and taken.
+	Began, Ended time.Time
 }
 
 // Meter counts what is written. Its methods return at once and may be called from any
@@ -74,6 +86,9 @@ func New(deps Deps, hooks Hooks) *Pods {
 	}
 	if hooks.Allocatable == nil {
 		hooks.Allocatable = func(string) corev1.ResourceList { return nil }
+	}
+	if hooks.Wrote == nil {
+		hooks.Wrote = func(Written) {}
 	}
 	f := newFacade(newInformer(deps.Client))
 	p := &Pods{deps: deps, hooks: hooks, facade: f, store: newStore(f, hooks.Wake), barrier: newBarrier()}

@@ -55,6 +55,8 @@ type write struct {
 	// passing: it tells only what most often holds for a moment, and so does what it
 	// replaces.
 	passing bool
+	// readies: it is the first that says of the pod that it is Ready, or replaces that one.
+	readies bool
 	// turn is when it may be written; zero while nobody asked. The write that replaces it has
 	// the same.
 	turn time.Time
@@ -103,8 +105,9 @@ func (s *store) begin(pod *corev1.Pod, status corev1.PodStatus) *write {
 		return nil
 	}
 	w := newWrite(pod, status)
-	w.passing = passes(pod, status)
+	w.passing, w.readies = passes(pod, status), readies(pod.Status, status)
 	if was := node.writes[pod.UID]; was.underWay() {
+		w.readies = w.readies || was.readies && holds(status, corev1.PodReady) != nil
 		w.turn, w.was = was.turn, eitherOf(was.was, pod.Status.Conditions)
 		w.passing = was.passing && (begins(status) || w.passing)
 	}
@@ -270,9 +273,10 @@ func (p *Pods) patchStatus(ctx context.Context, w *write) (version string, err e
 	if !p.hooks.MayWrite(w.pod.Spec.NodeName) {
 		return "", errNotHeld
 	}
-	version, err = patchStatus(ctx, p.deps, w)
-	if err == nil {
+	began := time.Now()
+	if version, err = patchStatus(ctx, p.deps, w); err == nil {
 		p.lag.Wrote(version, time.Now())
+		p.hooks.Wrote(Written{Pod: w.pod, Status: w.status, Ready: w.readies, Began: began, Ended: time.Now()})
 	}
 	return version, err
 }
