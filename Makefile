@@ -51,13 +51,13 @@ e2e-argo: control-plane ## the product under Argo Rollouts' controller; builds t
 e2e-browser: control-plane ## the page of the fleet in headless chromium, which must be installed; 10,000 bases too
 	cd e2e && $(GO) test -v -tags browser -timeout 30m ./browser
 
-control-plane: ## fetch etcd and Kubernetes once, about a minute, or build them, about 7 in all; cached after that
+control-plane: ## fetch etcd and Kubernetes once, about a minute, or build them, about 11 in all; cached after that
 	@cd e2e && $(GO) run ./cmd/controlplane
 
 # Built as the control plane is, without cgo, so that what both consist of is compiled once.
 demo control-plane: export CGO_ENABLED := 0
 demo: ## show the main job on a real control plane: a fleet, a Deployment, a summary
-	@echo "== the demo: building its own program (about 2 minutes the first time, then nothing)"
+	@echo "== the demo: building its own program (2 to 3 minutes the first time, then nothing)"
 	@cd e2e && $(GO) run ./demo
 
 verify: ## what CI checks: format, vet, linter, tidiness, limits, pages, mutants that apply, generated files
