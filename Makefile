@@ -39,6 +39,7 @@ e2e: control-plane ## the product on a real control plane, with simulated bases
 
 e2e-alerts: control-plane ## the alert rules and the dashboard, by Prometheus' own library; each alert fired by its fault
 	@echo "== alerts (building Prometheus' library: about 5 minutes the first time, then 3 to run)"
+	@cd e2e/alerts && $(GO) mod tidy -diff && $(GO) vet ./... && ../../tools/lint.sh run ./...
 	cd e2e/alerts && $(GO) test -timeout 20m ./...
 
 e2e-java: control-plane ## the product with real JVM bases; needs a JDK 17 and Maven
@@ -62,14 +63,14 @@ demo: ## show the main job on a real control plane: a fleet, a Deployment, a sum
 
 verify: ## what CI checks: format, vet, linter, tidiness, limits, pages, mutants that apply, generated files
 	@echo "== format"; test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
-	@echo "== vet"; $(GO) vet -tags mosquitto ./... && $(GO) -C tools vet ./... && cd e2e && $(GO) vet ./... && $(GO) vet -tags java,argo,browser,scale,peers,chaos ./... && cd alerts && $(GO) vet ./...
-	@echo "== tidy"; $(GO) mod tidy -diff && cd e2e && $(GO) mod tidy -diff && cd alerts && $(GO) mod tidy -diff
+	@echo "== vet"; $(GO) vet -tags mosquitto ./... && $(GO) -C tools vet ./... && cd e2e && $(GO) vet ./... && $(GO) vet -tags java,argo,browser,scale,peers,chaos ./...
+	@echo "== tidy"; $(GO) mod tidy -diff && cd e2e && $(GO) mod tidy -diff
 	@echo "== conditions, structs, methods, tests"; $(GO) -C tools run ./conditions -root ..
 	@echo "== what the pages name"; $(GO) -C tools run ./docpaths -root ..
 	@echo "== mutants"; $(GO) -C tools run ./mutate -root .. -check
 	@echo "== generated files (Helm is built once, about 3 minutes)"; $(MAKE) -s generate && git diff --exit-code docs manifests
 	@echo "== vulnerabilities"; $(MAKE) -s vulncheck
-	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run --build-tags mosquitto ./... && (cd tools && ./lint.sh run ./...) && cd e2e && ../tools/lint.sh run --build-tags java,argo,browser,scale,peers,chaos ./... && cd alerts && ../../tools/lint.sh run ./...
+	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run --build-tags mosquitto ./... && (cd tools && ./lint.sh run ./...) && cd e2e && ../tools/lint.sh run --build-tags java,argo,browser,scale,peers,chaos ./...
 
 generate: ## write docs/configuration.md and docs/metrics.md from the code, and the manifests from the chart
 	@$(GO) run ./cmd/module-controller reference configuration > docs/configuration.md

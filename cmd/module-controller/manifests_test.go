@@ -198,3 +198,49 @@ func TestTheAdmissionPoliciesNameTheServiceAccount(t *testing.T) {
 		}
 	}
 }
+
+// The alerts ask for metrics that there are, and lead to the runbook that says what to do.
+// NB: what they do with these metrics, `make e2e-alerts` judges.
+func TestTheAlertsAskForMetricsThatThereAre(t *testing.T) {
+	type rule struct {
+		Record, Alert, Expr string
+		Labels, Annotations map[string]string
+	}
+	type rules struct {
+		Spec struct {
+			Groups []struct{ Rules []rule }
+		}
+	}
+	var page strings.Builder
+	if err := printMetrics(&page); err != nil {
+		t.Fatal(err)
+	}
+	runbooks, err := os.ReadFile("../../docs/runbooks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorded, metric := regexp.MustCompile(`\w+:[\w:]+`), regexp.MustCompile(`\b(`+prefix+`\w+?)(_bucket|_count|_sum)?\b`)
+	names := sets.New[string]()
+	for _, group := range manifests[rules](t, "alerts/prometheusrule.yaml")[0].Spec.Groups {
+		for _, r := range group.Rules {
+			for _, m := range metric.FindAllStringSubmatch(recorded.ReplaceAllString(r.Expr, ""), -1) {
+				if !strings.Contains(page.String(), "`"+m[1]+"`") {
+					t.Errorf("%s%s asks for %s, which there is not", r.Record, r.Alert, m[1])
+				}
+			}
+			if r.Alert == "" {
+				continue
+			}
+			if r.Annotations["runbook_url"] != "docs/runbooks.md#"+strings.ToLower(r.Alert) || !strings.Contains(string(runbooks), "\n## "+r.Alert+"\n") {
+				t.Errorf("%s leads to the runbook %q", r.Alert, r.Annotations["runbook_url"])
+			}
+			if names.Has(r.Alert) || r.Annotations["summary"] == "" || r.Labels["severity"] == "" {
+				t.Errorf("%+v is told twice or says too little", r)
+			}
+			names.Insert(r.Alert)
+		}
+	}
+	if got, want := names.Len(), strings.Count(string(runbooks), "\n## "); got != want || got < 3 {
+		t.Errorf("there are %d alerts and %d runbooks", got, want)
+	}
+}
