@@ -64,7 +64,8 @@ var first = map[string]string{
 	// Bases are updated: there is something to be undone.
 	"docs/operations.md#a-rollout-of-modules-stands-still": `
 		kubectl set image deployment/orders orders=https://repo.example.com/orders-1.2.0-ark-biz.jar
-		kubectl set env deployment/orders BIZ_VERSION=1.2.0`,
+		kubectl set env deployment/orders BIZ_VERSION=1.2.0
+		kubectl rollout status deployment/orders --timeout=90s`,
 	"docs/security.md#bind-a-namespace": "kubectl create namespace orders",
 	// Completion is an executable file, which kubectl asks.
 	"docs/kubectl-modules.md#kubectl-modules": `

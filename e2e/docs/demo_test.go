@@ -20,7 +20,7 @@ import (
 // summary is what the demo says in the end.
 var summary = []*regexp.Regexp{
 	regexp.MustCompile(`(?m)^  NODE +OWNER +TUNNEL +MEMORY +POD +STATUS *$`),
-	regexp.MustCompile(`(?m)^  vnode\.base-0001\.demo +module-controller-[0-2] +mqtt +\S+ of \S+ +orders-\S+ +Running, Ready *$`),
+	regexp.MustCompile(`(?m)^  vnode\.base-0001\.demo +module-controller-[0-2] +mqtt_tunnel_provider +\S+ of \S+ +orders-\S+ +Running, Ready *$`),
 	regexp.MustCompile(`(?m)^  bases    30 simulated; all Nodes Ready \S+ after the controller was$`),
 	regexp.MustCompile(`(?m)^  modules  30 pods Ready \S+ after their Deployments were created$`),
 	regexp.MustCompile(`(?m)^  failover \S+ from kill -9 of a replica until the last of its bases had another owner$`),
