@@ -59,7 +59,7 @@ type group struct {
 // groups are all settings, in the order of the reference.
 func groups(c *config) []group {
 	return []group{
-		{"general", general(c)}, {"API server", clientConnection(c)}, {"log, metrics, traces and health", observation(c)},
+		{"general", general(c)}, {"API server", clientConnection(c)}, {"log, metrics and health", observation(c)},
 		{"MQTT tunnel", mqttSettings(c)}, {"HTTP tunnel", httpSettings(c)}, {"ownership", ownership(c)},
 		{"bases", bases(c)}, {"admission of bases", admission(c)}, {"probes", probing(c)}, {"nodes", nodes(c)}, {"modules", modules(c)},
 		{noEffectTitle, withoutEffect(c)},

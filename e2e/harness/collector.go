@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
@@ -58,7 +59,7 @@ func (c *Collector) Close() error {
 func (c *Collector) Spans() []Span {
 	c.kept.mu.Lock()
 	defer c.kept.mu.Unlock()
-	return append([]Span(nil), c.kept.spans...)
+	return slices.Clone(c.kept.spans)
 }
 
 // Export implements the service.

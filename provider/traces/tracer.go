@@ -2,6 +2,7 @@ package traces
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -134,12 +135,7 @@ func isReady(status corev1.PodStatus) bool {
 
 // restarted says of a pod that its modules ran before: its way was traced then.
 func restarted(status corev1.PodStatus) bool {
-	for _, c := range status.ContainerStatuses {
-		if c.RestartCount > 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.RestartCount > 0 })
 }
 
 // starts says whether a pod is on its way to be Ready for the first time.
