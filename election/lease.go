@@ -169,7 +169,7 @@ func parseMember(l *coordinationv1.Lease) shard.Member {
 		Name: l.Name, Holder: ptr.Deref(l.Spec.HolderIdentity, ""), Revision: revision(l.ResourceVersion),
 		Address: l.Annotations[noteAddress], PeerKey: l.Annotations[notePeerKey], Last: l.Annotations[noteLast], Released: l.Annotations[noteState] == memberReleased,
 		Draining: l.Annotations[noteState] == memberDraining, Linked: l.Annotations[noteLinks] == linksUp,
-		Will: l.Annotations[noteWill], Blind: l.Annotations[noteWatch] == watchStalled,
+		Will: l.Annotations[noteWill], Blind: l.Annotations[noteWatch] == watchStalled, Requests: parseRequests(l),
 	}
 	if seconds := ptr.Deref(l.Spec.LeaseDurationSeconds, 0); seconds > 0 {
 		m.FailureTimeout = time.Duration(seconds)*time.Second + expiryMargin
@@ -218,6 +218,7 @@ func joined(lease *coordinationv1.Lease, cfg Config, a announcement, now time.Ti
 	put(&next.Annotations, noteState, cmp.Or(a.state, memberServing), noteLinks, links, notePodUID, cfg.PodUID, noteRenewDeadline, cmp.Or(a.window, cfg.RenewDeadline).String(),
 		noteAddress, cfg.Address, notePeerKey, cfg.PeerKey, noteServes, strings.Join(cfg.Envs, ","), noteVersion, cfg.Version, noteWill, a.will, noteWatch, watches,
 		noteOwned, strconv.Itoa(a.owned), noteAssigned, strconv.Itoa(a.assigned))
+	noteRequests(next, cfg.Incarnation, now)
 	delete(next.Annotations, noteTrouble)
 	if a.trouble != "" {
 		put(&next.Annotations, noteTrouble, a.trouble)

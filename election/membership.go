@@ -240,6 +240,7 @@ func (r *Replica) writeMembership(ctx context.Context, lease *coordinationv1.Lea
 	if err != nil {
 		return fmt.Errorf("write membership lease %s: %w", lease.Name, err)
 	}
+	r.tellRequests(lease)
 	r.seeMember(written)
 	r.mu.Lock()
 	again := r.state.Renewed(sent, time.Now(), tell.window)

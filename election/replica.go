@@ -36,6 +36,7 @@ type Replica struct {
 	brake        brake
 	pulse        pulse
 	moves        moveLog
+	requested    toldRequests
 
 	mu sync.Mutex
 	// mu guards what follows
