@@ -36,6 +36,7 @@ var baseRules = []baseRule{
 	{"unmanaged-module", docUnmanaged, "each module belongs to a pod", unmanaged},
 	{"events-left-out", docNodes, "no base changes too often", restless},
 	{"leftover-lease", docInstallation, "no Lease is left over", leftoverLease},
+	{"base-pinned", docRequests, "no base is pinned to a member", pinned},
 	{"base-cordoned", docNodes, "no base is cordoned", cordoned},
 }
 

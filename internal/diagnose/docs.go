@@ -22,5 +22,6 @@ const (
 	docAges         = "docs/modules.md#ages"
 	docCommands     = "docs/modules.md#commands"
 	docPodLimits    = "docs/limitations.md#pods-and-modules"
+	docRequests     = "docs/operations.md#drain-a-member-move-a-base"
 	docUnmanaged    = "docs/modules.md#unmanaged-modules"
 )

@@ -37,6 +37,8 @@ var memberRules = []memberRule{
 	{"tunnel-down", docBroker, "each member's tunnels are up", unlinked},
 	{"watch-stalled", docRight, "each member's watch is live", blind},
 	{"api-slow", docRight, "the API server answers renewals in time", slowAPI},
+	{"member-cordoned", docRequests, "no member is cordoned", cordonedMembers},
+	{"requests-wait", docRequests, "requests are obeyed", requestsWait},
 	{"versions-differ", docInstallation, "all members are of one version", versions},
 	{"two-installations", docInstallation, "no other installation serves the same environment", twoInstallations},
 	{"unbalanced", docOwners, "members own equally many bases", unbalanced},
