@@ -182,7 +182,7 @@ func parseMember(l *coordinationv1.Lease) shard.Member {
 		Name: l.Name, Holder: ptr.Deref(l.Spec.HolderIdentity, ""), Revision: revision(l.ResourceVersion),
 		Address: l.Annotations[noteAddress], PeerKey: l.Annotations[notePeerKey], Last: l.Annotations[noteLast], Released: l.Annotations[noteState] == memberReleased,
 		Draining: l.Annotations[noteState] == memberDraining, Linked: l.Annotations[noteLinks] == linksUp,
-		Will: l.Annotations[noteWill], Blind: l.Annotations[noteWatch] == watchStalled,
+		Will: l.Annotations[noteWill], Blind: l.Annotations[noteWatch] == watchStalled, Requests: parseRequests(l),
 	}
 	if seconds := ptr.Deref(l.Spec.LeaseDurationSeconds, 0); seconds > 0 {
 		m.FailureTimeout = time.Duration(seconds)*time.Second + expiryMargin
@@ -232,6 +232,7 @@ func joined(lease *coordinationv1.Lease, cfg Config, a announcement, now time.Ti
 		noteAddress, cfg.Address, notePeerKey, cfg.PeerKey, noteServes, strings.Join(cfg.Envs, ","), noteVersion, cfg.Version, noteWill, a.will, noteWatch, watches,
 		noteOwned, strconv.Itoa(a.owned), noteAssigned, strconv.Itoa(a.assigned),
 		noteFormat, strconv.Itoa(cfg.formats.writes), noteOldest, strconv.Itoa(cfg.formats.oldest))
+	noteRequests(next, cfg.Incarnation, now)
 	delete(next.Annotations, noteTrouble)
 	if a.trouble != "" {
 		put(&next.Annotations, noteTrouble, a.trouble)

@@ -148,7 +148,7 @@ func TestAMembershipLeaseTellsAll(t *testing.T) {
 	}
 	want := map[string]string{
 		notePodUID: "uid", noteRenewDeadline: "3.5s", noteAddress: "10.0.0.1:7777", notePeerKey: "5f4d", noteVersion: "1.2.3", noteState: "serving",
-		noteServes: "dev,test", noteLinks: "up", noteWill: "5e1f", noteWatch: "live", noteOwned: "3", noteAssigned: "4", noteFormat: "1", noteOldest: "1",
+		noteServes: "dev,test", noteLinks: "up", noteWill: "5e1f", noteWatch: "live", noteOwned: "3", noteAssigned: "4", noteFormat: "1", noteOldest: "1", noteObeyedBy: cfg.Incarnation,
 	}
 	if d := cmp.Diff(want, lease.Annotations); d != "" {
 		t.Errorf("annotations (-want +got):\n%s", d)
@@ -156,6 +156,7 @@ func TestAMembershipLeaseTellsAll(t *testing.T) {
 	m := shard.Member{
 		Name: "b", Holder: cfg.Incarnation, Revision: 42, Address: "10.0.0.1:7777", PeerKey: "5f4d", Will: "5e1f", Serves: []string{"dev", "test"},
 		Linked: true, RenewDeadline: 3500 * time.Millisecond, FailureTimeout: 11 * time.Second, Renewed: lease.Spec.RenewTime.Time,
+		Requests: shard.Requests{Obeys: true},
 	}
 	if d := cmp.Diff(m, parseMember(lease)); d != "" {
 		t.Errorf("read back (-want +got):\n%s", d)

@@ -245,6 +245,7 @@ func (r *Replica) writeMembership(ctx context.Context, lease *coordinationv1.Lea
 		return fmt.Errorf("write membership lease %s: %w", lease.Name, err)
 	}
 	r.memberLag.Wrote(written.ResourceVersion, time.Now())
+	r.tellRequests(lease)
 	r.seeMember(written)
 	r.mu.Lock()
 	again := r.state.Renewed(sent, time.Now(), tell.window)

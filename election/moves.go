@@ -1,6 +1,7 @@
 package election
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -151,6 +152,8 @@ func (r *Replica) noteEnd(key string, seen shard.Lease, end shard.End) {
 		m.Why = "this member leaves"
 	case !linked && end == shard.Transferred:
 		m.Why = "a tunnel of this member is down"
+	case end == shard.Transferred:
+		m.Why = cmp.Or(r.whyAsked(key, to), m.Why)
 	}
 	r.moves.add(m)
 }

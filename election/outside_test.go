@@ -19,7 +19,7 @@ func TestAMembershipLeaseIsReadFromOutside(t *testing.T) {
 	empty := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "mc-0", ResourceVersion: "7"}}
 	lease := joined(empty, cfg, announcement{trouble: "not Authorized", owned: 3, assigned: 4, window: 4 * time.Second}, noon)
 	want := MemberLease{
-		Member: shard.Member{Name: "mc-0", Holder: cfg.Incarnation, Revision: 7, RenewDeadline: 4 * time.Second, FailureTimeout: 11 * time.Second, Renewed: noon, Serves: []string{"dev"}},
+		Member: shard.Member{Name: "mc-0", Holder: cfg.Incarnation, Revision: 7, RenewDeadline: 4 * time.Second, FailureTimeout: 11 * time.Second, Renewed: noon, Serves: []string{"dev"}, Requests: shard.Requests{Obeys: true}},
 		State:  StateServing, Installation: "ns", Version: "v1", Owned: 3, Assigned: 4, Trouble: "not Authorized",
 	}
 	if d := cmp.Diff(want, ReadMember(lease)); d != "" {

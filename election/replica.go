@@ -41,6 +41,7 @@ type Replica struct {
 	moves        moveLog
 	memberLag    watchlag.Lag // of memberFeed
 	baseLag      watchlag.Lag // of ownFeed
+	requested    toldRequests
 
 	mu sync.Mutex
 	// mu guards what follows

@@ -75,7 +75,8 @@ func (r *refusal) Error() string { return r.text }
 // admission decides on bases that are heard for the first time, and knows which of those
 // that came in have not answered. It may be used from any goroutine.
 type admission struct {
-	cfg Admission
+	// limits gives what holds now.
+	limits func() Admission
 	// patience is how long a base may answer nothing.
 	patience time.Duration
 
@@ -126,6 +127,16 @@ func (f *fill) turn(now time.Time) {
 	}
 }
 
+// follow has new bases come in as fast as limits say now.
+func (f *fill) follow(l Admission, now time.Time) {
+	if f.rate.Limit() != rate.Limit(l.Rate) {
+		f.rate.SetLimitAt(now, rate.Limit(l.Rate))
+	}
+	if f.rate.Burst() != l.Burst {
+		f.rate.SetBurstAt(now, l.Burst)
+	}
+}
+
 // newcomer is a base that came in and has answered nothing yet.
 type newcomer struct {
 	crowd crowd
@@ -135,7 +146,7 @@ type newcomer struct {
 func newAdmission(cfg Admission, patience time.Duration, remember int) (*admission, error) {
 	expelled, err := lru.New[tunnel.BaseID, time.Time](remember)
 	return &admission{
-		cfg: cfg, patience: patience,
+		limits: func() Admission { return cfg }, patience: patience,
 		crowds: map[crowd]*fill{}, unproven: map[tunnel.BaseID]newcomer{}, expelled: expelled,
 	}, err
 }
@@ -148,22 +159,24 @@ func (a *admission) admit(h tunnel.Heartbeat, known int, now time.Time) *refusal
 	if _, is := a.unproven[h.Base]; is { // another goroutine heard it just now
 		return nil
 	}
+	limits := a.limits()
 	c := crowd{h.Tunnel, h.Sender.Bound}
 	in := a.crowds[c]
 	if in == nil {
-		in = &fill{rate: rate.NewLimiter(rate.Limit(a.cfg.Rate), a.cfg.Burst), waiting: newWaiting()}
+		in = &fill{rate: rate.NewLimiter(rate.Limit(limits.Rate), limits.Burst), waiting: newWaiting()}
 		a.crowds[c] = in
 	}
+	in.follow(limits, now)
 	out, was := a.expelled.Get(h.Base)
 	switch {
 	case was && now.Before(out.Add(readmitAfter)):
 		return errNoAnswer
-	case known >= a.cfg.Total:
+	case known >= limits.Total:
 		return errTotal
-	case in.unproven >= a.cfg.Unproven:
+	case in.unproven >= limits.Unproven:
 		return errUnproven
 	case in.unproven >= in.trusted(now):
-		if in.waiting.add(h, a.cfg.Unproven-in.unproven, now) {
+		if in.waiting.add(h, limits.Unproven-in.unproven, now) {
 			return errWaits
 		}
 		return errUnproven

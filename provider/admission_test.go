@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"module-controller/provider/lifecycle"
 	"module-controller/provider/plan"
 	"module-controller/tunnel"
 )
@@ -313,6 +314,47 @@ func TestAdmit(t *testing.T) {
 				t.Errorf("it is refused for %v, want %v", got, c.want)
 			}
 		})
+	}
+}
+
+// Limits that change hold from then on, also for a crowd that is known.
+func TestLimitsMayChange(t *testing.T) {
+	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	now := Limits{Admission: Admission{Burst: 2, Rate: 1}, QuestionRate: 1}
+	door, err := newAdmission(Admission{}.complete(), time.Minute, 10)
+	must(t, err)
+	asked := newQuestions(lifecycle.Config{}.Complete())
+	followLimits(func() Limits { return now }, door, asked)
+	taken := func(at time.Time, from int) (n int) {
+		for i := range 10 {
+			if door.admit(tunnel.Heartbeat{Base: ghost(from + i), Tunnel: "wire"}, 0, at) == nil {
+				n++
+			}
+		}
+		return n
+	}
+	if n := taken(noon, 0); n != 2 {
+		t.Errorf("%d came in, want 2", n)
+	}
+	now.Admission = Admission{Burst: 5, Rate: 5}
+	if n := taken(noon.Add(time.Second), 100); n != 1 {
+		t.Errorf("what was saved up until the limits changed let %d in, want 1", n)
+	}
+	if n := taken(noon.Add(3*time.Second), 200); n != 5 {
+		t.Errorf("with other limits %d came in, want 5", n)
+	}
+	now.Admission.Unproven = 7
+	if got := door.admit(tunnel.Heartbeat{Base: ghost(1000), Tunnel: "wire"}, 0, noon.Add(time.Hour)); got != errUnproven {
+		t.Errorf("with %d that have not answered: %v", 7, got)
+	}
+	asked.spend(1, noon)
+	if got := asked.room(noon).Sub(noon); got != time.Second {
+		t.Errorf("room for a question after %s", got)
+	}
+	now.QuestionRate = 100
+	asked.spend(1, noon)
+	if got := asked.room(noon).Sub(noon); got != 20*time.Millisecond {
+		t.Errorf("with another rate after %s", got)
 	}
 }
 

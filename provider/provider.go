@@ -17,7 +17,6 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	"module-controller/internal/refusals"
-	"module-controller/provider/lifecycle"
 	"module-controller/provider/plan"
 	"module-controller/provider/pods"
 	"module-controller/provider/probes"
@@ -66,6 +65,9 @@ type Deps struct {
 	Retired func(tunnel.BaseID)
 	// Workloads knows the places in which bases run. Nil: nothing is known of them.
 	Workloads Workloads
+	// Limits gives the limits that hold now, where they may change while it runs: they are
+	// asked for each time, and must return at once. Nil: as configured.
+	Limits func() Limits
 	// Dial connects to where a probe asks, if it may. Nil: no probe may be made.
 	Dial probes.Dial
 	// Traces makes spans of pods' ways to be Ready. Nil: none are made.
@@ -129,11 +131,12 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 		return nil, fmt.Errorf("make provider: %w", err)
 	}
 	p := &Provider{
-		cfg: cfg, deps: deps, log: deps.Log, meter: deps.Meter, tunnels: tunnels{map[string]tunnel.Tunnel{}, deps.Meter, deps.Log, &questions{allowance: lifecycle.NewAllowance(cfg.Config)}},
+		cfg: cfg, deps: deps, log: deps.Log, meter: deps.Meter, tunnels: tunnels{map[string]tunnel.Tunnel{}, deps.Meter, deps.Log, newQuestions(cfg.Config)},
 		nodes: newNodes(deps.Client, deps.Meter, deps.Log), history: history, ready: make(chan struct{}),
 		server: newServerVersion(deps.Client.Discovery(), deps.Log),
 		queue:  workqueue.NewTypedRateLimitingQueueWithConfig(workqueue.NewTypedItemExponentialFailureRateLimiter[tunnel.BaseID](retryBase, retryMax), workqueue.TypedRateLimitingQueueConfig[tunnel.BaseID]{Name: "bases"}),
 	}
+	followLimits(deps.Limits, door, p.tunnels.budget)
 	for _, t := range deps.Tunnels {
 		p.tunnels.byName[t.Name()] = t
 	}

@@ -79,8 +79,12 @@ func (s *State) assignee(key string, now time.Time) string {
 	return First(key, s.team.serving(s.envOf(key)))
 }
 
-// chosen is the member that should own a base that is known, as it was worked out last.
+// chosen is the member that should own a base that is known: whom it is pinned to, or as it was
+// worked out last. A pin moves its base and no other: nobody's share is another for it.
 func (s *State) chosen(b *base) string {
+	if to := s.pinned(b); to != "" {
+		return to
+	}
 	if b.placement.chose {
 		return b.placement.assigned
 	}

@@ -57,7 +57,7 @@ func (a *attentive) pass(d time.Duration) {
 		for _, m := range a.members { // all that live renew
 			if renewed := m.Member; m.Holder != "" {
 				a.rev++
-				renewed.Revision = a.rev
+				renewed.Revision, renewed.Renewed = a.rev, a.now
 				a.SeeMember(renewed, a.now)
 			}
 		}
@@ -97,7 +97,7 @@ func TestABaseThatAChangeDoesNotConcernHasNothingToDo(t *testing.T) {
 		session := [4]int{}
 		see := func(i int, change func(m *Member)) Change {
 			a.rev++
-			m := Member{Name: fmt.Sprintf("mc-%d", i), Holder: fmt.Sprintf("mc-%d_%08d", i, session[i]), Revision: a.rev, Linked: true, Renewed: a.now}
+			m := Member{Name: fmt.Sprintf("mc-%d", i), Holder: fmt.Sprintf("mc-%d_%08d", i, session[i]), Revision: a.rev, Linked: true, Renewed: a.now, Requests: Requests{Obeys: true}}
 			change(&m)
 			return a.SeeMember(m, a.now)
 		}
@@ -117,10 +117,15 @@ func TestABaseThatAChangeDoesNotConcernHasNothingToDo(t *testing.T) {
 		for range rapid.IntRange(1, 12).Draw(t, "events") {
 			a.pass(time.Duration(rapid.IntRange(0, 40).Draw(t, "tenths")) * 100 * time.Millisecond)
 			i := rapid.IntRange(0, 3).Draw(t, "member")
+			pin := map[string]time.Time{fmt.Sprintf("base-%d", rapid.IntRange(0, 15).Draw(t, "base")): a.now.Add(time.Hour)}
 			events := map[string]func() Change{
-				"linked":   func() Change { return see(i, func(*Member) {}) },
-				"unlinked": func() Change { return see(i, func(m *Member) { m.Linked = false }) },
-				"draining": func() Change { return see(i, func(m *Member) { m.Draining = true }) },
+				"linked":                      func() Change { return see(i, func(*Member) {}) },
+				"unlinked":                    func() Change { return see(i, func(m *Member) { m.Linked = false }) },
+				"draining":                    func() Change { return see(i, func(m *Member) { m.Draining = true }) },
+				"cordoned":                    func() Change { return see(i, func(m *Member) { m.Cordoned = true }) },
+				"cordoned without its broker": func() Change { return see(i, func(m *Member) { m.Cordoned, m.Linked = true, false }) },
+				"pinned":                      func() Change { return see(i, func(m *Member) { m.Pins = pin }) },
+				"earlier":                     func() Change { return see(i, func(m *Member) { m.Requests = Requests{Cordoned: true} }) },
 			}
 			if i > 0 {
 				events["expired"] = func() Change { return see(i, func(m *Member) { m.Last, m.Holder = m.Holder, "" }) }

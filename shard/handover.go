@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -127,16 +128,25 @@ func (b *base) transfer(step Step, to *member) Step {
 // successor is who a base of ours is to be handed over to: nil for nobody, in a drain
 // without others. Leaves is false where the base is to stay.
 func (s *State) successor(b *base) (to *member, leaves bool) {
-	name := b.placement.planned
 	if !s.draining {
+		name := b.placement.planned
 		to = s.members[name]
 		return to, to != nil && name != s.Name
 	}
-	if preferred := b.placement.preferred; preferred != "" && preferred != s.Name {
-		name = preferred // it stays the same after our restart
-	}
+	name := s.afterUs(b)
 	to = s.members[name]
 	return to, to == nil || name != s.Name
+}
+
+// afterUs is who is to have a base when we have left: whom it is pinned to, or its preferred
+// owner, which stays the same after our restart.
+func (s *State) afterUs(b *base) string {
+	switch preferred := b.placement.preferred; preferred {
+	case "", s.Name:
+		return b.placement.planned
+	default:
+		return cmp.Or(s.pinned(b), preferred)
+	}
 }
 
 const (
@@ -234,12 +244,17 @@ func (s *State) unsettled(now time.Time) time.Duration {
 }
 
 // stranded says whether this replica lost its broker while others have theirs: nobody can
-// command its bases, so they move as fast as those of a member that is dead.
-func (s *State) stranded() bool {
+// command its bases, so they move as fast as those of a member that is dead. Who is cordoned
+// has its broker: its bases go as those of any member.
+func (s *Membership) stranded() bool { return s.team.stranded }
+
+// strandedIn works it out for a team.
+func (s *Membership) strandedIn(t team) bool {
 	self := s.members[s.Name]
-	if self == nil {
+	switch {
+	case self == nil, self.Linked && !self.Draining:
 		return false
 	}
-	able := s.team.beside(&self.Member)
+	able := t.beside(&self.Member)
 	return len(able) > 0 && !slices.Contains(able, s.Name)
 }

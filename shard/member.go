@@ -43,6 +43,7 @@ type Member struct {
 	Draining, Linked bool
 	// Blind says that it does not see what it is given.
 	Blind bool
+	Requests
 }
 
 // member is a Member and what this replica makes of it.
@@ -140,20 +141,18 @@ func (all members) able() map[string][]string {
 	return able
 }
 
-// ableFor gives who may be given bases of an environment, in order.
-func (all members) ableFor(env string) []string {
-	var able, linked []string
+// ableFor gives who may be given bases of an environment, in order: those that stand best.
+func (all members) ableFor(env string) (able []string) {
+	best, obeyed := unlinked, all.obey()
 	for name, m := range all {
+		is := m.standing(obeyed)
 		switch {
-		case m.Holder == "", m.Draining, !m.serves(env):
+		case m.Holder == "", m.Draining, !m.serves(env), is < best:
 			continue
-		case m.Linked:
-			linked = append(linked, name)
+		case is > best:
+			best, able = is, nil
 		}
 		able = append(able, name)
-	}
-	if len(linked) > 0 {
-		able = linked // where nobody is linked, nobody is better than another
 	}
 	slices.Sort(able)
 	return able
@@ -236,7 +235,8 @@ type Change struct {
 	// Session is an incarnation that is over or of which nobody knows any more: who holds a
 	// base in its name is looked at again. Empty for none.
 	Session string
-	// Team says that others than before may be given bases.
+	// Team says that others than before may be given bases, or are to have some, or that ours
+	// move at another pace.
 	Team bool
 }
 
@@ -266,13 +266,17 @@ func (s *Membership) SeeMember(m Member, now time.Time) Change {
 // renewalLag is how much later than a suspicion a member's last renewal may be seen.
 const renewalLag = 500 * time.Millisecond
 
-// renew is the member after a change of its Lease by the same session.
+// renew is the member after a change of its Lease by the same session. Who renews moves the
+// renew time: a person that asks something of a member does not, and is no sign that it lives.
 func (was *member) renew(m Member, now time.Time) *member {
 	is := &member{Member: m, seen: now, renewed: true}
 	if !m.Linked {
 		is.fence = was.Linked || was.fence
 	}
-	if now.Sub(was.suspected) < renewalLag { // the renewal was sent before it died
+	switch {
+	case m.Renewed.Equal(was.Renewed):
+		is.seen, is.renewed, is.suspected = was.seen, was.renewed, was.suspected
+	case now.Sub(was.suspected) < renewalLag: // the renewal was sent before it died
 		is.suspected = was.suspected
 	}
 	return is
@@ -354,6 +358,8 @@ type team struct {
 	leaving    []string            // who hands its bases over and has not left, in order
 	since      time.Time           // both are the same since then
 	generation int                 // grows with each change of who is able
+	pins       map[string]string   // whom bases are pinned to, by key
+	stranded   bool                // this replica is: see Membership.stranded
 }
 
 // serving gives who may be given bases of an environment, in order.
@@ -374,19 +380,21 @@ func (t team) beside(m *Member) (names []string) {
 	return names
 }
 
-// regroup works out who may be given bases, and says whether that changed.
+// regroup works out who may be given bases and whom they are pinned to, and says whether that
+// changed, or how fast bases move.
 func (s *Membership) regroup(now time.Time) bool {
-	able, leaving := s.members.able(), s.members.leaving()
-	same := maps.EqualFunc(able, s.team.able, slices.Equal)
-	if same && slices.Equal(leaving, s.team.leaving) {
-		return false
+	was := s.team
+	is := team{able: s.members.able(), leaving: s.members.leaving(), since: was.since, generation: was.generation, pins: s.members.pins()}
+	is.stranded = s.strandedIn(is)
+	sameAble, samePins := maps.EqualFunc(is.able, was.able, slices.Equal), maps.Equal(is.pins, was.pins)
+	if !sameAble {
+		is.generation++
 	}
-	generation := s.team.generation
-	if !same {
-		generation++
+	if !sameAble || !slices.Equal(is.leaving, was.leaving) {
+		is.since = now
 	}
-	s.team = team{able, leaving, now, generation}
-	return !same
+	s.team = is
+	return !sameAble || !samePins || is.stranded != was.stranded
 }
 
 // KnowsKey says whether a live member proves itself to its peers with a key of that

@@ -101,6 +101,17 @@ func (s *story) concerns(c Change) string {
 	return when(len(keys) > 0, "reconcile "+strings.Join(keys, ", "))
 }
 
+// requests are what a member is asked: pins has bases, each of them until an hour from now.
+func (s *story) requests(opts map[string]string) Requests {
+	r := Requests{Obeys: opts["obeys"] != "no", Cordoned: opts["cordoned"] == "yes", Pins: map[string]time.Time{}}
+	for key := range strings.SplitSeq(opts["pins"], ",") {
+		if key != "" {
+			r.Pins[key] = s.now.Add(time.Hour)
+		}
+	}
+	return r
+}
+
 // clock is the time by the clock of who writes, which may be wrong.
 func (s *story) clock(opts map[string]string) time.Time {
 	wrong, _ := time.ParseDuration(opts["clock"])
@@ -115,6 +126,10 @@ func (s *story) doMember(verb string, args []string, opts map[string]string) (st
 			Released: opts["released"] == "yes", Renewed: s.clock(opts),
 		}
 		m.RenewDeadline, _ = time.ParseDuration(opts["window"])
+		m.Requests = s.requests(opts)
+		if was := s.members[m.Name]; was != nil && opts["renewed"] == "no" {
+			m.Renewed = was.Renewed
+		}
 		if envs, says := opts["serves"]; says {
 			m.Serves = strings.Split(envs, ",")
 		}

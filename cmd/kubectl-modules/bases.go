@@ -31,6 +31,8 @@ type base struct {
 	Address string `json:"address"`
 	Memory  string `json:"metaspace"`
 	Epoch   int32  `json:"epoch"`
+	// Pin is where it was moved to by hand; nil where it was not.
+	Pin *fleet.Pin `json:"pin,omitempty"`
 }
 
 func baseOf(s *fleet.Snapshot, b *fleet.Base) base {
@@ -46,6 +48,9 @@ func baseOf(s *fleet.Snapshot, b *fleet.Base) base {
 	}
 	if b.Lease != nil {
 		shown.Epoch = b.Lease.Epoch
+	}
+	if pin, is := s.PinOf(b.Name); is {
+		shown.Pin = &pin
 	}
 	if m := s.Owner(b); m != nil {
 		shown.Owner = m.Name

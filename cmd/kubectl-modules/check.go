@@ -9,6 +9,7 @@ import (
 
 func newCheck(o *options) *cobra.Command {
 	var pre bool
+	var at broker
 	c := &cobra.Command{
 		Use: "check", Short: "Check the installation, or with --pre the cluster before it", Args: cobra.NoArgs,
 		Long: `Check that the API server is reached, that the controller has its rights, that a failover
@@ -16,7 +17,11 @@ fits the cluster's grace, and what is wrong with members, bases and modules. Wha
 has a hint and a page.
 
 With --pre it checks whether the controller can be installed: your own rights, the version, and
-others that serve bases already.`,
+others that serve bases already.
+
+With --broker it connects to the broker too, from here, with no part in the controller's session:
+whether it is reached, its certificate is good, and commands of other controllers are retained on
+it. How the members reach it is told without that.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			r, err := o.reader()
 			if err != nil {
@@ -34,9 +39,15 @@ others that serve bases already.`,
 			if pre {
 				groups = diagnose.PreCheck(s, cluster)
 			}
+			looked, err := at.look(c.Context(), s)
+			if err != nil {
+				return err
+			}
+			groups = append(groups, looked...)
 			return firstOf(o.printGroups(groups), verdict(diagnose.Findings(groups)))
 		},
 	}
+	at.addFlags(c)
 	c.Flags().BoolVar(&pre, "pre", false, "Check the cluster before the controller is installed")
 	return c
 }

@@ -1,7 +1,8 @@
 // Command kubectl-modules is a plugin of kubectl that shows a fleet of bases and modules,
 // who serves what, and why something is not ready. On the path it is kubectl modules.
 //
-// It only reads, with the caller's own rights. It ends with 0 where all is well, with 1 where
+// It acts with the caller's own rights, and only reads: but for drain and move, which write what
+// is asked of a member into its membership Lease. It ends with 0 where all is well, with 1 where
 // something is wrong, and with 2 where it could not find out.
 package main
 

@@ -44,7 +44,7 @@ func cluster(now time.Time) []runtime.Object {
 		Heartbeat: tunnel.Heartbeat{Base: tunnel.BaseID{Env: "default", Identity: "base-1"}, Tunnel: "mqtt_tunnel_provider", Name: "shop", Version: "1.0.0", IP: "10.0.0.7"}}, nil)
 	return []runtime.Object{
 		&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "module-controller", Name: "mc-0", Labels: map[string]string{prefix + "component": "module-controller"},
-			Annotations: map[string]string{prefix + "state": "serving", prefix + "tunnels": "up", prefix + "environments": "default", prefix + "version": "v1"}},
+			Annotations: map[string]string{prefix + "state": "serving", prefix + "tunnels": "up", prefix + "environments": "default", prefix + "version": "v1", prefix + "requests-obeyed-by": holder}},
 			Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &ten, RenewTime: &at}},
 		&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceNodeLease, Name: node.Name, Labels: map[string]string{prefix + "installation": "module-controller"}},
 			Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &forty, RenewTime: &at}},
@@ -172,7 +172,8 @@ func TestHelpIsReadable(t *testing.T) {
 
 // What is wrong with how a command is called is an error of its own, not a verdict.
 func TestWrongCallsAreRefused(t *testing.T) {
-	for _, args := range []string{"why", "rebalance", "status -o xml", "status --color pink", "status more", "why pod/none -n team", "base none", "nonsense"} {
+	for _, args := range []string{"why", "rebalance", "status -o xml", "status --color pink", "status more", "why pod/none -n team", "base none", "nonsense",
+		"drain", "drain none", "drain mc-0", "drain mc-0 --undo --wait", "move base-1", "move base-1 none", "move none mc-0", "move base-1 mc-0 --for 0s", "move base-1 mc-0 --undo", "move base-1 mc-0 --for 9999h"} {
 		if text, err := run(t, client(cluster(time.Now())...), strings.Fields(args)...); err == nil || errors.Is(err, errWrong) {
 			t.Errorf("%s ends with %v:\n%s", args, err, text)
 		}

@@ -55,13 +55,14 @@ func (o *options) root() *cobra.Command {
 	flags.StringVar(&o.colour, "color", "auto", "Colours: auto (on a terminal only), always or never")
 	complete(root, "output", outputs[1:])
 	complete(root, "color", colours)
-	root.AddGroup(&cobra.Group{ID: "look", Title: "See:"}, &cobra.Group{ID: "diagnose", Title: "Find out:"})
+	root.AddGroup(&cobra.Group{ID: "look", Title: "See:"}, &cobra.Group{ID: "diagnose", Title: "Find out:"}, &cobra.Group{ID: "ask", Title: "Ask of members:"})
 	for _, c := range []struct {
 		group string
 		of    *cobra.Command
 	}{
 		{"diagnose", newStatus(o)}, {"diagnose", newWhy(o)}, {"diagnose", newCheck(o)}, {"diagnose", newSysdump(o)},
 		{"look", newBases(o)}, {"look", newBase(o)}, {"look", newMembers(o)}, {"look", newTop(o)}, {"look", newRebalance(o)},
+		{"ask", newDrain(o)}, {"ask", newMove(o)},
 	} {
 		c.of.GroupID = c.group
 		root.AddCommand(c.of)

@@ -14,8 +14,8 @@ func newRebalance(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use: "rebalance --dry-run", Short: "Show which bases would move, if members stay as they are", Args: cobra.NoArgs,
 		Long: `Show which bases members would move between themselves, if they stay as they are. Members do
-that by themselves once they were the same for SETTLE_TIME: nothing needs to be asked for, and
-nothing can be.`,
+that by themselves once they were the same for SETTLE_TIME: nothing needs to be asked for. To have
+one base be a member's for a while, see kubectl modules move.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !dry {
 				return errors.New("members share bases by themselves: give --dry-run to see what they would move")

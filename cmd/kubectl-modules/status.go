@@ -143,6 +143,9 @@ type member struct {
 	Tunnels      string   `json:"tunnels"`
 	Version      string   `json:"version"`
 	Environments []string `json:"environments,omitempty"`
+	// Cordoned says that it is asked to have no bases, Pinned how many were moved to it by hand.
+	Cordoned bool `json:"cordoned,omitempty"`
+	Pinned   int  `json:"pinnedBases,omitempty"`
 	// Silence is how long it has not renewed, in seconds.
 	Silence int    `json:"silenceSeconds"`
 	Session string `json:"session,omitempty"`
@@ -156,7 +159,7 @@ func membersOf(s *fleet.Snapshot) []member {
 	}
 	for _, m := range s.Members {
 		shown := member{Name: m.Name, State: m.State, Owned: len(s.Owned(m)), Assigned: should[m.Name], Tunnels: "down", Version: m.Version,
-			Environments: m.Serves, Silence: int(s.Silence(m) / time.Second), Session: m.Holder, Trouble: m.Trouble}
+			Environments: m.Serves, Cordoned: m.Cordoned, Pinned: len(m.Pins), Silence: int(s.Silence(m) / time.Second), Session: m.Holder, Trouble: m.Trouble}
 		if m.Linked {
 			shown.Tunnels = "up"
 		}
@@ -197,7 +200,11 @@ func (o *options) read(ctx context.Context, scope fleet.Scope) (*fleet.Snapshot,
 func (o *options) printMembers(all []member) error {
 	rows := []row{{"MEMBER", "STATE", "OWNS", "SHOULD", "TUNNELS", "VERSION", "RENEWED", "ENVIRONMENTS", "SESSION"}}
 	for _, m := range all {
-		rows = append(rows, row{m.Name, m.State, strconv.Itoa(m.Owned), strconv.Itoa(m.Assigned), m.Tunnels, m.Version,
+		state := m.State
+		if m.Cordoned {
+			state += ",Cordoned"
+		}
+		rows = append(rows, row{m.Name, state, strconv.Itoa(m.Owned), strconv.Itoa(m.Assigned), m.Tunnels, m.Version,
 			strconv.Itoa(m.Silence) + "s ago", strings.Join(m.Environments, ","), m.Session})
 	}
 	return o.table(6, rows...)

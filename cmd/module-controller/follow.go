@@ -37,10 +37,26 @@ type follower struct {
 // newFollower begins with a configuration that has a live, and with its files as they are.
 func newFollower(cfg *config, read func() (*config, error), log *zap.Logger) *follower {
 	f := &follower{log: log, live: cfg.live, read: read, started: cfg, current: cfg, seen: map[string]string{}}
-	for _, s := range settings(cfg) {
+	for _, s := range f.files() {
 		_, _ = f.look(s) // what is wrong with a file was told at the start
 	}
 	return f
+}
+
+// files are the settings that name files which are read again: those that are used, by the
+// names that they have there.
+func (f *follower) files() (all []setting) {
+	now := settings(f.current)
+	for i, s := range settings(f.started) {
+		switch s.changes {
+		case content:
+			all = append(all, s)
+		case fileAtConnect:
+			all = append(all, now[i])
+		default: // names none
+		}
+	}
+	return all
 }
 
 // run looks every followEvery until ctx ends.
@@ -60,7 +76,7 @@ func (f *follower) run(ctx context.Context) error {
 // follow looks at all files once.
 func (f *follower) follow() {
 	again, unusable := f.refused != "", f.unusable
-	for _, s := range settings(f.started) {
+	for _, s := range f.files() {
 		changed, err := f.look(s)
 		switch {
 		case !changed:
@@ -95,11 +111,11 @@ func (f *follower) tellFile(s setting, err error) {
 	f.log.Info("a file that a setting names has changed, it is used from the next connection on", setting, file)
 }
 
-// look reads the file that a setting names, if it is one of those that may change, and says
-// whether it is another than before.
+// look reads the file that a setting names, if it names one, and says whether it is another
+// than before.
 func (f *follower) look(s setting) (changed bool, err error) {
 	name := s.value.String()
-	if name == "" || s.changes != content {
+	if name == "" {
 		return false, nil
 	}
 	now := "unreadable"
@@ -126,9 +142,14 @@ func (f *follower) again() {
 	f.tell(f.current, cfg)
 	f.current = cfg
 	f.live.set(cfg)
+	for _, s := range f.files() {
+		if s.changes == fileAtConnect {
+			_, _ = f.look(s) // it may be another: that was told
+		}
+	}
 	restart := []string{}
 	for _, c := range changes(f.started, cfg) {
-		if c.changes != atOnce {
+		if !c.follows() {
 			restart = append(restart, cfg.nameOf(c.setting))
 		}
 	}
@@ -141,11 +162,19 @@ func (f *follower) again() {
 	}
 }
 
-// tell logs which settings change at once.
+// tell logs which settings change without a restart, and to what, but for secrets.
 func (f *follower) tell(from, to *config) {
 	for _, c := range changes(from, to) {
-		if c.changes == atOnce {
-			f.log.Info("setting changed", zap.String("setting", to.nameOf(c.setting)), zap.String("from", c.from), zap.String("to", c.value.String()))
+		fields := []zap.Field{zap.String("setting", to.nameOf(c.setting))}
+		if !c.secret {
+			fields = append(fields, zap.String("from", c.from), zap.String("to", c.value.String()))
+		}
+		switch c.changes {
+		case atOnce:
+			f.log.Info("setting changed", fields...)
+		case atConnect, fileAtConnect:
+			f.log.Info("setting changed, it is used from the next connection on", fields...)
+		case atRestart, content: // told together
 		}
 	}
 }

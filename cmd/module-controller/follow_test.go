@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +12,9 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"module-controller/provider"
+	mqtttunnel "module-controller/tunnel/mqtt"
 )
 
 // followed is a program that follows its file, c.yaml.
@@ -97,13 +101,13 @@ func TestAChangeThatIsHidden(t *testing.T) {
 // until it is as it was.
 func TestWhatNeedsARestart(t *testing.T) {
 	f := following(t, head, least())
-	f.becomes("c.yaml", head+"mqtt: {username: u, password: geheim}\nlogging: {level: debug}\n",
+	f.becomes("c.yaml", head+"mqtt: {port: 1884, wildcards: true}\nlogging: {level: debug}\n",
 		told(zap.InfoLevel, "setting changed", zap.String("setting", "logging.level"), zap.String("from", "info"), zap.String("to", "debug")),
-		told(zap.WarnLevel, "changed settings need a restart", zap.Strings("settings", []string{"mqtt.username", "mqtt.password"})))
-	if diff := cmp.Diff([]string{"changed settings need a restart: mqtt.username, mqtt.password"}, f.live.notes()); diff != "" {
+		told(zap.WarnLevel, "changed settings need a restart", zap.Strings("settings", []string{"mqtt.port", "mqtt.wildcards"})))
+	if diff := cmp.Diff([]string{"changed settings need a restart: mqtt.port, mqtt.wildcards"}, f.live.notes()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	f.becomes("c.yaml", head+"mqtt: {username: u, password: geheim}\nlogging: {level: debug} # the same\n")
+	f.becomes("c.yaml", head+"mqtt: {port: 1884, wildcards: true}\nlogging: {level: debug} # the same\n")
 	f.becomes("c.yaml", head+"logging: {level: debug}\n", told(zap.InfoLevel, "no changed setting needs a restart any more"))
 	if notes := f.live.notes(); notes != nil {
 		t.Errorf("%q", notes)
@@ -143,7 +147,43 @@ func TestAChangeWaitsForItsFiles(t *testing.T) {
 		zap.Strings("faults", []string{"c.yaml:3: mqtt.passwordFile: read MQTT password: open p: no such file or directory"})))
 	f.becomes("p", "geheim",
 		told(zap.InfoLevel, "setting changed", zap.String("setting", "logging.level"), zap.String("from", "info"), zap.String("to", "debug")),
-		told(zap.WarnLevel, "changed settings need a restart", zap.Strings("settings", []string{"mqtt.username", "mqtt.passwordFile"})))
+		told(zap.InfoLevel, "setting changed, it is used from the next connection on", zap.String("setting", "mqtt.username"), zap.String("from", ""), zap.String("to", "u")),
+		told(zap.InfoLevel, "setting changed, it is used from the next connection on", zap.String("setting", "mqtt.passwordFile"), zap.String("from", ""), zap.String("to", "p")))
+	f.becomes("p", "geheimer", told(zap.InfoLevel, "a file that a setting names has changed, it is used from the next connection on",
+		zap.String("setting", "mqtt.passwordFile"), zap.String("file", "p")))
+}
+
+// A login that the file has holds from the next connection on, and no log line has the password.
+func TestALoginIsFollowed(t *testing.T) {
+	f := following(t, head+"mqtt: {username: u, password: geheim}\n", least())
+	changed := "setting changed, it is used from the next connection on"
+	f.becomes("c.yaml", head+"mqtt: {username: v, password: geheimer}\n",
+		told(zap.InfoLevel, changed, zap.String("setting", "mqtt.username"), zap.String("from", "u"), zap.String("to", "v")),
+		told(zap.InfoLevel, changed, zap.String("setting", "mqtt.password")))
+	if is := f.started.login(); is != (mqtttunnel.Login{Username: "v", Password: "geheimer"}) || f.live.notes() != nil {
+		t.Errorf("%+v, %q", is, f.live.notes())
+	}
+}
+
+// Limits that the file has hold at once, those that are left to their defaults too.
+func TestLimitsAreFollowed(t *testing.T) {
+	f := following(t, head, with(least(), "ENABLE_HTTP_TUNNEL", "true"))
+	f.becomes("c.yaml", head+"bases: {questionRate: 7}\nadmission: {maxBases: 9, maxUnprovenBases: 8, newBasesPerSecond: 2, newBasesBurst: 3}\nhttp: {newIdentities: 4, maxIdentities: 5}\n",
+		changedTo("http.newIdentities", "1", "4"), changedTo("http.maxIdentities", "8", "5"), changedTo("bases.questionRate", "100", "7"),
+		changedTo("admission.maxBases", "20000", "9"), changedTo("admission.maxUnprovenBases", "1000", "8"), changedTo("admission.newBasesPerSecond", "500", "2"), changedTo("admission.newBasesBurst", "2000", "3"))
+	want := provider.Limits{Admission: provider.Admission{Rate: 2, Burst: 3, Unproven: 8, Total: 9}, QuestionRate: 7}
+	newOnes, most := f.started.identities()
+	if is := f.started.limits(); is != want || newOnes != 4 || most != 5 {
+		t.Errorf("%+v, %d, %d", is, newOnes, most)
+	}
+	var shown strings.Builder
+	if err := printConfig(&shown, f.started); err != nil || !strings.Contains(shown.String(), "questionRate: 7 # c.yaml:3") {
+		t.Errorf("%v:\n%s", err, shown.String())
+	}
+}
+
+func changedTo(setting, from, to string) observer.LoggedEntry {
+	return told(zap.InfoLevel, "setting changed", zap.String("setting", setting), zap.String("from", from), zap.String("to", to))
 }
 
 // Credentials and certificates are read again by who uses them; that they changed is told.

@@ -4,10 +4,14 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/time/rate"
+
+	"module-controller/provider"
+	mqtttunnel "module-controller/tunnel/mqtt"
 )
 
 // live is what changes while the program runs. Sessions share it.
@@ -15,6 +19,8 @@ type live struct {
 	level zap.AtomicLevel
 	// work and metadata limit the requests of the clients that are called so.
 	work, metadata limiter
+	// current is the configuration as it was last read.
+	current atomic.Pointer[config]
 
 	mu sync.Mutex
 	// mu guards what follows
@@ -31,8 +37,9 @@ func newLive(c *config) *live {
 // newLimiter has its burst from the start on.
 func newLimiter(c *config) limiter { return limiter{rate.NewLimiter(rate.Limit(c.qps), c.burst)} }
 
-// set has a configuration take effect.
+// set has a configuration take effect: what of it may change while the program runs.
 func (l *live) set(c *config) {
+	l.current.Store(c)
 	if level, err := zapcore.ParseLevel(c.logLevel); err == nil { // it was checked
 		l.level.SetLevel(level)
 	}
@@ -40,6 +47,33 @@ func (l *live) set(c *config) {
 		limit.SetLimit(rate.Limit(c.qps))
 		limit.SetBurst(c.burst)
 	}
+}
+
+// now is the configuration as it was last read, of which a running session follows what may
+// change.
+func (c *config) now() *config {
+	if c.live == nil {
+		return c
+	}
+	return c.live.current.Load()
+}
+
+// login is who the program is at the broker.
+func (c *config) login() mqtttunnel.Login {
+	m := c.now().mqtt
+	return mqtttunnel.Login{Username: m.Username, Password: m.Password, PasswordFile: m.PasswordFile}
+}
+
+// limits are how fast bases come in and are asked.
+func (c *config) limits() provider.Limits {
+	p := c.now().provider
+	return provider.Limits{Admission: p.Admission, QuestionRate: p.QuestionRate}
+}
+
+// identities are how many bases one sender over HTTP adds a second, and speaks for.
+func (c *config) identities() (newOnes, most int) {
+	h := c.now().http.Complete()
+	return h.NewIdentities, h.MaxIdentities
 }
 
 // wait keeps which settings need a restart, and says whether they are others than before.

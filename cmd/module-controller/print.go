@@ -9,19 +9,24 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// printConfig writes a configuration as a file, with where each value is from. Secrets are
-// left out.
+// printConfig writes a configuration as a file, with where each value is from: of one that a
+// program runs with, what changed since as it is now. Secrets are left out.
 func printConfig(w io.Writer, c *config) error {
 	root := &yaml.Node{Kind: yaml.MappingNode}
 	add(root, "apiVersion", scalar("string", apiVersion))
 	add(root, "kind", scalar("string", fileKind))
 	groups := map[string]*yaml.Node{"": root}
-	for _, s := range settings(c) {
+	now := settings(c.now())
+	for i, s := range settings(c) {
 		if s.field == "" {
 			continue
 		}
+		of := c
+		if s.follows() {
+			s, of = now[i], c.now()
+		}
 		path, name := split(s.field)
-		add(groupOf(groups, path), name, c.shownOf(s))
+		add(groupOf(groups, path), name, of.shownOf(s))
 	}
 	out := yaml.NewEncoder(w)
 	out.SetIndent(2)

@@ -94,7 +94,7 @@ func byUsersNames(err error, all []setting, origins map[string]found, wrong map[
 func withName(fault string, all []setting) string {
 	for _, s := range all {
 		file := s.value.String()
-		if s.changes != content || file == "" || strings.Contains(fault, s.env) {
+		if !s.namesFile() || file == "" || strings.Contains(fault, s.env) {
 			continue
 		}
 		if strings.Contains(fault, " "+file+":") || strings.Contains(fault, " "+file+" ") {

@@ -38,7 +38,7 @@ func printSettings(w io.Writer) error {
 }
 
 // effects are the words of the reference for when a change has one.
-var effects = map[effect]string{atRestart: "at restart", atOnce: "at once", content: "content"}
+var effects = map[effect]string{atRestart: "at restart", atOnce: "at once", content: "content", atConnect: "at the next connection", fileAtConnect: "at the next connection"}
 
 func quoted(field string) string {
 	if field == "" {
@@ -63,6 +63,7 @@ const settingsIntroduction = "# Configuration\n\n" +
 	"| changes | what happens |\n|---|---|\n" +
 	"| at once | The new value of the file holds, and a log line says `setting changed`. A flag or variable still goes before it |\n" +
 	"| content | The setting names a file. What that contains is read again: from the next connection on the new certificate, password or token holds, and a log line says so, or what is wrong with it. Another name needs a restart |\n" +
+	"| at the next connection | The same, from the next connection on: one that there is stays. A file that the setting names is read then |\n" +
 	"| at restart | A log line, `changed settings need a restart`, and a note of `/readyz?verbose` name the settings |\n\n" +
 	"A changed file with a fault is refused as a whole: a log line has all faults, and the old configuration holds until the file is right.\n"
 

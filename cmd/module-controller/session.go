@@ -74,7 +74,7 @@ func newSession(cfg *config, log *zap.Logger) (*session, error) {
 	}
 	deps := provider.Deps{
 		Client: s.api.work, Metadata: s.api.metadata, Owner: s.owner, Tunnels: s.tunnels, Meter: s.metrics, Log: log.Named("provider"), Envs: cfg.envs,
-		Recorder: s.events, Retired: s.owner.Retire, Dial: dialerOf(s.cfg.towardsBases(s.owner.MemberAt)), Traces: s.tracing.tracer(),
+		Recorder: s.events, Retired: s.owner.Retire, Limits: s.cfg.limits, Dial: dialerOf(s.cfg.towardsBases(s.owner.MemberAt)), Traces: s.tracing.tracer(),
 	}
 	if s.workloads != nil {
 		deps.Workloads = s.workloads
@@ -92,7 +92,7 @@ func (s *session) makeTunnels() error {
 	var errs []error
 	if s.cfg.useMQTT {
 		c := s.cfg.mqtt
-		c.Down = s.owner.Trouble
+		c.Down, c.Login = s.owner.Trouble, s.cfg.login
 		c.Gate, c.Will, c.Gone, c.ClientID = s.owner, s.owner.Will, s.owner.Disconnected, s.cfg.clientID(s.cfg.election.Incarnation)
 		var err error
 		s.mqtt, err = mqtttunnel.New(c, s.log.Named("mqtt"), s.metrics)
@@ -107,7 +107,7 @@ func (s *session) makeTunnels() error {
 
 func (s *session) makeHTTP() (tunnel.Tunnel, error) {
 	c := s.cfg.towardsBases(s.owner.MemberAt)
-	c.Gate, c.Peers, c.Key = s.owner, peers{s.owner}, s.key
+	c.Gate, c.Peers, c.Key, c.Limits = s.owner, peers{s.owner}, s.key, s.cfg.identities
 	if c.Auth == httptunnel.AuthPod || c.Auth == httptunnel.AuthToken {
 		var err error
 		s.workloads, err = workloads.New(s.cfg.workloads, workloads.Deps{

@@ -30,6 +30,10 @@ const (
 	// content: it names a file that the running program reads again; another name needs a
 	// restart.
 	content
+	// atConnect: the next connection is made with it.
+	atConnect
+	// fileAtConnect: it names a file, which the next connection is made with as it is then.
+	fileAtConnect
 )
 
 // flag is the setting's flag, without dashes.
@@ -42,6 +46,12 @@ func (s setting) names() []string {
 	}
 	return []string{s.env, s.was}
 }
+
+// namesFile says whether a setting names a file whose content is read again.
+func (s setting) namesFile() bool { return s.changes == content || s.changes == fileAtConnect }
+
+// follows says whether a running program follows another value of a setting.
+func (s setting) follows() bool { return s.changes != atRestart && s.changes != content }
 
 // ownPrefix begins variables whose names alone would not say whose they are.
 const ownPrefix = "MODULE_CONTROLLER_"
@@ -114,9 +124,9 @@ func mqttSettings(c *config) []setting {
 		{env: "ENABLE_MQTT_TUNNEL", field: "mqtt.enabled", help: "reach bases through an MQTT broker", value: boolean(&c.useMQTT)},
 		{env: "MQTT_BROKER", field: "mqtt.broker", help: "broker host", value: text(&m.Broker)},
 		{env: "MQTT_PORT", field: "mqtt.port", help: "broker port; the default with TLS is 8883", value: portNumber(&m.Port)},
-		{env: "MQTT_USERNAME", field: "mqtt.username", help: "broker username", value: text(&m.Username)},
-		{env: "MQTT_PASSWORD", field: "mqtt.password", help: "broker password", secret: true, value: text(&m.Password)},
-		{env: "MQTT_PASSWORD_FILE", field: "mqtt.passwordFile", changes: content, help: "file with the broker password, read on each connect", value: text(&m.PasswordFile)},
+		{env: "MQTT_USERNAME", field: "mqtt.username", changes: atConnect, help: "broker username", value: text(&m.Username)},
+		{env: "MQTT_PASSWORD", field: "mqtt.password", changes: atConnect, help: "broker password", secret: true, value: text(&m.Password)},
+		{env: "MQTT_PASSWORD_FILE", field: "mqtt.passwordFile", changes: fileAtConnect, help: "file with the broker password, read on each connect", value: text(&m.PasswordFile)},
 		{env: "MQTT_CLIENT_PREFIX", field: "mqtt.clientPrefix", help: "prefix of the client ID, which ends with the incarnation of the session", value: text(&c.mqttPrefix)},
 		{env: "CLIENT_ID", field: "mqtt.clientID", help: "complete client ID instead of a generated one; nobody else may use it, and it is not for several replicas: they disconnect a failed member by its client ID", value: text(&m.ClientID)},
 		{env: "MQTT_TLS", field: "mqtt.tls.enabled", help: "use TLS and verify the broker's certificate; implied by MQTT_CA_PATH", value: boolean(&m.TLS)},
@@ -147,8 +157,8 @@ func httpSettings(c *config) []setting {
 		{env: "HTTP_TUNNEL_CLIENT_CA_PATH", field: "http.tls.clientCAPath", changes: content, help: "file with the CA certificates for the client certificates of bases, read again when it changes", value: text(&h.ClientCAFile)},
 		{env: "HTTP_TUNNEL_MAX_CONNECTIONS", field: "http.maxConnections", help: "connections to HTTP_TUNNEL_LISTEN_PORT at a time", value: count(&h.MaxConnections)},
 		{env: "HTTP_TUNNEL_CONNECTIONS_PER_ADDRESS", field: "http.connectionsPerAddress", help: "connections to HTTP_TUNNEL_LISTEN_PORT from one address at a time, fewer when there are many in all; with HTTP_TUNNEL_AUTH other than pod and address the default is 1024", value: count(&h.ConnectionsEach)},
-		{env: "HTTP_TUNNEL_NEW_IDENTITIES", field: "http.newIdentities", help: "bases that one sender may add each second for which it did not speak before, 16 seconds' worth at once; with HTTP_TUNNEL_AUTH=insecure-anyone the default is 64", value: count(&h.NewIdentities)},
-		{env: "HTTP_TUNNEL_MAX_IDENTITIES", field: "http.maxIdentities", help: "bases for which one Pod speaks at a time, or one address where no Pod is known; with HTTP_TUNNEL_AUTH=insecure-anyone the default is 4096", value: count(&h.MaxIdentities)},
+		{env: "HTTP_TUNNEL_NEW_IDENTITIES", field: "http.newIdentities", changes: atOnce, help: "bases that one sender may add each second for which it did not speak before, 16 seconds' worth at once; with HTTP_TUNNEL_AUTH=insecure-anyone the default is 64", value: count(&h.NewIdentities)},
+		{env: "HTTP_TUNNEL_MAX_IDENTITIES", field: "http.maxIdentities", changes: atOnce, help: "bases for which one Pod speaks at a time, or one address where no Pod is known; with HTTP_TUNNEL_AUTH=insecure-anyone the default is 4096", value: count(&h.MaxIdentities)},
 		{env: "HTTP_TUNNEL_TOKEN_FILE", field: "http.tokenFile", changes: content, help: "file with a bearer token that heartbeats must carry too, whatever HTTP_TUNNEL_AUTH is", value: text(&h.TokenFile)},
 		{env: "HTTP_TUNNEL_TIMEOUT", field: "http.timeout", help: "timeout of one request to a base", value: duration(&h.Timeout)},
 		{env: "HTTP_TUNNEL_INSTALL_TIMEOUT", field: "http.installTimeout", help: "how long an install may take before it is no longer polled", value: duration(&h.InstallTimeout)},
@@ -181,7 +191,7 @@ func bases(c *config) []setting {
 		{env: "LINK_GRACE", field: "bases.linkGrace", help: "after this replica's own link is restored, how long the silence of bases does not count", value: duration(&p.LinkGrace)},
 		{env: "LIST_INTERVAL", field: "bases.listInterval", help: "interval at which the module list of a base is read while something is uncertain: a command, a change, a pod that does not run, an answer that did not come", value: duration(&p.ListEvery)},
 		{env: "QUIET_LIST_INTERVAL", field: "bases.quietListInterval", help: "interval at which the module list of a base is read at the latest while nothing is uncertain: how long it may take until it is noticed that a module ended by itself", value: duration(&p.QuietEvery)},
-		{env: "QUESTION_RATE", field: "bases.questionRate", help: "questions a second to all bases of this replica that can wait; what is uncertain is asked beyond it, and each base at QUIET_LIST_INTERVAL", value: number(&p.QuestionRate)},
+		{env: "QUESTION_RATE", field: "bases.questionRate", changes: atOnce, help: "questions a second to all bases of this replica that can wait; what is uncertain is asked beyond it, and each base at QUIET_LIST_INTERVAL", value: number(&p.QuestionRate)},
 		{env: "HEALTH_INTERVAL", field: "bases.healthInterval", help: "interval at which the health of a base is read", value: duration(&p.HealthEvery)},
 	}
 }
@@ -189,10 +199,10 @@ func bases(c *config) []setting {
 func admission(c *config) []setting {
 	a := &c.provider.Admission
 	return []setting{
-		{env: "MAX_BASES", field: "admission.maxBases", help: "bases that this replica knows at most, its own and those of other replicas; new ones beyond it are refused", value: count(&a.Total)},
-		{env: "MAX_UNPROVEN_BASES", field: "admission.maxUnprovenBases", help: "bases at a time that were heard of and have not answered yet, for each tunnel, those of proved senders and of others apart; of more than 200 the rest waits, without a Lease, until others have answered", value: count(&a.Unproven)},
-		{env: "NEW_BASES_PER_SECOND", field: "admission.newBasesPerSecond", help: "bases a second that are admitted which were not heard of before, counted as MAX_UNPROVEN_BASES is", value: number(&a.Rate)},
-		{env: "NEW_BASES_BURST", field: "admission.newBasesBurst", help: "how many of them are admitted at once", value: count(&a.Burst)},
+		{env: "MAX_BASES", field: "admission.maxBases", changes: atOnce, help: "bases that this replica knows at most, its own and those of other replicas; new ones beyond it are refused", value: count(&a.Total)},
+		{env: "MAX_UNPROVEN_BASES", field: "admission.maxUnprovenBases", changes: atOnce, help: "bases at a time that were heard of and have not answered yet, for each tunnel, those of proved senders and of others apart; of more than 200 the rest waits, without a Lease, until others have answered", value: count(&a.Unproven)},
+		{env: "NEW_BASES_PER_SECOND", field: "admission.newBasesPerSecond", changes: atOnce, help: "bases a second that are admitted which were not heard of before, counted as MAX_UNPROVEN_BASES is", value: number(&a.Rate)},
+		{env: "NEW_BASES_BURST", field: "admission.newBasesBurst", changes: atOnce, help: "how many of them are admitted at once", value: count(&a.Burst)},
 	}
 }
 

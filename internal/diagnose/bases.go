@@ -36,6 +36,7 @@ var baseRules = []baseRule{
 	{"unmanaged-module", docNodeEvents, "each module belongs to a pod", unmanaged},
 	{"events-left-out", docNodeEvents, "no base changes too often", restless},
 	{"leftover-lease", docInstallation, "no Lease is left over", leftoverLease},
+	{"base-pinned", docInstallation, "no base is pinned to a member", pinned},
 	{"base-cordoned", docNode, "no base is cordoned", cordoned},
 }
 

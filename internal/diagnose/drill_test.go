@@ -156,6 +156,20 @@ var drill = []struct {
 		l.Spec.HolderIdentity = &nobody
 		l.Annotations[prefix+"state"], l.Annotations[prefix+"killed-by"], l.Annotations[prefix+"last-holder"] = "killed", session("mc-0"), session("mc-1")
 	}, check, "member-expired", []string{"cut off from the API server"}, []string{"network policy"}},
+	{"a member is cordoned", func(w *world) { w.memberOf("mc-1").Annotations[prefix+"cordoned"] = "true" },
+		check, "member-cordoned", []string{"cordoned", "takes none"}, []string{"drain mc-1 --undo"}},
+	{"all members are cordoned", func(w *world) {
+		for i := range w.MemberLeases {
+			w.MemberLeases[i].Annotations[prefix+"cordoned"] = "true"
+		}
+	}, check, "member-cordoned", []string{"cordoned", "no other member is ready"}, []string{"start more replicas"}},
+	{"a base was moved by hand", func(w *world) {
+		w.memberOf("mc-0").Annotations[prefix+"pinned-bases"] = nodeName("base-1") + "=" + noon.Add(time.Hour).Format(time.RFC3339)
+	}, whyBase("base-1"), "base-pinned", []string{"pinned to mc-0", "2026-11-29T13:00:00Z"}, []string{"move base-1 --undo"}},
+	{"a request waits for a member of an earlier version", func(w *world) {
+		w.memberOf("mc-1").Annotations[prefix+"cordoned"] = "true"
+		delete(w.memberOf("mc-0").Annotations, prefix+"requests-obeyed-by")
+	}, check, "requests-wait", []string{"waits", "mc-0"}, []string{"rollout"}},
 	{"two installations", func(w *world) {
 		w.member("mc-0", func(l *coordinationv1.Lease) { l.Namespace = "other" })
 	}, check, "two-installations", []string{"two installations", "other", "default"}, []string{"stop one", "ENV"}},

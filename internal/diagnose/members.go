@@ -37,6 +37,8 @@ var memberRules = []memberRule{
 	{"tunnel-down", docReplica, "each member's tunnels are up", unlinked},
 	{"watch-stalled", docReplica, "each member's watch is live", blind},
 	{"api-slow", docInstallation, "the API server answers renewals in time", slowAPI},
+	{"member-cordoned", docInstallation, "no member is cordoned", cordonedMembers},
+	{"requests-wait", docInstallation, "requests are obeyed", requestsWait},
 	{"versions-differ", docInstallation, "all members are of one version", versions},
 	{"two-installations", docInstallation, "no other installation serves the same environment", twoInstallations},
 	{"unbalanced", docInstallation, "members own equally many bases", unbalanced},

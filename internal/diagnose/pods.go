@@ -92,7 +92,7 @@ func unplaced(s *fleet.Snapshot, pod *corev1.Pod) []Finding {
 }
 
 // checkRules are the rules of check that are in no table: what they ask about is one.
-var checkRules = []string{"not-readable", "grace-too-short", "flowschema-missing", "rights-missing", "old-kubernetes", "installed-already", "no-answer", "base-unknown"}
+var checkRules = []string{"not-readable", "grace-too-short", "flowschema-missing", "rights-missing", "old-kubernetes", "installed-already", "no-answer", "base-unknown", "broker-unreached", "retained-commands"}
 
 // RuleNames are the names of all rules, each once, in the order of the tables.
 func RuleNames() (names []string) {

@@ -70,7 +70,7 @@ func (w *world) member(name string, change func(l *coordinationv1.Lease)) {
 	l := coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, Labels: map[string]string{prefix + "component": "module-controller"}, Annotations: map[string]string{
 			prefix + "state": "serving", prefix + "tunnels": "up", prefix + "act-window": "3.5s", prefix + "environments": "default",
-			prefix + "version": "v1", prefix + "watch": "live", prefix + "bases-owned": "0", prefix + "bases-wanted": "0",
+			prefix + "version": "v1", prefix + "watch": "live", prefix + "requests-obeyed-by": holder, prefix + "bases-owned": "0", prefix + "bases-wanted": "0",
 		}},
 		Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, RenewTime: &at},
 	}

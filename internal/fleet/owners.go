@@ -104,10 +104,7 @@ func (s *Snapshot) Moves() (moves []Move) {
 
 // Assigned is the member that should own each base, as members work it out.
 func (s *Snapshot) Assigned() map[string]string {
-	var all []shard.Member
-	for _, m := range s.Members {
-		all = append(all, m.Member)
-	}
+	all := s.shardMembers()
 	byEnv := map[string][]string{}
 	for _, b := range s.Bases {
 		if !s.Elsewhere(b) {
@@ -118,7 +115,19 @@ func (s *Snapshot) Assigned() map[string]string {
 	for env, names := range byEnv {
 		maps.Copy(should, shard.Assign(names, shard.Able(all, env)))
 	}
+	for base, to := range s.pins() {
+		if _, known := should[base]; known {
+			should[base] = to
+		}
+	}
 	return should
+}
+
+func (s *Snapshot) shardMembers() (all []shard.Member) {
+	for _, m := range s.Members {
+		all = append(all, m.Member)
+	}
+	return all
 }
 
 // Owned are the bases that a member of this installation owns, in order.
@@ -139,12 +148,12 @@ type Balance struct {
 	Fair  int `json:"fair"`
 }
 
-// Balance is that of the live members that do not drain.
+// Balance is that of the live members that neither drain nor are cordoned.
 func (s *Snapshot) Balance() Balance {
 	var counts []int
 	sum := 0
 	for _, m := range s.Live() {
-		if !m.Draining {
+		if !m.Draining && !m.Cordoned {
 			n := len(s.Owned(m))
 			counts, sum = append(counts, n), sum+n
 		}

@@ -187,6 +187,18 @@ func TestBasesAreFound(t *testing.T) {
 	}
 }
 
+// What people asked of members is shown: who is cordoned, and where a base was moved to.
+func TestWhatWasAskedIsShown(t *testing.T) {
+	s := large(3)
+	s.MemberLeases[1].Annotations[election.CordonedNote] = "true"
+	s.MemberLeases[2].Annotations[election.PinsNote] = s.Nodes[0].Name + "=2026-11-29T13:30:00Z"
+	text := shown(t, s.sight(), "")
+	mustShow(t, text, "pinned to mc-2 until 2026-11-29 13:30")
+	if n := strings.Count(text, "cordoned"); n != 1 {
+		t.Errorf("%d members are cordoned", n)
+	}
+}
+
 func TestAnEmptyFleet(t *testing.T) {
 	mustShow(t, shown(t, (&seen{}).sight(), ""), "No member is known", "0 of 0", "There are none.", "took part in none")
 }

@@ -37,6 +37,8 @@ type base struct {
 	// empty where it is.
 	NotReady, Message string
 	Since             time.Time // it is not Ready; zero where it is, or that is not known
+	// Pin says where it was moved to by hand, and until when; empty where it was not.
+	Pin string
 	// Modules counts its module pods, Failing those of them that are not Ready.
 	Modules, Failing int
 }
@@ -114,6 +116,9 @@ func sumUp(s Sight) *sum {
 
 func (of *sum) base(b *fleet.Base) base {
 	shown := base{Name: b.Name, App: b.Says.Name, NotReady: b.NotReady()}
+	if pin, is := of.Fleet.PinOf(b.Name); is {
+		shown.Pin = "pinned to " + pin.Member + " until " + pin.Until.UTC().Format("2006-01-02 15:04")
+	}
 	switch m := of.Fleet.Owner(b); {
 	case m != nil:
 		shown.Owner = m.Name

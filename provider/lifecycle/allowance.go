@@ -19,7 +19,15 @@ const allowanceBurst = time.Second
 
 // NewAllowance makes the budget of a completed configuration.
 func NewAllowance(c Config) *Allowance {
-	return &Allowance{each: time.Duration(float64(time.Second) / c.QuestionRate), most: c.QuietEvery}
+	a := &Allowance{most: c.QuietEvery}
+	a.SetRate(c.QuestionRate)
+	return a
+}
+
+// SetRate changes how many questions there may be a second, which is positive. What was spent
+// stays spent.
+func (a *Allowance) SetRate(perSecond float64) {
+	a.each = time.Duration(float64(time.Second) / perSecond)
 }
 
 // Room is when there is room for one more question; not after now where there is now.

@@ -41,6 +41,9 @@ type Config struct {
 	// one address all are new to a replica that has just started, and one that is
 	// refused for long looks silent. With AuthCertificate each identity is a sender of its own.
 	NewIdentities int
+	// Limits gives both as they hold now, where they may change while it runs: it is asked at
+	// each heartbeat, and must return at once. Nil: as configured.
+	Limits func() (newIdentities, maxIdentities int)
 	// Allowed are the only networks that bases may be in, loopback, link-local and this
 	// host's own addresses included where they are in one. Empty: anywhere but there.
 	Allowed []netip.Prefix

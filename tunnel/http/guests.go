@@ -30,8 +30,9 @@ const (
 // guests bound for how many identities each sender speaks, how fast it adds some, and how
 // often it speaks. All else that a base costs begins with its first heartbeat.
 type guests struct {
-	perSecond int // new identities of one sender
-	most      int // identities of one sender at a time
+	// limits gives what holds now: how many identities one sender may add a second, and has
+	// at a time.
+	limits func() (perSecond, most int)
 
 	mu sync.Mutex
 	// mu guards what follows
@@ -41,7 +42,7 @@ type guests struct {
 // guest is one sender.
 type guest struct {
 	fresh  *rate.Limiter     // of identities that it has not used yet
-	voices map[string]*voice // at most guests.most
+	voices map[string]*voice // at most as many as there may be
 }
 
 // voice is one identity as a sender uses it.
@@ -51,21 +52,23 @@ type voice struct {
 }
 
 func newGuests(perSecond, most int) *guests {
-	return &guests{perSecond: perSecond, most: most, known: newLRU[string, *guest](maxGuests)}
+	return &guests{limits: func() (int, int) { return perSecond, most }, known: newLRU[string, *guest](maxGuests)}
 }
 
 // admit takes a heartbeat of an identity from a sender, or refuses it.
 func (g *guests) admit(sender, identity string, now time.Time) *refusal {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	perSecond, most := g.limits()
 	s, ok := g.known.Get(sender)
 	if !ok {
-		s = &guest{fresh: rate.NewLimiter(rate.Limit(g.perSecond), g.perSecond*burst), voices: map[string]*voice{}}
+		s = &guest{fresh: rate.NewLimiter(rate.Limit(perSecond), perSecond*burst), voices: map[string]*voice{}}
 		g.known.Add(sender, s)
 	}
+	s.follow(perSecond, now)
 	v := s.voices[identity]
 	if v == nil {
-		if no := g.begin(s, sender, now); no != nil {
+		if no := s.begin(sender, most, now); no != nil {
 			return no
 		}
 		v = &voice{beats: rate.NewLimiter(rate.Every(beatsEach), beatsBurst)}
@@ -78,9 +81,17 @@ func (g *guests) admit(sender, identity string, now time.Time) *refusal {
 	return nil
 }
 
+// follow has a sender add identities as fast as it may now.
+func (s *guest) follow(perSecond int, now time.Time) {
+	if s.fresh.Limit() != rate.Limit(perSecond) {
+		s.fresh.SetLimitAt(now, rate.Limit(perSecond))
+		s.fresh.SetBurstAt(now, perSecond*burst)
+	}
+}
+
 // begin refuses another identity of a sender that has too many.
-func (g *guests) begin(s *guest, sender string, now time.Time) *refusal {
-	if len(s.voices) >= g.most {
+func (s *guest) begin(sender string, most int, now time.Time) *refusal {
+	if len(s.voices) >= most {
 		for id, v := range s.voices {
 			if now.Sub(v.last) > forgetAfter {
 				delete(s.voices, id)
@@ -88,7 +99,7 @@ func (g *guests) begin(s *guest, sender string, now time.Time) *refusal {
 		}
 	}
 	switch {
-	case len(s.voices) >= g.most:
+	case len(s.voices) >= most:
 		return refuse(http.StatusTooManyRequests, "too_many_identities",
 			fmt.Errorf("%s speaks for %d bases already: raise HTTP_TUNNEL_MAX_IDENTITIES if that many are there", sender, len(s.voices)))
 	case !s.fresh.AllowN(now, 1):

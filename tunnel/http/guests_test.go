@@ -45,6 +45,34 @@ func TestAFloodOfIdentities(t *testing.T) {
 	}
 }
 
+// Limits that change hold from then on, also for a sender that is known.
+func TestLimitsOfSendersMayChange(t *testing.T) {
+	perSecond, most, now := 1, 100, time.Now()
+	g := newGuests(0, 0)
+	g.limits = func() (int, int) { return perSecond, most }
+	taken := func() (n int) {
+		for i := range 1000 {
+			if g.admit("s", fmt.Sprint(now.UnixNano(), i), now) == nil {
+				n++
+			}
+		}
+		return n
+	}
+	if n := taken(); n != burst {
+		t.Errorf("%d identities at once, want %d", n, burst)
+	}
+	perSecond = 2
+	_ = g.admit("s", "0", now)
+	now = now.Add(time.Minute)
+	if n := taken(); n != 2*burst {
+		t.Errorf("with another rate %d identities at once, want %d", n, 2*burst)
+	}
+	now, most = now.Add(2*time.Minute), 3
+	if no := g.admit("s", "one more", now); no == nil || no.reason != "too_many_identities" {
+		t.Errorf("beyond another number: %+v", no)
+	}
+}
+
 func TestHeartbeatsOfOneIdentityAreBounded(t *testing.T) {
 	g, now := newGuests(1, 8), time.Now()
 	taken := 0

@@ -72,9 +72,13 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 		DialContext:           cfg.dial,
 		ResponseHeaderTimeout: cfg.Timeout, MaxResponseHeaderBytes: maxHeader,
 	}
+	guests := newGuests(cfg.NewIdentities, cfg.MaxIdentities)
+	if cfg.Limits != nil {
+		guests.limits = cfg.Limits
+	}
 	return &Tunnel{
 		cfg: cfg, log: log, meter: meter, policy: newPolicy(cfg),
-		admission: admission{cfg.Auth, cfg.Workloads, newBudget()}, guests: newGuests(cfg.NewIdentities, cfg.MaxIdentities), refusals: refusals.New(log),
+		admission: admission{cfg.Auth, cfg.Workloads, newBudget()}, guests: guests, refusals: refusals.New(log),
 		answers: semaphore.NewWeighted(maxAnswers), shares: shares{total: cfg.Total}, polls: rate.NewLimiter(pollsEach, pollsBurst),
 		bases: map[tunnel.BaseID]*remote{}, outboxes: map[Peer]*outbox{},
 		client: &http.Client{Transport: transport, Timeout: cfg.Timeout, CheckRedirect: noRedirect},

@@ -25,6 +25,9 @@ type Config struct {
 	ClientID string
 	// Username and Password, or PasswordFile, which is read at each connect.
 	Username, Password, PasswordFile string
+	// Login gives these three as they hold now, where they may change while it runs: it is
+	// asked at each connect, and must return at once. Nil: as configured.
+	Login func() Login
 	// TLS encrypts, and verifies the broker against CAFile or, without one, the
 	// system's authorities. It is implied by CAFile. CertFile and KeyFile are
 	// this client's certificate. All are read at each connect. ServerName is the
@@ -123,7 +126,7 @@ func (c Config) Validate() error {
 	if _, err := c.tls(); err != nil {
 		errs = append(errs, err)
 	}
-	if _, err := c.password(); err != nil {
+	if _, err := c.login().password(); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
@@ -147,11 +150,22 @@ func (c Config) address() string {
 
 func (c Config) hostPort() string { return net.JoinHostPort(c.Broker, strconv.Itoa(c.Port)) }
 
-func (c Config) password() (string, error) {
-	if c.PasswordFile == "" {
-		return c.Password, nil
+// Login is who a client is at the broker: a user with a password, or with a file that has it.
+type Login struct{ Username, Password, PasswordFile string }
+
+// login is what a connection is made with now.
+func (c Config) login() Login {
+	if c.Login != nil {
+		return c.Login()
 	}
-	text, err := os.ReadFile(c.PasswordFile)
+	return Login{c.Username, c.Password, c.PasswordFile}
+}
+
+func (l Login) password() (string, error) {
+	if l.PasswordFile == "" {
+		return l.Password, nil
+	}
+	text, err := os.ReadFile(l.PasswordFile)
 	if err != nil {
 		return "", fmt.Errorf("read MQTT password: %w", err)
 	}

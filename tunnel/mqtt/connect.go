@@ -71,7 +71,8 @@ func (t *Tunnel) Evict(ctx context.Context, clientID string) error {
 // reconnects, stores nothing and repeats nothing. The files that the configuration
 // names are read now. Probe is the topic of its messages to itself.
 func (t *Tunnel) options(open context.Context, clientID, probe string) (*paho.ClientOptions, error) {
-	password, err := t.cfg.password()
+	login := t.cfg.login()
+	password, err := login.password()
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func (t *Tunnel) options(open context.Context, clientID, probe string) (*paho.Cl
 		return nil, err
 	}
 	return paho.NewClientOptions().AddBroker(t.cfg.address()).SetClientID(clientID).
-		SetUsername(t.cfg.Username).SetPassword(password).
+		SetUsername(login.Username).SetPassword(password).
 		SetProtocolVersion(4).SetCleanSession(true).SetStore(paho.NewMemoryStore()).
 		SetAutoReconnect(false).SetConnectRetry(false).SetResumeSubs(false).SetOrderMatters(true).
 		SetKeepAlive(t.cfg.KeepAlive).SetPingTimeout(t.cfg.PingTimeout).

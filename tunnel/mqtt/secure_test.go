@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,5 +91,32 @@ func TestTheBrokerIsVerifiedAndTheFilesAreReadAgain(t *testing.T) {
 		t.Error("the link is up with a wrong password")
 	}
 	put(t, password, []byte("right\n"))
+	tunneltest.Await(t, "link up", func() bool { return sink.Recorded().Up() })
+}
+
+// A login that may change is asked for at each connect.
+func TestALoginMayChange(t *testing.T) {
+	broker := newBroker(t)
+	refused := make(chan string, 100)
+	broker.Admit(func(user, password string) bool {
+		if user == "new" && password == "right" {
+			return true
+		}
+		refused <- user + " " + password
+		return false
+	})
+	if err := broker.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	var login atomic.Pointer[Login]
+	login.Store(&Login{Username: "old", Password: "wrong"})
+	_, sink := startOn(t, broker.Address(), func(c *Config) {
+		c.Username, c.Password = "configured", "wrong too"
+		c.Login = func() Login { return *login.Load() }
+	})
+	if got := <-refused; got != "old wrong" {
+		t.Errorf("the broker was shown %q", got)
+	}
+	login.Store(&Login{Username: "new", Password: "right"})
 	tunneltest.Await(t, "link up", func() bool { return sink.Recorded().Up() })
 }
