@@ -113,8 +113,8 @@ func (o *owner) Drained(id tunnel.BaseID) {
 	o.drained[id] = true
 }
 
-// retire is Deps.Retired: the claim is given up and nobody asks for it any more.
-func (o *owner) retire(id tunnel.BaseID) {
+// Retire implements Owner: the claim is given up and nobody asks for it any more.
+func (o *owner) Retire(id tunnel.BaseID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.retired[id] = true
@@ -462,7 +462,7 @@ func newReplica(t *testing.T, cfg Config, more []*wire, in *api, at *base, by *t
 	var err error
 	p.Provider, err = New(cfg, Deps{
 		Client: p.api, Metadata: newMetadata(), Owner: p.owner, Tunnels: tunnels, Log: zap.New(core), Envs: []string{"dev", "test"},
-		Recorder: p.events, Retired: p.owner.retire, Dial: p.ports.dial, Traces: by,
+		Recorder: p.events, Dial: p.ports.dial, Traces: by,
 	})
 	must(t, err)
 	t.Cleanup(p.queue.ShutDown)

@@ -43,10 +43,13 @@ type Owner interface {
 	NewWait() bool
 	// Drained says that nothing is in flight on a base whose claim is Draining.
 	Drained(tunnel.BaseID)
+	// Retire is told of each base that is no more, and whose Node was deleted if it had one:
+	// nobody asks for it any longer.
+	Retire(tunnel.BaseID)
 }
 
-// Deps are what the provider works with. All but Retired, Meter, Workloads, Dial and Traces
-// are needed.
+// Deps are what the provider works with. All but Meter, Workloads, Limits, Dial and
+// Traces are needed.
 type Deps struct {
 	Client kubernetes.Interface
 	// Metadata reads objects without their specs.
@@ -60,9 +63,6 @@ type Deps struct {
 	Log      *zap.Logger
 	// Envs are the environments whose Nodes are this program's.
 	Envs []string
-	// Retired is told of each base whose Node was deleted because the base is no
-	// more. It returns at once. Default: nobody is told.
-	Retired func(tunnel.BaseID)
 	// Workloads knows the places in which bases run. Nil: nothing is known of them.
 	Workloads Workloads
 	// Limits gives the limits that hold now, where they may change while it runs: they are
@@ -82,9 +82,6 @@ func (d *Deps) complete() error {
 	}
 	if d.Meter == nil {
 		d.Meter = NoMeter
-	}
-	if d.Retired == nil {
-		d.Retired = func(tunnel.BaseID) {}
 	}
 	if d.Workloads == nil {
 		d.Workloads = unknownWorkloads{}

@@ -228,9 +228,8 @@ func TestNewChecksWhatItIsGiven(t *testing.T) {
 			}
 		})
 	}
-	p, err := New(Config{}, whole) // without a Meter and Retired
+	p, err := New(Config{}, whole) // without a Meter
 	must(t, err)
-	p.deps.Retired(shop)
 	p.queue.ShutDown()
 }
 

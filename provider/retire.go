@@ -29,7 +29,7 @@ func (p *Provider) retire(ctx context.Context, r *entry, why lifecycle.Retiremen
 		p.history.installed.Add(r.id, why.Installed)
 	}
 	p.bases.remove(r)
-	p.deps.Retired(r.id)
+	p.deps.Owner.Retire(r.id)
 	p.succeed(r, why)
 	return nil
 }
@@ -40,7 +40,7 @@ func (p *Provider) letGo(r *entry, now time.Time) {
 	p.tunnels.unfollow(r.base.Retired(), r.id)
 	p.pods.Forget(r.node)
 	p.bases.expel(r, now)
-	p.deps.Retired(r.id)
+	p.deps.Owner.Retire(r.id)
 }
 
 // succeed makes the application that has the identity now a base of its own. The cache may

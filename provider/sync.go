@@ -57,7 +57,7 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 	}
 	if r.base.Vanished(*in) { // before the claim is asked for: asking makes a Lease
 		p.bases.remove(r)
-		p.deps.Retired(id) // or the owner would keep what was asked of it for ever
+		p.deps.Owner.Retire(id) // or the owner would keep what was asked of it for ever
 		return o, false
 	}
 	in.Right, in.Claim = right(p.deps.Owner, id)
@@ -105,7 +105,7 @@ func (p *Provider) adoptClaimed(id tunnel.BaseID) *entry {
 	node := p.nodes.get(name)
 	if node == nil {
 		if p.history.givesUp(id, time.Now(), p.cfg.StaleAfter) {
-			p.deps.Retired(id)
+			p.deps.Owner.Retire(id)
 		} else {
 			p.queue.AddAfter(id, time.Second)
 		}
@@ -115,7 +115,7 @@ func (p *Provider) adoptClaimed(id tunnel.BaseID) *entry {
 	r, err := p.bases.adoptNode(node)
 	if err != nil {
 		p.log.Warn("dropping base: its Node cannot be served by this replica", zap.Stringer("base", id), zap.Error(err))
-		p.deps.Retired(id) // a Lease that is renewed would keep the Node Ready for ever
+		p.deps.Owner.Retire(id) // a Lease that is renewed would keep the Node Ready for ever
 	}
 	return r
 }

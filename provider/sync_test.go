@@ -80,7 +80,7 @@ func TestABaseThatVanishedIsNotAskedFor(t *testing.T) {
 				}
 				p.beats()
 				p.passes(39 * time.Second)
-				p.owner.retire(shop) // whoever had it deleted its Lease
+				p.owner.Retire(shop) // whoever had it deleted its Lease
 				p.passes(time.Hour)
 				if p.owner.isRequested(shop) || p.bases.get(shop) != nil {
 					t.Errorf("a Lease was asked for: %v, known %v", p.owner.isRequested(shop), p.bases.get(shop))

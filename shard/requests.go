@@ -24,7 +24,9 @@ type Requests struct {
 // give back what others move.
 func (all members) obey() bool {
 	for _, m := range all {
-		if m.Holder != "" && !m.Obeys {
+		switch {
+		case m.Holder == "", m.Obeys:
+		default:
 			return false
 		}
 	}
@@ -59,14 +61,14 @@ func (all members) pins() map[string]string {
 	if !all.obey() {
 		return nil
 	}
-	pins := map[string]string{}
+	pins, ends := map[string]string{}, map[string]time.Time{}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		if all[name].Holder == "" {
 			continue
 		}
 		for key, until := range all[name].Pins {
-			if other := all[pins[key]]; other == nil || other.Pins[key].Before(until) {
-				pins[key] = name
+			if ends[key].Before(until) {
+				pins[key], ends[key] = name, until
 			}
 		}
 	}
@@ -76,7 +78,7 @@ func (all members) pins() map[string]string {
 // pinned is the member that a base is pinned to, empty for none and while that one may not be
 // given it.
 func (s *State) pinned(b *base) string {
-	if to, is := s.team.pins[b.name]; is && slices.Contains(s.team.serving(b.env), to) {
+	if to := s.team.pins[b.name]; slices.Contains(s.team.serving(b.env), to) {
 		return to
 	}
 	return ""

@@ -74,7 +74,7 @@ func newSession(cfg *config, log *zap.Logger) (*session, error) {
 	}
 	deps := provider.Deps{
 		Client: s.api.work, Metadata: s.api.metadata, Owner: s.owner, Tunnels: s.tunnels, Meter: s.metrics, Log: log.Named("provider"), Envs: cfg.envs,
-		Recorder: s.events, Retired: s.owner.Retire, Limits: s.cfg.limits, Dial: dialerOf(s.cfg.towardsBases(s.owner.MemberAt)), Traces: s.tracing.tracer(),
+		Recorder: s.events, Limits: s.cfg.limits, Dial: dialerOf(s.cfg.towardsBases(s.owner.MemberAt)), Traces: s.tracing.tracer(),
 	}
 	if s.workloads != nil {
 		deps.Workloads = s.workloads
