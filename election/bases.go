@@ -240,9 +240,10 @@ func (r *Replica) ask(ctx context.Context, incarnation string) error {
 	}
 	now := time.Now()
 	r.mu.Lock()
-	concerned := r.state.Concerned(r.state.Asked(incarnation, found, now), now)
+	change := r.state.Asked(incarnation, found, now)
+	concerned := r.state.Concerned(change, now)
 	r.mu.Unlock()
-	r.reconcile(concerned)
+	r.takeUp(change, concerned)
 	return nil
 }
 

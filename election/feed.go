@@ -16,22 +16,26 @@ import (
 
 const (
 	// watchQuiet is how long a watch may show nothing before it is asked whether there was
-	// something to show.
+	// something to show; idleQuiet, where nothing is what it shows as a rule, and nobody
+	// waits for it.
 	watchQuiet = 5 * time.Second
+	idleQuiet  = time.Minute
 	// lookEvery is how often the watches are looked at.
 	lookEvery = time.Second
 	// stalledTold is how long it is not told again that a watch stalls.
 	stalledTold = time.Minute
 )
 
-// feed is one of the two watches, of members or of bases, with what tells whether it
-// lives. A connection may be sound and the watch on it show nothing.
+// feed is one of the watches, of members or of bases, with what tells whether it lives. A
+// connection may be sound and the watch on it show nothing.
 type feed struct {
 	what     string
 	leases   coordinationclient.LeaseInterface
 	selector string
-	known    leases // guarded by the replica's mu
+	quiet    time.Duration // watchQuiet or idleQuiet
+	known    leases        // guarded by the replica's mu
 	see      func(*coordinationv1.Lease)
+	gone     func(l *coordinationv1.Lease, final bool) // shown no more
 
 	mu sync.Mutex
 	// mu guards what follows
@@ -52,10 +56,10 @@ func (f *feed) follow(w watch.Interface) watch.Interface {
 }
 
 // handler passes Leases on, and notes that something was shown.
-func (f *feed) handler(gone func(l *coordinationv1.Lease, final bool)) cache.ResourceEventHandler {
+func (f *feed) handler() cache.ResourceEventHandler {
 	return handler(
 		func(l *coordinationv1.Lease) { f.hear(); f.see(l) },
-		func(l *coordinationv1.Lease, final bool) { f.hear(); gone(l, final) })
+		func(l *coordinationv1.Lease, final bool) { f.hear(); f.gone(l, final) })
 }
 
 func (f *feed) hear() {
@@ -72,7 +76,7 @@ func (f *feed) doubtful(now time.Time) bool {
 	if f.asked.After(last) {
 		last = f.asked
 	}
-	return now.Sub(last) >= watchQuiet
+	return now.Sub(last) >= f.quiet
 }
 
 // heardSince says whether it showed something after a time.
@@ -104,11 +108,11 @@ func (f *feed) isStalled() bool {
 }
 
 // lookAtFeeds sees that the watches show what there is, until ctx ends. A member whose
-// watch of bases stalls does not see what it is given, and says so.
+// watch of its own bases stalls does not see what it is given, and says so.
 func (r *Replica) lookAtFeeds(ctx context.Context) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
-	for _, f := range []*feed{r.memberFeed, r.baseFeed} {
+	for _, f := range append([]*feed{r.memberFeed}, r.baseFeeds...) {
 		asking.Go(func() {
 			for pause(ctx, lookEvery) {
 				if r.Valid() && f.doubtful(time.Now()) {
@@ -134,6 +138,9 @@ func (r *Replica) compare(ctx context.Context, f *feed) error {
 	list, err := f.leases.List(limited, metav1.ListOptions{LabelSelector: f.selector})
 	if err != nil {
 		return fmt.Errorf("list leases of %s: %w", f.what, err)
+	}
+	if f == r.ownFeed {
+		r.readUnlisted(list, r.state.Owned)
 	}
 	missed := r.missed(f, list)
 	if len(missed) == 0 {
@@ -167,9 +174,9 @@ func (r *Replica) missed(f *feed, list *coordinationv1.LeaseList) (missed []*coo
 	return missed
 }
 
-// tellStalled has the others told whether the watch of bases stalls.
+// tellStalled has the others told whether the watch of our own bases stalls.
 func (r *Replica) tellStalled() {
-	stalled := r.baseFeed.isStalled()
+	stalled := r.ownFeed.isStalled()
 	r.mu.Lock()
 	changed := r.self.blind != stalled
 	r.self.blind = stalled

@@ -18,7 +18,9 @@ import (
 const prefix = "virtual-kubelet.koupleless.io/"
 
 // Labels of a base's Lease, beside those of Nodes.LeaseMeta. They change only with its
-// ownership; what somebody else made of them is put right at the next renewal.
+// ownership; what somebody else made of them is put right at the next renewal. Members watch
+// by them: whatever changes hands leaves stateOwned, so that all are shown it, and is back
+// there at the first renewal, which its owner alone is shown.
 const (
 	labelComponent = prefix + "component"
 	componentBase  = "vnode-lease"
@@ -28,7 +30,8 @@ const (
 	// base among them. Absent in Leases of earlier versions and of other controllers.
 	labelInstallation = prefix + "installation"
 	labelState        = prefix + "state"
-	stateOwned        = "owned"
+	stateOwned        = "owned"    // renewed by its holder
+	stateClaimed      = "claimed"  // claimed or created, and not renewed yet
 	stateHandover     = "handover" // transferred, and not acknowledged yet
 	stateOrphaned     = "orphaned" // released to nobody
 )
@@ -101,11 +104,13 @@ func stepped(lease *coordinationv1.Lease, step shard.Step, labels, notes map[str
 	next := renewed(lease, cfg.Duration, now)
 	holder, state := cfg.Incarnation, stateOwned
 	switch step.Kind {
+	case shard.CreateBase, shard.ClaimBase:
+		state = stateClaimed
 	case shard.TransferBase:
 		holder, state = step.To.Holder, stateHandover
 	case shard.ReleaseBase:
 		holder, state = "", stateOrphaned
-	default: // ours
+	default: // ours as before
 	}
 	if ptr.Deref(next.Spec.HolderIdentity, "") != holder || next.Spec.AcquireTime == nil {
 		acquired := *next.Spec.RenewTime

@@ -45,7 +45,9 @@ func TestALeaseSaysWhoOwnsABase(t *testing.T) {
 		kind              shard.Kind
 		to, holder, state string
 	}{
-		"claimed":     {shard.ClaimBase, "", "mc-0_0123abcd", "owned"},
+		"created":     {shard.CreateBase, "", "mc-0_0123abcd", "claimed"},
+		"claimed":     {shard.ClaimBase, "", "mc-0_0123abcd", "claimed"},
+		"renewed":     {shard.RenewBase, "", "mc-0_0123abcd", "owned"},
 		"transferred": {shard.TransferBase, "mc-1_00000001", "mc-1_00000001", "handover"},
 		"released":    {shard.ReleaseBase, "", "", "orphaned"},
 	} {
@@ -102,7 +104,7 @@ func TestLabelsThatWereChangedByHandComeBack(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := runAlone(t)
 				want := r.store.snapshot(r.cfg.BaseNamespace)[0].Labels
-				want["a"] = "person"
+				want["a"], want[labelState] = "person", stateOwned
 				r.store.edit("kube-node-lease/b", func(l *coordinationv1.Lease) bool {
 					l.Labels = maps.Clone(want)
 					edit(l.Labels)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -31,12 +32,17 @@ type link struct {
 	latency   time.Duration // a request takes up to that, each way
 	least     time.Duration // and at least that
 	lag       time.Duration // a watch event takes up to that
+	behind    time.Duration // the API server that it leads to is behind by that, but for reads of etcd
+	gap       bool          // what happens now no watch shows, ever
 	lose      float64       // the share of answers that are lost
 	hidden    string        // the Lease, by namespace/name, whose changes are not shown
 	still     bool          // watches of bases show nothing
 	compacted int           // from what is older nothing can be watched
 	watchers  []*watcher
 	silent    map[string]time.Time // when a read showed a Lease of who may be ended
+
+	shown atomic.Int64 // how many events there were
+	items atomic.Int64 // how many Leases were in lists
 }
 
 func newLink(s *store, process *stopped, seed1, seed2 uint64) *link {
@@ -89,6 +95,16 @@ func (l *link) looked(key string, lease *coordinationv1.Lease, written time.Time
 		l.silent[key] = time.Now()
 	}
 }
+
+// behindBy is by how much the API server is behind.
+func (l *link) behindBy() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.behind
+}
+
+// listed counts the Leases of a list.
+func (l *link) listed(n int) { l.items.Add(int64(n)) }
 
 func (l *link) roll(most time.Duration) time.Duration {
 	l.mu.Lock()
@@ -203,9 +219,7 @@ func (l *link) watch(ctx context.Context, version int, w *watcher) (watch.Interf
 	var life context.Context
 	life, w.stop = context.WithCancel(ctx)
 	w.link, w.out, w.wake = l, make(chan watch.Event), make(chan struct{}, 1)
-	for _, e := range s.since(version, w) {
-		w.deliver(e)
-	}
+	s.since(version, w)
 	s.watchers[w] = true
 	context.AfterFunc(life, func() {
 		s.mu.Lock()

@@ -71,7 +71,8 @@ func (l *moveLog) newestFirst() []Move {
 // Moves gives the last moves of this session, the newest first.
 func (r *Replica) Moves() []Move { return r.moves.newestFirst() }
 
-// Seen gives the Leases of members and of bases that are known. They must not be changed.
+// Seen gives the Leases of members and of bases that are known: others' as they were when they
+// changed hands, or were listed last. They must not be changed.
 func (r *Replica) Seen() (members, bases []*coordinationv1.Lease) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -25,6 +25,7 @@ type Replica struct {
 	queue   workqueue.TypedRateLimitingInterface[string]
 	poke    chan struct{} // the membership Lease should be written now
 	wait    chan struct{} // a base waits for its turn to be handed over
+	ends    chan struct{} // there is more in over
 	drained chan struct{} // closed when nothing is owned any more
 
 	// Run sets what follows before it starts anything.
@@ -32,7 +33,8 @@ type Replica struct {
 	baseClient   coordinationclient.LeaseInterface
 	hooks        Hooks
 	memberFeed   *feed
-	baseFeed     *feed
+	ownFeed      *feed   // of bases whose owner this replica is
+	baseFeeds    []*feed // ownFeed, and those of what all are shown
 	brake        brake
 	pulse        pulse
 	moves        moveLog
@@ -47,6 +49,7 @@ type Replica struct {
 	self      announcement
 	sent      time.Time     // when the last successful membership write was sent
 	renewed   chan struct{} // closed at the next successful membership write
+	over      []ended       // sessions whose bases are to be listed
 	synced    bool          // all Leases that were there are known
 	announced bool          // the membership Lease has told once that this member can own bases
 	draining  bool
@@ -71,7 +74,7 @@ func New(cfg Config, meter Meter, log *zap.Logger) (*Replica, error) {
 	}
 	r := &Replica{
 		cfg: cfg, meter: meter, log: log,
-		poke: make(chan struct{}, 1), wait: make(chan struct{}, 1), drained: make(chan struct{}), renewed: make(chan struct{}),
+		poke: make(chan struct{}, 1), wait: make(chan struct{}, 1), ends: make(chan struct{}, 1), drained: make(chan struct{}), renewed: make(chan struct{}),
 		state: shard.NewState(cfg.identity(), cfg.Timing),
 		bases: leases{}, members: leases{}, stepping: map[string]bool{},
 	}
@@ -123,7 +126,7 @@ func (r *Replica) Run(ctx context.Context, deps Deps) error {
 	replaced := make(chan error, 1)
 	wg.Go(func() { replaced <- r.keep(keeping) })
 	wg.Go(func() {
-		if synced(session) {
+		if synced(session) && r.listAll(session) {
 			r.serve(session, &wg)
 		}
 	})
@@ -152,6 +155,8 @@ func (r *Replica) serve(ctx context.Context, wg *sync.WaitGroup) {
 	wg.Go(func() { r.detectFailures(ctx) })
 	wg.Go(func() { r.callTurns(ctx) })
 	wg.Go(func() { r.lookAtFeeds(ctx) })
+	wg.Go(func() { r.listEnded(ctx) })
+	wg.Go(func() { r.sweep(ctx) })
 	r.reconcileAll()
 }
 

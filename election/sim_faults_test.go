@@ -17,7 +17,7 @@ var faults = []fault{
 	crash, crash, terminate, terminateLate,
 	cutOff, cutOff, cutOffLate, slowDown, delay, loseAnswers, mute, outage, crawl, refuse, lack,
 	freeze, freeze, jumpClock, unlink,
-	stall, stallOne, blind, deleteBase, deleteMember, putBack, twin, usurp, usurp, empty,
+	stall, stallOne, blind, fallBehind, miss, relist, relabel, deleteBase, deleteMember, putBack, twin, usurp, usurp, empty,
 }
 
 // happen has one fault happen.

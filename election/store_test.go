@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,18 +31,45 @@ type store struct {
 
 	mu sync.Mutex
 	// mu guards what follows
-	leases   map[string]*coordinationv1.Lease // by namespace/name
-	written  map[string]time.Time             // what was there once, and when it changed last
-	graves   []*coordinationv1.Lease          // what was deleted, as of the deletion
-	version  int
-	fell     []error // renew times that went backwards
-	watchers map[*watcher]bool
+	leases    map[string]*coordinationv1.Lease // by namespace/name
+	written   map[string]time.Time             // what was there once, and when it changed last
+	changes   []change                         // the last ones, as a watch may resume from them
+	version   int
+	fell      []error        // renew times that went backwards
+	wrote     map[string]int // how often, by namespace
+	conflicts int            // writes that were refused because what they were decided on was old
+	watchers  map[*watcher]bool
 }
 
 func newStore() *store {
 	return &store{
-		leases: map[string]*coordinationv1.Lease{}, written: map[string]time.Time{}, version: 100, watchers: map[*watcher]bool{},
+		leases: map[string]*coordinationv1.Lease{}, written: map[string]time.Time{}, wrote: map[string]int{}, version: 100, watchers: map[*watcher]bool{},
 	}
+}
+
+// change is what one write made of a Lease: nil for what was not there before, or is not now.
+type change struct {
+	at      time.Time
+	version int
+	was, is *coordinationv1.Lease
+}
+
+// shown is the event by which a watch shows a change, as the API server has it: what enters a
+// selector is added, and what leaves it is deleted, as it was before, with the version of the
+// change.
+func (c change) shown(w *watcher) (e watch.Event, ok bool) {
+	before, after := c.was != nil && w.matches(c.was), c.is != nil && w.matches(c.is)
+	switch {
+	case before && after:
+		return watch.Event{Type: watch.Modified, Object: c.is.DeepCopy()}, true
+	case after:
+		return watch.Event{Type: watch.Added, Object: c.is.DeepCopy()}, true
+	case before:
+		last := c.was.DeepCopy()
+		last.ResourceVersion = strconv.Itoa(c.version)
+		return watch.Event{Type: watch.Deleted, Object: last}, true
+	}
+	return watch.Event{}, false
 }
 
 var resource = coordinationv1.Resource("leases")
@@ -52,19 +80,24 @@ func (s *store) put(l *coordinationv1.Lease, kind watch.EventType) *coordination
 	l = l.DeepCopy()
 	l.ResourceVersion = strconv.Itoa(s.version)
 	key := l.Namespace + "/" + l.Name
-	if was := s.leases[key]; was != nil && l.Spec.RenewTime.Before(was.Spec.RenewTime) {
+	was := s.leases[key]
+	if was != nil && l.Spec.RenewTime.Before(was.Spec.RenewTime) {
 		s.fell = append(s.fell, fmt.Errorf("%s: the renew time falls from %s to %s", key, was.Spec.RenewTime, l.Spec.RenewTime))
 	}
-	s.written[key] = time.Now()
+	made := change{at: time.Now(), version: s.version, was: was}
+	s.written[key] = made.at
+	s.wrote[l.Namespace]++
 	if kind == watch.Deleted {
 		delete(s.leases, key)
-		s.graves = append(s.graves, l)
 	} else {
-		s.leases[key] = l
+		s.leases[key], made.is = l, l
+	}
+	if s.changes = append(s.changes, made); len(s.changes) > 2*maxHistory {
+		s.changes = slices.Clone(s.changes[maxHistory:])
 	}
 	for w := range s.watchers {
-		if w.matches(l) {
-			w.deliver(watch.Event{Type: kind, Object: l.DeepCopy()})
+		if e, ok := made.shown(w); ok {
+			w.deliver(made.at, e)
 		}
 	}
 	return l.DeepCopy()
@@ -123,6 +156,7 @@ func (s *store) restore(by int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.version -= by
+	s.changes = nil
 	for _, l := range s.leases {
 		version, _ := strconv.Atoi(l.ResourceVersion)
 		l.ResourceVersion = strconv.Itoa(version - by)
@@ -150,6 +184,13 @@ func (s *store) had(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !s.written[key].IsZero()
+}
+
+// writes is how many writes of Leases of a namespace there were.
+func (s *store) writes(namespace string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wrote[namespace]
 }
 
 // holder gives who holds a Lease, and when it was written last.
@@ -181,25 +222,36 @@ func (s *store) snapshot(namespace string) []*coordinationv1.Lease {
 // maxHistory is after how many writes a list is too old to be watched from.
 const maxHistory = 200
 
-// since gives what a watch that begins at a resource version is told first, in order;
-// the caller holds mu.
-func (s *store) since(version int, w *watcher) []watch.Event {
-	var events []watch.Event
-	add := func(kind watch.EventType, l *coordinationv1.Lease) {
-		if revision(l.ResourceVersion) > uint64(version) && w.matches(l) {
-			events = append(events, watch.Event{Type: kind, Object: l.DeepCopy()})
+// since has a watch that begins at a resource version be told first what changed since, in
+// order; the caller holds mu.
+func (s *store) since(version int, w *watcher) {
+	for _, c := range s.changes {
+		if c.version <= version {
+			continue
+		}
+		if e, ok := c.shown(w); ok {
+			w.deliver(c.at, e)
 		}
 	}
-	for _, l := range s.leases {
-		add(watch.Modified, l)
+}
+
+// asOf gives the Leases as an API server has them that is behind, and their version: as they
+// were at a time, not older than a version, and as far back as is remembered. The caller holds
+// mu.
+func (s *store) asOf(at time.Time, atLeast int) (all map[string]*coordinationv1.Lease, version int) {
+	all, version = maps.Clone(s.leases), s.version
+	for _, c := range slices.Backward(s.changes) {
+		if !c.at.After(at) || c.version <= atLeast {
+			break
+		}
+		version = c.version - 1
+		if c.was == nil {
+			delete(all, c.is.Namespace+"/"+c.is.Name)
+			continue
+		}
+		all[c.was.Namespace+"/"+c.was.Name] = c.was
 	}
-	for _, l := range s.graves {
-		add(watch.Deleted, l)
-	}
-	slices.SortFunc(events, func(a, b watch.Event) int {
-		return int(revision(leaseOf(a).ResourceVersion)) - int(revision(leaseOf(b).ResourceVersion))
-	})
-	return events
+	return all, version
 }
 
 func leaseOf(e watch.Event) *coordinationv1.Lease { return e.Object.(*coordinationv1.Lease) }
@@ -232,6 +284,7 @@ func (i leasesIn) Update(ctx context.Context, lease *coordinationv1.Lease, _ met
 			return nil, apierrors.NewNotFound(resource, lease.Name)
 		}
 		if lease.ResourceVersion != "" && was.ResourceVersion != lease.ResourceVersion {
+			s.conflicts++
 			return nil, apierrors.NewConflict(resource, lease.Name, errors.New("it was changed"))
 		}
 		return s.write(lease, watch.Modified), nil
@@ -272,13 +325,20 @@ func (i leasesIn) List(ctx context.Context, o metav1.ListOptions) (*coordination
 	limited, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	list := &coordinationv1.LeaseList{}
+	behind := i.link.behindBy()
+	if o.ResourceVersion == "" { // it is asked of etcd
+		behind = 0
+	}
 	_, err = i.link.request(limited, false, func(s *store) (*coordinationv1.Lease, error) {
-		for key, l := range s.leases {
+		atLeast, _ := strconv.Atoi(o.ResourceVersion)
+		all, version := s.asOf(time.Now().Add(-behind), atLeast)
+		for key, l := range all {
 			if strings.HasPrefix(key, i.namespace+"/") && selector.Matches(labels.Set(l.Labels)) {
 				list.Items = append(list.Items, *l.DeepCopy())
 			}
 		}
-		list.ResourceVersion = strconv.Itoa(s.version)
+		list.ResourceVersion = strconv.Itoa(version)
+		i.link.listed(len(list.Items))
 		return nil, nil
 	})
 	slices.SortFunc(list.Items, func(a, b coordinationv1.Lease) int { return strings.Compare(a.Name, b.Name) })

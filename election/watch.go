@@ -17,26 +17,40 @@ import (
 	"module-controller/internal/rewatch"
 )
 
-// watch follows the Leases of members and bases until ctx ends. Synced waits until
-// all that was there is known.
+// watch follows Leases until ctx ends: those of members, and of bases those that concern
+// this replica. Synced waits until all that the watches show is known.
+//
+// A renewal is the most frequent write there is, and is shown to the owner alone. All are
+// shown what changes hands, which is in another state than owned until its first renewal;
+// and what another installation holds, for it is taken once that falls silent.
 func (r *Replica) watch(ctx context.Context, wg *sync.WaitGroup) (synced func(context.Context) bool, err error) {
-	r.memberFeed = &feed{what: "members", leases: r.memberClient, selector: labelComponent + "=" + componentMember, known: r.members, see: r.seeMember}
-	r.baseFeed = &feed{what: "bases", leases: r.baseClient, known: r.bases, see: r.seeBase,
-		selector: labelComponent + "=" + componentBase + "," + labelEnv + " in (" + strings.Join(r.cfg.Envs, ",") + ")"}
-	members, bases := informer(r.memberFeed), informer(r.baseFeed)
-	memberEvents, err := members.AddEventHandler(r.memberFeed.handler(func(l *coordinationv1.Lease, _ bool) { r.memberGone(l) }))
-	if err != nil {
-		return nil, fmt.Errorf("watch members: %w", err)
+	r.memberFeed = &feed{what: "members", leases: r.memberClient, selector: MemberSelector, quiet: watchQuiet, known: r.members, see: r.seeMember,
+		gone: func(l *coordinationv1.Lease, _ bool) { r.memberGone(l) }}
+	r.ownFeed = r.feedOf("own bases", labelOwner+"="+r.state.Name, watchQuiet, r.ownLeft)
+	moving := r.feedOf("bases that change hands", labelState+"!="+stateOwned, idleQuiet, r.rested)
+	others := r.feedOf("bases of others", labelInstallation+"!="+r.cfg.Namespace, idleQuiet, r.rested)
+	r.baseFeeds = []*feed{r.ownFeed, moving, others}
+	var started []cache.InformerSynced
+	for _, f := range append([]*feed{r.memberFeed}, r.baseFeeds...) {
+		i := informer(f)
+		events, err := i.AddEventHandler(f.handler())
+		if err != nil {
+			return nil, fmt.Errorf("watch %s: %w", f.what, err)
+		}
+		started = append(started, events.HasSynced)
+		wg.Go(func() { i.RunWithContext(ctx) })
 	}
-	baseEvents, err := bases.AddEventHandler(r.baseFeed.handler(r.baseGone))
-	if err != nil {
-		return nil, fmt.Errorf("watch bases: %w", err)
-	}
-	wg.Go(func() { members.RunWithContext(ctx) })
-	wg.Go(func() { bases.RunWithContext(ctx) })
-	return func(waiting context.Context) bool {
-		return cache.WaitForCacheSync(waiting.Done(), memberEvents.HasSynced, baseEvents.HasSynced)
-	}, nil
+	return func(waiting context.Context) bool { return cache.WaitForCacheSync(waiting.Done(), started...) }, nil
+}
+
+// feedOf is a watch of the bases' Leases that a selector selects, of our environments.
+func (r *Replica) feedOf(what, selector string, quiet time.Duration, gone func(l *coordinationv1.Lease, final bool)) *feed {
+	return &feed{what: what, leases: r.baseClient, selector: r.cfg.allBases() + "," + selector, quiet: quiet, known: r.bases, see: r.seeBase, gone: gone}
+}
+
+// allBases selects the Leases of the bases of our environments, whoever owns them.
+func (c Config) allBases() string {
+	return BaseSelector + "," + labelEnv + " in (" + strings.Join(c.Envs, ",") + ")"
 }
 
 func informer(f *feed) cache.SharedIndexInformer {
@@ -89,9 +103,10 @@ func (r *Replica) seeMember(l *coordinationv1.Lease) {
 	now := time.Now()
 	r.mu.Lock()
 	r.members.keep(l)
-	concerned := r.state.Concerned(r.state.SeeMember(parseMember(l), now), now)
+	change := r.state.SeeMember(parseMember(l), now)
+	concerned := r.state.Concerned(change, now)
 	r.mu.Unlock()
-	r.reconcile(concerned)
+	r.takeUp(change, concerned)
 }
 
 func (r *Replica) memberGone(l *coordinationv1.Lease) {
@@ -100,17 +115,24 @@ func (r *Replica) memberGone(l *coordinationv1.Lease) {
 	if l.Name != r.state.Name { // our own stays: whoever renews it learns what became of it
 		r.members.drop(l)
 	}
-	concerned := r.state.Concerned(r.state.MemberGone(l.Name, revision(l.ResourceVersion), now), now)
+	change := r.state.MemberGone(l.Name, revision(l.ResourceVersion), now)
+	concerned := r.state.Concerned(change, now)
 	r.mu.Unlock()
-	r.reconcile(concerned)
+	r.takeUp(change, concerned)
 }
 
 // seeBase takes in a base's Lease and has the base reconciled.
 func (r *Replica) seeBase(l *coordinationv1.Lease) {
-	now := time.Now()
+	if r.keepBase(l, time.Now()) {
+		r.queue.Add(l.Name)
+	}
+}
+
+// keepBase takes in a base's Lease that was seen now; false where it is none.
+func (r *Replica) keepBase(l *coordinationv1.Lease, now time.Time) bool {
 	id, ok := r.cfg.Base(l.Name)
 	if !ok || !slices.Contains(r.cfg.Envs, id.Env) {
-		return // not a base's, or labelled by hand as one of ours
+		return false // not a base's, or labelled by hand as one of ours
 	}
 	seen := parse(l)
 	r.mu.Lock()
@@ -120,19 +142,32 @@ func (r *Replica) seeBase(l *coordinationv1.Lease) {
 	r.mu.Unlock()
 	r.noteReceived(was, seen, l.Name)
 	r.tellEnd(l.Name, id, seen, end)
-	r.queue.Add(l.Name)
+	return true
 }
 
-// baseGone takes in that a base's Lease was deleted; final says that it is as it was then.
-func (r *Replica) baseGone(l *coordinationv1.Lease, final bool) {
-	r.mu.Lock()
+// ownLeft takes in that a base's Lease is not labelled as ours any more, or was deleted. A
+// watch shows it as it was before, with the revision of the change if that is final.
+func (r *Replica) ownLeft(l *coordinationv1.Lease, final bool) {
+	r.shownNoMore(l, final, r.state.Left)
+}
+
+// rested takes in that a base's Lease is not among those any more that change hands, or that
+// others hold.
+func (r *Replica) rested(l *coordinationv1.Lease, final bool) {
+	r.shownNoMore(l, final, r.state.Rested)
+}
+
+// shownNoMore has the state take in that a watch shows a Lease no more, and the base
+// reconciled if take says so.
+func (r *Replica) shownNoMore(l *coordinationv1.Lease, final bool, take func(key string, revision uint64) bool) {
+	var at uint64
 	if final {
-		last := parse(l)
-		r.bases.drop(l)
-		r.state.BaseGone(l.Name, revision(l.ResourceVersion), &last, time.Now())
-	} else {
-		r.state.Unseen(l.Name)
+		at = revision(l.ResourceVersion)
 	}
+	r.mu.Lock()
+	changed := take(l.Name, at)
 	r.mu.Unlock()
-	r.queue.Add(l.Name)
+	if changed {
+		r.queue.Add(l.Name)
+	}
 }

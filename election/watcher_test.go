@@ -21,16 +21,22 @@ type watcher struct {
 	still     bool // it shows nothing any more; guarded by the link's mu
 
 	mu      sync.Mutex
-	pending []watch.Event
+	pending []happened
+}
+
+// happened is an event, and when what it shows happened.
+type happened struct {
+	watch.Event
+	at time.Time
 }
 
 func (w *watcher) matches(l *coordinationv1.Lease) bool {
 	return l.Namespace == w.namespace && w.selector.Matches(labels.Set(l.Labels))
 }
 
-func (w *watcher) deliver(e watch.Event) {
+func (w *watcher) deliver(at time.Time, e watch.Event) {
 	w.mu.Lock()
-	w.pending = append(w.pending, e)
+	w.pending = append(w.pending, happened{e, at})
 	w.mu.Unlock()
 	select {
 	case w.wake <- struct{}{}:
@@ -39,15 +45,15 @@ func (w *watcher) deliver(e watch.Event) {
 }
 
 // delay is how long an event takes; shown is false for one that is never shown.
-func (w *watcher) delay(e watch.Event) (takes time.Duration, shown bool) {
-	l, about := w.link, leaseOf(e)
+func (w *watcher) delay(e happened) (takes time.Duration, shown bool) {
+	l, about := w.link, leaseOf(e.Event)
 	l.mu.Lock()
-	mute, hidden, lag := l.mute, l.hidden, l.lag
+	mute, hidden, lag, behind, gap := l.mute, l.hidden, l.lag, l.behind, l.gap
 	l.mu.Unlock()
 	if mute {
 		return requestTimeout, true
 	}
-	return l.roll(lag), hidden != about.Namespace+"/"+about.Name
+	return max(l.roll(lag), time.Until(e.at.Add(behind))), !gap && hidden != about.Namespace+"/"+about.Name
 }
 
 // stands says whether nothing is shown now.
@@ -81,7 +87,7 @@ func (w *watcher) run(ctx context.Context) {
 }
 
 // bring brings one event, and says whether the watch goes on.
-func (w *watcher) bring(ctx context.Context, e watch.Event) bool {
+func (w *watcher) bring(ctx context.Context, e happened) bool {
 	takes, shown := w.delay(e)
 	if !pause(ctx, takes) {
 		return false
@@ -96,7 +102,8 @@ func (w *watcher) bring(ctx context.Context, e watch.Event) bool {
 		return true
 	}
 	select {
-	case w.out <- e:
+	case w.out <- e.Event:
+		w.link.shown.Add(1)
 		return true
 	case <-ctx.Done():
 		return false

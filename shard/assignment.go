@@ -101,12 +101,7 @@ func (s *State) Concerned(c Change, now time.Time) []string {
 			}
 		}
 	}
-	slices.SortFunc(all, (*base).older)
-	keys := make([]string, len(all))
-	for i, b := range all {
-		keys[i] = b.name
-	}
-	return keys
+	return inOrder(all)
 }
 
 // concerned says whether a change of the team concerns a base: one of ours, unless it was to

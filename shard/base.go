@@ -28,6 +28,7 @@ type base struct {
 // observed is what was seen of a base's Lease.
 type observed struct {
 	lease  *Lease    // as seen last, nil where there is none
+	absent bool      // it was seen that there is none, since then; else nobody looked yet
 	last   *Lease    // as it was deleted; nil where that is not known
 	since  time.Time // it is as it is since then, by our own clock
 	epoch  int32     // the highest that was seen; it never falls

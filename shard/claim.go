@@ -20,6 +20,9 @@ func (s *State) turnMissing(key string, b *base, now time.Time) (Step, time.Dura
 	if wait, may := s.mayClaim(key, now); !may {
 		return Step{}, wait
 	}
+	if b.exists && !b.absent { // no watch shows all Leases: that we know none says nothing
+		return Step{Kind: ReadBase}, 0
+	}
 	if left := max(s.missingUntil(b).Sub(now), s.untilNew(b)); left > 0 {
 		return Step{}, left
 	}

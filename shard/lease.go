@@ -52,6 +52,8 @@ func (s *State) SeeBase(key string, l Lease, now time.Time) (end End) {
 		end = b.changed(l, now)
 	case l.Revision < b.lease.Revision:
 		return NoEnd
+	default: // an answer that comes after it was seen that the Lease was taken up
+		l.Transferred = l.Transferred && b.lease.Transferred
 	}
 	if b.phase > Unowned {
 		switch {
@@ -113,7 +115,9 @@ func (s *State) BaseGone(key string, revision uint64, last *Lease, now time.Time
 	switch {
 	case b == nil:
 		return
+	case b.lease == nil && b.absent:
 	case b.lease == nil:
+		b.since = now
 	case revision != 0 && revision < b.lease.Revision: // it was made anew since
 		return
 	default:
@@ -122,6 +126,7 @@ func (s *State) BaseGone(key string, revision uint64, last *Lease, now time.Time
 			b.requested = false // whoever retired it knows best; the next message of the base requests it again
 		}
 	}
+	b.absent = true
 	s.observe(b, nil, last)
 	if last != nil {
 		b.epoch, b.latest = max(b.epoch, last.Epoch), later(b.latest, last.Renewed)
@@ -133,13 +138,62 @@ func (s *State) BaseGone(key string, revision uint64, last *Lease, now time.Time
 	}
 }
 
-// Unseen takes in that a list had a base's Lease no more, though nobody saw its deletion.
-// What is known of the Lease may be newer than what the watch had shown of it, by a write or
-// a read of ours, so no revision tells which came last: it is read.
-func (s *State) Unseen(key string) {
-	if b := s.bases[key]; b != nil && b.lease != nil {
-		b.doubt.unread = true
+// Left takes in that a watch which shows the Leases of our own bases shows one no more: it was
+// deleted, or its labels name another owner. Revision is that of the change, 0 where a list
+// had it no more, though nobody saw why. Unless that is known already, it is read: it may be
+// anything by now. What we are about to write of a handover answers for itself. It says
+// whether the Lease is to be read.
+func (s *State) Left(key string, revision uint64) (unread bool) {
+	b := s.bases[key]
+	switch {
+	case b == nil, b.lease == nil:
+		return false
+	case revision != 0 && (revision <= b.lease.Revision || b.doubt.transfer != nil):
+		return false
 	}
+	b.doubt.unread = true
+	return true
+}
+
+// Rested takes in that a watch which shows the Leases that change hands, or that are of others,
+// shows one no more; revision is as for Left. Whoever it names has taken it up: it was renewed,
+// or we would have been shown another holder. Where it named nobody, or somebody of another
+// installation, it is read who has it now. If it was deleted, its owner or a list will tell.
+// It says whether the Lease is to be read.
+func (s *State) Rested(key string, revision uint64) (unread bool) {
+	b := s.bases[key]
+	switch {
+	case b == nil, b.lease == nil, b.phase > Unowned, b.lease.Holder == s.Self:
+		return false
+	case revision != 0 && revision <= b.lease.Revision:
+		return false
+	case b.lease.Holder == "", s.foreign(b.lease):
+		b.doubt.unread = true
+		return true
+	}
+	l := *b.lease // its revision stays: what else is in the Lease is not known
+	l.Transferred = false
+	b.lease = &l
+	s.took(key, b.lease)
+	return false
+}
+
+// Unlisted takes in that a list of all bases' Leases, of a revision, had none of a base. It
+// was deleted, unless what is known of it is newer than the list; gone says so. One that may
+// be ours is read, for we act for it.
+func (s *State) Unlisted(key string, revision uint64, now time.Time) (gone, unread bool) {
+	b := s.bases[key]
+	switch {
+	case b == nil, b.lease == nil:
+		return true, false
+	case b.lease.Revision > revision:
+		return false, false
+	case b.phase > Unowned, b.doubt.inFlight, b.lease.Holder == s.Self:
+		b.doubt.unread = true
+		return false, true
+	}
+	s.BaseGone(key, revision, nil, now)
+	return true, false
 }
 
 // claimable says whether a base whose Lease was deleted is still to be owned: ours, or

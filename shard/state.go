@@ -165,10 +165,28 @@ func (s *State) Oldest(now time.Time) (age, overdue time.Duration) {
 
 // Bases gives all bases that are known, those whose Leases have not changed for longest
 // first: of those that were seen at once, by what their owners wrote.
-func (s *State) Bases() []string {
-	all := slices.SortedFunc(maps.Values(s.bases), (*base).older)
-	keys := make([]string, len(all))
-	for i, b := range all {
+func (s *State) Bases() []string { return inOrder(slices.Collect(maps.Values(s.bases))) }
+
+// Of gives those of some bases that are known, in the same order.
+func (s *State) Of(keys []string) []string {
+	known := make([]*base, 0, len(keys))
+	for _, key := range keys {
+		if b := s.bases[key]; b != nil {
+			known = append(known, b)
+		}
+	}
+	return inOrder(known)
+}
+
+// HeldBy gives the bases whose Leases are held by an incarnation, as they were seen last.
+func (s *State) HeldBy(incarnation string) []string {
+	return inOrder(slices.Collect(maps.Keys(s.holds[incarnation])))
+}
+
+func inOrder(bases []*base) []string {
+	slices.SortFunc(bases, (*base).older)
+	keys := make([]string, len(bases))
+	for i, b := range bases {
 		keys[i] = b.name
 	}
 	return keys
@@ -178,7 +196,7 @@ func (s *State) Bases() []string {
 // it was not or that is not known.
 func (s *State) observe(b *base, lease, last *Lease) {
 	was := b.holder()
-	b.lease, b.last = lease, last
+	b.lease, b.last, b.absent = lease, last, b.absent && lease == nil
 	if is := b.holder(); is != was {
 		s.holds.remove(was, b)
 		s.holds.add(is, b)

@@ -54,7 +54,7 @@ func (s *story) do(words []string) (string, error) {
 	switch verb := words[1]; verb {
 	case "member", "nomember", "detect", "fenced", "asked", "suspect":
 		return s.doMember(verb, args, opts)
-	case "base", "nobase", "unseen", "request", "retire", "turn", "wrote", "deleted", "failed", "read", "drained", "claim":
+	case "base", "nobase", "left", "rested", "unlisted", "request", "retire", "turn", "wrote", "deleted", "failed", "read", "drained", "claim":
 		return s.doBase(verb, args, opts)
 	case "renewed": // the membership write was sent now, or at another time
 		sent := s.now
@@ -196,8 +196,8 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 			last = b.lease
 		}
 		s.BaseGone(key, s.rev, last, s.now)
-	case "unseen":
-		s.Unseen(key)
+	case "left", "rested", "unlisted":
+		return when(s.shownNoMore(verb, key, opts), "its Lease is another"), nil
 	case "request":
 		s.Request(key, opts["node"] == "yes", s.now)
 	case "retire":
@@ -233,6 +233,31 @@ func (s *story) doBase(verb string, args []string, opts map[string]string) (stri
 		return fmt.Sprintf("yes, epoch %d, for %s%s", c.Epoch, c.Deadline.Sub(s.now), when(c.Phase > Owned, ", "+c.Phase.String())), nil
 	}
 	return "", nil
+}
+
+// shownNoMore plays that a watch, or a list, shows a Lease no more; seen=no: it is not known
+// why, seen=before: what is known of it is that; seen=older: is newer.
+func (s *story) shownNoMore(verb, key string, opts map[string]string) bool {
+	revision := s.rev
+	switch opts["seen"] {
+	case "no":
+		revision = 0
+	case "before":
+	case "older":
+		revision--
+	default:
+		s.rev++
+		revision = s.rev
+	}
+	switch verb {
+	case "left":
+		return s.Left(key, revision)
+	case "rested":
+		return s.Rested(key, revision)
+	default:
+		gone, unread := s.Unlisted(key, revision, s.now)
+		return gone || unread
+	}
 }
 
 var kinds = map[Kind]string{

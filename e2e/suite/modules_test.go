@@ -35,12 +35,16 @@ func TestNodeOfABase(t *testing.T) {
 	}
 	for key, want := range map[string]string{
 		"virtual-kubelet.koupleless.io/component": "vnode-lease", "virtual-kubelet.koupleless.io/env": w.Env,
-		"virtual-kubelet.koupleless.io/owner": "module-controller-0", "virtual-kubelet.koupleless.io/state": "owned",
+		"virtual-kubelet.koupleless.io/owner": "module-controller-0",
 		"vnode.koupleless.io/tunnel": "mqtt_tunnel_provider", "vnode.koupleless.io/name": node.Labels["vnode.koupleless.io/name"],
 	} {
 		if lease.Labels[key] != want || want == "" {
 			t.Errorf("the lease's label %s is %q, want %q", key, lease.Labels[key], want)
 		}
+	}
+	// It is claimed until it is renewed for the first time.
+	if state := lease.Labels["virtual-kubelet.koupleless.io/state"]; state != "claimed" && state != "owned" {
+		t.Errorf("the lease's state is %q", state)
 	}
 }
 

@@ -177,10 +177,13 @@ func checkLease(l coordinationv1.Lease, env string, members map[string]string) e
 	if holder == "" || members[pod] != holder {
 		return fmt.Errorf("lease %s is held by %q, and members are %v", l.Name, holder, members)
 	}
-	for key, want := range map[string]string{"component": "vnode-lease", "env": env, "owner": pod, "state": "owned"} {
+	for key, want := range map[string]string{"component": "vnode-lease", "env": env, "owner": pod} {
 		if is := l.Labels["virtual-kubelet.koupleless.io/"+key]; is != want {
 			return fmt.Errorf("label %s of lease %s is %q, want %q", key, l.Name, is, want)
 		}
+	}
+	if state := l.Labels["virtual-kubelet.koupleless.io/state"]; state != "owned" && state != "claimed" {
+		return fmt.Errorf("lease %s is in state %q", l.Name, state)
 	}
 	if l.Spec.RenewTime == nil || time.Since(l.Spec.RenewTime.Time).Abs() > due {
 		return fmt.Errorf("lease %s was renewed at %v", l.Name, l.Spec.RenewTime)
