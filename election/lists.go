@@ -238,7 +238,7 @@ func (r *Replica) dropUnlisted(list *coordinationv1.LeaseList) {
 	var changed []string
 	r.mu.Lock()
 	for key, lease := range r.bases {
-		if _, is := listed[key]; is || revision(lease.ResourceVersion) > at {
+		if _, is := listed[key]; is || revision(lease.ResourceVersion) > at || !r.cfg.lists(lease) {
 			continue
 		}
 		gone, unread := r.state.Unlisted(key, at, now)
@@ -251,4 +251,10 @@ func (r *Replica) dropUnlisted(list *coordinationv1.LeaseList) {
 	}
 	r.mu.Unlock()
 	r.reconcile(changed)
+}
+
+// lists says whether a list of all bases has a Lease. It does not have those of other
+// controllers, which were read.
+func (c Config) lists(l *coordinationv1.Lease) bool {
+	return l.Labels[labelComponent] == componentBase && slices.Contains(c.Envs, l.Labels[labelEnv])
 }

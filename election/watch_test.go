@@ -229,6 +229,31 @@ func TestTheClaimsOfTheVersionBeforeAreFound(t *testing.T) {
 	}
 }
 
+// Another controller's Lease has no labels, so no list has it: that says nothing of it. It is
+// taken when it was silent for its duration and ten seconds, however often others are listed.
+func TestALeaseWithoutLabelsIsTakenWhenItIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := runAlone(t)
+		defer r.end(t)
+		const promised = 90 // seconds, more than lasts from one list to the next
+		lease, seconds := heldBy(stranger, time.Now()), int32(promised)
+		lease.Name, lease.Namespace, lease.Spec.LeaseDurationSeconds = "theirs", r.cfg.BaseNamespace, &seconds
+		r.store.mu.Lock()
+		r.store.put(lease, watch.Added)
+		r.store.mu.Unlock()
+		began := time.Now()
+		for holder := stranger; holder == stranger; holder, _ = r.store.holder("kube-node-lease/theirs") {
+			r.Claim(tunnel.BaseID{Env: "dev", Identity: "theirs"})
+			if pause(t.Context(), 100*time.Millisecond); time.Since(began) > (promised+13)*time.Second {
+				t.Fatalf("it is not taken after %s", time.Since(began))
+			}
+		}
+		if silent := time.Since(began); silent < (promised+10)*time.Second {
+			t.Errorf("it was taken after %s", silent)
+		}
+	})
+}
+
 // claimedBefore is a base's Lease as the version before wrote one that it claimed.
 func claimedBefore(cfg Config, name string) *coordinationv1.Lease {
 	empty := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: cfg.BaseNamespace}}
