@@ -36,7 +36,7 @@ func TestNodeOfABase(t *testing.T) {
 	for key, want := range map[string]string{
 		"virtual-kubelet.koupleless.io/component": "vnode-lease", "virtual-kubelet.koupleless.io/env": w.Env,
 		"virtual-kubelet.koupleless.io/owner": "module-controller-0",
-		"vnode.koupleless.io/tunnel": "mqtt_tunnel_provider", "vnode.koupleless.io/name": node.Labels["vnode.koupleless.io/name"],
+		"vnode.koupleless.io/tunnel":          "mqtt_tunnel_provider", "vnode.koupleless.io/name": node.Labels["vnode.koupleless.io/name"],
 	} {
 		if lease.Labels[key] != want || want == "" {
 			t.Errorf("the lease's label %s is %q, want %q", key, lease.Labels[key], want)
