@@ -2,6 +2,7 @@ package fired
 
 import (
 	"context"
+	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -35,7 +36,7 @@ func startWatches(w *world.World) *watches {
 	w.Must(err)
 	p := &watches{flowing: make(chan struct{})}
 	p.release()
-	p.server = httptest.NewServer(&httputil.ReverseProxy{
+	p.server = httptest.NewTLSServer(&httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport: transport, FlushInterval: -1, ModifyResponse: p.slow,
 	})
@@ -54,8 +55,10 @@ func (p *watches) kubeconfig(w *world.World) string {
 	w.Must(err)
 	config, err := clientcmd.LoadFromFile(direct)
 	w.Must(err)
+	// Without TLS no token is sent.
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.server.Certificate().Raw})
 	for _, c := range config.Clusters {
-		c.Server, c.CertificateAuthorityData = p.server.URL, nil
+		c.Server, c.CertificateAuthorityData = p.server.URL, authority
 	}
 	path := filepath.Join(w.Dir, "watches.kubeconfig")
 	w.Must(clientcmd.WriteToFile(*config, path))
