@@ -92,7 +92,9 @@ func TestWhoReadsMetrics(t *testing.T) {
 			}{
 				{"Bearer " + scraperToken("prometheus"), 200, "go_goroutines", ""},
 				{"", 401, "send a bearer token", "no_token"},
-				{"Basic YTpi", 401, "send a bearer token", "no_token"},
+				{"Basic YTo=", 401, "send a bearer token", "no_token"}, // a name alone
+				{"Basic YTpi", 401, "no JSON web token", "unauthorized"},
+				{"Digest YTpi", 401, "send a bearer token", "no_token"},
 				{"Bearer junk", 401, "no JSON web token", "unauthorized"},
 				{"Bearer " + scraperToken("stranger"), 401, "does not know it", "unauthorized"},
 				{"Bearer " + scraperToken("orders"), 403, "bind a ClusterRole with nonResourceURLs /metrics", "forbidden"},

@@ -123,6 +123,7 @@ func (b block) isFile() bool { return b.language == "yaml" || strings.HasPrefix(
 
 // play does what a chapter says, when all that was done before has come to rest.
 func (m *machine) play(t *testing.T, c chapter) {
+	t.Helper()
 	m.settle(t)
 	if out, err := m.bash(t.Context(), first[c.name]); err != nil {
 		t.Fatalf("what comes before %s: %v: %s", c.name, err, out)

@@ -57,7 +57,7 @@ type machine struct {
 // newMachine starts one; settings are more environment of the replicas.
 func newMachine(t *testing.T, settings map[string]string) *machine {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "module-controller-docs-")
+	dir, err := os.MkdirTemp("", "module-controller-docs-") //nolint:usetesting // it stays where the test failed
 	m := &machine{T: t, checkout: filepath.Join(dir, "module-controller"), programs: filepath.Join(dir, "bin"), files: filepath.Join(dir, "files")}
 	m.must(err)
 	t.Cleanup(func() {
@@ -226,7 +226,7 @@ func (m *machine) mounted(pod *corev1.Pod, path string) (string, error) {
 			if volume.Name != mount.Name || volume.Secret == nil {
 				continue
 			}
-			secret, err := m.client.CoreV1().Secrets(pod.Namespace).Get(context.Background(), volume.Secret.SecretName, metav1.GetOptions{})
+			secret, err := m.client.CoreV1().Secrets(pod.Namespace).Get(m.Context(), volume.Secret.SecretName, metav1.GetOptions{})
 			if err != nil {
 				return "", fmt.Errorf("mount into pod %s: %w", pod.Name, err)
 			}
