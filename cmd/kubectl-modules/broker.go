@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -46,7 +47,7 @@ func (b *broker) config(envs []string) (mqtttunnel.Config, error) {
 	case !known, u.Hostname() == "", u.Path != "" && u.Path != "/":
 		return mqtttunnel.Config{}, fmt.Errorf("--broker %q is none: give mqtts://HOST:8883, or mqtt://HOST:1883 without TLS", b.url)
 	case u.User != nil:
-		return mqtttunnel.Config{}, fmt.Errorf("--broker has a user: give --broker-username and --broker-password-file")
+		return mqtttunnel.Config{}, errors.New("--broker has a user: give --broker-username and --broker-password-file")
 	}
 	if text := u.Port(); text != "" {
 		if port, err = strconv.Atoi(text); err != nil {

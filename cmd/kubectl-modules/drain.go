@@ -61,32 +61,38 @@ func (d *drain) run(ctx context.Context, name string) error {
 		return err
 	}
 	if d.undo {
-		if err := d.annotate(ctx, m, election.Cordon(false)); err != nil {
-			return err
-		}
-		d.line("member %s takes bases again, once the team is the same for SETTLE_TIME", name)
-		return nil
+		return d.takeBack(ctx, m)
 	}
+	return d.ask(ctx, r, s, m)
+}
+
+// takeBack has a member take bases again.
+func (d *drain) takeBack(ctx context.Context, m fleet.Member) error {
+	if err := d.annotate(ctx, m, election.Cordon(false)); err != nil {
+		return err
+	}
+	d.line("member %s takes bases again, once the team is the same for SETTLE_TIME", m.Name)
+	return nil
+}
+
+// ask has a member cordoned, and waits for what follows if that is wanted.
+func (d *drain) ask(ctx context.Context, r fleet.Reader, s *fleet.Snapshot, m fleet.Member) error {
 	if err := d.refuse(s, m); err != nil {
 		return err
 	}
 	if err := d.annotate(ctx, m, election.Cordon(true)); err != nil {
 		return err
 	}
-	d.line("member %s is cordoned: it gives up %d bases, and takes none until kubectl modules drain %s --undo", name, len(s.Owned(m)), name)
+	d.line("member %s is cordoned: it gives up %d bases, and takes none until kubectl modules drain %s --undo", m.Name, len(s.Owned(m)), m.Name)
 	if !d.wait {
 		return nil
 	}
 	return d.await(ctx, r, d.timeout, func(s *fleet.Snapshot) (left string, err error) {
-		m, err := memberOf(s, name)
-		if err != nil {
-			return "", err
+		now, err := memberOf(s, m.Name)
+		if n := len(s.Owned(now)); err == nil && n > 0 {
+			left = fmt.Sprintf("member %s owns %d bases", m.Name, n)
 		}
-		n := len(s.Owned(m))
-		if n == 0 {
-			return "", nil
-		}
-		return fmt.Sprintf("member %s owns %d bases", name, n), nil
+		return left, err
 	})
 }
 

@@ -50,7 +50,8 @@ kubectl modules base BASE. --undo ends it. You need the right to patch that Leas
 	return c
 }
 
-func (m *move) run(ctx context.Context, args []string) error {
+// wrongCall says what is wrong with how move is called.
+func (m *move) wrongCall(args []string) error {
 	switch {
 	case m.undo && (len(args) == 2 || m.wait):
 		return errors.New("--undo goes with a base alone: kubectl modules move BASE --undo")
@@ -58,6 +59,13 @@ func (m *move) run(ctx context.Context, args []string) error {
 		return errors.New("name the member too: kubectl modules move BASE MEMBER")
 	case m.long < time.Second, m.long > mostPinned:
 		return fmt.Errorf("--for is %s; it may be a second to 30 days", m.long)
+	}
+	return nil
+}
+
+func (m *move) run(ctx context.Context, args []string) error {
+	if err := m.wrongCall(args); err != nil {
+		return err
 	}
 	r, err := m.reader()
 	if err != nil {
@@ -80,14 +88,18 @@ func (m *move) run(ctx context.Context, args []string) error {
 		m.line("base %s goes where members share it to", args[0])
 		return nil
 	}
-	to := args[1]
+	return m.ask(ctx, r, s, base, args[1])
+}
+
+// ask has a base pinned to a member.
+func (m *move) ask(ctx context.Context, r fleet.Reader, s *fleet.Snapshot, base, to string) error {
 	if err := refuseMove(s, base, to); err != nil {
 		return err
 	}
 	if err := m.pin(ctx, r, s, base, to); err != nil {
 		return err
 	}
-	m.line("base %s is pinned to %s for %s", args[0], to, m.long)
+	m.line("base %s is pinned to %s for %s", base, to, m.long)
 	if !m.wait {
 		return nil
 	}

@@ -112,7 +112,7 @@ func TestMove(t *testing.T) {
 		}
 		return false, nil, nil
 	})
-	if text, err := run(t, c, "move", "base-1", "mc-1", "--for", "30m"); err != nil || !strings.Contains(text, "pinned to mc-1 for 30m") {
+	if text, err := run(t, c, "move", "base-1", "mc-1", "--for", "30m"); err != nil || !strings.Contains(text, "is pinned to mc-1 for 30m") {
 		t.Fatalf("%v:\n%s", err, text)
 	}
 	name, until, _ := strings.Cut(noted(t, c, "mc-1", election.PinsNote), "=")

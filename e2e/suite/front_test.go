@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -37,12 +38,14 @@ func newFront(w *world.World) (f *front, authority string) {
 	w.Helper()
 	f = &front{to: w.BrokerAddress(), open: map[net.Conn]bool{}}
 	f.cert, authority = certify(w, "right")
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	plain, err := (&net.ListenConfig{}).Listen(w.Context(), "tcp", "127.0.0.1:0")
+	w.Must(err)
+	l := tls.NewListener(plain, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		return &f.cert, nil
+		cert := f.cert
+		return &cert, nil
 	}})
-	w.Must(err)
 	f.Listener = l
 	var serving sync.WaitGroup
 	serving.Go(func() {
@@ -51,7 +54,7 @@ func newFront(w *world.World) (f *front, authority string) {
 			if err != nil {
 				return
 			}
-			serving.Go(func() { f.serve(conn) })
+			serving.Go(func() { f.serve(w.Context(), conn) })
 		}
 	})
 	w.Cleanup(func() {
@@ -75,7 +78,7 @@ func (f *front) become(change func()) {
 // notAuthorized is what a broker answers whom it refuses: MQTT 3.1.1, 3.2.2.3.
 var notAuthorized = []byte{0x20, 2, 0, 5}
 
-func (f *front) serve(conn net.Conn) {
+func (f *front) serve(ctx context.Context, conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	f.mu.Lock()
 	refuses := f.refuses
@@ -92,7 +95,7 @@ func (f *front) serve(conn net.Conn) {
 		}
 		return
 	}
-	broker, err := net.Dial("tcp", f.to)
+	broker, err := (&net.Dialer{}).DialContext(ctx, "tcp", f.to)
 	if err != nil {
 		return
 	}
