@@ -21,7 +21,7 @@ func (p *Provider) sync(ctx context.Context, id tunnel.BaseID) (time.Duration, e
 		return 0, nil
 	}
 	do := seen.base.Turn(seen.facts)
-	seen.trace(p.deps.Traces, do)
+	seen.trace(ctx, p.deps.Traces, do)
 	seen.inbox.bind(seen.base.Incumbent(), p.cfg.StaleAfter) // before its new place is followed
 	p.bases.bind(seen.entry, seen.base.Workload())
 	return p.perform(ctx, seen, do)

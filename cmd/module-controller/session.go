@@ -39,7 +39,7 @@ type session struct {
 // runSession runs a session until ctx ends and all bases were handed over, or one part
 // fails. It returns when all that it started has ended.
 func runSession(ctx context.Context, cfg *config, log *zap.Logger) error {
-	s, err := newSession(cfg, log)
+	s, err := newSession(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func runSession(ctx context.Context, cfg *config, log *zap.Logger) error {
 
 // newSession makes the parts of a session, in the order in which they need each other;
 // it starts nothing.
-func newSession(cfg *config, log *zap.Logger) (*session, error) {
+func newSession(ctx context.Context, cfg *config, log *zap.Logger) (*session, error) {
 	s := &session{cfg: cfg, log: log, metrics: newMetrics()}
 	var err error
 	if s.key, err = httptunnel.NewKey(); err != nil {
@@ -69,7 +69,7 @@ func newSession(cfg *config, log *zap.Logger) (*session, error) {
 	if err = s.makeTunnels(); err != nil {
 		return nil, err
 	}
-	if s.tracing, err = newTracing(cfg); err != nil {
+	if s.tracing, err = newTracing(ctx, cfg); err != nil {
 		return nil, err
 	}
 	deps := provider.Deps{

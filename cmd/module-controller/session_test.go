@@ -30,7 +30,7 @@ func configFor(t *testing.T, a *apiServer, env map[string]string, args ...string
 
 func sessionOf(t *testing.T, cfg *config) *session {
 	t.Helper()
-	s, err := newSession(cfg, zap.NewNop())
+	s, err := newSession(t.Context(), cfg, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}

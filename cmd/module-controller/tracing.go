@@ -52,11 +52,11 @@ type tracing struct {
 }
 
 // newTracing starts nothing: until run no span is recorded. It gives nil where none is to be.
-func newTracing(cfg *config) (*tracing, error) {
+func newTracing(ctx context.Context, cfg *config) (*tracing, error) {
 	if cfg.tracing.endpoint == "" {
 		return nil, nil
 	}
-	of, err := resource.New(context.Background(), resource.WithAttributes(
+	of, err := resource.New(ctx, resource.WithAttributes(
 		semconv.ServiceName("module-controller"), semconv.ServiceNamespace(cfg.podNamespace), semconv.ServiceVersion(version),
 		semconv.ServiceInstanceID(cfg.election.Incarnation), semconv.K8SPodName(cfg.podName), semconv.K8SNamespaceName(cfg.podNamespace),
 	), resource.WithFromEnv(), resource.WithTelemetrySDK())

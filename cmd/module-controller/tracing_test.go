@@ -71,7 +71,7 @@ func startCollector(t *testing.T) (*collector, string) {
 func traced(t *testing.T, endpoint string) time.Duration {
 	t.Helper()
 	cfg := read(t, map[string]string{"POD_NAME": "mc-0", "ENABLE_MQTT_TUNNEL": "true", "MQTT_BROKER": "broker", "TRACING_ENDPOINT": endpoint})
-	s, err := newTracing(cfg)
+	s, err := newTracing(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestACollectorThatIsAwayBlocksNothing(t *testing.T) {
 
 // Without an endpoint there is nothing that could make a span.
 func TestTracingIsOffByDefault(t *testing.T) {
-	s, err := newTracing(read(t, needed()))
+	s, err := newTracing(t.Context(), read(t, needed()))
 	if err != nil || s != nil || s.tracer() != nil {
 		t.Errorf("%v, %v", s, err)
 	}

@@ -1,6 +1,7 @@
 package traces
 
 import (
+	"context"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -39,32 +40,32 @@ type Turn struct {
 	Write []plan.PodStatus
 }
 
-// Turned takes in a Turn of a base.
-func (t *Tracer) Turned(s *Story, in Turn) {
+// Turned takes in a Turn of a base. A span that ctx has is no parent of these.
+func (t *Tracer) Turned(ctx context.Context, s *Story, in Turn) {
 	if t == nil {
 		return
 	}
 	if s.epoch != in.Epoch {
 		*s = Story{epoch: in.Epoch}
 	}
-	on := t.take(s, in)
+	on := t.take(ctx, s, in)
 	for _, c := range in.Send {
 		if p, is := on[c.Pod]; is {
-			t.child(c.Pod, span{name: "plan", kind: trace.SpanKindInternal, began: in.Began, ended: in.Ended,
+			t.child(ctx, c.Pod, span{name: "plan", kind: trace.SpanKindInternal, began: in.Began, ended: in.Ended,
 				attributes: append(in.attributes(p), commandAttributes(c.Command)...)})
 		}
 	}
 	for _, e := range in.Ends {
 		if p, is := on[e.Pod]; is {
-			t.child(e.Pod, ended(e, in, p))
+			t.child(ctx, e.Pod, ended(e, in, p))
 		}
 	}
-	t.tellList(in, on)
+	t.tellList(ctx, in, on)
 }
 
 // take takes in which pods are on their way, and tells of those that no plan had before. While
 // not all pods are known nothing is planned for them.
-func (t *Tracer) take(s *Story, in Turn) map[types.UID]plan.Pod {
+func (t *Tracer) take(ctx context.Context, s *Story, in Turn) map[types.UID]plan.Pod {
 	var on map[types.UID]plan.Pod
 	var planned map[types.UID]bool
 	for _, p := range in.Pods {
@@ -77,7 +78,7 @@ func (t *Tracer) take(s *Story, in Turn) map[types.UID]plan.Pod {
 			put(&planned, p.UID, true)
 		case in.Current:
 			put(&planned, p.UID, true)
-			t.child(p.UID, span{name: "queue pod", kind: trace.SpanKindInternal, ended: in.Began, attributes: in.attributes(p),
+			t.child(ctx, p.UID, span{name: "queue pod", kind: trace.SpanKindInternal, ended: in.Began, attributes: in.attributes(p),
 				began: later(boundAt(p.CreationTimestamp, p.Status), in.Claimed)})
 		}
 	}
@@ -115,7 +116,7 @@ func ended(e plan.Ended, in Turn, p plan.Pod) span {
 }
 
 // tellList tells of the list by which pods are Ready.
-func (t *Tracer) tellList(in Turn, on map[types.UID]plan.Pod) {
+func (t *Tracer) tellList(ctx context.Context, in Turn, on map[types.UID]plan.Pod) {
 	if in.List == nil {
 		return
 	}
@@ -128,7 +129,7 @@ func (t *Tracer) tellList(in Turn, on map[types.UID]plan.Pod) {
 		if !is || !isReady(w.Status) {
 			continue
 		}
-		t.child(p.UID, span{name: "list modules", kind: trace.SpanKindClient, began: began, ended: in.List.Received,
+		t.child(ctx, p.UID, span{name: "list modules", kind: trace.SpanKindClient, began: began, ended: in.List.Received,
 			attributes: append(in.attributes(p), keyVerb.String(string(tunnel.ListModules)))})
 	}
 }

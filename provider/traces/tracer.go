@@ -53,10 +53,10 @@ type span struct {
 }
 
 // child makes a span below the root of a pod, which another process may make, later.
-func (t *Tracer) child(uid types.UID, s span) {
+func (t *Tracer) child(ctx context.Context, uid types.UID, s span) {
 	of, root := idsOf(uid)
 	parent := trace.NewSpanContext(trace.SpanContextConfig{TraceID: of, SpanID: root, Remote: true})
-	t.make(trace.ContextWithRemoteSpanContext(context.Background(), parent), s)
+	t.make(trace.ContextWithRemoteSpanContext(ctx, parent), s)
 }
 
 // root makes the root of a pod.
@@ -107,7 +107,7 @@ func (t *Tracer) Wrote(w Written) {
 		return
 	}
 	of := podAttributes(w.Pod)
-	t.child(w.Pod.UID, span{name: "write status", kind: trace.SpanKindClient, began: w.Began, ended: w.Ended,
+	t.child(context.Background(), w.Pod.UID, span{name: "write status", kind: trace.SpanKindClient, began: w.Began, ended: w.Ended,
 		attributes: append(of, keyPhase.String(string(w.Status.Phase)), keyReady.Bool(isReady(w.Status)))})
 	if w.Ready {
 		t.root(w.Pod.UID, span{name: "start pod", kind: trace.SpanKindInternal, began: boundAt(w.Pod.CreationTimestamp, w.Status), ended: w.Ended, attributes: of})

@@ -1,6 +1,7 @@
 package traces
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -96,20 +97,20 @@ func TestTheWayOfAPod(t *testing.T) {
 	p := bound()
 	in := turn(1, p)
 	in.Send = []plan.Planned{install()}
-	tracer.Turned(&s, in)
-	tracer.Turned(&s, turn(2, p)) // nothing is new
+	tracer.Turned(t.Context(), &s, in)
+	tracer.Turned(t.Context(), &s, turn(2, p)) // nothing is new
 
 	in = turn(4, p)
 	in.Ends = []plan.Ended{endedAs(plan.Done, noon.Add(3*time.Second))}
 	in.List = &tunnel.Report{Asked: noon.Add(3500 * time.Millisecond), Received: noon.Add(3900 * time.Millisecond)}
 	in.Write = []plan.PodStatus{{Pod: p, Status: ready(p)}}
-	tracer.Turned(&s, in)
+	tracer.Turned(t.Context(), &s, in)
 	tracer.Wrote(Written{Pod: p.Pod, Status: ready(p), Ready: true, Began: noon.Add(4 * time.Second), Ended: noon.Add(5 * time.Second)})
 
 	p.Status = ready(p)
 	in = turn(9, p) // its way is over
 	in.List, in.Send = &tunnel.Report{Received: noon.Add(8 * time.Second)}, []plan.Planned{install()}
-	tracer.Turned(&s, in)
+	tracer.Turned(t.Context(), &s, in)
 	tracer.Wrote(Written{Pod: p.Pod, Status: p.Status, Began: noon.Add(9 * time.Second), Ended: noon.Add(10 * time.Second)})
 
 	spans := made.GetSpans()
@@ -154,7 +155,7 @@ func TestCommandsThatFail(t *testing.T) {
 			answered = time.Time{}
 		}
 		in.Ends = []plan.Ended{endedAs(result, answered)}
-		tracer.Turned(&Story{epoch: 3, planned: map[types.UID]bool{uid: true}}, in)
+		tracer.Turned(t.Context(), &Story{epoch: 3, planned: map[types.UID]bool{uid: true}}, in)
 		if d := cmp.Diff([]string{want}, lines(made.GetSpans())); d != "" {
 			t.Errorf("%s (-want +got):\n%s", result, d)
 		}
@@ -165,10 +166,10 @@ func TestCommandsThatFail(t *testing.T) {
 func TestAnotherOwnerQueuesAPodFromItsClaim(t *testing.T) {
 	tracer, made := recording()
 	var s Story
-	tracer.Turned(&s, turn(1, bound()))
+	tracer.Turned(t.Context(), &s, turn(1, bound()))
 	in := turn(30, bound())
 	in.Epoch, in.Claimed = 4, noon.Add(20*time.Second)
-	tracer.Turned(&s, in)
+	tracer.Turned(t.Context(), &s, in)
 	if d := cmp.Diff([]string{"queue pod 0 1", "queue pod 20 30"}, lines(made.GetSpans())); d != "" {
 		t.Errorf("spans (-want +got):\n%s", d)
 	}
@@ -177,7 +178,7 @@ func TestAnotherOwnerQueuesAPodFromItsClaim(t *testing.T) {
 // A pod that was created with its Node is on its way from then on.
 func TestAPodThatNoSchedulerBound(t *testing.T) {
 	tracer, made := recording()
-	tracer.Turned(&Story{}, turn(3, bound(func(p *corev1.Pod) {
+	tracer.Turned(t.Context(), &Story{}, turn(3, bound(func(p *corev1.Pod) {
 		p.CreationTimestamp, p.Status.Conditions = metav1.NewTime(noon.Add(2*time.Second)), nil
 	})))
 	if d := cmp.Diff([]string{"queue pod 2 3"}, lines(made.GetSpans())); d != "" {
@@ -199,7 +200,7 @@ func TestWhatIsNotTraced(t *testing.T) {
 		tracer, made := recording()
 		in := turn(1, p)
 		in.Send, in.Ends = []plan.Planned{install()}, []plan.Ended{endedAs(plan.Done, noon)}
-		tracer.Turned(&Story{}, in)
+		tracer.Turned(t.Context(), &Story{}, in)
 		tracer.Wrote(Written{Pod: p.Pod, Status: p.Status, Began: noon, Ended: noon})
 		if got := lines(made.GetSpans()); got != nil && name != "not handed over" { // whose status is nobody's to write
 			t.Errorf("%s: %v", name, got)
@@ -208,7 +209,7 @@ func TestWhatIsNotTraced(t *testing.T) {
 	tracer, made := recording()
 	in := turn(1, bound())
 	in.Current = false
-	tracer.Turned(&Story{}, in)
+	tracer.Turned(t.Context(), &Story{}, in)
 	if got := lines(made.GetSpans()); got != nil {
 		t.Errorf("the pods are not known yet: %v", got)
 	}
@@ -234,7 +235,7 @@ func TestSamplingIsByThePod(t *testing.T) {
 	const pods = 2000
 	for n := range pods {
 		p := bound(func(p *corev1.Pod) { p.UID = types.UID(fmt.Sprintf("%08x-0000-4000-8000-%012x", n, n)) })
-		one.Turned(&Story{}, turn(1, p))
+		one.Turned(t.Context(), &Story{}, turn(1, p))
 		two.Wrote(Written{Pod: p.Pod, Status: ready(p), Ready: true, Began: noon, Ended: noon})
 	}
 	queued, roots := map[string]bool{}, map[string]bool{}
@@ -256,20 +257,20 @@ func TestSamplingIsByThePod(t *testing.T) {
 
 // What is not traced costs nothing.
 func TestATracerThatIsOffAllocatesNothing(t *testing.T) {
-	if n := testing.AllocsPerRun(100, off()); n != 0 {
+	if n := testing.AllocsPerRun(100, off(t.Context())); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
 // off is what a Turn and a write cost where nothing is traced.
-func off() func() {
+func off(ctx context.Context) func() {
 	var tracer *Tracer
 	var s Story
 	p := bound()
 	in, w := turn(1, p), Written{Pod: p.Pod, Status: ready(p), Ready: true}
 	in.Send = []plan.Planned{install()}
 	return func() {
-		tracer.Turned(&s, in)
+		tracer.Turned(ctx, &s, in)
 		tracer.Wrote(w)
 	}
 }
@@ -288,7 +289,7 @@ func BenchmarkTurned(b *testing.B) {
 			in := turn(1, pods...)
 			b.ReportAllocs()
 			for b.Loop() {
-				tracer.Turned(&s, in)
+				tracer.Turned(b.Context(), &s, in)
 			}
 		})
 	}
