@@ -147,7 +147,7 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	}
 	p.pods = &seenPods{pods.New(
 		pods.Deps{Client: deps.Client, Recorder: deps.Recorder, Meter: p.meter, Log: p.log, Workers: cfg.Workers},
-		pods.Hooks{Wake: p.podsChanged, MayWrite: p.mayWrite, Address: p.nodes.address, Allocatable: p.nodes.allocatable, Wrote: func(w pods.Written) { deps.Traces.Wrote(traces.Written(w)) }},
+		pods.Hooks{Wake: p.podsChanged, MayWrite: p.mayWrite, Address: p.nodes.address, Allocatable: p.nodes.allocatable, Wrote: func(ctx context.Context, w pods.Written) { deps.Traces.Wrote(ctx, traces.Written(w)) }},
 	), known, probes.New(cfg.Probes, probes.Deps{Dial: deps.Dial, Recorder: deps.Recorder, Meter: p.meter}, probes.Hooks{Wake: p.podsChanged})}
 	return p, nil
 }

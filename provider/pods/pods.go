@@ -25,8 +25,8 @@ type Deps struct {
 	Workers int
 }
 
-// Hooks are what the room asks of its user. All but Allocatable and Wrote are needed, and return at once. They
-// are called from any goroutine, with locks held: they must not call Pods.
+// Hooks are what the room asks of its user. All but Allocatable and Wrote are needed, and
+// return at once. They are called from any goroutine, with locks held: they must not call Pods.
 type Hooks struct {
 	// Wake says that the pods of a Node changed.
 	Wake func(node string)
@@ -38,7 +38,7 @@ type Hooks struct {
 	// Allocatable is what the base of a Node has for pods. Default: it is not known.
 	Allocatable func(node string) corev1.ResourceList
 	// Wrote is told of each status that the API server took. Default: nobody is told.
-	Wrote func(Written)
+	Wrote func(context.Context, Written)
 }
 
 // Written is a status that the API server took. What it refers to is not changed.
@@ -88,7 +88,7 @@ func New(deps Deps, hooks Hooks) *Pods {
 		hooks.Allocatable = func(string) corev1.ResourceList { return nil }
 	}
 	if hooks.Wrote == nil {
-		hooks.Wrote = func(Written) {}
+		hooks.Wrote = func(context.Context, Written) {}
 	}
 	f := newFacade(newInformer(deps.Client))
 	p := &Pods{deps: deps, hooks: hooks, facade: f, store: newStore(f, hooks.Wake), barrier: newBarrier()}

@@ -276,7 +276,7 @@ func (p *Pods) patchStatus(ctx context.Context, w *write) (version string, err e
 	began := time.Now()
 	if version, err = patchStatus(ctx, p.deps, w); err == nil {
 		p.lag.Wrote(version, time.Now())
-		p.hooks.Wrote(Written{Pod: w.pod, Status: w.status, Ready: w.readies, Began: began, Ended: time.Now()})
+		p.hooks.Wrote(ctx, Written{Pod: w.pod, Status: w.status, Ready: w.readies, Began: began, Ended: time.Now()})
 	}
 	return version, err
 }

@@ -60,8 +60,8 @@ func (t *Tracer) child(ctx context.Context, uid types.UID, s span) {
 }
 
 // root makes the root of a pod.
-func (t *Tracer) root(uid types.UID, s span) {
-	t.make(context.WithValue(context.Background(), rooted{}, uid), s, trace.WithNewRoot())
+func (t *Tracer) root(ctx context.Context, uid types.UID, s span) {
+	t.make(context.WithValue(ctx, rooted{}, uid), s, trace.WithNewRoot())
 }
 
 func (t *Tracer) make(ctx context.Context, s span, options ...trace.SpanStartOption) {
@@ -98,8 +98,8 @@ type Written struct {
 	Began, Ended time.Time
 }
 
-// Wrote takes in that a status was written.
-func (t *Tracer) Wrote(w Written) {
+// Wrote takes in that a status was written. A span that ctx has is no parent of these.
+func (t *Tracer) Wrote(ctx context.Context, w Written) {
 	if t == nil || restarted(w.Status) {
 		return
 	}
@@ -107,10 +107,10 @@ func (t *Tracer) Wrote(w Written) {
 		return
 	}
 	of := podAttributes(w.Pod)
-	t.child(context.Background(), w.Pod.UID, span{name: "write status", kind: trace.SpanKindClient, began: w.Began, ended: w.Ended,
+	t.child(ctx, w.Pod.UID, span{name: "write status", kind: trace.SpanKindClient, began: w.Began, ended: w.Ended,
 		attributes: append(of, keyPhase.String(string(w.Status.Phase)), keyReady.Bool(isReady(w.Status)))})
 	if w.Ready {
-		t.root(w.Pod.UID, span{name: "start pod", kind: trace.SpanKindInternal, began: boundAt(w.Pod.CreationTimestamp, w.Status), ended: w.Ended, attributes: of})
+		t.root(ctx, w.Pod.UID, span{name: "start pod", kind: trace.SpanKindInternal, began: boundAt(w.Pod.CreationTimestamp, w.Status), ended: w.Ended, attributes: of})
 	}
 }
 

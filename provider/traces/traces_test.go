@@ -105,13 +105,13 @@ func TestTheWayOfAPod(t *testing.T) {
 	in.List = &tunnel.Report{Asked: noon.Add(3500 * time.Millisecond), Received: noon.Add(3900 * time.Millisecond)}
 	in.Write = []plan.PodStatus{{Pod: p, Status: ready(p)}}
 	tracer.Turned(t.Context(), &s, in)
-	tracer.Wrote(Written{Pod: p.Pod, Status: ready(p), Ready: true, Began: noon.Add(4 * time.Second), Ended: noon.Add(5 * time.Second)})
+	tracer.Wrote(t.Context(), Written{Pod: p.Pod, Status: ready(p), Ready: true, Began: noon.Add(4 * time.Second), Ended: noon.Add(5 * time.Second)})
 
 	p.Status = ready(p)
 	in = turn(9, p) // its way is over
 	in.List, in.Send = &tunnel.Report{Received: noon.Add(8 * time.Second)}, []plan.Planned{install()}
 	tracer.Turned(t.Context(), &s, in)
-	tracer.Wrote(Written{Pod: p.Pod, Status: p.Status, Began: noon.Add(9 * time.Second), Ended: noon.Add(10 * time.Second)})
+	tracer.Wrote(t.Context(), Written{Pod: p.Pod, Status: p.Status, Began: noon.Add(9 * time.Second), Ended: noon.Add(10 * time.Second)})
 
 	spans := made.GetSpans()
 	want := []string{"queue pod 0 1", "plan 1 1.001", "install module 1 3", "list modules 3.5 3.9", "write status 4 5", "start pod 0 5"}
@@ -201,7 +201,7 @@ func TestWhatIsNotTraced(t *testing.T) {
 		in := turn(1, p)
 		in.Send, in.Ends = []plan.Planned{install()}, []plan.Ended{endedAs(plan.Done, noon)}
 		tracer.Turned(t.Context(), &Story{}, in)
-		tracer.Wrote(Written{Pod: p.Pod, Status: p.Status, Began: noon, Ended: noon})
+		tracer.Wrote(t.Context(), Written{Pod: p.Pod, Status: p.Status, Began: noon, Ended: noon})
 		if got := lines(made.GetSpans()); got != nil && name != "not handed over" { // whose status is nobody's to write
 			t.Errorf("%s: %v", name, got)
 		}
@@ -236,7 +236,7 @@ func TestSamplingIsByThePod(t *testing.T) {
 	for n := range pods {
 		p := bound(func(p *corev1.Pod) { p.UID = types.UID(fmt.Sprintf("%08x-0000-4000-8000-%012x", n, n)) })
 		one.Turned(t.Context(), &Story{}, turn(1, p))
-		two.Wrote(Written{Pod: p.Pod, Status: ready(p), Ready: true, Began: noon, Ended: noon})
+		two.Wrote(t.Context(), Written{Pod: p.Pod, Status: ready(p), Ready: true, Began: noon, Ended: noon})
 	}
 	queued, roots := map[string]bool{}, map[string]bool{}
 	for _, s := range made1.GetSpans() {
@@ -271,7 +271,7 @@ func off(ctx context.Context) func() {
 	in.Send = []plan.Planned{install()}
 	return func() {
 		tracer.Turned(ctx, &s, in)
-		tracer.Wrote(w)
+		tracer.Wrote(ctx, w)
 	}
 }
 
