@@ -83,7 +83,7 @@ func traced(t *testing.T, endpoint string) time.Duration {
 	status := corev1.PodStatus{Conditions: []corev1.PodCondition{
 		{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(now)}, {Type: corev1.PodReady, Status: corev1.ConditionTrue},
 	}}
-	s.tracer().Wrote(traces.Written{Pod: pod, Status: status, Ready: true, Began: now, Ended: now})
+	s.tracer().Wrote(t.Context(), traces.Written{Pod: pod, Status: status, Ready: true, Began: now, Ended: now})
 	began := time.Now()
 	s.end(t.Context())
 	return time.Since(began)
