@@ -46,7 +46,7 @@ func TestManualEditsAreReverted(t *testing.T) {
 }
 
 // A Lease that is deleted is created again by its owner. The API server keeps track of who set
-// what in it until the first renewal only: that costs more than the renewal.
+// what in it until the first renewal only: that would be a sixth of what renewals cost it.
 func TestADeletedLeaseIsRecreated(t *testing.T) {
 	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(1).WithController("LEASE_RENEW_INTERVAL=1s", "LEASE_DURATION=2s")
