@@ -49,10 +49,12 @@ func story(t *testing.T) (all []chapter) {
 
 // files are blocks that a page has a reader keep in a file, by their chapter.
 var files = map[string]string{
-	"docs/configuration.md#the-file":          "my-config.yaml",
-	"docs/installation.md#with-helm":          "my-values.yaml",
-	kustomize:                                 "my-overlay/kustomization.yaml",
-	"docs/kubectl-modules.md#kubectl-modules": "kubectl_complete-modules",
+	"docs/configuration.md#the-file":              "my-config.yaml",
+	"docs/installation.md#with-helm":              "my-values.yaml",
+	"docs/installation.md#alerts-and-a-dashboard": "my-alerts.yaml",
+	"docs/tracing.md#turn-it-on":                  "my-tracing.yaml",
+	kustomize:                                     "my-overlay/kustomization.yaml",
+	"docs/kubectl-modules.md#kubectl-modules":     "kubectl_complete-modules",
 }
 
 // manifests are blocks that a reader applies.

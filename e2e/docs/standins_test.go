@@ -18,6 +18,7 @@ var standIns = map[string]string{
 	"make image-check":     "it is a target of CI's own, and needs a tool that builds images",
 	"make sbom":            "it needs a clone of the repository",
 	"docker push":          "there is no registry",
+	"kubectl logs":         "there is no kubelet",
 	"kubectl port-forward": "there is no kubelet, and it would not end",
 }
 
