@@ -158,7 +158,7 @@ func (t *tab) try(url string) int64 {
 func (t *tab) signIn(token string) {
 	t.Helper()
 	t.paused = make(chan any, 100)
-	ctx, end := t.Context(), make(chan struct{})
+	over, end := t.Context().Done(), make(chan struct{})
 	go func() {
 		defer close(end)
 		tried := map[fetch.RequestID]bool{}
@@ -166,7 +166,7 @@ func (t *tab) signIn(token string) {
 			select {
 			case event := <-t.paused:
 				t.answer(event, token, tried)
-			case <-ctx.Done():
+			case <-over:
 				return
 			}
 		}

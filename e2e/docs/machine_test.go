@@ -170,11 +170,12 @@ func (m *machine) startNode(ctx context.Context, name string, settings map[strin
 	m.Helper()
 	dir := filepath.Join(m.files, name)
 	m.must(os.MkdirAll(dir, 0o755))
+	running := context.WithoutCancel(ctx) // pods start as long as the Node runs
 	a, err := agent.Start(ctx, agent.Options{
 		Client: m.client, Config: m.plane.Config(), NodeName: name, Binary: filepath.Join(m.checkout, "bin", "module-controller"), Dir: dir,
 		Ports: harness.PodPorts,
 		Env: func(pod *corev1.Pod) map[string]string {
-			env, err := m.settings(pod)
+			env, err := m.settings(running, pod)
 			if err != nil {
 				m.Error(err)
 			}
@@ -196,13 +197,13 @@ func (m *machine) startNode(ctx context.Context, name string, settings map[strin
 
 // settings gives a replica what a cluster would: the way to the broker by its name, and the
 // files of Secrets.
-func (m *machine) settings(pod *corev1.Pod) (map[string]string, error) {
+func (m *machine) settings(ctx context.Context, pod *corev1.Pod) (map[string]string, error) {
 	env := map[string]string{}
 	for _, v := range pod.Spec.Containers[0].Env {
 		if v.Name == "MQTT_BROKER" && v.Value != brokerName {
 			return env, fmt.Errorf("pod %s asks for the broker %q, want %s", pod.Name, v.Value, brokerName)
 		}
-		file, err := m.mounted(pod, v.Value)
+		file, err := m.mounted(ctx, pod, v.Value)
 		if err != nil {
 			return env, err
 		}
@@ -216,7 +217,7 @@ func (m *machine) settings(pod *corev1.Pod) (map[string]string, error) {
 
 // mounted gives the path of a file that a pod has from a Secret, which it writes. It is
 // empty for what is no such file.
-func (m *machine) mounted(pod *corev1.Pod, path string) (string, error) {
+func (m *machine) mounted(ctx context.Context, pod *corev1.Pod, path string) (string, error) {
 	for _, mount := range pod.Spec.Containers[0].VolumeMounts {
 		key, within := strings.CutPrefix(path, mount.MountPath+"/")
 		if !within {
@@ -226,7 +227,7 @@ func (m *machine) mounted(pod *corev1.Pod, path string) (string, error) {
 			if volume.Name != mount.Name || volume.Secret == nil {
 				continue
 			}
-			secret, err := m.client.CoreV1().Secrets(pod.Namespace).Get(m.Context(), volume.Secret.SecretName, metav1.GetOptions{})
+			secret, err := m.client.CoreV1().Secrets(pod.Namespace).Get(ctx, volume.Secret.SecretName, metav1.GetOptions{})
 			if err != nil {
 				return "", fmt.Errorf("mount into pod %s: %w", pod.Name, err)
 			}
