@@ -26,8 +26,8 @@ test-unit: ## the product's own tests
 	$(GO) -C tools test ./...
 	@echo "== 2,000 schedules of faults in synthetic time (about 3 minutes)"
 	$(GO) test -run TestOwnershipUnderFaults ./election -args -schedules=2000
-	@echo "== 81 of two installations, 201 of members with different environments (about a minute)"
-	$(GO) test -run 'TestTwoInstallationsUnderFaults|TestMembersOfDifferentEnvironments' ./election -args -schedules=800
+	@echo "== 81 of two installations, 201 of members with different environments, 201 with requests of people (about 2 minutes)"
+	$(GO) test -run 'TestTwoInstallationsUnderFaults|TestMembersOfDifferentEnvironments|TestRequestsUnderFaults' ./election -args -schedules=800
 
 test-acl: ## the sample ACLs of brokers; needs mosquitto
 	$(GO) test -race -tags mosquitto -run 'TestTheSample' ./tunnel/mqtt
