@@ -61,12 +61,13 @@ func makeNode(w *world.World, name, of string) {
 	})
 }
 
-// makePod makes a pod on a Node, or on none for "", gone after the test.
+// makePod makes a pod on a Node, or on none for "", gone after the test. It tolerates all taints,
+// or it would be evicted from a VNode at once.
 func makePod(w *world.World, namespace, name, node, of string) {
 	w.Helper()
 	pods := cluster.Client.CoreV1().Pods(namespace)
 	_, err := pods.Create(w.Context(), &corev1.Pod{ObjectMeta: object(name, of), Spec: corev1.PodSpec{
-		NodeName: node, Containers: []corev1.Container{{Name: "c", Image: "i"}},
+		NodeName: node, Containers: []corev1.Container{{Name: "c", Image: "i"}}, Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
 	}}, metav1.CreateOptions{})
 	w.Must(err)
 	w.Cleanup(func() {
