@@ -27,7 +27,7 @@ func names(w *world.World, ask asking, rule, cause, remedy string) {
 	w.Helper()
 	w.Eventually(world.Timeout, func() error {
 		all, took, err := ask()
-		all = slices.DeleteFunc(all, ofEarlierTests)
+		all = slices.DeleteFunc(all, func(f world.Finding) bool { return f.Rule != rule && ofEarlierTests(f) })
 		switch {
 		case err != nil:
 			return harness.Final(err)
@@ -115,9 +115,10 @@ func TestKubectlModulesNamesTheCauseOfModules(t *testing.T) {
 	w.Must(w.Fleet.Post("/jars", map[string]any{"url": world.Jar("holder", "1.0.0"), "name": "holder", "version": "1.0.0", "port": 8080}))
 	w.Must(w.Fleet.Post("/jars", map[string]any{"url": world.Jar("ported", "1.0.0"), "name": "ported", "version": "1.0.0", "port": 8080}))
 	w.Must(w.Fleet.Post("/jars", map[string]any{"url": world.Jar("thrower", "1.0.0"), "name": "thrower", "version": "1.0.0", "failWith": "java.lang.IllegalStateException: no stock today"}))
+	w.Must(w.Fleet.Post("/jars", map[string]any{"url": world.Jar("hanging", "1.0.0"), "name": "hanging", "version": "1.0.0", "hangs": true}))
 	w.CreatePod("holder", base, "holder", "1.0.0", world.Jar("holder", "1.0.0"))
 	w.AwaitReady("holder")
-	for _, name := range []string{"newer", "other", "ported", "thrower"} {
+	for _, name := range []string{"newer", "other", "ported", "thrower", "hanging"} {
 		w.CreatePod(name, base, name, "1.0.0", world.Jar(name, "1.0.0"))
 	}
 	names(w, why("newer"), "jar-of-another-version", "2.0.0", "BIZ_VERSION")
@@ -143,6 +144,7 @@ func TestKubectlModulesNamesTheCauseOfModules(t *testing.T) {
 	}, metav1.CreateOptions{})
 	w.Must(err)
 	names(w, w.Check, "two-installations", w.Env, "stop one")
+	names(w, why("hanging"), "install-slow", "main does not return", "base's log") // said after a minute
 }
 
 // ofEarlierTests says of what is found that it is of a replica which another test of the same

@@ -89,7 +89,7 @@ func foreignLease(s *fleet.Snapshot, b *fleet.Base) *found {
 		return nil
 	}
 	f := &found{evidence: []string{leaseText(b)}}
-	if of := b.Lease.Installation; of != "" {
+	if of := b.Lease.Installation; of != "" && of != s.Namespace {
 		f.cause = "this base is held by another installation, in namespace " + of + "; the one in " + s.Namespace + " stands by for it"
 		f.remedy = "stop one of the two, or give them different environments (ENV); to move, stop the old one"
 		return f

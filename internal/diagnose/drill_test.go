@@ -240,6 +240,10 @@ var drill = []struct {
 		l, other := w.lease("base-1"), "another-controller"
 		l.Labels, l.Spec.HolderIdentity = map[string]string{}, &other
 	}, whyBase("base-1"), "foreign-lease", []string{"foreign controller", "another-controller"}, []string{"stop the other controller"}},
+	{"a foreign controller took our Lease", func(w *world) {
+		other := "another-controller"
+		w.lease("base-1").Spec.HolderIdentity = &other
+	}, whyBase("base-1"), "foreign-lease", []string{"foreign controller", "another-controller"}, []string{"stop the other controller"}},
 	{"a base of another installation", func(w *world) {
 		w.lease("base-1").Labels[prefix+"installation"] = "other"
 	}, whyBase("base-1"), "foreign-lease", []string{"another installation", "other"}, []string{"stop one"}},
@@ -366,6 +370,19 @@ func TestWhatStopsNothingIsNotTheCause(t *testing.T) {
 	w.module(newPod, "base-1", failing(1, "FileNotFoundException: "+jar))
 	if all := why(newPod)(w); len(all) != 1 || all[0].Rule != "jar-missing" {
 		t.Errorf("found %+v", all)
+	}
+}
+
+// An Event of an earlier Node of the same name says nothing of the base that is there now.
+func TestAnEventOfAnEarlierNodeDoesNotCount(t *testing.T) {
+	w := sound()
+	w.event("Node", "", nodeName("base-1"), plan.ReasonBaseContested, story("reused", plan.ReasonBaseContested))
+	if all := whyBase("base-1")(w); len(all) == 0 || all[0].Rule != "address-reused" {
+		t.Errorf("of this Node it is %+v, want address-reused", all)
+	}
+	w.node("base-1").CreationTimestamp = metav1.NewTime(noon.Add(-time.Second))
+	if all := whyBase("base-1")(w); len(all) != 0 {
+		t.Errorf("of an earlier one it is %+v, want nothing", all)
 	}
 }
 

@@ -64,13 +64,14 @@ func (s *Snapshot) Elsewhere(b *Base) bool {
 	return b.Lease != nil && b.Lease.Installation != "" && b.Lease.Installation != s.Namespace && !s.Serves(b.ID.Env)
 }
 
-// Foreign says whether a base's Lease is of another installation or another controller.
+// Foreign says whether a base's Lease is of another installation or another controller. One
+// that another controller took from us has our labels still.
 func (s *Snapshot) Foreign(b *Base) bool {
 	switch l := b.Lease; {
 	case l == nil:
 		return false
-	case l.Installation != "":
-		return l.Installation != s.Namespace
+	case l.Installation != "" && l.Installation != s.Namespace:
+		return true
 	case l.Holder == "":
 		return false
 	default:
