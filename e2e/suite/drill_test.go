@@ -127,7 +127,7 @@ func TestKubectlModulesNamesTheCauseAtMembers(t *testing.T) {
 	victim := w.Incarnation(1)
 	w.Must(w.Links[1].API.Blackhole())
 	w.AwaitOwned(world.Timeout, 2, victim)
-	names(w, w.Check, "member-expired", "cut off from the API server", "network policy")
+	names(w, w.Check, "member-expired", "stopped renewing its membership", "see why it ended")
 	w.Must(w.Links[1].API.Pass())
 	w.AwaitIncarnation(1, victim)
 	well(w, w.Check)
