@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -65,6 +66,11 @@ func installedKeys(text string) map[tunnel.ModuleKey]bool {
 // go on where another one stopped, and what it tells of the modules that this controller
 // installed there, if an earlier version wrote it. It returns an error where the Node is
 // not one of a base.
+//
+// Another controller writes one of the two families of labels, and not over which tunnel it
+// reaches the base. Without a port it can only be topics: such a base is asked there, for its
+// heartbeats may have ended for good. One with a port is heard of every few seconds, and until
+// then nothing is known of its tunnel.
 func Adopt(node *corev1.Node) (tunnel.Heartbeat, map[tunnel.ModuleKey]bool, error) {
 	id, ok := BaseOf(node.Name)
 	if !ok || node.Labels[LabelComponent] != ComponentVNode {
@@ -76,10 +82,13 @@ func Adopt(node *corev1.Node) (tunnel.Heartbeat, map[tunnel.ModuleKey]bool, erro
 		}
 		return node.Labels[key]
 	}
-	beat := tunnel.Heartbeat{Base: id, Tunnel: exact(LabelTunnel), Name: exact(labelName),
-		Version: exact(labelVersion), Cluster: exact(labelCluster), Hostname: exact(labelHostName),
+	beat := tunnel.Heartbeat{Base: id, Tunnel: exact(LabelTunnel), Name: cmp.Or(exact(labelName), exact(labelBaseName)),
+		Version: cmp.Or(exact(labelVersion), exact(labelBaseVer)), Cluster: exact(labelCluster), Hostname: exact(labelHostName),
 		Sender: senderOf(node.Annotations[AnnotationBoundTo])}
 	beat.Port, _ = strconv.Atoi(node.Labels[LabelPort]) // absent over MQTT: 0
+	if beat.Tunnel == "" && node.Labels[LabelPort] == "" {
+		beat.Tunnel = TunnelOfTopics
+	}
 	for _, a := range node.Status.Addresses {
 		if a.Type == corev1.NodeInternalIP {
 			beat.IP = a.Address

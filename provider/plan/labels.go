@@ -37,6 +37,9 @@ const (
 	// to be; boundByTunnel where what was proved names none.
 	AnnotationBoundTo = "base.koupleless.io/bound-to"
 	boundByTunnel     = "tunnel"
+	// TunnelOfTopics is the tunnel of a base whose Node another controller wrote, which reaches
+	// it by topics: the Name of package mqtttunnel.
+	TunnelOfTopics = "mqtt_tunnel_provider"
 )
 
 // words are the labels that hold what a base says of itself. Where such a word is no label's
