@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"module-controller/provider/plan"
+	httptunnel "module-controller/tunnel/http"
 	mqtttunnel "module-controller/tunnel/mqtt"
 )
 
@@ -82,9 +83,11 @@ func TestTheSampleOfAMoveIsAConfiguration(t *testing.T) {
 	}
 }
 
-// A base that another controller reached by topics is asked over the tunnel that there is.
-func TestTheTunnelOfTopicsIsMQTT(t *testing.T) {
-	if plan.TunnelOfTopics != mqtttunnel.Name {
-		t.Errorf("it is %q, want %q", plan.TunnelOfTopics, mqtttunnel.Name)
+// A base that another controller reached is asked over the tunnel that there is.
+func TestTheTunnelsOfAnotherControllerAreOurs(t *testing.T) {
+	for is, want := range map[string]string{plan.TunnelOfTopics: mqtttunnel.Name, plan.TunnelOfPorts: httptunnel.Name} {
+		if is != want {
+			t.Errorf("it is %q, want %q", is, want)
+		}
 	}
 }

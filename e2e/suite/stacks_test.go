@@ -43,8 +43,8 @@ func TestThreeTunnelsAndTwoStacks(t *testing.T) {
 		}
 	}
 
-	w.CreateDeployment("stock", "1.0.0", world.Jar("stock", "1.0.0"), javas, world.Spread, of("java"))
-	w.CreateDeployment("orders", "1.0.0", f.module("orders", "1.0.0"), others, world.Spread, of("process"))
+	w.CreateDeployment("stock", "1.0.0", world.Jar("stock", "1.0.0"), javas, world.SpreadRevisions, of("java"))
+	w.CreateDeployment("orders", "1.0.0", f.module("orders", "1.0.0"), others, world.SpreadRevisions, of("process"))
 	ready := func(version string) {
 		t.Helper()
 		w.Eventually(world.Timeout, func() error { return serving(w, map[string]int{"stock": javas, "orders": others}, version) })
@@ -60,7 +60,7 @@ func TestThreeTunnelsAndTwoStacks(t *testing.T) {
 	w.Must(w.Replicas[1].Kill())
 	took := w.AwaitOwned(12*time.Second, javas+others, victim)
 	t.Logf("all bases of %s were claimed %s after it was killed", victim, took.Round(time.Millisecond))
-	w.CreateDeployment("bills", "1.0.0", f.module("bills", "1.0.0"), others, world.Spread, of("process"))
+	w.CreateDeployment("bills", "1.0.0", f.module("bills", "1.0.0"), others, world.SpreadRevisions, of("process"))
 	w.AwaitPodsReady("app=bills", others)
 	ready("2.0.0")
 	updated.Installs["bills:1.0.0"] = 1

@@ -68,9 +68,7 @@ func installedKeys(text string) map[tunnel.ModuleKey]bool {
 // not one of a base.
 //
 // Another controller writes one of the two families of labels, and not over which tunnel it
-// reaches the base. Without a port it can only be topics: such a base is asked there, for its
-// heartbeats may have ended for good. One with a port is heard of every few seconds, and until
-// then nothing is known of its tunnel.
+// reaches the base. The port tells: where there is none it can only be topics.
 func Adopt(node *corev1.Node) (tunnel.Heartbeat, map[tunnel.ModuleKey]bool, error) {
 	id, ok := BaseOf(node.Name)
 	if !ok || node.Labels[LabelComponent] != ComponentVNode {
@@ -86,8 +84,8 @@ func Adopt(node *corev1.Node) (tunnel.Heartbeat, map[tunnel.ModuleKey]bool, erro
 		Version: cmp.Or(exact(labelVersion), exact(labelBaseVer)), Cluster: exact(labelCluster), Hostname: exact(labelHostName),
 		Sender: senderOf(node.Annotations[AnnotationBoundTo])}
 	beat.Port, _ = strconv.Atoi(node.Labels[LabelPort]) // absent over MQTT: 0
-	if beat.Tunnel == "" && node.Labels[LabelPort] == "" {
-		beat.Tunnel = TunnelOfTopics
+	if beat.Tunnel == "" {
+		beat.Tunnel = map[bool]string{true: TunnelOfTopics, false: TunnelOfPorts}[beat.Port == 0]
 	}
 	for _, a := range node.Status.Addresses {
 		if a.Type == corev1.NodeInternalIP {

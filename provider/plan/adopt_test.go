@@ -65,14 +65,14 @@ func TestNotes(t *testing.T) {
 }
 
 // A Node of module-controller v2.2.0 has one of the two families of labels, and none of its
-// tunnel: without a port its base is reached by topics, and with one its next heartbeat tells.
+// tunnel: without a port its base is reached by topics, and with one it is dialed.
 func TestAdoptReadsANodeOfAnotherController(t *testing.T) {
 	for name, c := range map[string]struct {
 		port string
 		want tunnel.Heartbeat
 	}{
 		"over MQTT": {"", tunnel.Heartbeat{Tunnel: TunnelOfTopics}},
-		"over HTTP": {"1238", tunnel.Heartbeat{Port: 1238}},
+		"over HTTP": {"1238", tunnel.Heartbeat{Tunnel: TunnelOfPorts, Port: 1238}},
 	} {
 		labels := map[string]string{
 			LabelComponent: ComponentVNode, LabelEnv: "dev", "base.koupleless.io/name": "shop", "base.koupleless.io/version": "2.0",

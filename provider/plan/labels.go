@@ -39,8 +39,9 @@ const (
 	AnnotationBoundTo = "base.koupleless.io/bound-to"
 	boundByTunnel     = "tunnel"
 	// TunnelOfTopics is the tunnel of a base whose Node another controller wrote, which reaches
-	// it by topics: the Name of package mqtttunnel.
+	// it by topics, TunnelOfPorts of one that it dials: the Names of mqtttunnel and httptunnel.
 	TunnelOfTopics = "mqtt_tunnel_provider"
+	TunnelOfPorts  = "http_tunnel_provider"
 )
 
 // words are the labels that hold what a base says of itself. Where such a word is no label's
