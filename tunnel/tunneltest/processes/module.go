@@ -47,7 +47,7 @@ func (m *module) lives() bool {
 // base's process, p; ctx ends the wait only.
 func (m *module) run(ctx context.Context, p *process, path string, args []string, env map[string]string) error {
 	living, kill := context.WithCancel(p.ctx)
-	cmd := exec.CommandContext(living, "/bin/sh", append([]string{path}, args...)...)
+	cmd := exec.CommandContext(living, "/bin/sh", append([]string{path}, args...)...) //nolint:contextcheck // it outlives the order
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second

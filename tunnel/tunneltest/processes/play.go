@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -60,7 +61,7 @@ func (s *speaker) write(text []byte) error {
 	if err := s.conn.SetWriteDeadline(time.Now().Add(silence)); err != nil {
 		return err
 	}
-	_, err := s.conn.Write(append(text[:len(text):len(text)], '\n'))
+	_, err := s.conn.Write(append(slices.Clip(text), '\n'))
 	return err
 }
 
@@ -81,7 +82,7 @@ func (b *Base) connect(ctx context.Context, address string, every time.Duration)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(p.ctx, cancel)()
+	defer context.AfterFunc(p.ctx, cancel)() //nolint:contextcheck // it ends with either
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return
@@ -156,7 +157,7 @@ func (b *Base) obey(ctx context.Context, p *process, s *speaker, in *bufio.Reade
 			if pause(ctx, slow); ctx.Err() != nil {
 				return
 			}
-			answer := b.do(p.ctx, p, o) // it is done, whoever hears of it
+			answer := b.do(p.ctx, p, o) //nolint:contextcheck // it is done, whoever hears of it
 			answer.Clock, answer.Number = b.now(), o.Number
 			b.mu.Lock()
 			mute := b.fault.Mute
