@@ -184,7 +184,7 @@ func (m *moving) release() {
 	if n := len(strings.Fields(names)); n != movedBases {
 		m.Fatalf("%q selects %d Leases", list, n)
 	}
-	for _, name := range strings.Fields(names) {
+	for name := range strings.FieldsSeq(names) {
 		m.Kubectl("patch", "-n", "kube-node-lease", "--type", "merge", "-p", patch, name)
 	}
 }
