@@ -202,7 +202,7 @@ func (b *base) takes(c tunnel.Command) (tunnel.Report, bool) {
 	case changes:
 		return tunnel.Report{Answer: b.does(c)}, true
 	case c.Verb == tunnel.ReadHealth:
-		return tunnel.Report{Health: &tunnel.Health{MaxMetaspace: 1 << 28, UsedMetaspace: 1 << 26, CPUs: 2, Uptime: time.Since(epoch)}}, true
+		return tunnel.Report{Health: &tunnel.Health{MaxMemory: 1 << 28, UsedMemory: 1 << 26, CPUs: 2, Uptime: time.Since(epoch)}}, true
 	}
 	b.listedAt = time.Now()
 	return tunnel.Report{Listed: true, Modules: b.list()}, true

@@ -21,7 +21,8 @@ import (
 	"time"
 )
 
-// BaseID names one base: a JVM that hosts modules.
+// BaseID names one base: a process that hosts modules. Over the tunnels of this program that is
+// a JVM, but nothing here says so.
 type BaseID struct {
 	// Env is the environment, lower case, as the base builds its topics with it.
 	Env string
@@ -35,7 +36,8 @@ func (b BaseID) String() string { return b.Env + "/" + b.Identity }
 // MaxIdentity is the maximum length of an identity, in bytes.
 const MaxIdentity = 253
 
-// ModuleKey is a module's name and version. The jar decides both, not the command.
+// ModuleKey is a module's name and version. What is installed, such as a jar, decides both, not
+// the command.
 type ModuleKey struct{ Name, Version string }
 
 // String gives "name:version".
@@ -74,13 +76,16 @@ type Heartbeat struct {
 	Base BaseID
 	// Tunnel is the Name of the tunnel that received it.
 	Tunnel string
+	// Stack is what the base's modules are made of, as the tunnel knows: the value of the label
+	// base.koupleless.io/stack. Empty counts as StackJava.
+	Stack string
 	// Sender is what the tunnel proved of who sent it.
 	Sender Sender
 	// Name, Version and Cluster are the base's metadata, redacted, cleaned and cut to 253 bytes.
 	Name, Version, Cluster string
 	// IP and Hostname are the base's network; IP is a valid address or empty.
 	IP, Hostname string
-	// Port is where the base accepts HTTP commands; 0 over MQTT.
+	// Port is where the base accepts commands; 0 where it is not dialed, as over MQTT.
 	Port int
 	// Restarted is set on the first heartbeat of a new process of the base, where the
 	// tunnel can tell (MQTT: a queryBaseline came just before).
@@ -92,14 +97,18 @@ type Heartbeat struct {
 	Stamp time.Time
 }
 
-// Health is the state of a base's JVM.
+// StackJava is the stack of the Koupleless runtime for Java.
+const StackJava = "java"
+
+// Health is the state of a base's process.
 type Health struct {
-	// MaxMetaspace and UsedMetaspace are in bytes. A maximum of -1 means no
-	// limit; a used value of -1 means not reported (runtime 1.2.2).
-	MaxMetaspace, UsedMetaspace int64
+	// MaxMemory and UsedMemory are of what modules share, in bytes: over the tunnels to Java the
+	// JVM's metaspace. A maximum of -1 means no limit; a used value of -1 means not reported
+	// (runtime 1.2.2).
+	MaxMemory, UsedMemory int64
 	// CPUs is the number of processors; 0 if not reported.
 	CPUs int
-	// Uptime is how long the JVM has been running; 0 if not reported. A lower value
+	// Uptime is how long the process has been running; 0 if not reported. A lower value
 	// than before means that the base restarted.
 	Uptime time.Duration
 }
@@ -128,7 +137,7 @@ const (
 type Command struct {
 	Verb   Verb
 	Module ModuleKey // InstallModule, UninstallModule, SwitchModule
-	// URL is where the base loads the jar from; InstallModule only.
+	// URL is where the base loads the module from; InstallModule only.
 	URL string
 	// Replace uninstalls every version of the module first. If the install then
 	// fails, no version is left.
@@ -148,7 +157,7 @@ type Outcome string
 // The outcomes.
 const (
 	Done        Outcome = "done"        // success
-	Repeated    Outcome = "repeated"    // install: the jar's name and version are installed already
+	Repeated    Outcome = "repeated"    // install: what the URL leads to is installed already
 	NotFound    Outcome = "notfound"    // uninstall, switch: it is not installed
 	Busy        Outcome = "busy"        // another command for that module is running, or the request id was used
 	Failed      Outcome = "failed"      // failure
@@ -163,7 +172,7 @@ type Answer struct {
 	// Message is the base's explanation, root cause first, redacted, cleaned and cut
 	// to MaxText; empty for Done.
 	Message string
-	// Installed is the jar's own name and version (Done), or the module that was
+	// Installed is the name and version of what the URL led to (Done), or the module that was
 	// installed already (Repeated); zero if not reported.
 	Installed ModuleKey
 	// RequestID is the command's if the tunnel knows it, else empty.

@@ -60,6 +60,20 @@ func (b *broker) config(envs []string) (mqtttunnel.Config, error) {
 	}, nil
 }
 
+// checked is config, complete and without a fault.
+func (b *broker) checked(envs []string) (mqtttunnel.Config, error) {
+	c, err := b.config(envs)
+	if err != nil {
+		return c, err
+	}
+	c = c.Complete()
+	c.ClientID = "check"
+	if err := c.Validate(); err != nil {
+		return c, fmt.Errorf("look at the broker: %w", err)
+	}
+	return c, nil
+}
+
 // look looks at the broker, as far as it is named.
 func (b *broker) look(ctx context.Context, s *fleet.Snapshot) (groups []diagnose.Group, err error) {
 	if b.url == "" {
@@ -69,14 +83,9 @@ func (b *broker) look(ctx context.Context, s *fleet.Snapshot) (groups []diagnose
 	if len(envs) == 0 {
 		envs = []string{"default"}
 	}
-	c, err := b.config(envs)
+	c, err := b.checked(envs)
 	if err != nil {
 		return nil, err
-	}
-	c = c.Complete()
-	c.ClientID = "check"
-	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("look at the broker: %w", err)
 	}
 	limited, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
@@ -85,6 +94,9 @@ func (b *broker) look(ctx context.Context, s *fleet.Snapshot) (groups []diagnose
 	if err != nil {
 		is.Trouble = err.Error()
 	}
-	is.Retained, is.Refused = seen.Retained, seen.Refused
+	for _, topic := range seen.Retained {
+		is.Retained = append(is.Retained, mqtttunnel.ShownTopic(topic))
+	}
+	is.Refused = seen.Refused
 	return []diagnose.Group{diagnose.CheckBroker(is)}, nil
 }

@@ -2,7 +2,8 @@
 // who serves what, and why something is not ready. On the path it is kubectl modules.
 //
 // It acts with the caller's own rights, and only reads: but for drain and move, which write what
-// is asked of a member into its membership Lease. It ends with 0 where all is well, with 1 where
+// is asked of a member into its membership Lease, and clear-retained --yes, which deletes retained
+// commands at a broker. It ends with 0 where all is well, with 1 where
 // something is wrong, and with 2 where it could not find out.
 package main
 

@@ -40,7 +40,7 @@ const prefix = "virtual-kubelet.koupleless.io/"
 // cluster is one with a member, a base and a module that serves.
 func cluster(now time.Time) []runtime.Object {
 	holder, ten, forty, at := "mc-0_00000001", int32(10), int32(40), metav1.NewMicroTime(now)
-	node := plan.Node(plan.NodeInput{Now: now, Name: "vnode.base-1.default", ServerVersion: "v1.37.2", Noted: true, Health: &tunnel.Health{MaxMetaspace: 256 << 20, UsedMetaspace: 54 << 20, CPUs: 4},
+	node := plan.Node(plan.NodeInput{Now: now, Name: "vnode.base-1.default", ServerVersion: "v1.37.2", Noted: true, Health: &tunnel.Health{MaxMemory: 256 << 20, UsedMemory: 54 << 20, CPUs: 4},
 		Heartbeat: tunnel.Heartbeat{Base: tunnel.BaseID{Env: "default", Identity: "base-1"}, Tunnel: "mqtt_tunnel_provider", Name: "shop", Version: "1.0.0", IP: "10.0.0.7"}}, nil)
 	return []runtime.Object{
 		&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "module-controller", Name: "mc-0", Labels: map[string]string{prefix + "component": "module-controller"},

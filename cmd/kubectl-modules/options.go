@@ -60,7 +60,7 @@ func (o *options) root() *cobra.Command {
 		group string
 		of    *cobra.Command
 	}{
-		{"diagnose", newStatus(o)}, {"diagnose", newWhy(o)}, {"diagnose", newCheck(o)}, {"diagnose", newSysdump(o)},
+		{"diagnose", newStatus(o)}, {"diagnose", newWhy(o)}, {"diagnose", newCheck(o)}, {"diagnose", newSysdump(o)}, {"diagnose", newClearRetained(o)},
 		{"look", newBases(o)}, {"look", newBase(o)}, {"look", newMembers(o)}, {"look", newTop(o)}, {"look", newRebalance(o)},
 		{"ask", newDrain(o)}, {"ask", newMove(o)},
 	} {

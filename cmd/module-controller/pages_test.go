@@ -87,6 +87,9 @@ func TestLiveness(t *testing.T) {
 		t.Errorf("not ready: %d %s", code, body)
 	}
 	h = healthHandler([]check{{"election-loops", no}}, nil, nil)
+	if code, body := answerOf(h, "/healthz?verbose"); code != http.StatusServiceUnavailable || !strings.Contains(body, "[-]election-loops failed") {
+		t.Errorf("healthz: %d %s", code, body)
+	}
 	if code, body := answerOf(h, "/livez"); code != http.StatusServiceUnavailable || !strings.Contains(body, fault.Error()) {
 		t.Errorf("stuck: %d %s", code, body)
 	}

@@ -23,9 +23,12 @@ type check struct {
 // healthHandler serves /livez and /readyz as Kubernetes' own programs do: with ?verbose
 // each check is named, and each note of readiness is shown, which fails nothing; nil for
 // none. What a restart would not cure, as an API server that is away, fails no liveness.
+// /healthz is /livez for the probes of other controllers' manifests.
 func healthHandler(live, ready []check, notes func() []string) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { report(w, r, "livez", live, nil) })
+	for _, name := range []string{"livez", "healthz"} {
+		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) { report(w, r, name, live, nil) })
+	}
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { report(w, r, "readyz", ready, notes) })
 	return mux
 }

@@ -114,7 +114,7 @@ func observation(c *config) []setting {
 		{env: "PROFILING", field: "metrics.profiling", help: "serve /debug/pprof/ beside /metrics, to those who may get it; a profile tells what is in memory", value: boolean(&c.profiling)},
 		{env: "TRACING_ENDPOINT", field: "tracing.endpoint", help: "URL of a collector that takes spans by OTLP over gRPC, such as https://collector:4317, or http://… without TLS; empty: no spans are made. Headers and certificates are set by OpenTelemetry's own variables, OTEL_EXPORTER_OTLP_…", value: text(&c.tracing.endpoint)},
 		{env: "TRACING_SAMPLING_RATE_PER_MILLION", field: "tracing.samplingRatePerMillion", help: "of how many pods in a million a trace is made; by the pod's UID, so that all replicas agree", value: count(&c.tracing.ratePerMillion)},
-		{env: "HEALTH_PROBE_BIND_ADDRESS", field: "health.bindAddress", help: "address on which /livez and /readyz are served; 0 to disable", value: listenAddress(&c.probeAddress)},
+		{env: "HEALTH_PROBE_BIND_ADDRESS", field: "health.bindAddress", help: "address on which /livez, also as /healthz, and /readyz are served; 0 to disable", value: listenAddress(&c.probeAddress)},
 	}
 }
 

@@ -59,6 +59,7 @@ func (s *Sim) Counts() (c Counts, err error) {
 // SimBase is what a simulated base says of itself.
 type SimBase struct {
 	Identity string      `json:"identity"`
+	Port     int         `json:"port"` // of its HTTP server
 	Modules  []SimModule `json:"modules"`
 	// Installs and Uninstalls count what took effect, by name:version.
 	Installs   map[string]int `json:"installs"`

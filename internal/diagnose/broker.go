@@ -59,7 +59,7 @@ func (b Broker) retained() Finding {
 	}
 	f := found{
 		cause:    fmt.Sprintf("%s retained on the broker, which another controller left: a base obeys them whenever it connects, however old they are", count(len(b.Retained), "command is", "commands are")),
-		remedy:   "stop the other controller, and have them deleted: MQTT_CLEAR_RETAINED=true at the next start of this one, or an empty retained message to each topic",
+		remedy:   "stop the other controller, and have them deleted: kubectl modules clear-retained --broker, or MQTT_CLEAR_RETAINED=true at the next start of this one",
 		evidence: evidence,
 	}
 	return f.finding("retained-commands", docInstallation, b.object())

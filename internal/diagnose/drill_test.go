@@ -74,7 +74,7 @@ var drill = []struct {
 	}, why(newPod), "metaspace-full", []string{"metaspace", "OutOfMemoryError"}, []string{"MaxMetaspaceSize"}},
 	{"metaspace full, so that pods without requests stay away", func(w *world) {
 		n := w.node("base-1")
-		*n = *plan.Node(plan.NodeInput{Now: noon, Name: n.Name, Heartbeat: heart("base-1"), Health: &tunnel.Health{MaxMetaspace: 256 * mebi, UsedMetaspace: 255 * mebi, CPUs: 4}, Noted: true}, n)
+		*n = *plan.Node(plan.NodeInput{Now: noon, Name: n.Name, Heartbeat: heart("base-1"), Health: &tunnel.Health{MaxMemory: 256 * mebi, UsedMemory: 255 * mebi, CPUs: 4}, Noted: true}, n)
 	}, check, "metaspace-full", []string{"metaspace", "full"}, []string{"MaxMetaspaceSize"}},
 	{"jar missing", func(w *world) {
 		w.module(newPod, "base-1", failing(1, "FileNotFoundException: "+jar))

@@ -100,7 +100,7 @@ func heart(identity string) tunnel.Heartbeat {
 
 // base makes a base's Node and Lease.
 func (w *world) base(identity, owner string, change ...func(*plan.NodeInput)) {
-	in := plan.NodeInput{Now: noon, Name: nodeName(identity), Heartbeat: heart(identity), Health: &tunnel.Health{MaxMetaspace: 256 * mebi, UsedMetaspace: 54 * mebi, CPUs: 4},
+	in := plan.NodeInput{Now: noon, Name: nodeName(identity), Heartbeat: heart(identity), Health: &tunnel.Health{MaxMemory: 256 * mebi, UsedMemory: 54 * mebi, CPUs: 4},
 		Message: "The base sends messages", ServerVersion: w.Server, Noted: true}
 	for _, c := range change {
 		c(&in)

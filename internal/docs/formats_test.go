@@ -41,7 +41,7 @@ var (
 
 // pages are those whose words are compared with the code: those for operators.
 var pages = []string{
-	"README.md", "docs/concepts.md", "docs/installation.md", "docs/kubectl-modules.md", "docs/limitations.md", "docs/operations.md",
+	"README.md", "docs/concepts.md", "docs/installation.md", "docs/kubectl-modules.md", "docs/limitations.md", "docs/moving.md", "docs/operations.md",
 	"docs/page.md", "docs/quickstart.md", "docs/security.md", "docs/troubleshooting.md", "docs/upgrading.md",
 }
 

@@ -27,7 +27,9 @@ func incumbentOf(h tunnel.Heartbeat) Incumbent {
 func dialed(h tunnel.Heartbeat) bool { return h.Port != 0 }
 
 // Is says whether a heartbeat is the incumbent's. One of which nothing was proved is bound
-// by the first heartbeat from the very place, with the very name, that it has.
+// by the first heartbeat from the very place, with the very name, that it has. On topics the
+// host name is the place: the address on a Node that another controller wrote may be that of
+// a proxy before all its Nodes, and whoever may speak there is the base.
 func (i Incumbent) Is(h tunnel.Heartbeat) bool {
 	if i.Tunnel == "" {
 		return true
@@ -35,6 +37,9 @@ func (i Incumbent) Is(h tunnel.Heartbeat) bool {
 	other := incumbentOf(h)
 	if i.Sender == (tunnel.Sender{}) {
 		other.Sender = i.Sender
+		if i.Hostname != "" {
+			i.Endpoint.IP = other.Endpoint.IP
+		}
 	}
 	if i.Hostname == "" {
 		other.Hostname = ""

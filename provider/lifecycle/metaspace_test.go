@@ -150,7 +150,7 @@ func TestMetaspaceIsNeverGivenOutTwice(t *testing.T) {
 				removing = ""
 			case 4:
 				m.ask(j.commanded(removing))
-				asked = &tunnel.Health{MaxMetaspace: j.limit, UsedMetaspace: j.used()}
+				asked = &tunnel.Health{MaxMemory: j.limit, UsedMemory: j.used()}
 			case 5:
 				if asked != nil {
 					health, asked = asked, nil

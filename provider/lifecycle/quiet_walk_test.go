@@ -158,7 +158,7 @@ func (c *course) answers(v tunnel.Verb) {
 	}
 	c.later(answersAfter, func() bool {
 		if v == tunnel.ReadHealth {
-			return c.says(tunnel.Report{Health: &tunnel.Health{MaxMetaspace: 256 << 20, UsedMetaspace: 56 << 20}})
+			return c.says(tunnel.Report{Health: &tunnel.Health{MaxMemory: 256 << 20, UsedMemory: 56 << 20}})
 		}
 		r := tunnel.Report{Listed: true}
 		for name := range c.present {

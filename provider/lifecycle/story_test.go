@@ -116,7 +116,7 @@ func (s *story) reports(verb string, args []string, opts map[string]string) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		r.Health = &tunnel.Health{Uptime: uptime, MaxMetaspace: 256 << 20, UsedMetaspace: 56 << 20}
+		r.Health = &tunnel.Health{Uptime: uptime, MaxMemory: 256 << 20, UsedMemory: 56 << 20}
 	case "features":
 		r.Features = &tunnel.Features{Switch: slices.Contains(args, "switch")}
 	case "answer":

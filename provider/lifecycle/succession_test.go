@@ -227,7 +227,7 @@ func TestACapacityBeyondBeliefIsToldOnce(t *testing.T) {
 	s := told(t, servedOverHTTP)
 	n := 0
 	for i := range 5 {
-		s.mailbox.Report(tunnel.Report{Base: id, Tunnel: "http", Received: at(time.Duration(2+i) * time.Second), Health: &tunnel.Health{MaxMetaspace: 1 << 50, CPUs: 65535}})
+		s.mailbox.Report(tunnel.Report{Base: id, Tunnel: "http", Received: at(time.Duration(2+i) * time.Second), Health: &tunnel.Health{MaxMemory: 1 << 50, CPUs: 65535}})
 		for _, e := range s.turnAt(time.Duration(2+i) * time.Second).Write.Events {
 			if e.Warning && e.Reason == plan.ReasonCapacityClipped && strings.Contains(e.Message, "65535") {
 				n++

@@ -59,7 +59,7 @@ func TestAnUndescribedNodeFollowsInTheRest(t *testing.T) {
 	in := nodeInput()
 	was := Node(in, nil)
 	in.Heartbeat.Hostname, in.Heartbeat.IP, in.Heartbeat.Version = "other", "192.0.2.66", "9"
-	in.Health = &tunnel.Health{MaxMetaspace: 5 << 30, CPUs: 3}
+	in.Health = &tunnel.Health{MaxMemory: 5 << 30, CPUs: 3}
 	in.NotReady = ReasonBaseSilent
 	if SameDescription(was, Node(in, was)) {
 		t.Error("it does not differ")

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -65,6 +66,9 @@ func installedKeys(text string) map[tunnel.ModuleKey]bool {
 // go on where another one stopped, and what it tells of the modules that this controller
 // installed there, if an earlier version wrote it. It returns an error where the Node is
 // not one of a base.
+//
+// Another controller writes one of the two families of labels, and not over which tunnel it
+// reaches the base. The port tells: where there is none it can only be topics.
 func Adopt(node *corev1.Node) (tunnel.Heartbeat, map[tunnel.ModuleKey]bool, error) {
 	id, ok := BaseOf(node.Name)
 	if !ok || node.Labels[LabelComponent] != ComponentVNode {
@@ -76,10 +80,13 @@ func Adopt(node *corev1.Node) (tunnel.Heartbeat, map[tunnel.ModuleKey]bool, erro
 		}
 		return node.Labels[key]
 	}
-	beat := tunnel.Heartbeat{Base: id, Tunnel: exact(LabelTunnel), Name: exact(labelName),
-		Version: exact(labelVersion), Cluster: exact(labelCluster), Hostname: exact(labelHostName),
+	beat := tunnel.Heartbeat{Base: id, Tunnel: exact(LabelTunnel), Stack: node.Labels[labelStack], Name: cmp.Or(exact(labelName), exact(labelBaseName)),
+		Version: cmp.Or(exact(labelVersion), exact(labelBaseVer)), Cluster: exact(labelCluster), Hostname: exact(labelHostName),
 		Sender: senderOf(node.Annotations[AnnotationBoundTo])}
 	beat.Port, _ = strconv.Atoi(node.Labels[LabelPort]) // absent over MQTT: 0
+	if beat.Tunnel == "" {
+		beat.Tunnel = map[bool]string{true: TunnelOfTopics, false: TunnelOfPorts}[beat.Port == 0]
+	}
 	for _, a := range node.Status.Addresses {
 		if a.Type == corev1.NodeInternalIP {
 			beat.IP = a.Address

@@ -37,7 +37,7 @@ func allocatable(in NodeInput, node *corev1.Node, capacity int64) int64 {
 	if limitOf(in.Health) == 0 {
 		return capacity
 	}
-	own := max(max(in.Health.UsedMetaspace, 0)-in.Loaded, 0)
+	own := max(max(in.Health.UsedMemory, 0)-in.Loaded, 0)
 	const mib = 1 << 20
 	free := max(capacity-own, 0) / mib * mib
 	was, shown := node.Status.Allocatable[corev1.ResourceMemory]
@@ -53,7 +53,7 @@ func limitOf(h *tunnel.Health) int64 {
 	if h == nil {
 		return 0
 	}
-	return max(h.MaxMetaspace, 0)
+	return max(h.MaxMemory, 0)
 }
 
 func setQuantities(list *corev1.ResourceList, memory, cpus int64, c NodeConfig) {
@@ -107,7 +107,7 @@ func memoryPressure(in NodeInput, node *corev1.Node) corev1.NodeCondition {
 	switch {
 	case limit == 0:
 		return c
-	case in.Health.UsedMetaspace < 0:
+	case in.Health.UsedMemory < 0:
 		c.Message = "The base does not tell what it uses of its metaspace"
 		return c
 	}
@@ -115,7 +115,7 @@ func memoryPressure(in NodeInput, node *corev1.Node) corev1.NodeCondition {
 	if conditionIs(node, c.Type, corev1.ConditionTrue) {
 		from = reliefFrom
 	}
-	if in.Health.UsedMetaspace > limit/100*from {
+	if in.Health.UsedMemory > limit/100*from {
 		c.Status, c.Reason, c.Message = corev1.ConditionTrue, ReasonInsufficientMetaspace, fmt.Sprintf("The base uses more than %d %% of its metaspace; until it uses less than %d %%, only pods that tolerate it are scheduled here", pressureFrom, reliefFrom)
 		return c
 	}
@@ -130,9 +130,9 @@ func conditionIs(node *corev1.Node, t corev1.NodeConditionType, s corev1.Conditi
 // Excess explains that a base claims more than it is believed to have; empty where it does
 // not, and where it said nothing.
 func (c NodeConfig) Excess(h *tunnel.Health) string {
-	if h == nil || (h.MaxMetaspace <= c.MaxMemory && int64(h.CPUs) <= c.MaxCPUs) {
+	if h == nil || (h.MaxMemory <= c.MaxMemory && int64(h.CPUs) <= c.MaxCPUs) {
 		return ""
 	}
 	return fmt.Sprintf("The base claims %s of metaspace and %d CPUs; the Node shows %s and %d at most. Raise the limits if it has them",
-		resource.NewQuantity(h.MaxMetaspace, resource.BinarySI), h.CPUs, resource.NewQuantity(c.MaxMemory, resource.BinarySI), c.MaxCPUs)
+		resource.NewQuantity(h.MaxMemory, resource.BinarySI), h.CPUs, resource.NewQuantity(c.MaxMemory, resource.BinarySI), c.MaxCPUs)
 }

@@ -22,11 +22,11 @@ func TestCapacityIsClipped(t *testing.T) {
 		told   bool
 	}{
 		{"nothing told", nil, NodeConfig{}, "1Gi", 8, false},
-		{"no limit", &tunnel.Health{MaxMetaspace: -1, CPUs: 4}, NodeConfig{}, "1Gi", 4, false},
-		{"the most", &tunnel.Health{MaxMetaspace: 64 << 30, CPUs: 256}, NodeConfig{}, "64Gi", 256, false},
-		{"too much memory", &tunnel.Health{MaxMetaspace: 1 << 50, CPUs: 4}, NodeConfig{}, "64Gi", 4, true},
-		{"too many CPUs", &tunnel.Health{MaxMetaspace: 1 << 30, CPUs: 65535}, NodeConfig{}, "1Gi", 256, true},
-		{"as set", &tunnel.Health{MaxMetaspace: 3 << 30, CPUs: 9}, NodeConfig{MaxMemory: 2 << 30, MaxCPUs: 8}, "2Gi", 8, true},
+		{"no limit", &tunnel.Health{MaxMemory: -1, CPUs: 4}, NodeConfig{}, "1Gi", 4, false},
+		{"the most", &tunnel.Health{MaxMemory: 64 << 30, CPUs: 256}, NodeConfig{}, "64Gi", 256, false},
+		{"too much memory", &tunnel.Health{MaxMemory: 1 << 50, CPUs: 4}, NodeConfig{}, "64Gi", 4, true},
+		{"too many CPUs", &tunnel.Health{MaxMemory: 1 << 30, CPUs: 65535}, NodeConfig{}, "1Gi", 256, true},
+		{"as set", &tunnel.Health{MaxMemory: 3 << 30, CPUs: 9}, NodeConfig{MaxMemory: 2 << 30, MaxCPUs: 8}, "2Gi", 8, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in := nodeInput()
@@ -110,7 +110,7 @@ func TestMemoryPressure(t *testing.T) {
 				if i == len(c.used)-1 {
 					limit = c.limit
 				}
-				in.Health = &tunnel.Health{MaxMetaspace: max(limit*mib, -1), UsedMetaspace: max(used*mib, -1)}
+				in.Health = &tunnel.Health{MaxMemory: max(limit*mib, -1), UsedMemory: max(used*mib, -1)}
 				node = Node(in, node)
 			}
 			is := pressureOf(node)
@@ -125,13 +125,13 @@ func TestMemoryPressure(t *testing.T) {
 // description.
 func TestMemoryPressureIsTheBasesWord(t *testing.T) {
 	in := nodeInput()
-	in.Health = &tunnel.Health{MaxMetaspace: 100 << 20, UsedMetaspace: 99 << 20}
+	in.Health = &tunnel.Health{MaxMemory: 100 << 20, UsedMemory: 99 << 20}
 	full := Node(in, nil)
 	in.Health = nil
 	if is := pressureOf(Node(in, full)); is.Status != corev1.ConditionTrue {
 		t.Errorf("nothing is told, and it is %s", is.Status)
 	}
-	in.Health = &tunnel.Health{MaxMetaspace: 100 << 20, UsedMetaspace: 99<<20 - 98<<20}
+	in.Health = &tunnel.Health{MaxMemory: 100 << 20, UsedMemory: 99<<20 - 98<<20}
 	less := Node(in, full)
 	if SameDescription(full, less) {
 		t.Error("it is no part of the description")

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -37,6 +38,10 @@ const (
 	// to be; boundByTunnel where what was proved names none.
 	AnnotationBoundTo = "base.koupleless.io/bound-to"
 	boundByTunnel     = "tunnel"
+	// TunnelOfTopics is the tunnel of a base whose Node another controller wrote, which reaches
+	// it by topics, TunnelOfPorts of one that it dials: the Names of mqtttunnel and httptunnel.
+	TunnelOfTopics = "mqtt_tunnel_provider"
+	TunnelOfPorts  = "http_tunnel_provider"
 )
 
 // words are the labels that hold what a base says of itself. Where such a word is no label's
@@ -50,12 +55,13 @@ func words(beat tunnel.Heartbeat) map[string]string {
 	}
 }
 
-// fixed are the labels that each VNode of the name has. There are none of an operating system
-// or architecture: DaemonSets of machines ask for them, and cannot run in a JVM.
-func fixed(name string) map[string]string {
+// fixed are the labels that each VNode of the name and stack has. There are none of an operating system
+// or architecture: DaemonSets of machines ask for them, and cannot run in a base.
+func fixed(name, stack string) map[string]string {
 	host, _ := labelValue(name)
+	stack, _ = labelValue(cmp.Or(stack, tunnel.StackJava))
 	return map[string]string{
-		LabelComponent: ComponentVNode, labelStack: "java", "type": "virtual-kubelet",
+		LabelComponent: ComponentVNode, labelStack: stack, "type": "virtual-kubelet",
 		labelNoLB: "true", labelNoDisruption: "true", corev1.LabelHostname: host,
 	}
 }
@@ -69,7 +75,7 @@ func describe(in NodeInput, node *corev1.Node) {
 	if node.Annotations == nil {
 		node.Annotations = map[string]string{}
 	}
-	maps.Copy(node.Labels, fixed(in.Name))
+	maps.Copy(node.Labels, fixed(in.Name, in.Heartbeat.Stack))
 	maps.Copy(node.Labels, in.Config.labels())
 	for key, exact := range words(in.Heartbeat) {
 		value, safe := labelValue(exact)
@@ -114,7 +120,7 @@ func (c NodeConfig) checkLabels() error {
 	if err != nil {
 		return fmt.Errorf("VNODE_LABELS must be key=value pairs, separated by commas: %w", err)
 	}
-	ours := fixed("")
+	ours := fixed("", "")
 	maps.Copy(ours, words(tunnel.Heartbeat{}))
 	ours[LabelPort] = ""
 	for _, key := range slices.Sorted(maps.Keys(set)) {

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"module-controller/tunnel"
 )
 
 // A VNode is in the zone of its base's machine. Where that is not known, in the one that a
@@ -80,6 +82,18 @@ func TestANodeHasNoOperatingSystem(t *testing.T) {
 	for key := range Node(nodeInput(), nil).Labels {
 		if strings.HasSuffix(key, "/os") || strings.HasSuffix(key, "/arch") {
 			t.Errorf("it has the label %s", key)
+		}
+	}
+}
+
+// The stack is the tunnel's word, that of Java where it has none, and is read back.
+func TestTheStackIsTheTunnelsWord(t *testing.T) {
+	for says, want := range map[string]string{"process": "process", tunnel.StackJava: "java", "": "java"} {
+		in := nodeInput()
+		in.Heartbeat.Stack = says
+		node := Node(in, nil)
+		if beat, _, err := Adopt(node); err != nil || node.Labels[labelStack] != want || beat.Stack != want {
+			t.Errorf("%q: the label is %q, and %q is read back: %v", says, node.Labels[labelStack], beat.Stack, err)
 		}
 	}
 }

@@ -17,7 +17,7 @@ func nodeInput() NodeInput {
 	return NodeInput{
 		Now: noon, Name: "vnode.2ce92dca.dev",
 		Heartbeat: tunnel.Heartbeat{
-			Base: tunnel.BaseID{Env: "dev", Identity: "2ce92dca"}, Tunnel: "mqtt_tunnel_provider",
+			Base: tunnel.BaseID{Env: "dev", Identity: "2ce92dca"}, Tunnel: "mqtt_tunnel_provider", Stack: tunnel.StackJava,
 			Name: "base", Version: "1.0.0", Cluster: "default", IP: "127.0.0.1", Hostname: "local",
 		},
 		Message: "The base is heard",
@@ -60,7 +60,7 @@ func TestNodeIsAsTheDocumentSays(t *testing.T) {
 // know it at first, nor does anybody while the base starts again.
 func TestNodeKeepsWhatTheBaseToldBefore(t *testing.T) {
 	in := nodeInput()
-	in.Health = &tunnel.Health{MaxMetaspace: 256 << 20, UsedMetaspace: 54 << 20, CPUs: 2}
+	in.Health = &tunnel.Health{MaxMemory: 256 << 20, UsedMemory: 54 << 20, CPUs: 2}
 	told := Node(in, nil)
 	in.Health = nil
 	if d := cmp.Diff(told, Node(in, told)); d != "" {
@@ -73,10 +73,10 @@ func TestNodeKeepsWhatTheBaseToldBefore(t *testing.T) {
 
 func TestNodeChangesNothingWhereNothingDiffers(t *testing.T) {
 	in := nodeInput()
-	in.Health = &tunnel.Health{MaxMetaspace: 256 << 20, UsedMetaspace: 54 << 20, CPUs: 2}
+	in.Health = &tunnel.Health{MaxMemory: 256 << 20, UsedMemory: 54 << 20, CPUs: 2}
 	node := Node(in, nil)
 	in.Now = noon.Add(time.Minute)
-	in.Health.UsedMetaspace += 1 << 20 // under 1/64 of the capacity
+	in.Health.UsedMemory += 1 << 20 // under 1/64 of the capacity
 	if d := cmp.Diff(node, Node(in, node)); d != "" {
 		t.Errorf("a second look changed (-first +second):\n%s", d)
 	}
@@ -116,13 +116,13 @@ func TestNodeMemoryIsTheMetaspace(t *testing.T) {
 		capacity, allowed string
 	}{
 		{"not told", nil, 0, "1Gi", "1Gi"},
-		{"no limit", &tunnel.Health{MaxMetaspace: -1, UsedMetaspace: 52 << 20}, 0, "1Gi", "1Gi"},
-		{"no limit, more used than is shown", &tunnel.Health{MaxMetaspace: -1, UsedMetaspace: 2 << 30}, 0, "1Gi", "1Gi"},
-		{"absent, as 1.2.2", &tunnel.Health{MaxMetaspace: -1, UsedMetaspace: -1}, 0, "1Gi", "1Gi"},
-		{"limit", &tunnel.Health{MaxMetaspace: 256 << 20, UsedMetaspace: 56 << 20}, 0, "256Mi", "200Mi"},
-		{"a module that runs is counted once", &tunnel.Health{MaxMetaspace: 256 << 20, UsedMetaspace: 56 << 20}, 16 << 20, "256Mi", "216Mi"},
-		{"requests beyond use", &tunnel.Health{MaxMetaspace: 256 << 20, UsedMetaspace: 56 << 20}, 100 << 20, "256Mi", "256Mi"},
-		{"more used than there is", &tunnel.Health{MaxMetaspace: 64 << 20, UsedMetaspace: 70 << 20}, 0, "64Mi", "0"},
+		{"no limit", &tunnel.Health{MaxMemory: -1, UsedMemory: 52 << 20}, 0, "1Gi", "1Gi"},
+		{"no limit, more used than is shown", &tunnel.Health{MaxMemory: -1, UsedMemory: 2 << 30}, 0, "1Gi", "1Gi"},
+		{"absent, as 1.2.2", &tunnel.Health{MaxMemory: -1, UsedMemory: -1}, 0, "1Gi", "1Gi"},
+		{"limit", &tunnel.Health{MaxMemory: 256 << 20, UsedMemory: 56 << 20}, 0, "256Mi", "200Mi"},
+		{"a module that runs is counted once", &tunnel.Health{MaxMemory: 256 << 20, UsedMemory: 56 << 20}, 16 << 20, "256Mi", "216Mi"},
+		{"requests beyond use", &tunnel.Health{MaxMemory: 256 << 20, UsedMemory: 56 << 20}, 100 << 20, "256Mi", "256Mi"},
+		{"more used than there is", &tunnel.Health{MaxMemory: 64 << 20, UsedMemory: 70 << 20}, 0, "64Mi", "0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in := nodeInput()

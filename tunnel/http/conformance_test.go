@@ -12,7 +12,8 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	tunneltest.RunConformance(t, func(t *testing.T, gate tunnel.Gate) tunneltest.Kit {
+	kit := func(t *testing.T, gate tunnel.Gate) tunneltest.Kit {
+		t.Helper()
 		address := freeAddress(t)
 		tun, err := New(Config{
 			Listen: address, Env: "default", Gate: gate, Allowed: prefixes("127.0.0.0/8"),
@@ -23,11 +24,13 @@ func TestConformance(t *testing.T) {
 		}
 		return tunneltest.Kit{
 			Tunnel: tun, Switches: true,
-			Play: func(ctx context.Context, bases []*basetest.Base) error {
+			Stack: tunneltest.Arklet(func(ctx context.Context, bases []*basetest.Base) error {
 				return (&basetest.HTTPFleet{Endpoint: "http://" + address, Bases: bases}).Run(ctx)
-			},
+			}),
 		}
-	})
+	}
+	tunneltest.RunConformance(t, kit)
+	tunneltest.RunArklet(t, kit)
 }
 
 // freeAddress finds a port that nobody listens on.

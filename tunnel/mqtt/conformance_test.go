@@ -33,9 +33,12 @@ func TestConformance(t *testing.T) {
 				continue
 			}
 			t.Run(kind+"/"+name, func(t *testing.T) {
-				tunneltest.RunConformance(t, func(t *testing.T, gate tunnel.Gate) tunneltest.Kit {
+				kit := func(t *testing.T, gate tunnel.Gate) tunneltest.Kit {
+					t.Helper()
 					return kitOn(t, kind, wildcards, gate)
-				})
+				}
+				tunneltest.RunConformance(t, kit)
+				tunneltest.RunArklet(t, kit)
 			})
 		}
 	}
@@ -64,10 +67,10 @@ func kitOn(t *testing.T, kind string, wildcards bool, gate tunnel.Gate) tunnelte
 	}
 	return tunneltest.Kit{
 		Tunnel: newTunnel(t, broker.Address(), func(c *Config) { c.Wildcards, c.Gate = wildcards, gate }),
-		Play: func(ctx context.Context, bases []*basetest.Base) error {
+		Stack: tunneltest.Arklet(func(ctx context.Context, bases []*basetest.Base) error {
 			(&basetest.MQTTFleet{Broker: broker.Address(), Bases: bases, Reconnect: 200 * time.Millisecond}).Run(ctx)
 			return nil
-		},
+		}),
 		Cut: broker.Stop, Mend: broker.Start,
 	}
 }

@@ -52,5 +52,5 @@ func (s *session) receiveGone(m paho.Message) {
 		s.drop(m.Topic(), "gone_unproved")
 		return
 	}
-	s.log.Info("broker lost a replica's connection", zap.String("topic", shownTopic(m.Topic())))
+	s.log.Info("broker lost a replica's connection", zap.String("topic", ShownTopic(m.Topic())))
 }

@@ -15,7 +15,7 @@ func (t *Tunnel) drop(topic, reason string, fields ...zap.Field) {
 	if quiet[reason] {
 		return
 	}
-	shown := shownTopic(topic)
+	shown := ShownTopic(topic)
 	t.refusals.Tell("message dropped", reason, shown, append(fields, zap.String("topic", shown))...)
 }
 
@@ -27,8 +27,9 @@ func (t *Tunnel) cut(topic string, size int) {
 // maxShown is the longest topic that is shown, in bytes. Those of bases are shorter.
 const maxShown = 400
 
-// shownTopic is a topic as it may stand in a log: anybody may have chosen it.
-func shownTopic(topic string) string {
+// ShownTopic is a topic as it may stand in a log or on a terminal: anybody may have chosen it.
+// It is cut to 400 bytes.
+func ShownTopic(topic string) string {
 	quoted := strconv.QuoteToASCII(topic[:min(len(topic), maxShown)])
 	return quoted[1 : len(quoted)-1]
 }

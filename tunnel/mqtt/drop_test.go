@@ -12,11 +12,11 @@ func TestATopicIsShownAsText(t *testing.T) {
 		"a\x1b[2Jb\u009bc\u202ed\n":    `a\x1b[2Jb\u009bc\u202ed\n`,
 		"\xff":                         `\xff`,
 	} {
-		if got := shownTopic(topic); got != want {
+		if got := ShownTopic(topic); got != want {
 			t.Errorf("%q is shown as %s, want %s", topic, got, want)
 		}
 	}
-	if got := shownTopic(strings.Repeat("x", 1000)); len(got) != maxShown {
+	if got := ShownTopic(strings.Repeat("x", 1000)); len(got) != maxShown {
 		t.Errorf("a long one has %d bytes", len(got))
 	}
 }

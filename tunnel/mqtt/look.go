@@ -3,6 +3,7 @@ package mqtttunnel
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -18,7 +19,8 @@ import (
 // Look is what a broker shows to whoever connects to it once.
 type Look struct {
 	// Retained are the topics of commands that other controllers left retained: a base that
-	// subscribes is given them at once, however old they are. In order, mostRetained at most.
+	// subscribes is given them at once, however old they are. In order, mostRetained at most, as
+	// they are: show them by ShownTopic. Longer ones than a base's are left out.
 	Retained []string
 	// Refused are the filters that the user may not read, so that nothing is known of them.
 	Refused []string
@@ -38,6 +40,32 @@ const (
 // which commands are retained there for the bases of its environments. It changes nothing. The
 // error of a connection that is not made has the broker's words, or those of TLS.
 func LookAt(ctx context.Context, cfg Config) (Look, error) {
+	return connectOnce(ctx, cfg, (*session).look)
+}
+
+// ClearRetained deletes retained commands, by the topics that a Look gave, with an empty retained
+// message to each. Of what is no command's topic in the configuration's environments it deletes
+// none, and gives an error. It connects as LookAt does. A broker acknowledges what it does not permit:
+// look again to see what is left.
+func ClearRetained(ctx context.Context, cfg Config, topics []string) error {
+	for _, topic := range topics {
+		if !slices.ContainsFunc(cfg.Environments, func(env string) bool { return arklet.IsCommand(env, topic) }) {
+			return fmt.Errorf("%q is no topic of a command of the environments %q", topic, cfg.Environments)
+		}
+	}
+	_, err := connectOnce(ctx, cfg, func(s *session, ctx context.Context, _ *looking) (Look, error) {
+		for _, topic := range topics {
+			if err := s.wait(ctx, s.client.Publish(topic, qos, true, []byte{}), "clear "+ShownTopic(topic)); err != nil {
+				return Look{}, err
+			}
+		}
+		return Look{}, nil
+	})
+	return err
+}
+
+// connectOnce connects as a client of its own, does something, and disconnects.
+func connectOnce(ctx context.Context, cfg Config, do func(*session, context.Context, *looking) (Look, error)) (Look, error) {
 	cfg.ClientID = lookPrefix + rand.Text()[:8]
 	t, err := New(cfg, zap.NewNop(), tunnel.NoMeter)
 	if err != nil {
@@ -58,7 +86,7 @@ func LookAt(ctx context.Context, cfg Config) (Look, error) {
 	if err := s.wait(ctx, s.client.Connect(), "connect to broker"); err != nil {
 		return Look{}, err
 	}
-	return s.look(ctx, &seen)
+	return do(s, ctx, &seen)
 }
 
 // look subscribes where commands may be retained, and waits until all that are there came.
@@ -96,12 +124,12 @@ func (l *looking) take(m paho.Message) {
 	case m.Topic() == l.probe:
 		l.once.Do(func() { close(l.over) })
 		return
-	case !m.Retained(), len(m.Payload()) == 0:
+	case !m.Retained(), len(m.Payload()) == 0, len(m.Topic()) > maxShown:
 		return
 	}
 	l.mu.Lock()
 	if len(l.topics) < mostRetained {
-		l.topics[shownTopic(m.Topic())] = true
+		l.topics[m.Topic()] = true
 	}
 	l.mu.Unlock()
 	select {

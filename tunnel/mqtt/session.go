@@ -178,6 +178,6 @@ func (s *session) receiveRetained(m paho.Message) {
 	if len(m.Payload()) == 0 {
 		return
 	}
-	s.log.Info("cleared retained command", zap.String("topic", shownTopic(m.Topic())))
+	s.log.Info("cleared retained command", zap.String("topic", ShownTopic(m.Topic())))
 	s.client.Publish(m.Topic(), qos, true, []byte{}) // an empty retained message deletes the retained one
 }

@@ -9,7 +9,6 @@ import (
 	"go.uber.org/goleak"
 
 	"module-controller/tunnel"
-	"module-controller/tunnel/basetest"
 )
 
 // Kit is a tunnel to be tested and what it needs.
@@ -17,8 +16,8 @@ type Kit struct {
 	// Tunnel is new, serves the environment "default" and asks the gate that it was
 	// made with.
 	Tunnel tunnel.Tunnel
-	// Play has bases speak to the tunnel until ctx ends.
-	Play func(ctx context.Context, bases []*basetest.Base) error
+	// Stack plays bases that speak to it.
+	Stack Stack
 	// Switches: the tunnel can have a listed version serve.
 	Switches bool
 	// Cut takes away what the tunnel's own link needs, and Mend gives it back; nil where
@@ -40,10 +39,9 @@ func RunConformance(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) 
 		{"an install is answered, done once, and listed", installIsDone},
 		{"an install of what is there is answered so", installRepeats},
 		{"the jar decides, not the command", jarDecides},
-		{"a failure names its root cause first", failureIsExplained},
+		{"a failure is explained", failureIsExplained},
 		{"a replacement leaves one version", replacementReplaces},
 		{"an uninstall is answered, and again", uninstallIsDone},
-		{"an error answer may hide a success", errorHidesSuccess},
 		{"a version is switched, or that is refused", switchOrRefusal},
 		{"commands that conflict are answered so", commandsConflict},
 		{"a repeated request is answered so", repeatsWithRequest},
@@ -71,6 +69,22 @@ func RunConformance(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) 
 	}
 }
 
+// RunArklet tests what a tunnel to the Java runtime must do beside: what is true of its
+// versions and its words alone.
+func RunArklet(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) {
+	for _, test := range []struct {
+		name string
+		run  func(*fixture)
+	}{
+		{"metaspace is read", metaspaceIsRead},
+		{"the list of each runtime is read", eachListIsRead},
+		{"a failure names its root cause first", causesAreExplained},
+		{"an error answer may hide a success", errorHidesSuccess},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(newFixture(t, kit)) })
+	}
+}
+
 // fixture is a tunnel that runs, who listens to it, and bases.
 type fixture struct {
 	*testing.T
@@ -78,7 +92,6 @@ type fixture struct {
 	again  func(*testing.T) *fixture // makes another one
 	gate   *Gate
 	sink   *RecordingSink
-	jars   *basetest.Jars
 	stop   context.CancelFunc // ends Run
 	ended  chan error         // what Run returned
 	before time.Time
@@ -94,16 +107,16 @@ func newFixture(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) *fix
 	})
 	gate := NewGate()
 	return &fixture{
-		T: t, Kit: kit(t, gate), gate: gate, sink: &RecordingSink{}, jars: &basetest.Jars{}, before: time.Now(),
+		T: t, Kit: kit(t, gate), gate: gate, sink: &RecordingSink{}, before: time.Now(),
 		again: func(t *testing.T) *fixture { t.Helper(); return newFixture(t, kit) },
 	}
 }
 
 // start runs the tunnel and has bases send to it, until the test ends.
-func (s *fixture) start(bases ...*basetest.Base) {
+func (s *fixture) start(bases ...Base) {
 	s.Helper()
 	s.run()
-	During(s, func(ctx context.Context) error { return s.Play(ctx, bases) })
+	During(s, func(ctx context.Context) error { return s.Stack.Play(ctx, bases) })
 }
 
 func (s *fixture) run() {
@@ -136,22 +149,28 @@ func (s *fixture) end() {
 	}
 }
 
-// base makes a base that finds the fixture's jars and beats often.
-func (s *fixture) base(o basetest.Options) *basetest.Base {
+// base makes a base that beats often.
+func (s *fixture) base(o Options) Base {
 	s.Helper()
-	o.Jars = s.jars
-	if o.Heartbeat == 0 {
-		o.Heartbeat = 100 * time.Millisecond
-	}
-	b, err := basetest.New(o)
+	b, err := s.Stack.New(o)
 	if err != nil {
 		s.Fatal(err)
 	}
 	return b
 }
 
+// put makes a module be found, and gives its URL.
+func (s *fixture) put(m Module) (url string) {
+	s.Helper()
+	url, err := s.Stack.Put(m)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return url
+}
+
 // one starts a base and follows it.
-func (s *fixture) one(o basetest.Options) *basetest.Base {
+func (s *fixture) one(o Options) Base {
 	s.Helper()
 	b := s.base(o)
 	s.start(b)
@@ -159,16 +178,12 @@ func (s *fixture) one(o basetest.Options) *basetest.Base {
 	return b
 }
 
-func idOf(b *basetest.Base) tunnel.BaseID {
-	return tunnel.BaseID{Env: b.Env(), Identity: b.Identity()}
-}
-
 // follow waits for a base's heartbeat, follows it, and waits until its answers are delivered.
-func (s *fixture) follow(b *basetest.Base) tunnel.Heartbeat {
+func (s *fixture) follow(b Base) tunnel.Heartbeat {
 	s.Helper()
-	h, ok := s.sink.beat(within(s.T, enough), mark{}, func(h tunnel.Heartbeat) bool { return h.Base == idOf(b) })
+	h, ok := s.sink.beat(within(s.T, enough), mark{}, func(h tunnel.Heartbeat) bool { return h.Base == b.ID() })
 	if !ok {
-		s.Fatalf("no heartbeat of %s", b.Identity())
+		s.Fatalf("no heartbeat of %s", b.ID().Identity)
 	}
 	s.Tunnel.Follow(h)
 	s.list(b)
@@ -177,24 +192,24 @@ func (s *fixture) follow(b *basetest.Base) tunnel.Heartbeat {
 
 // question asks until a report answers. One may be lost while a base comes up, and
 // nothing is sent to a base whose answers cannot be received yet or that is busy.
-func (s *fixture) question(b *basetest.Base, verb tunnel.Verb, fits func(tunnel.Report) bool) tunnel.Report {
+func (s *fixture) question(b Base, verb tunnel.Verb, fits func(tunnel.Report) bool) tunnel.Report {
 	s.Helper()
 	deadline := time.Now().Add(enough)
 	for time.Now().Before(deadline) {
 		since := s.sink.now()
 		wait := soon
-		switch err := s.Tunnel.Do(s.Context(), idOf(b), tunnel.Command{Verb: verb}); {
+		switch err := s.Tunnel.Do(s.Context(), b.ID(), tunnel.Command{Verb: verb}); {
 		case errors.Is(err, tunnel.ErrNotFollowed), errors.Is(err, tunnel.ErrBusy):
 			wait = time.Millisecond
 		case err != nil:
 			s.Fatalf("Do %s: %v", verb, err)
 		}
-		if r, ok := s.sink.report(within(s.T, wait), since, func(r tunnel.Report) bool { return r.Base == idOf(b) && fits(r) }); ok {
+		if r, ok := s.sink.report(within(s.T, wait), since, func(r tunnel.Report) bool { return r.Base == b.ID() && fits(r) }); ok {
 			s.checkReport(r)
 			return r
 		}
 	}
-	s.Fatalf("%s answered no %s", b.Identity(), verb)
+	s.Fatalf("%s answered no %s", b.ID().Identity, verb)
 	return tunnel.Report{}
 }
 
@@ -210,11 +225,11 @@ func (s *fixture) checkReport(r tunnel.Report) {
 }
 
 // list asks for a base's modules.
-func (s *fixture) list(b *basetest.Base) map[tunnel.ModuleKey]tunnel.State {
+func (s *fixture) list(b Base) map[tunnel.ModuleKey]tunnel.State {
 	s.Helper()
 	r := s.question(b, tunnel.ListModules, func(r tunnel.Report) bool { return r.Listed })
 	if r.Partial {
-		s.Errorf("the list of %s has entries that could not be read", b.Identity())
+		s.Errorf("the list of %s has entries that could not be read", b.ID().Identity)
 	}
 	states := map[tunnel.ModuleKey]tunnel.State{}
 	for _, m := range r.Modules {
@@ -223,20 +238,20 @@ func (s *fixture) list(b *basetest.Base) map[tunnel.ModuleKey]tunnel.State {
 	return states
 }
 
-func (s *fixture) health(b *basetest.Base) tunnel.Health {
+func (s *fixture) health(b Base) tunnel.Health {
 	s.Helper()
 	return *s.question(b, tunnel.ReadHealth, func(r tunnel.Report) bool { return r.Health != nil }).Health
 }
 
 // do sends one command, which must be answered once.
-func (s *fixture) do(b *basetest.Base, c tunnel.Command) tunnel.Answer {
+func (s *fixture) do(b Base, c tunnel.Command) tunnel.Answer {
 	s.Helper()
 	since := s.sink.now()
-	if err := s.Tunnel.Do(s.Context(), idOf(b), c); err != nil {
+	if err := s.Tunnel.Do(s.Context(), b.ID(), c); err != nil {
 		s.Fatalf("Do %s %s: %v", c.Verb, c.Module, err)
 	}
 	r, ok := s.sink.report(within(s.T, enough), since, func(r tunnel.Report) bool {
-		return r.Base == idOf(b) && r.Answer != nil && r.Answer.Verb == c.Verb && r.Answer.Module == c.Module
+		return r.Base == b.ID() && r.Answer != nil && r.Answer.Verb == c.Verb && r.Answer.Module == c.Module
 	})
 	if !ok {
 		s.Fatalf("no answer to %s %s", c.Verb, c.Module)
@@ -252,7 +267,14 @@ func key(name, version string) tunnel.ModuleKey {
 	return tunnel.ModuleKey{Name: name, Version: version}
 }
 
-// install is the command that installs a module from a jar that is what it is called.
-func install(name, version string) tunnel.Command {
-	return tunnel.Command{Verb: tunnel.InstallModule, Module: key(name, version), URL: "file:///opt/" + name + "-" + version + "-ark-biz.jar"}
+// install is the command that installs a module which is what it is called.
+func (s *fixture) install(name, version string) tunnel.Command {
+	s.Helper()
+	return s.installs(Module{ModuleKey: key(name, version)})
+}
+
+// installs is the command that installs a module.
+func (s *fixture) installs(m Module) tunnel.Command {
+	s.Helper()
+	return tunnel.Command{Verb: tunnel.InstallModule, Module: m.ModuleKey, URL: s.put(m)}
 }

@@ -5,23 +5,21 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"module-controller/tunnel"
-	"module-controller/tunnel/basetest"
 )
 
 func heartbeatIsDelivered(s *fixture) {
-	b := s.base(basetest.Options{Identity: "10.1.2.3", Name: "shop", Version: "2.0", Cluster: "east"})
+	b := s.base(Options{Identity: "10.1.2.3", Name: "shop", Version: "2.0", Cluster: "east"})
 	s.start(b)
 	got := s.follow(b)
 	if got.Tunnel != s.Tunnel.Name() || got.Received.Before(s.before) || got.Received.After(time.Now()) {
 		s.Errorf("heartbeat of tunnel %q, received %s", got.Tunnel, got.Received)
 	}
-	if port := b.Look().Port; got.Port != port {
+	if port := b.Seen().Port; got.Port != port {
 		s.Errorf("port %d, want %d", got.Port, port)
 	}
 	want := tunnel.About{Name: "shop", Version: "2.0", Cluster: "east", IP: "127.0.0.1", Hostname: "127.0.0.1"}
@@ -31,42 +29,40 @@ func heartbeatIsDelivered(s *fixture) {
 }
 
 func healthIsRead(s *fixture) {
-	usual, old := s.base(basetest.Options{Identity: "usual"}), s.base(basetest.Options{Identity: "old", Runtime: "1.2.2"})
-	unlimited := s.base(basetest.Options{Identity: "unlimited", MaxMetaspace: -1})
-	s.start(usual, old, unlimited)
-	for b, limit := range map[*basetest.Base]int64{usual: 256 << 20, old: -1, unlimited: -1} {
-		s.follow(b)
-		h := s.health(b)
-		if h.MaxMetaspace != limit || h.CPUs != 2 || h.Uptime <= 0 || (h.UsedMetaspace > 0) == (b == old) || h.UsedMetaspace < -1 {
-			s.Errorf("health of %s: %+v", b.Identity(), h)
-		}
+	b := s.one(Options{})
+	h := s.health(b)
+	if h.MaxMemory < -1 || h.UsedMemory < -1 || h.CPUs < 0 || h.Uptime <= 0 {
+		s.Errorf("health: %+v", h)
 	}
 }
 
 func listIsRead(s *fixture) {
-	for _, runtime := range basetest.Runtimes() {
-		s.Run(runtime, func(t *testing.T) {
-			s := s.again(t)
-			b := s.one(basetest.Options{Runtime: runtime})
-			if got := s.list(b); len(got) != 0 {
-				s.Errorf("an empty base lists %v", got)
-			}
-			b.Install(s.Context(), basetest.Command{Name: "orders", Version: "1.0.0", URL: "file:///orders-1.0.0-ark-biz.jar"})
-			b.Install(s.Context(), basetest.Command{Name: "orders", Version: "2.0.0", URL: "file:///orders-2.0.0-ark-biz.jar"})
-			s.lists(b, map[tunnel.ModuleKey]tunnel.State{key("orders", "1.0.0"): tunnel.Activated, key("orders", "2.0.0"): tunnel.Deactivated})
-		})
+	b := s.one(Options{})
+	if got := s.list(b); len(got) != 0 {
+		s.Errorf("an empty base lists %v", got)
 	}
+	s.listsTwo(b)
+}
+
+// listsTwo installs two versions past the tunnel, and checks that both are listed.
+func (s *fixture) listsTwo(b Base) {
+	s.Helper()
+	for _, version := range []string{"1.0.0", "2.0.0"} {
+		c := s.install("orders", version)
+		b.Install(s.Context(), c.Module, c.URL)
+	}
+	s.lists(b, map[tunnel.ModuleKey]tunnel.State{key("orders", "1.0.0"): tunnel.Activated, key("orders", "2.0.0"): tunnel.Deactivated})
 }
 
 // lists checks what a base lists.
-func (s *fixture) lists(b *basetest.Base, want map[tunnel.ModuleKey]tunnel.State) {
+func (s *fixture) lists(b Base, want map[tunnel.ModuleKey]tunnel.State) {
 	s.Helper()
 	if diff := gocmp.Diff(want, s.list(b)); diff != "" {
 		s.Errorf("list (-want +got):\n%s", diff)
 	}
 }
 
-func (s *fixture) answers(b *basetest.Base, c tunnel.Command, want tunnel.Outcome) tunnel.Answer {
+func (s *fixture) answers(b Base, c tunnel.Command, want tunnel.Outcome) tunnel.Answer {
 	s.Helper()
 	a := s.do(b, c)
 	if a.Outcome != want {
@@ -79,9 +75,9 @@ func (s *fixture) answers(b *basetest.Base, c tunnel.Command, want tunnel.Outcom
 }
 
 func installIsDone(s *fixture) {
-	b := s.one(basetest.Options{})
+	b := s.one(Options{})
 	for _, id := range []string{"", "r-1"} {
-		c := install("orders"+id, "1.0.0")
+		c := s.install("orders"+id, "1.0.0")
 		c.RequestID = id
 		a := s.answers(b, c, tunnel.Done)
 		if none := (tunnel.ModuleKey{}); a.Installed != none && a.Installed != c.Module {
@@ -90,15 +86,15 @@ func installIsDone(s *fixture) {
 		if got := s.list(b)[c.Module]; got != tunnel.Activated {
 			s.Errorf("%s is %q", c.Module, got)
 		}
-		if n := b.Look().Installs[c.Module.String()]; n != 1 {
+		if n := b.Seen().Installs[c.Module]; n != 1 {
 			s.Errorf("%s was installed %d times", c.Module, n)
 		}
 	}
 }
 
 func installRepeats(s *fixture) {
-	b := s.one(basetest.Options{})
-	c := install("orders", "1.0.0")
+	b := s.one(Options{})
+	c := s.install("orders", "1.0.0")
 	s.answers(b, c, tunnel.Done)
 	if a := s.answers(b, c, tunnel.Repeated); a.Installed != c.Module {
 		s.Errorf("the answer names %s as installed before", a.Installed)
@@ -107,8 +103,8 @@ func installRepeats(s *fixture) {
 }
 
 func jarDecides(s *fixture) {
-	b := s.one(basetest.Options{})
-	c := install("orders", "1.0.0")
+	b := s.one(Options{})
+	c := s.install("orders", "1.0.0")
 	c.Module = key("bills", "9.9.9")
 	if a := s.answers(b, c, tunnel.Done); a.Installed != key("orders", "1.0.0") {
 		s.Errorf("the answer names %s as installed", a.Installed)
@@ -120,80 +116,63 @@ func jarDecides(s *fixture) {
 }
 
 func failureIsExplained(s *fixture) {
-	b := s.one(basetest.Options{})
-	first, second := install("stock", "1.0.0"), install("stock", "2.0.0")
-	for _, c := range []tunnel.Command{first, second} {
-		s.jars.Add(basetest.Jar{URL: c.URL, Name: c.Module.Name, Version: c.Module.Version, Port: 8080})
-	}
-	broken, missing := install("orders", "3.0.0"), install("none", "1.0.0")
-	s.jars.Add(basetest.Jar{URL: broken.URL, Name: "orders", Version: "3.0.0", FailWith: "no stock today"})
-	s.jars.Add(basetest.Jar{URL: missing.URL, Missing: true})
+	b := s.one(Options{})
+	first := s.install("stock", "1.0.0")
 	s.answers(b, first, tunnel.Done)
+	broken, missing := s.installs(Module{ModuleKey: key("orders", "3.0.0"), FailWith: "no stock today"}), s.installs(Module{ModuleKey: key("none", "1.0.0"), Missing: true})
 	for _, id := range []string{"", "r-"} {
-		for _, failing := range []struct {
-			command    tunnel.Command
-			root, also string // the innermost cause, and another one that its owner must see
-		}{
-			{second, "Address already in use", "Port 8080 is already in use"}, {broken, "no stock today", ""}, {missing, "No such file or directory", ""},
-		} {
-			c := failing.command
-			if id != "" {
-				c.RequestID = id + c.Module.String()
-			}
-			a := s.answers(b, c, tunnel.Failed)
-			if at := strings.Index(a.Message, failing.root); at < 0 || at > 100 || !strings.Contains(a.Message, failing.also) {
-				s.Errorf("install of %s, request %q: want %q near the begin of %q, and %q", c.Module, c.RequestID, failing.root, a.Message, failing.also)
-			}
-			if strings.ContainsAny(a.Message, "\n\t") || len(a.Message) > tunnel.MaxText {
-				s.Errorf("install of %s: message %q is no line of at most %d bytes", c.Module, a.Message, tunnel.MaxText)
-			}
-		}
+		s.fails(b, broken, id, "no stock today", "")
+		s.fails(b, missing, id, "", "")
 	}
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{first.Module: tunnel.Activated})
 }
 
+// fails checks that an install fails, and what is said of it: the innermost cause first, and
+// another one that its owner must see.
+func (s *fixture) fails(b Base, c tunnel.Command, id, root, also string) {
+	s.Helper()
+	if id != "" {
+		c.RequestID = id + c.Module.String()
+	}
+	a := s.answers(b, c, tunnel.Failed)
+	if at := strings.Index(a.Message, root); at < 0 || at > 100 || !strings.Contains(a.Message, also) {
+		s.Errorf("install of %s, request %q: want %q near the begin of %q, and %q", c.Module, c.RequestID, root, a.Message, also)
+	}
+	if strings.ContainsAny(a.Message, "\n\t") || len(a.Message) > tunnel.MaxText {
+		s.Errorf("install of %s: message %q is no line of at most %d bytes", c.Module, a.Message, tunnel.MaxText)
+	}
+}
+
 func replacementReplaces(s *fixture) {
-	b := s.one(basetest.Options{})
-	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
-	s.answers(b, install("stock", "1.0.0"), tunnel.Done)
-	c := install("orders", "2.0.0")
+	b := s.one(Options{})
+	s.answers(b, s.install("orders", "1.0.0"), tunnel.Done)
+	s.answers(b, s.install("stock", "1.0.0"), tunnel.Done)
+	c := s.install("orders", "2.0.0")
 	c.Replace = true
 	s.answers(b, c, tunnel.Done)
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{c.Module: tunnel.Activated, key("stock", "1.0.0"): tunnel.Activated})
 }
 
 func uninstallIsDone(s *fixture) {
-	b := s.one(basetest.Options{})
+	b := s.one(Options{})
 	c := tunnel.Command{Verb: tunnel.UninstallModule, Module: key("orders", "1.0.0")}
 	s.answers(b, c, tunnel.NotFound)
-	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
+	s.answers(b, s.install("orders", "1.0.0"), tunnel.Done)
 	s.answers(b, c, tunnel.Done)
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{})
 	s.answers(b, c, tunnel.NotFound)
-	if n := b.Look().Uninstalls["orders:1.0.0"]; n != 1 {
+	if n := b.Seen().Uninstalls[key("orders", "1.0.0")]; n != 1 {
 		s.Errorf("it was uninstalled %d times", n)
 	}
 }
 
-func errorHidesSuccess(s *fixture) {
-	b := s.one(basetest.Options{Runtime: "2.1.6"})
-	c := install("hello", "1.0.0")
-	s.jars.Add(basetest.Jar{URL: c.URL, Name: "hello", Version: "1.0.0", Plain: true})
-	s.answers(b, c, tunnel.Done)
-	a := s.answers(b, tunnel.Command{Verb: tunnel.UninstallModule, Module: c.Module}, tunnel.Failed)
-	if !strings.Contains(a.Message, "NullPointerException") {
-		s.Errorf("message %q", a.Message)
-	}
-	s.lists(b, map[tunnel.ModuleKey]tunnel.State{})
-}
-
 func switchOrRefusal(s *fixture) {
-	b := s.one(basetest.Options{})
-	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
-	s.answers(b, install("orders", "2.0.0"), tunnel.Done)
+	b := s.one(Options{})
+	s.answers(b, s.install("orders", "1.0.0"), tunnel.Done)
+	s.answers(b, s.install("orders", "2.0.0"), tunnel.Done)
 	c := tunnel.Command{Verb: tunnel.SwitchModule, Module: key("orders", "2.0.0")}
 	if !s.Switches {
-		if err := s.Tunnel.Do(s.Context(), idOf(b), c); !errors.Is(err, tunnel.ErrUnsupported) {
+		if err := s.Tunnel.Do(s.Context(), b.ID(), c); !errors.Is(err, tunnel.ErrUnsupported) {
 			s.Errorf("Do switch: %v, want ErrUnsupported", err)
 		}
 		return
@@ -209,10 +188,9 @@ func switchOrRefusal(s *fixture) {
 }
 
 func commandsConflict(s *fixture) {
-	b := s.one(basetest.Options{})
-	slow := install("orders", "1.0.0")
-	s.jars.Add(basetest.Jar{URL: slow.URL, Name: "orders", Version: "1.0.0", Start: enough})
-	if err := s.Tunnel.Do(s.Context(), idOf(b), slow); err != nil {
+	b := s.one(Options{})
+	slow := s.installs(Module{ModuleKey: key("orders", "1.0.0"), Start: enough})
+	if err := s.Tunnel.Do(s.Context(), b.ID(), slow); err != nil {
 		s.Fatal(err)
 	}
 	s.question(b, tunnel.ListModules, func(r tunnel.Report) bool { return slices.ContainsFunc(r.Modules, isResolved) })
@@ -224,9 +202,9 @@ func isResolved(m tunnel.Module) bool { return m.State == tunnel.Resolved }
 // repeatsWithRequest: an install with a request id that finds its module is answered as
 // one without.
 func repeatsWithRequest(s *fixture) {
-	b := s.one(basetest.Options{})
+	b := s.one(Options{})
 	for i := range 3 {
-		c := install("orders", "1.0.0")
+		c := s.install("orders", "1.0.0")
 		c.RequestID = fmt.Sprintf("r-%d", i)
 		want := tunnel.Repeated
 		if i == 0 {
@@ -238,11 +216,10 @@ func repeatsWithRequest(s *fixture) {
 
 // requestsConflict: an asynchronous command that conflicts with another is answered so.
 func requestsConflict(s *fixture) {
-	b := s.one(basetest.Options{})
-	slow := install("orders", "1.0.0")
+	b := s.one(Options{})
+	slow := s.installs(Module{ModuleKey: key("orders", "1.0.0"), Start: enough})
 	slow.RequestID = "r-1"
-	s.jars.Add(basetest.Jar{URL: slow.URL, Name: "orders", Version: "1.0.0", Start: enough})
-	if err := s.Tunnel.Do(s.Context(), idOf(b), slow); err != nil {
+	if err := s.Tunnel.Do(s.Context(), b.ID(), slow); err != nil {
 		s.Fatal(err)
 	}
 	s.question(b, tunnel.ListModules, func(r tunnel.Report) bool { return slices.ContainsFunc(r.Modules, isResolved) })
@@ -253,24 +230,24 @@ func requestsConflict(s *fixture) {
 // requestIDIsUsedOnce: where a tunnel passes request ids on, the base refuses one that
 // it has seen; elsewhere the module is there already.
 func requestIDIsUsedOnce(s *fixture) {
-	b := s.one(basetest.Options{})
-	c := install("orders", "1.0.0")
+	b := s.one(Options{})
+	c := s.install("orders", "1.0.0")
 	c.RequestID = "epoch-1/pod/1"
 	s.answers(b, c, tunnel.Done)
 	if a := s.do(b, c); a.Outcome != tunnel.Busy && a.Outcome != tunnel.Repeated {
 		s.Errorf("it is answered %s %q", a.Outcome, a.Message)
 	}
-	if n := b.Look().Installs["orders:1.0.0"]; n != 1 {
+	if n := b.Seen().Installs[key("orders", "1.0.0")]; n != 1 {
 		s.Errorf("it was installed %d times", n)
 	}
 }
 
 func settingsArrive(s *fixture) {
-	b := s.one(basetest.Options{})
-	c := install("orders", "1.0.0")
+	b := s.one(Options{})
+	c := s.install("orders", "1.0.0")
 	c.Args, c.Env = []string{"--a=b", "c"}, map[string]string{"REGION": "east"}
 	s.answers(b, c, tunnel.Done)
-	got := b.Look().Commands[0]
+	got := b.Seen().Commands[0]
 	if !slices.Equal(got.Args, c.Args) || got.Env["REGION"] != "east" {
 		s.Errorf("the base got %q and %v", got.Args, got.Env)
 	}

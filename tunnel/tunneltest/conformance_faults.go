@@ -8,17 +8,16 @@ import (
 	"time"
 
 	"module-controller/tunnel"
-	"module-controller/tunnel/basetest"
 )
 
 func restartIsSeen(s *fixture) {
-	b := s.one(basetest.Options{})
-	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
+	b := s.one(Options{})
+	s.answers(b, s.install("orders", "1.0.0"), tunnel.Done)
 	first := s.health(b).Uptime
 	Await(s, "an uptime that a restart takes less than", func() bool { return s.health(b).Uptime >= first+soon })
 	before, since := s.health(b).Uptime, s.sink.now()
 	b.Restart()
-	if _, ok := s.sink.beat(within(s.T, enough), since, func(h tunnel.Heartbeat) bool { return h.Base == idOf(b) }); !ok {
+	if _, ok := s.sink.beat(within(s.T, enough), since, func(h tunnel.Heartbeat) bool { return h.Base == b.ID() }); !ok {
 		s.Error("no heartbeat after a restart")
 	}
 	if after := s.health(b).Uptime; after >= before {
@@ -28,27 +27,27 @@ func restartIsSeen(s *fixture) {
 }
 
 func deadHeartbeatAnswers(s *fixture) {
-	b := s.one(basetest.Options{})
-	b.Set(func(f *basetest.Faults) { f.NoHeartbeat = true })
-	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
+	b := s.one(Options{})
+	b.Suffer(Fault{NoHeartbeat: true})
+	s.answers(b, s.install("orders", "1.0.0"), tunnel.Done)
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{key("orders", "1.0.0"): tunnel.Activated})
 }
 
 // pair starts two bases, follows them, and does something to the first.
-func (s *fixture) pair(change func(*basetest.Faults)) (hurt, well *basetest.Base) {
+func (s *fixture) pair(f Fault) (hurt, well Base) {
 	s.Helper()
-	hurt, well = s.base(basetest.Options{Identity: "hurt"}), s.base(basetest.Options{Identity: "well"})
+	hurt, well = s.base(Options{Identity: "hurt"}), s.base(Options{Identity: "well"})
 	s.start(hurt, well)
 	s.follow(hurt)
 	s.follow(well)
-	hurt.Set(change)
+	hurt.Suffer(f)
 	return hurt, well
 }
 
 func slowDelaysNoOther(s *fixture) {
-	slow, quick := s.pair(func(f *basetest.Faults) { f.Slow = time.Hour })
+	slow, quick := s.pair(Fault{Slow: time.Hour})
 	for range 20 {
-		err := s.Tunnel.Do(s.Context(), idOf(slow), tunnel.Command{Verb: tunnel.ListModules})
+		err := s.Tunnel.Do(s.Context(), slow.ID(), tunnel.Command{Verb: tunnel.ListModules})
 		if err != nil && !errors.Is(err, tunnel.ErrBusy) {
 			s.Fatal(err)
 		}
@@ -64,11 +63,11 @@ func slowDelaysNoOther(s *fixture) {
 }
 
 // silent checks that a base is not reported while another one is.
-func (s *fixture) silent(hurt, well *basetest.Base) {
+func (s *fixture) silent(hurt, well Base) {
 	s.Helper()
 	since := s.sink.now()
 	for range 3 {
-		err := s.Tunnel.Do(s.Context(), idOf(hurt), tunnel.Command{Verb: tunnel.ListModules})
+		err := s.Tunnel.Do(s.Context(), hurt.ID(), tunnel.Command{Verb: tunnel.ListModules})
 		if err != nil && !errors.Is(err, tunnel.ErrNotFollowed) && !errors.Is(err, tunnel.ErrBusy) {
 			s.Errorf("Do: %v", err)
 		}
@@ -76,54 +75,52 @@ func (s *fixture) silent(hurt, well *basetest.Base) {
 	}
 	s.sink.mu.Lock()
 	defer s.sink.mu.Unlock()
-	if r, reported := first(s.sink.reports[since.reports:], func(r tunnel.Report) bool { return r.Base == idOf(hurt) }); reported {
+	if r, reported := first(s.sink.reports[since.reports:], func(r tunnel.Report) bool { return r.Base == hurt.ID() }); reported {
 		s.Errorf("a silent base is reported: %+v", r)
 	}
 }
 
 func muteIsDelivered(s *fixture) {
-	mute, well := s.pair(func(f *basetest.Faults) { f.Mute = true })
+	mute, well := s.pair(Fault{Mute: true})
 	s.silent(mute, well)
 	since := s.sink.now()
-	if _, ok := s.sink.beat(within(s.T, enough), since, func(h tunnel.Heartbeat) bool { return h.Base == idOf(mute) }); !ok {
+	if _, ok := s.sink.beat(within(s.T, enough), since, func(h tunnel.Heartbeat) bool { return h.Base == mute.ID() }); !ok {
 		s.Error("its heartbeat is not delivered")
 	}
 }
 
 func goneIsSilent(s *fixture) {
-	gone, well := s.pair(func(*basetest.Faults) {})
+	gone, well := s.pair(Fault{})
 	gone.Stop()
 	s.silent(gone, well)
 }
 
 func unfollowedIsSilent(s *fixture) {
-	left, well := s.pair(func(*basetest.Faults) {})
-	s.Tunnel.Unfollow(idOf(left))
+	left, well := s.pair(Fault{})
+	s.Tunnel.Unfollow(left.ID())
 	s.silent(left, well)
-	err := s.Tunnel.Do(s.Context(), idOf(left), install("orders", "1.0.0"))
+	err := s.Tunnel.Do(s.Context(), left.ID(), s.install("orders", "1.0.0"))
 	if !errors.Is(err, tunnel.ErrNotFollowed) {
 		s.Errorf("Do: %v, want ErrNotFollowed", err)
 	}
-	if err := s.Tunnel.Do(s.Context(), tunnel.BaseID{Env: "default", Identity: "nobody"}, install("orders", "1.0.0")); !errors.Is(err, tunnel.ErrNotFollowed) {
+	if err := s.Tunnel.Do(s.Context(), tunnel.BaseID{Env: "default", Identity: "nobody"}, s.install("orders", "1.0.0")); !errors.Is(err, tunnel.ErrNotFollowed) {
 		s.Errorf("Do to a base that never was: %v, want ErrNotFollowed", err)
 	}
 	s.follow(left) // it can be followed again
 }
 
 func garbageHurtsNobody(s *fixture) {
-	b := s.one(basetest.Options{})
+	b := s.one(Options{})
 	for _, text := range []string{
 		"", "not json", "null", "[]", "{", `{"data":`, "\x00", "\xff\xfe", "7", `"text"`, `{"data":null}`, `{"data":[null,7,{}]}`,
 		`{"publishTimestamp":"x","data":{"baseMetadata":{"identity":7}}}`, `{"data":{"baseMetadata":{"identity":"somebody else"}}}`,
 		`{"baseMetadata":{"identity":"a/b"},"localIP":"x","port":"y"}`, `{"baseMetadata":{"identity":""},"port":-1}`,
 		strings.Repeat("[", 10_000), `{"data":` + strings.Repeat(`{"a":`, 10_000), strings.Repeat("x", 2<<20),
 	} {
-		for _, where := range []string{"base/heart", "base/queryBaseline", "base/simpleBiz", "base/health", "base/bizOperation", "base/nonsense", "heartbeat", "queryBaseline"} {
-			b.Say(where, []byte(text))
-		}
+		b.Babble([]byte(text))
 	}
 	since := s.sink.now()
-	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
+	s.answers(b, s.install("orders", "1.0.0"), tunnel.Done)
 	s.question(b, tunnel.ListModules, func(r tunnel.Report) bool { // other lists may be garbage
 		return r.Listed && !r.Partial && slices.ContainsFunc(r.Modules, func(m tunnel.Module) bool { return m.State == tunnel.Activated })
 	})
@@ -133,7 +130,7 @@ func garbageHurtsNobody(s *fixture) {
 	s.sink.mu.Lock()
 	defer s.sink.mu.Unlock()
 	for _, h := range s.sink.beats {
-		if h.Base != idOf(b) {
+		if h.Base != b.ID() {
 			s.Errorf("garbage is delivered as a heartbeat of %q", h.Base)
 		}
 	}
@@ -141,8 +138,8 @@ func garbageHurtsNobody(s *fixture) {
 
 func wrongClock(s *fixture) {
 	const wrong = -time.Hour
-	b := s.one(basetest.Options{Clock: wrong})
-	s.answers(b, install("orders", "1.0.0"), tunnel.Done)
+	b := s.one(Options{Clock: wrong})
+	s.answers(b, s.install("orders", "1.0.0"), tunnel.Done)
 	r := s.question(b, tunnel.ListModules, func(r tunnel.Report) bool { return r.Listed })
 	since := r.Modules[0].Since
 	if off := since.Sub(s.before); off < wrong-enough || off > wrong+enough {
@@ -154,12 +151,12 @@ func wrongClock(s *fixture) {
 }
 
 func manyAtOnce(s *fixture) {
-	b := s.one(basetest.Options{})
+	b := s.one(Options{})
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			for range 8 {
-				err := s.Tunnel.Do(s.Context(), idOf(b), tunnel.Command{Verb: tunnel.ListModules})
+				err := s.Tunnel.Do(s.Context(), b.ID(), tunnel.Command{Verb: tunnel.ListModules})
 				if err != nil && !errors.Is(err, tunnel.ErrBusy) {
 					s.Errorf("Do: %v", err)
 				}
@@ -171,20 +168,20 @@ func manyAtOnce(s *fixture) {
 }
 
 func notLinked(s *fixture) {
-	b := s.base(basetest.Options{})
-	s.Tunnel.Follow(tunnel.Heartbeat{Base: idOf(b), Tunnel: s.Tunnel.Name(), IP: "127.0.0.1", Port: 1})
-	if err := s.Tunnel.Do(s.Context(), idOf(b), install("orders", "1.0.0")); !errors.Is(err, tunnel.ErrNotLinked) {
+	b := s.base(Options{})
+	s.Tunnel.Follow(tunnel.Heartbeat{Base: b.ID(), Tunnel: s.Tunnel.Name(), IP: "127.0.0.1", Port: 1})
+	if err := s.Tunnel.Do(s.Context(), b.ID(), s.install("orders", "1.0.0")); !errors.Is(err, tunnel.ErrNotLinked) {
 		s.Errorf("Do before Run: %v, want ErrNotLinked", err)
 	}
 	s.run()
 	s.end()
-	if err := s.Tunnel.Do(s.Context(), idOf(b), install("orders", "1.0.0")); !errors.Is(err, tunnel.ErrNotLinked) {
+	if err := s.Tunnel.Do(s.Context(), b.ID(), s.install("orders", "1.0.0")); !errors.Is(err, tunnel.ErrNotLinked) {
 		s.Errorf("Do after Run: %v, want ErrNotLinked", err)
 	}
 }
 
 func linkIsMended(s *fixture) {
-	b := s.one(basetest.Options{})
+	b := s.one(Options{})
 	if s.Cut == nil {
 		return // NB: its link is its own listener, which is there while Run runs
 	}
@@ -195,7 +192,7 @@ func linkIsMended(s *fixture) {
 	if _, ok := s.sink.link(within(s.T, enough), since, func(l tunnel.Link) bool { return !l.Up && !l.Since.Before(s.before) }); !ok {
 		s.Fatal("it is not reported that the link is lost")
 	}
-	if err := s.Tunnel.Do(s.Context(), idOf(b), install("orders", "1.0.0")); !errors.Is(err, tunnel.ErrNotLinked) {
+	if err := s.Tunnel.Do(s.Context(), b.ID(), s.install("orders", "1.0.0")); !errors.Is(err, tunnel.ErrNotLinked) {
 		s.Errorf("Do without a link: %v, want ErrNotLinked", err)
 	}
 	if err := s.Mend(); err != nil {
@@ -209,10 +206,10 @@ func linkIsMended(s *fixture) {
 }
 
 func endCutsOff(s *fixture) {
-	b := s.one(basetest.Options{})
-	b.Set(func(f *basetest.Faults) { f.Slow = time.Hour })
-	for _, c := range []tunnel.Command{install("orders", "1.0.0"), {Verb: tunnel.ListModules}, {Verb: tunnel.ReadHealth}} {
-		if err := s.Tunnel.Do(s.Context(), idOf(b), c); err != nil {
+	b := s.one(Options{})
+	b.Suffer(Fault{Slow: time.Hour})
+	for _, c := range []tunnel.Command{s.install("orders", "1.0.0"), {Verb: tunnel.ListModules}, {Verb: tunnel.ReadHealth}} {
+		if err := s.Tunnel.Do(s.Context(), b.ID(), c); err != nil {
 			s.Error(err)
 		}
 	}

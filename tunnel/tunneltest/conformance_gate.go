@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"module-controller/tunnel"
-	"module-controller/tunnel/basetest"
 )
 
 func uninstall(name, version string) tunnel.Command {
@@ -13,53 +12,53 @@ func uninstall(name, version string) tunnel.Command {
 }
 
 func shutGateRefuses(s *fixture) {
-	b := s.one(basetest.Options{})
+	b := s.one(Options{})
 	s.gate.Shut(0)
 	since := s.sink.now()
 	for _, c := range []tunnel.Command{
-		install("orders", "1.0.0"), uninstall("orders", "1.0.0"), {Verb: tunnel.ListModules}, {Verb: tunnel.ReadHealth},
+		s.install("orders", "1.0.0"), uninstall("orders", "1.0.0"), {Verb: tunnel.ListModules}, {Verb: tunnel.ReadHealth},
 	} {
-		if err := s.Tunnel.Do(s.Context(), idOf(b), c); !errors.Is(err, tunnel.ErrShut) {
+		if err := s.Tunnel.Do(s.Context(), b.ID(), c); !errors.Is(err, tunnel.ErrShut) {
 			s.Errorf("Do %s while the gate is shut: %v, want ErrShut", c.Verb, err)
 		}
 	}
 	s.beats(b, since, 1) // listening goes on
 	s.gate.Open()
-	s.answers(b, install("stock", "1.0.0"), tunnel.Done)
-	s.commanded(b, "stock:1.0.0")
+	s.answers(b, s.install("stock", "1.0.0"), tunnel.Done)
+	s.commanded(b, key("stock", "1.0.0"))
 }
 
 // nothingLeaves: the gate is open when Do asks and shut when the bytes leave.
 func nothingLeaves(s *fixture) {
-	b := s.one(basetest.Options{})
-	for _, c := range []tunnel.Command{install("orders", "1.0.0"), uninstall("orders", "1.0.0")} {
+	b := s.one(Options{})
+	for _, c := range []tunnel.Command{s.install("orders", "1.0.0"), uninstall("orders", "1.0.0")} {
 		s.gate.Shut(1)
-		if err := s.Tunnel.Do(s.Context(), idOf(b), c); err != nil && !errors.Is(err, tunnel.ErrShut) {
+		if err := s.Tunnel.Do(s.Context(), b.ID(), c); err != nil && !errors.Is(err, tunnel.ErrShut) {
 			s.Errorf("Do %s: %v, want none or ErrShut", c.Verb, err)
 		}
-		Await(s, "the second question, or the command", func() bool { return s.gate.Denied() > 0 || len(b.Look().Commands) > 0 })
+		Await(s, "the second question, or the command", func() bool { return s.gate.Denied() > 0 || len(b.Seen().Commands) > 0 })
 		s.gate.Open()
 	}
-	s.answers(b, install("stock", "1.0.0"), tunnel.Done)
-	s.commanded(b, "stock:1.0.0") // what was held back does not leave later either
+	s.answers(b, s.install("stock", "1.0.0"), tunnel.Done)
+	s.commanded(b, key("stock", "1.0.0")) // what was held back does not leave later either
 }
 
 // commanded checks which modules a base was sent commands for.
-func (s *fixture) commanded(b *basetest.Base, want string) {
+func (s *fixture) commanded(b Base, want tunnel.ModuleKey) {
 	s.Helper()
-	for _, c := range b.Look().Commands {
+	for _, c := range b.Seen().Commands {
 		if c.Module != want {
-			s.Errorf("%s %s left while the gate was shut", c.Command, c.Module)
+			s.Errorf("%s %s left while the gate was shut", c.Verb, c.Module)
 		}
 	}
 }
 
 // beats waits for heartbeats of a base.
-func (s *fixture) beats(b *basetest.Base, since mark, n int) {
+func (s *fixture) beats(b Base, since mark, n int) {
 	s.Helper()
 	for range n {
-		if _, ok := s.sink.beat(within(s.T, enough), since, func(h tunnel.Heartbeat) bool { return h.Base == idOf(b) }); !ok {
-			s.Fatalf("no heartbeat of %s", b.Identity())
+		if _, ok := s.sink.beat(within(s.T, enough), since, func(h tunnel.Heartbeat) bool { return h.Base == b.ID() }); !ok {
+			s.Fatalf("no heartbeat of %s", b.ID().Identity)
 		}
 		since = s.sink.now()
 	}
@@ -68,21 +67,20 @@ func (s *fixture) beats(b *basetest.Base, since mark, n int) {
 // shutGateStopsQuestions: a tunnel that asks how a command goes asks nothing while the
 // gate is shut, and the answer comes once it is open again.
 func shutGateStopsQuestions(s *fixture) {
-	b := s.one(basetest.Options{})
-	c := install("orders", "1.0.0")
+	b := s.one(Options{})
+	c := s.installs(Module{ModuleKey: key("orders", "1.0.0"), Start: 3 * soon})
 	c.RequestID = "r-1"
-	s.jars.Add(basetest.Jar{URL: c.URL, Name: "orders", Version: "1.0.0", Start: 3 * soon})
 	since := s.sink.now()
-	if err := s.Tunnel.Do(s.Context(), idOf(b), c); err != nil {
+	if err := s.Tunnel.Do(s.Context(), b.ID(), c); err != nil {
 		s.Fatal(err)
 	}
-	Await(s, "the command to arrive", func() bool { return len(b.Look().Commands) == 1 })
+	Await(s, "the command to arrive", func() bool { return len(b.Seen().Commands) == 1 })
 	s.gate.Shut(0)
 	quiet := false
 	for range 2 { // what left before may arrive during the first
-		asked := b.Totals().Questions
+		asked := b.Seen().Questions
 		s.beats(b, s.sink.now(), 3)
-		quiet = b.Totals().Questions == asked
+		quiet = b.Seen().Questions == asked
 	}
 	if !quiet {
 		s.Error("the base was asked while the gate was shut")

@@ -65,7 +65,7 @@ func TestMQTTCaptures(t *testing.T) {
 			t.Errorf("line %d: heartbeat %+v", i+1, h)
 		}
 		if r := msg.Report; r != nil {
-			if r.Health != nil && (r.Health.MaxMetaspace != 256<<20 || r.Health.UsedMetaspace < 50<<20 || r.Health.CPUs != 2 || r.Health.Uptime <= 0) {
+			if r.Health != nil && (r.Health.MaxMemory != 256<<20 || r.Health.UsedMemory < 50<<20 || r.Health.CPUs != 2 || r.Health.Uptime <= 0) {
 				t.Errorf("line %d: health %+v", i+1, r.Health)
 			}
 			if r.Partial {

@@ -32,7 +32,7 @@ func saneReport(t *testing.T, r *tunnel.Report) {
 	if r.Answer != nil {
 		sane(t, r.Answer.Message, r.Answer.Installed.Name, r.Answer.Installed.Version)
 	}
-	if h := r.Health; h != nil && (h.MaxMetaspace < -1 || h.UsedMetaspace < -1 || h.CPUs < 0 || h.Uptime < 0) {
+	if h := r.Health; h != nil && (h.MaxMemory < -1 || h.UsedMemory < -1 || h.CPUs < 0 || h.Uptime < 0) {
 		t.Errorf("health %+v", h)
 	}
 }

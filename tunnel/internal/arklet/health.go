@@ -28,7 +28,7 @@ func healthOf(raw json.RawMessage) (*tunnel.Health, error) {
 		return nil, refuse(WrongType, "health: %v", err)
 	}
 	const mostSeconds, mostCPUs = 1e9, 1 << 16
-	health := &tunnel.Health{MaxMetaspace: h.Data.JVM.Max.bytes(), UsedMetaspace: h.Data.JVM.Used.bytes()}
+	health := &tunnel.Health{MaxMemory: h.Data.JVM.Max.bytes(), UsedMemory: h.Data.JVM.Used.bytes()}
 	if up := h.Data.JVM.Uptime; up.ok && up.value > 0 && up.value < mostSeconds {
 		health.Uptime = time.Duration(up.value * float64(time.Second))
 	}

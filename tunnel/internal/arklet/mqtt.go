@@ -128,7 +128,7 @@ func heartOf(b tunnel.BaseID, data json.RawMessage) (*tunnel.Heartbeat, error) {
 		return nil, err
 	}
 	beat := &tunnel.Heartbeat{
-		Base: b, Name: tunnel.Say(h.Metadata.Name, maxText), Version: tunnel.Say(h.Metadata.Version, maxText),
+		Base: b, Stack: tunnel.StackJava, Name: tunnel.Say(h.Metadata.Name, maxText), Version: tunnel.Say(h.Metadata.Version, maxText),
 		Cluster: tunnel.Say(h.Metadata.Cluster, maxText), Hostname: tunnel.Say(h.Hostname, maxText),
 	}
 	if ip, err := netip.ParseAddr(h.IP); err == nil && ip.Zone() == "" {

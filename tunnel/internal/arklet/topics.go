@@ -1,6 +1,7 @@
 package arklet
 
 import (
+	"slices"
 	"strings"
 
 	"module-controller/tunnel"
@@ -41,6 +42,17 @@ func Reports(b tunnel.BaseID) string { return topicPrefix + b.Env + "/" + b.Iden
 func Retained(env string) []string {
 	root := topicPrefix + env + "/+/"
 	return []string{root + string(pathInstall), root + string(pathUninstall), root + string(pathList), root + string(pathHealth), root + "base/baseline"}
+}
+
+// IsCommand says whether a topic is one of a base of an environment on which commands are
+// retained. It has no wildcard; the identity may be one that is not accepted.
+func IsCommand(env, topic string) bool {
+	rest, is := strings.CutPrefix(topic, topicPrefix+env+"/")
+	identity, command, _ := strings.Cut(rest, "/")
+	if !is || identity == "" || strings.ContainsAny(topic, "+#") {
+		return false
+	}
+	return slices.Contains(Retained(env), topicPrefix+env+"/+/"+command)
 }
 
 // ParseTopic splits the topic of a message from a base.

@@ -1,0 +1,138 @@
+package suite
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+
+	"module-controller/e2e/harness"
+	"module-controller/e2e/process"
+	"module-controller/e2e/world"
+)
+
+// stackLabel is what a base's modules are made of, on its Node.
+const stackLabel = "base.koupleless.io/stack"
+
+// The main job, over both tunnels to Java and over a third, whose bases run processes, behind
+// three replicas: each Deployment goes to the bases of its stack, is updated, and lives on when
+// a replica is killed. Each base proves who it is: over HTTP by its Pod, and the third by a key.
+func TestThreeTunnelsAndTwoStacks(t *testing.T) {
+	const javas, others = 6, 3
+	w := cluster.New(t).WithBroker().WithService()
+	bins, err := harness.BuildProcesses(t.Context(), w.Dir)
+	w.Must(err)
+	w.Binary = bins.Controller
+	f := &processFleet{World: w}
+	for range 3 {
+		w.WithController("SETTLE_TIME=3s", "LIST_INTERVAL=2s", "QUIET_LIST_INTERVAL=4s", "PROCESS_LISTEN="+f.address(), "PROCESS_KEY="+harness.ProcessKey)
+	}
+	w.StartFleet(javas, append(w.OverHTTP(javas), "--mqtt", w.BrokerAddress())...) // every second one speaks HTTP
+	f.start(bins.Fleet, others)
+	w.AwaitNodesReady(javas + others)
+	stacks := map[string]int{}
+	for _, n := range w.Nodes() {
+		stacks[n.Labels[stackLabel]+" over "+n.Labels["vnode.koupleless.io/tunnel"]]++
+	}
+	for what, want := range map[string]int{"java over mqtt_tunnel_provider": javas / 2, "java over http_tunnel_provider": javas / 2, "process over process_tunnel_provider": others} {
+		if stacks[what] != want {
+			t.Errorf("%d Nodes are of %s, want %d: %v", stacks[what], what, want, stacks)
+		}
+	}
+
+	w.CreateDeployment("stock", "1.0.0", world.Jar("stock", "1.0.0"), javas, world.SpreadRevisions, of("java"))
+	w.CreateDeployment("orders", "1.0.0", f.module("orders", "1.0.0"), others, world.SpreadRevisions, of("process"))
+	ready := func(version string) {
+		t.Helper()
+		w.Eventually(world.Timeout, func() error { return serving(w, map[string]int{"stock": javas, "orders": others}, version) })
+	}
+	ready("1.0.0")
+	w.SetVersion("stock", "2.0.0", world.Jar("stock", "2.0.0"))
+	w.SetVersion("orders", "2.0.0", f.module("orders", "2.0.0"))
+	ready("2.0.0")
+	updated := harness.ProcessCounts{Installs: map[string]int{"orders:1.0.0": 1, "orders:2.0.0": 1}, Uninstalls: map[string]int{"orders:1.0.0": 1}}
+	f.did(updated)
+
+	victim := w.Incarnation(1)
+	w.Must(w.Replicas[1].Kill())
+	took := w.AwaitOwned(12*time.Second, javas+others, victim)
+	t.Logf("all bases of %s were claimed %s after it was killed", victim, took.Round(time.Millisecond))
+	w.CreateDeployment("bills", "1.0.0", f.module("bills", "1.0.0"), others, world.SpreadRevisions, of("process"))
+	w.AwaitPodsReady("app=bills", others)
+	ready("2.0.0")
+	updated.Installs["bills:1.0.0"] = 1
+	f.did(updated)
+	w.Kubectl("delete", "-n", w.Env, "deployment", "bills")
+	w.AwaitPodsReady("app=bills", 0)
+	updated.Uninstalls["bills:1.0.0"] = 1
+	f.did(updated)
+}
+
+// of has a Deployment use the bases of a stack.
+func of(stack string) func(*appsv1.Deployment) {
+	return func(d *appsv1.Deployment) { d.Spec.Template.Spec.NodeSelector[stackLabel] = stack }
+}
+
+// serving says whether Deployments have so many pods, all Ready and of a version.
+func serving(w *world.World, deployments map[string]int, version string) error {
+	for app, want := range deployments {
+		pods := w.Pods("app=" + app)
+		for _, p := range pods {
+			if !world.PodReady(p) || p.Spec.Containers[0].Env[0].Value != version {
+				return fmt.Errorf("pod %s: %s", p.Name, world.Waiting(p))
+			}
+		}
+		if len(pods) != want {
+			return fmt.Errorf("%d pods of %s, want %d", len(pods), app, want)
+		}
+	}
+	return nil
+}
+
+// processFleet is a fleet of bases that run processes, and what it speaks to.
+type processFleet struct {
+	*world.World
+	*harness.ProcessFleet
+	addresses []string
+}
+
+// address gives a free address for the tunnel of one more replica.
+func (f *processFleet) address() string {
+	f.Helper()
+	port, err := process.FreePort()
+	f.Must(err)
+	f.addresses = append(f.addresses, fmt.Sprint("127.0.0.1:", port))
+	return f.addresses[len(f.addresses)-1]
+}
+
+// start starts it, until the test ends.
+func (f *processFleet) start(binary string, bases int) {
+	f.Helper()
+	var err error
+	f.ProcessFleet, err = harness.StartProcessFleet(binary, filepath.Join(f.Dir, "processes.log"), f.Env, bases, f.addresses)
+	f.Must(err)
+	f.Cleanup(func() { f.Must(f.ProcessFleet.Stop(world.StopTimeout)) })
+}
+
+// module gives the URL of a module.
+func (f *processFleet) module(name, version string) string {
+	f.Helper()
+	url, err := harness.ProcessModule(f.Dir, name, version)
+	f.Must(err)
+	return url
+}
+
+// did checks what each base did, by name:version.
+func (f *processFleet) did(want harness.ProcessCounts) {
+	f.Helper()
+	all, err := f.ProcessFleet.Counts()
+	f.Must(err)
+	for id, is := range all {
+		if d := cmp.Diff(want, is); d != "" {
+			f.Errorf("%s did (-want +got):\n%s", id, d)
+		}
+	}
+}
