@@ -66,7 +66,7 @@ func TestFailedInstallsAreToldToAWebhook(t *testing.T) {
 	w.WithReplicas(2, "LIST_INTERVAL=1s", "BACKOFF_BASE=1s", "REPORT_HOOKS="+hook.URL+"/modules", "REPORT_HOOKS_SECRET_FILE="+w.File("secret", secret+"\n"))
 	w.AwaitNodesReady(2)
 	w.Must(w.Fleet.Do("base-0001", "fail-installs?n=all"))
-	pod := w.CreatePod("orders", "base-0001", "orders", "1.0.0", "https://user:geheim@repo.example.com/orders-1.0.0.jar?token=geheim")
+	pod := w.CreatePod("orders", "base-0001", "orders", "1.0.0", "https://user:geheim@repo.example.com/orders-1.0.0-ark-biz.jar")
 	w.CreatePod("stock", "base-0002", "stock", "1.0.0", world.Jar("stock", "1.0.0"))
 	w.AwaitReady("stock")
 	w.AwaitWaiting("orders", "InstallBackOff")
@@ -91,7 +91,7 @@ func TestFailedInstallsAreToldToAWebhook(t *testing.T) {
 			t.Errorf("%d: %s", i, h.body)
 		case h.Base.Environment != w.Env, h.Base.Identity != "base-0001", h.Pod.Namespace != w.Env, h.Pod.Name != "orders", h.Pod.UID != string(pod.UID):
 			t.Errorf("%d: %s", i, h.body)
-		case h.Module.Name != "orders", h.Module.Version != "1.0.0", h.Module.URL != "https://repo.example.com/orders-1.0.0.jar":
+		case h.Module.Name != "orders", h.Module.Version != "1.0.0", h.Module.URL != "https://repo.example.com/orders-1.0.0-ark-biz.jar":
 			t.Errorf("%d: %s", i, h.body)
 		}
 	}
