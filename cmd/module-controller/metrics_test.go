@@ -104,7 +104,7 @@ func everything() *metrics {
 			m.Dropped(name, fmt.Sprint("reason ", reason))
 		}
 	}
-	for _, queue := range []string{"bases", "leases", "pod-statuses", "strangers"} {
+	for _, queue := range []string{"bases", "leases", "pod-statuses", "strangers", "peer-deployments"} {
 		q := queues{ofClient}
 		q.NewAddsMetric(queue).Inc()
 		q.NewDepthMetric(queue).Inc()

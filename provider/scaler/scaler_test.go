@@ -373,13 +373,13 @@ func TestACordonedBaseCountsForItsPod(t *testing.T) {
 		w := newWorld(t)
 		w.put(orders(2, nil))
 		w.join("a", "b")
-		w.fleet.pods["b"] = []*corev1.Pod{podOf("stock"), podOf("orders")}
+		w.pods["b"] = []*corev1.Pod{podOf("stock"), podOf("orders")}
 		w.runs()
 		w.set("b", base("b", corev1.ConditionTrue, func(n *corev1.Node) { n.Spec.Unschedulable = true }))
 		w.passes(10 * time.Minute)
 		w.wants(2)
 		w.fleet.mu.Lock()
-		w.fleet.pods["b"] = []*corev1.Pod{podOf("stock")}
+		w.pods["b"] = []*corev1.Pod{podOf("stock")}
 		w.fleet.mu.Unlock()
 		w.passes(130 * time.Second)
 		w.wants(1)

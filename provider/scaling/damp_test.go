@@ -1,6 +1,7 @@
 package scaling
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -85,11 +86,11 @@ func TestNothingIsTakenAwayInHaste(t *testing.T) {
 			}
 			if do.To < replicas {
 				covered := false
-				for i := len(seen) - 1; i >= 0; i-- {
-					if seen[i].count >= replicas || seen[i].count > do.To {
-						t.Fatalf("scaled down from %d to %d, there were %d bases %s ago", replicas, do.To, seen[i].count, now.Sub(seen[i].at))
+				for _, was := range slices.Backward(seen) {
+					if was.count >= replicas || was.count > do.To {
+						t.Fatalf("scaled down from %d to %d, there were %d bases %s ago", replicas, do.To, was.count, now.Sub(was.at))
 					}
-					if covered = now.Sub(seen[i].at) >= c.After; covered {
+					if covered = now.Sub(was.at) >= c.After; covered {
 						break
 					}
 				}

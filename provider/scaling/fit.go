@@ -2,6 +2,7 @@ package scaling
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
@@ -82,7 +83,7 @@ func named(d *appsv1.Deployment, node *corev1.Node) bool {
 func shut(node *corev1.Node, tolerations []corev1.Toleration) bool {
 	taints := node.Spec.Taints
 	if node.Spec.Unschedulable {
-		taints = append(taints[:len(taints):len(taints)], corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
+		taints = append(slices.Clip(taints), corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
 	}
 	_, shut := scheduling.FindMatchingUntoleratedTaint(logr.Discard(), taints, tolerations, keepsAway, false)
 	return shut
