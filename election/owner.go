@@ -235,3 +235,12 @@ func (r *Replica) MemberAt(addr netip.Addr) bool {
 	defer r.mu.Unlock()
 	return r.state.MemberAt(addr)
 }
+
+// Leads says whether this replica is the one that does for all members what is called so, of
+// those that serve an environment, or of all where env is empty. It gives no right: two may
+// lead for a while, so what they do must do no harm twice. It returns at once.
+func (r *Replica) Leads(name, env string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Leads(name, env, time.Now())
+}

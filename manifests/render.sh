@@ -4,9 +4,17 @@
 # tests build it, so that it is compiled once.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-CGO_ENABLED=0 go -C "$here/../e2e/tools/helm" tool helm template module-controller "$here/chart" \
-  --namespace module-controller --values "$here/chart/kustomize.yaml" |
-  awk -v here="$here" '
+
+render() {
+  CGO_ENABLED=0 go -C "$here/../e2e/tools/helm" tool helm template module-controller "$here/chart" \
+    --namespace module-controller --values "$here/chart/kustomize.yaml" "$@"
+}
+
+{
+  render
+  # What a setting brings with it that the manifests do not set.
+  render --show-only templates/peer-deployments/rbac.yaml --set-string settings.ENABLE_MODULE_REPLICAS_SYNC_WITH_BASE=true
+} | awk -v here="$here" '
     /^---$/ { next }
     /^# Source: / {
       sub(/^.*\/templates\//, "")

@@ -421,14 +421,15 @@ func (r *recorder) has(e told) string {
 // testProvider is a provider among fakes, with one base behind one wire.
 type testProvider struct {
 	*Provider
-	t      *testing.T
-	api    *api
-	owner  *owner
-	wire   *wire // the first of its tunnels
-	base   *base // that the wire reaches as shop
-	events *recorder
-	logs   *observer.ObservedLogs
-	ports  *ports // that modules listen on
+	t        *testing.T
+	api      *api
+	owner    *owner
+	wire     *wire // the first of its tunnels
+	base     *base // that the wire reaches as shop
+	events   *recorder
+	logs     *observer.ObservedLogs
+	ports    *ports // that modules listen on
+	statuses *statuses
 }
 
 var (
@@ -452,7 +453,7 @@ func newReplica(t *testing.T, cfg Config, more []*wire, in *api, at *base, by *t
 	core, logs := observer.New(zapcore.DebugLevel)
 	p := &testProvider{
 		t: t, api: in, owner: newOwner(), wire: newWire("wire"), logs: logs,
-		base: at, events: &recorder{events: map[told]string{}}, ports: &ports{open: map[string]bool{}},
+		base: at, events: &recorder{events: map[told]string{}}, ports: &ports{open: map[string]bool{}}, statuses: &statuses{},
 	}
 	wires := append([]*wire{p.wire}, more...)
 	var tunnels []tunnel.Tunnel
@@ -462,7 +463,7 @@ func newReplica(t *testing.T, cfg Config, more []*wire, in *api, at *base, by *t
 	var err error
 	p.Provider, err = New(cfg, Deps{
 		Client: p.api, Metadata: newMetadata(), Owner: p.owner, Tunnels: tunnels, Log: zap.New(core), Envs: []string{"dev", "test"},
-		Recorder: p.events, Dial: p.ports.dial, Traces: by,
+		Recorder: p.events, Dial: p.ports.dial, Observers: Observers{Traces: by, StatusWritten: p.statuses.add},
 	})
 	must(t, err)
 	t.Cleanup(p.queue.ShutDown)
@@ -620,4 +621,32 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// taken is a status of a pod that the API server took: what its first container waited for
+// before, and waits for since.
+type taken struct{ pod, was, is string }
+
+// statuses are those that were taken.
+type statuses struct {
+	mu  sync.Mutex
+	all []taken // mu guards it
+}
+
+func (s *statuses) add(pod *corev1.Pod, before, status corev1.PodStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, taken{pod.Name, waits(&corev1.Pod{Status: before}), waits(&corev1.Pod{Status: status})})
+}
+
+// of gives those of a pod.
+func (s *statuses) of(pod string) (all []taken) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.all {
+		if t.pod == pod {
+			all = append(all, t)
+		}
+	}
+	return all
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -49,7 +50,7 @@ type Owner interface {
 }
 
 // Deps are what the provider works with. All but Meter, Workloads, Limits, Dial and
-// Traces are needed.
+// Observers are needed.
 type Deps struct {
 	Client kubernetes.Interface
 	// Metadata reads objects without their specs.
@@ -70,8 +71,23 @@ type Deps struct {
 	Limits func() Limits
 	// Dial connects to where a probe asks, if it may. Nil: no probe may be made.
 	Dial probes.Dial
+	Observers
+}
+
+// Observers are told what is done. The zero value tells nobody.
+type Observers struct {
 	// Traces makes spans of pods' ways to be Ready. Nil: none are made.
 	Traces *traces.Tracer
+	// StatusWritten is told of each status of a pod that the API server took, and what the pod
+	// showed before it, as far as that is known. It must return at once, and change nothing.
+	StatusWritten func(pod *corev1.Pod, before, status corev1.PodStatus)
+}
+
+func (o Observers) wrote(ctx context.Context, w pods.Written) {
+	o.Traces.Wrote(ctx, traces.Written{Pod: w.Pod, Status: w.Status, Ready: w.Ready, Began: w.Began, Ended: w.Ended})
+	if o.StatusWritten != nil {
+		o.StatusWritten(w.Pod, w.Before, w.Status)
+	}
 }
 
 // complete fills in what may be left out, and fails where something is missing.
@@ -147,7 +163,7 @@ func New(cfg Config, deps Deps) (*Provider, error) {
 	}
 	p.pods = &seenPods{pods.New(
 		pods.Deps{Client: deps.Client, Recorder: deps.Recorder, Meter: p.meter, Log: p.log, Workers: cfg.Workers},
-		pods.Hooks{Wake: p.podsChanged, MayWrite: p.mayWrite, Address: p.nodes.address, Allocatable: p.nodes.allocatable, Wrote: func(ctx context.Context, w pods.Written) { deps.Traces.Wrote(ctx, traces.Written(w)) }},
+		pods.Hooks{Wake: p.podsChanged, MayWrite: p.mayWrite, Address: p.nodes.address, Allocatable: p.nodes.allocatable, Wrote: deps.wrote},
 	), known, probes.New(cfg.Probes, probes.Deps{Dial: deps.Dial, Recorder: deps.Recorder, Meter: p.meter}, probes.Hooks{Wake: p.podsChanged})}
 	return p, nil
 }

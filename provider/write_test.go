@@ -33,6 +33,26 @@ func TestAFailureIsToldOnThePod(t *testing.T) {
 	})
 }
 
+// Each status that the API server took is told to who observes, with what the pod showed before.
+func TestWhatWasWrittenIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.serves()
+		p.base.set(func(b *base) { b.failure = "no space" })
+		p.binds(podOn("orders"))
+		p.passes(3 * time.Second)
+		all := p.statuses.of("orders")
+		if len(all) == 0 || all[0].was != "" || all[len(all)-1].is != plan.ReasonInstallFailed {
+			t.Fatalf("told: %+v", all)
+		}
+		p.base.set(func(b *base) { b.failure = "" })
+		p.passes(time.Minute)
+		if last := p.statuses.of("orders"); last[len(last)-1].is != "" || last[len(last)-1].was == "" {
+			t.Errorf("it serves, told: %+v", last)
+		}
+	})
+}
+
 // What concerns no pod is told on the Node.
 func TestAnUnmanagedModuleIsToldOnTheNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -124,6 +124,11 @@ var badWholes = []bad{
 		"c.yaml:3: clientConnection.qps (10) is too low: renewing the Leases of 500 bases (BASES_PER_REPLICA) each 29s (LEASE_RENEW_INTERVAL) takes 17.2 requests a second"}},
 	{name: "bases that go before they are stale", file: "bases:\n  goneAfter: 30s\n", env: map[string]string{"STALE_AFTER": "35s"}, want: []string{
 		"c.yaml:4: bases.goneAfter (30s) must be longer than STALE_AFTER (35s): a Node turns NotReady before it is deleted"}},
+	{name: "peer Deployments that follow each flap", file: "peerDeployments: {scaleDownAfter: 100ms}\n", want: []string{
+		"c.yaml:3: peerDeployments.scaleDownAfter must be 1s or more, is 100ms"}},
+	{name: "webhooks in clear, and without a secret", file: "webhooks:\n  urls: [\"http://hooks.example.com/geheim\"]\n", want: []string{
+		"c.yaml:4: webhooks.urls: URL 1 must begin with https://, or set REPORT_HOOKS_ALLOW_HTTP=true: whoever is in between can read what is sent",
+		"c.yaml:4: webhooks.urls needs REPORT_HOOKS_SECRET_FILE: a file with a secret that signs what is sent"}},
 	{name: "quiet bases that are asked more often", file: "bases: {quietListInterval: 5s}\n", want: []string{"c.yaml:3: bases.quietListInterval (5s) must be no shorter than LIST_INTERVAL (8s)"}},
 	{name: "two listeners at a port", file: "metrics: {bindAddress: \":8081\"}\n", want: []string{
 		"c.yaml:3: metrics.bindAddress (:8081) and HEALTH_PROBE_BIND_ADDRESS (:8081) have the same port: change one"}},

@@ -14,6 +14,8 @@ import (
 	"module-controller/election"
 	"module-controller/provider"
 	"module-controller/provider/plan"
+	"module-controller/provider/scaling"
+	"module-controller/provider/webhooks"
 	"module-controller/provider/workloads"
 	httptunnel "module-controller/tunnel/http"
 	mqtttunnel "module-controller/tunnel/mqtt"
@@ -53,6 +55,10 @@ type config struct {
 	workloads        workloads.Config
 	provider         provider.Config
 	election         election.Config
+	// scalesPeers says whether peer Deployments are scaled, scaling how.
+	scalesPeers bool
+	scaling     scaling.Config
+	webhooks    webhooks.Config
 
 	// ignored names settings that ask for what this version does not have.
 	ignored []string
@@ -74,7 +80,8 @@ func newConfig() *config {
 // complete fills in the defaults of the packages.
 func (c *config) complete() {
 	c.mqtt, c.http, c.workloads = c.mqtt.Complete(), c.http.Complete(), c.workloads.Complete()
-	c.election, c.provider = c.election.Complete(), c.provider.Complete()
+	c.election, c.provider, c.scaling = c.election.Complete(), c.provider.Complete(), c.scaling.Complete()
+	c.webhooks = c.webhooks.Complete()
 }
 
 // finish completes the configuration, derives what several settings decide together,
@@ -107,7 +114,7 @@ func (c *config) finish() []error {
 	if ownership == nil {
 		ownership = c.checkRate()
 	}
-	errs = append(errs, ownership, c.provider.Validate())
+	errs = append(errs, ownership, c.provider.Validate(), c.scaling.Validate(), c.webhooks.Validate())
 	for _, e := range c.envs {
 		if err := plan.CheckEnv(e); err != nil {
 			errs = append(errs, fmt.Errorf("ENV: %w", err))

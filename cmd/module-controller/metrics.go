@@ -12,6 +12,8 @@ import (
 	"module-controller/election"
 	"module-controller/internal/events"
 	"module-controller/provider"
+	"module-controller/provider/scaler"
+	"module-controller/provider/webhooks"
 	"module-controller/shard"
 	"module-controller/tunnel"
 )
@@ -39,6 +41,8 @@ type metrics struct {
 	// insecure has each open door of the configuration, see risks.
 	insecure       *prometheus.GaugeVec
 	scrapesRefused *prometheus.CounterVec
+	peersScaled    *prometheus.CounterVec
+	hooked         *prometheus.CounterVec
 }
 
 // native has a histogram kept as a native one too, for who scrapes these: exact within a
@@ -62,7 +66,7 @@ func newMetrics() *metrics {
 		commands:       histogram("command_duration_seconds", "Time until a command was sent (MQTT) or answered (HTTP), by tunnel and verb.", []float64{0.1, 1, 10}, "tunnel", "verb"),
 		outcomes:       counter("tunnel_commands_total", "Commands and questions that a tunnel was given, by what became of them there: verb and outcome.", "tunnel", "verb", "outcome"),
 		commanded:      counter("commands_total", "Commands to bases, by verb and result; asked: sent, repeats too; done, failed: as the base's list shows then; lost: never answered, and nothing shows of it. What another replica began or ends is not counted.", "verb", "result"),
-		writes:         counter("api_writes_total", "Writes of Nodes, pod statuses and Leases to the API server, by object and result; Events and the expiring of members are not counted.", "object", "result"),
+		writes:         counter("api_writes_total", "Writes of Nodes, pod statuses, Leases and the scale of peer Deployments to the API server, by object and result; Events and the expiring of members are not counted.", "object", "result"),
 		syncs:          histogram("sync_duration_seconds", "Duration of one reconcile of a base, by result.", prometheus.ExponentialBuckets(0.0001, 10, 6), "result"),
 		links:          prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "tunnel_up", Help: "1 while this replica's link of the tunnel is up, else 0."}, []string{"tunnel"}),
 		conflicts:      prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "identity_conflicts_total", Help: "Bases found to share their identity with another live base."}),
@@ -71,12 +75,14 @@ func newMetrics() *metrics {
 		expired:        prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "members_expired_total", Help: "Silent members that this replica expired by emptying their Lease."}),
 		insecure:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "insecure", Help: "1 for each setting that leaves something open; the log and /readyz?verbose say what."}, []string{"setting"}),
 		scrapesRefused: counter("scrapes_refused_total", "Requests for metrics that were refused, by reason: no_token, unauthorized, forbidden, unreviewed.", "reason"),
+		peersScaled:    counter("peer_deployments_scaled_total", "Changes of the replicas of peer Deployments, by direction: up, down.", "direction"),
+		hooked:         counter("webhooks_total", "Failed installs for each URL of REPORT_HOOKS, by result; sent, or dropped: queue_full: too many wait, refused: by its answer, unsent: it was not reached or failed, each of five times, ended: the session was over.", "result"),
 		boundToReady: prometheus.NewHistogram(native(prometheus.HistogramOpts{
 			Name: prefix + "bound_to_ready_seconds", Help: "Time from a pod's binding to its readiness; the API records both in whole seconds.",
 			Buckets: []float64{1, 2, 5, 10, 30, 60, 120, 300},
 		})),
 	}
-	m.registry.MustRegister(m.dropped, m.events, m.commands, m.outcomes, m.commanded, m.writes, m.syncs, m.links, m.conflicts, m.boundToReady, m.moves, m.expired, m.probes, m.insecure, m.scrapesRefused,
+	m.registry.MustRegister(m.dropped, m.events, m.commands, m.outcomes, m.commanded, m.writes, m.syncs, m.links, m.conflicts, m.boundToReady, m.moves, m.expired, m.probes, m.insecure, m.scrapesRefused, m.peersScaled, m.hooked,
 		goCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -199,6 +205,10 @@ func one(is bool) float64 {
 
 func (m *metrics) Probed(probe, result string) { m.probes.WithLabelValues(probe, result).Inc() }
 
+func (m *metrics) PeersScaled(direction string) { m.peersScaled.WithLabelValues(direction).Inc() }
+
+func (m *metrics) Hooked(result string) { m.hooked.WithLabelValues(result).Inc() }
+
 func (m *metrics) Conflict() { m.conflicts.Inc() }
 
 func (m *metrics) Moved(how string) { m.moves.WithLabelValues(how).Inc() }
@@ -209,4 +219,6 @@ var (
 	_ provider.Meter = (*metrics)(nil)
 	_ election.Meter = (*metrics)(nil)
 	_ events.Meter   = (*metrics)(nil)
+	_ scaler.Meter   = (*metrics)(nil)
+	_ webhooks.Meter = (*metrics)(nil)
 )

@@ -45,6 +45,8 @@ func countedOver(name string) *metrics {
 	m.Link(name, true)
 	m.Conflict()
 	m.Probed("Readiness", "failed")
+	m.PeersScaled("up")
+	m.Hooked("sent")
 	m.EventsDropped("queue_full", 3)
 	m.Moved("transferred")
 	m.Expired()
@@ -76,6 +78,7 @@ func TestMetricsCount(t *testing.T) {
 		"module_controller_members_expired_total 1", `module_controller_insecure{setting="METRICS_AUTH"} 1`, `module_controller_scrapes_refused_total{reason="no_token"} 1`, "go_goroutines",
 		`module_controller_watch_lag_seconds{resource="member_leases"} 1`, `module_controller_watch_lag_seconds{resource="base_leases"} 2`,
 		`module_controller_watch_lag_seconds{resource="nodes"} 3`, `module_controller_watch_lag_seconds{resource="pods"} 4`, "module_controller_config_refused 1",
+		`module_controller_peer_deployments_scaled_total{direction="up"} 1`, `module_controller_webhooks_total{result="sent"} 1`,
 	} {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("%q is not served", want)
@@ -101,7 +104,7 @@ func everything() *metrics {
 			m.Dropped(name, fmt.Sprint("reason ", reason))
 		}
 	}
-	for _, queue := range []string{"bases", "leases", "pod-statuses", "strangers"} {
+	for _, queue := range []string{"bases", "leases", "pod-statuses", "strangers", "peer-deployments"} {
 		q := queues{ofClient}
 		q.NewAddsMetric(queue).Inc()
 		q.NewDepthMetric(queue).Inc()

@@ -43,6 +43,8 @@ func (c *config) risks() (all []risk) {
 		add((h.TokenFile != "" || h.Auth == httptunnel.AuthToken) && h.CertFile == "", risk{"HTTP_TUNNEL_CERT_PATH",
 			"bases send their tokens in clear: whoever reads the network can be a base", "set HTTP_TUNNEL_CERT_PATH and HTTP_TUNNEL_KEY_PATH"})
 	}
+	add(c.webhooks.AllowHTTP && len(c.webhooks.URLs) > 0, risk{"REPORT_HOOKS_ALLOW_HTTP",
+		"what webhooks are told of failed installs can be read and held back on the network", "use https:// in REPORT_HOOKS"})
 	return all
 }
 

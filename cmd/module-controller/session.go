@@ -12,6 +12,8 @@ import (
 	"module-controller/election"
 	"module-controller/internal/events"
 	"module-controller/provider"
+	"module-controller/provider/scaler"
+	"module-controller/provider/webhooks"
 	"module-controller/provider/workloads"
 	"module-controller/tunnel"
 	httptunnel "module-controller/tunnel/http"
@@ -33,7 +35,9 @@ type session struct {
 	// workloads are the Pods in which bases may run; nil where no heartbeat needs one.
 	workloads *workloads.Pods
 	provider  *provider.Provider
-	tracing   *tracing // nil where no spans are made
+	tracing   *tracing         // nil where no spans are made
+	scaler    *scaler.Scaler   // nil where peer Deployments are let alone
+	webhooks  *webhooks.Sender // nil where nobody is told of failed installs
 }
 
 // runSession runs a session until ctx ends and all bases were handed over, or one part
@@ -72,9 +76,15 @@ func newSession(ctx context.Context, cfg *config, log *zap.Logger) (*session, er
 	if s.tracing, err = newTracing(ctx, cfg); err != nil {
 		return nil, err
 	}
+	if err = s.makeWebhooks(); err != nil {
+		return nil, err
+	}
 	deps := provider.Deps{
 		Client: s.api.work, Metadata: s.api.metadata, Owner: s.owner, Tunnels: s.tunnels, Meter: s.metrics, Log: log.Named("provider"), Envs: cfg.envs,
-		Recorder: s.events, Limits: s.cfg.limits, Dial: dialerOf(s.cfg.towardsBases(s.owner.MemberAt)), Traces: s.tracing.tracer(),
+		Recorder: s.events, Limits: s.cfg.limits, Dial: dialerOf(s.cfg.towardsBases(s.owner.MemberAt)), Observers: provider.Observers{Traces: s.tracing.tracer()},
+	}
+	if s.webhooks != nil {
+		deps.StatusWritten = s.webhooks.Wrote
 	}
 	if s.workloads != nil {
 		deps.Workloads = s.workloads
@@ -82,10 +92,34 @@ func newSession(ctx context.Context, cfg *config, log *zap.Logger) (*session, er
 	if s.provider, err = provider.New(cfg.provider, deps); err != nil {
 		return nil, err
 	}
+	if err = s.makeScaler(); err != nil {
+		return nil, err
+	}
 	s.metrics.watch(s.provider.Census, s.owner.Census, s.owner.Health)
 	s.metrics.follow(cfg.live)
 	s.metrics.warnOf(cfg.risks())
 	return s, nil
+}
+
+// makeScaler makes who scales peer Deployments, where that is wanted: else nobody watches
+// them.
+func (s *session) makeScaler() (err error) {
+	if !s.cfg.scalesPeers {
+		return nil
+	}
+	s.scaler, err = scaler.New(s.cfg.scaling, scaler.Deps{
+		Client: s.api.work, VNodes: provider.VNodesOf(s.provider), Leads: s.owner.Leads, Recorder: s.events, Meter: s.metrics, Log: s.log.Named("scaler"),
+	})
+	return err
+}
+
+// makeWebhooks makes who tells of failed installs, where that is wanted.
+func (s *session) makeWebhooks() (err error) {
+	if len(s.cfg.webhooks.URLs) == 0 {
+		return nil
+	}
+	s.webhooks, err = webhooks.New(s.cfg.webhooks, webhooks.Deps{UserAgent: "module-controller/" + version, Meter: s.metrics, Log: s.log.Named("webhooks")})
+	return err
 }
 
 func (s *session) makeTunnels() error {
@@ -141,6 +175,12 @@ func (s *session) run(ctx context.Context) error {
 	}
 	if s.tracing != nil {
 		parts = append(parts, s.tracing.run)
+	}
+	if s.webhooks != nil {
+		parts = append(parts, s.webhooks.Run)
+	}
+	if s.scaler != nil {
+		parts = append(parts, s.scaler.Run)
 	}
 	for _, t := range s.tunnels {
 		parts = append(parts, func(ctx context.Context) error { return t.Run(ctx, links) })

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +65,26 @@ func TestANewSession(t *testing.T) {
 	}
 	if calls := a.asked(); len(calls) != 0 {
 		t.Errorf("making a session asked the API server %v", calls)
+	}
+}
+
+// Peer Deployments are scaled, and webhooks told, only where that is set.
+func TestWhatIsOffIsNotThere(t *testing.T) {
+	a := newAPIServer(t)
+	s := sessionOf(t, configFor(t, a, nil))
+	if s.scaler != nil || s.webhooks != nil {
+		t.Errorf("a scaler: %t, webhooks: %t", s.scaler != nil, s.webhooks != nil)
+	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("sixteen bytes or more"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	on := configFor(t, a, map[string]string{"ENABLE_MODULE_REPLICAS_SYNC_WITH_BASE": "true", "REPORT_HOOKS": " http://127.0.0.1:1/a;https://b , ", "REPORT_HOOKS_SECRET_FILE": secret})
+	if s = sessionOf(t, on); s.scaler == nil || s.webhooks == nil {
+		t.Errorf("a scaler: %t, webhooks: %t", s.scaler != nil, s.webhooks != nil)
+	}
+	if got := on.webhooks.URLs; !slices.Equal(got, []string{"http://127.0.0.1:1/a", "https://b"}) {
+		t.Errorf("told are %q", got)
 	}
 }
 

@@ -72,6 +72,7 @@ func groups(c *config) []group {
 		{"general", general(c)}, {"API server", clientConnection(c)}, {"log, metrics and health", observation(c)},
 		{"MQTT tunnel", mqttSettings(c)}, {"HTTP tunnel", httpSettings(c)}, {"ownership", ownership(c)},
 		{"bases", bases(c)}, {"admission of bases", admission(c)}, {"probes", probing(c)}, {"nodes", nodes(c)}, {"modules", modules(c)},
+		{"peer Deployments", peerDeployments(c)}, {"webhooks", reportHooks(c)},
 		{noEffectTitle, withoutEffect(c)},
 	}
 }
@@ -243,6 +244,22 @@ func modules(c *config) []setting {
 	}
 }
 
+func peerDeployments(c *config) []setting {
+	return []setting{
+		{env: "ENABLE_MODULE_REPLICAS_SYNC_WITH_BASE", field: "peerDeployments.enabled", help: "give each Deployment of the strategy peer as many replicas as there are Ready bases that its pods may run on; needs the rights of manifests/peer-deployments", value: boolean(&c.scalesPeers)},
+		{env: "PEER_SCALE_DOWN_AFTER", field: "peerDeployments.scaleDownAfter", help: "how long bases must be fewer before a peer Deployment loses replicas; longer than a restart of a base takes", value: duration(&c.scaling.After)},
+	}
+}
+
+func reportHooks(c *config) []setting {
+	w := &c.webhooks
+	return []setting{
+		{env: "REPORT_HOOKS", field: "webhooks.urls", help: "URLs, separated by commas, that are told when the install of a module fails", secret: true, value: urls(&w.URLs)},
+		{env: "REPORT_HOOKS_SECRET_FILE", field: "webhooks.secretFile", changes: content, help: "file with the secret, of 16 bytes or more, that signs what REPORT_HOOKS are told; read each time", value: text(&w.SecretFile)},
+		{env: "REPORT_HOOKS_ALLOW_HTTP", field: "webhooks.allowHTTP", help: "permit REPORT_HOOKS without TLS that are not on this host", value: boolean(&w.AllowHTTP)},
+	}
+}
+
 const (
 	noEffect      = "accepted for compatibility; has no effect in this version"
 	noEffectTitle = "without effect"
@@ -253,7 +270,7 @@ const (
 func withoutEffect(c *config) []setting {
 	var all []setting
 	for _, env := range []string{"NAMESPACE", "IS_CLUSTER", "WORKLOAD_MAX_LEVEL", "ENABLE_MODULE_DEPLOYMENT_CONTROLLER",
-		"ENABLE_MODULE_REPLICAS_SYNC_WITH_BASE", "KUBELET_PROXY_ENABLED", "KUBELET_PROXY_PORT", "REPORT_HOOKS"} {
+		"KUBELET_PROXY_ENABLED", "KUBELET_PROXY_PORT"} {
 		all = append(all, setting{env: env, help: noEffect, value: unsupported(&c.ignored, env)})
 	}
 	return all

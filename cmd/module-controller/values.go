@@ -80,6 +80,19 @@ func list(to *[]string) value {
 	}, func(names []string) string { return strings.Join(names, ",") }}
 }
 
+// urls takes what is separated by commas or, as other controllers have it, by semicolons. What
+// is wrong with one is told without it: it may be a secret.
+func urls(to *[]string) value {
+	return field[[]string]{kindList, to, func(v string) (all []string, err error) {
+		for _, u := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ';' }) {
+			if u = strings.TrimSpace(u); u != "" {
+				all = append(all, u)
+			}
+		}
+		return all, nil
+	}, func(all []string) string { return strings.Join(all, ",") }}
+}
+
 func boolean(to *bool) value {
 	return field[bool]{kindBool, to, func(v string) (bool, error) {
 		is, err := strconv.ParseBool(v)

@@ -13,10 +13,10 @@ const (
 )
 
 // ApplyManifests applies what of the product's manifests a controller outside of
-// the cluster needs: its namespace, its service account, its rights, what limits them,
-// and priorities.
+// the cluster needs: its namespace, its service account, its rights, optional ones too, what
+// limits them, and priorities.
 func ApplyManifests(ctx context.Context, kubectl func(context.Context, ...string) (string, error)) error {
-	for _, file := range []string{"namespace.yaml", "rbac.yaml", "admission.yaml", "availability.yaml"} {
+	for _, file := range []string{"namespace.yaml", "rbac.yaml", "peer-deployments/rbac.yaml", "admission.yaml", "availability.yaml"} {
 		if out, err := kubectl(ctx, "apply", "-f", Manifest(file)); err != nil {
 			return fmt.Errorf("apply %s: %w\n%s", file, err, out)
 		}

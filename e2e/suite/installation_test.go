@@ -297,7 +297,7 @@ func TestTheManifestsAreAppliedWithoutAWarning(t *testing.T) {
 		t.Helper()
 		w.Kubectl(append([]string{"apply", "--dry-run=server", "--warnings-as-errors", "--validate=strict"}, what...)...)
 	}
-	for _, folder := range []string{"", "reserve-vnodes", "pod-monitor", "alerts", "dashboard"} {
+	for _, folder := range []string{"", "reserve-vnodes", "peer-deployments", "pod-monitor", "alerts", "dashboard"} {
 		apply("-k", harness.Manifest(folder))
 	}
 	apply("-k", overlay(w))
@@ -305,6 +305,7 @@ func TestTheManifestsAreAppliedWithoutAWarning(t *testing.T) {
 	apply("-n", w.Env, "-f", harness.Manifest("samples"))
 	all := w.File("all.yaml", newHelm(w).run("template", harness.Namespace, "manifests/chart", "-n", harness.Namespace,
 		"-f", "manifests/chart/kustomize.yaml", "--set", "replicas=3,environmentNamespaces={default},volumes[0].name=x,volumes[0].emptyDir.medium=Memory,volumeMounts[0].name=x,volumeMounts[0].mountPath=/x",
+		"--set-string", "settings.ENABLE_MODULE_REPLICAS_SYNC_WITH_BASE=true",
 		"--set", "metricsReaders[0].namespace=default,metricsReaders[0].serviceAccount=default,imagePullSecrets={x},tolerations[0].operator=Exists,nodeSelector.a=b,podAnnotations.a=b,admissionPolicies.writers={a,b}"))
 	apply("-f", all)
 }

@@ -129,11 +129,13 @@ func byPolicy(e entry) bool {
 // bound.
 func (c *Cluster) granted(ctx context.Context) (always, bound []right, err error) {
 	roles := c.Client.RbacV1()
-	role, err := roles.ClusterRoles().Get(ctx, "module-controller", metav1.GetOptions{})
-	if err != nil {
-		return nil, nil, fmt.Errorf("read the rights: %w", err)
+	for _, name := range []string{"module-controller", "module-controller-peer-deployments"} {
+		role, err := roles.ClusterRoles().Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return nil, nil, fmt.Errorf("read the rights: %w", err)
+		}
+		always = append(always, rightsOf(role.Rules, "")...)
 	}
-	always = rightsOf(role.Rules, "")
 	for _, namespace := range []string{"kube-node-lease", harness.Namespace} {
 		role, err := roles.Roles(namespace).Get(ctx, "module-controller", metav1.GetOptions{})
 		if err != nil {
@@ -141,7 +143,7 @@ func (c *Cluster) granted(ctx context.Context) (always, bound []right, err error
 		}
 		always = append(always, rightsOf(role.Rules, namespace)...)
 	}
-	role, err = roles.ClusterRoles().Get(ctx, "module-controller-environment", metav1.GetOptions{})
+	role, err := roles.ClusterRoles().Get(ctx, "module-controller-environment", metav1.GetOptions{})
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the rights: %w", err)
 	}

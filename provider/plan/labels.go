@@ -23,7 +23,7 @@ const (
 	labelVersion  = "vnode.koupleless.io/version"
 	labelBaseName = "base.koupleless.io/name"
 	labelBaseVer  = "base.koupleless.io/version"
-	labelCluster  = "base.koupleless.io/cluster-name"
+	LabelCluster  = "base.koupleless.io/cluster-name"
 	labelHostName = "base.koupleless.io/host-name"
 	LabelPort     = "base.koupleless.io/tunnel-port"
 	labelNoLB     = corev1.LabelNodeExcludeBalancers
@@ -51,7 +51,7 @@ func words(beat tunnel.Heartbeat) map[string]string {
 		LabelEnv: beat.Base.Env, LabelTunnel: beat.Tunnel,
 		labelName: beat.Name, labelVersion: beat.Version,
 		labelBaseName: beat.Name, labelBaseVer: beat.Version,
-		labelCluster: beat.Cluster, labelHostName: beat.Hostname,
+		LabelCluster: beat.Cluster, labelHostName: beat.Hostname,
 	}
 }
 

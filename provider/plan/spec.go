@@ -93,6 +93,10 @@ func isModule(c corev1.Container) bool {
 // namesModule says whether a variable tells this program which module a container is.
 func namesModule(e corev1.EnvVar) bool { return slices.Contains([]string{EnvVersion, EnvName}, e.Name) }
 
+// ModuleOf is the module that a container names, unchecked, with an empty version where it
+// has none.
+func ModuleOf(c corev1.Container) tunnel.ModuleKey { return keyOf(c) }
+
 // keyOf is the module that a container names, unchecked, with an empty version where it
 // has none. Of a variable that is there twice the last one counts, as for a process.
 func keyOf(c corev1.Container) tunnel.ModuleKey {

@@ -43,8 +43,9 @@ type Hooks struct {
 
 // Written is a status that the API server took. What it refers to is not changed.
 type Written struct {
-	Pod    *corev1.Pod
-	Status corev1.PodStatus
+	Pod *corev1.Pod
+	// Before is what the pod showed before, as far as it is known, and Status what it shows now.
+	Before, Status corev1.PodStatus
 	// Ready: it is the first that says Ready of the pod.
 	Ready bool
 	// Began and Ended are when it was sent, and taken.

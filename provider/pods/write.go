@@ -50,8 +50,9 @@ type write struct {
 	// was has the conditions that the API server may have: one that this write replaces may
 	// have been written or not.
 	was []corev1.PodCondition
-	// status is what the pod is to show.
-	status corev1.PodStatus
+	// before is what the API server has the pod show, as far as it is known: one that this
+	// write replaces may have been written since. status is what the pod is to show.
+	before, status corev1.PodStatus
 	// passing: it tells only what most often holds for a moment, and so does what it
 	// replaces.
 	passing bool
@@ -68,7 +69,7 @@ type write struct {
 }
 
 func newWrite(pod *corev1.Pod, status corev1.PodStatus) *write {
-	return &write{pod: pod, was: pod.Status.Conditions, status: status}
+	return &write{pod: pod, was: pod.Status.Conditions, before: pod.Status, status: status}
 }
 
 // underWay says whether a write has not ended yet. A nil one has.
@@ -108,6 +109,7 @@ func (s *store) begin(pod *corev1.Pod, status corev1.PodStatus) *write {
 	w.passing, w.readies = passes(pod, status), readies(pod.Status, status)
 	if was := node.writes[pod.UID]; was.underWay() {
 		w.readies = w.readies || was.readies && holds(status, corev1.PodReady) != nil
+		w.before = was.before
 		w.turn, w.was = was.turn, eitherOf(was.was, pod.Status.Conditions)
 		w.passing = was.passing && (begins(status) || w.passing)
 	}
@@ -276,7 +278,7 @@ func (p *Pods) patchStatus(ctx context.Context, w *write) (version string, err e
 	began := time.Now()
 	if version, err = patchStatus(ctx, p.deps, w); err == nil {
 		p.lag.Wrote(version, time.Now())
-		p.hooks.Wrote(ctx, Written{Pod: w.pod, Status: w.status, Ready: w.readies, Began: began, Ended: time.Now()})
+		p.hooks.Wrote(ctx, Written{Pod: w.pod, Before: w.before, Status: w.status, Ready: w.readies, Began: began, Ended: time.Now()})
 	}
 	return version, err
 }
