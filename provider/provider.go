@@ -48,7 +48,15 @@ type Owner interface {
 	Retire(tunnel.BaseID)
 }
 
-// Deps are what the provider works with. All but Meter, Workloads, Limits, Dial and
+// Network is what connects to modules, and who connects for them.
+type Network struct {
+	// Dial connects to where a probe asks, if it may. Nil: no probe may be made.
+	Dial probes.Dial
+	// Kubelets serves the kubelet's API of Nodes. Nil: nobody does.
+	Kubelets Kubelets
+}
+
+// Deps are what the provider works with. All but Meter, Workloads, Limits, Network and
 // Traces are needed.
 type Deps struct {
 	Client kubernetes.Interface
@@ -68,8 +76,7 @@ type Deps struct {
 	// Limits gives the limits that hold now, where they may change while it runs: they are
 	// asked for each time, and must return at once. Nil: as configured.
 	Limits func() Limits
-	// Dial connects to where a probe asks, if it may. Nil: no probe may be made.
-	Dial probes.Dial
+	Network
 	// Traces makes spans of pods' ways to be Ready. Nil: none are made.
 	Traces *traces.Tracer
 }
@@ -85,6 +92,9 @@ func (d *Deps) complete() error {
 	}
 	if d.Workloads == nil {
 		d.Workloads = unknownWorkloads{}
+	}
+	if d.Kubelets == nil {
+		d.Kubelets = noKubelets{}
 	}
 	return nil
 }

@@ -80,11 +80,7 @@ func Adopt(node *corev1.Node) (tunnel.Heartbeat, map[tunnel.ModuleKey]bool, erro
 		Version: exact(labelVersion), Cluster: exact(labelCluster), Hostname: exact(labelHostName),
 		Sender: senderOf(node.Annotations[AnnotationBoundTo])}
 	beat.Port, _ = strconv.Atoi(node.Labels[LabelPort]) // absent over MQTT: 0
-	for _, a := range node.Status.Addresses {
-		if a.Type == corev1.NodeInternalIP {
-			beat.IP = a.Address
-		}
-	}
+	beat.IP = BaseAddress(node)
 	return beat, installedKeys(node.Annotations[annotationInst]), nil
 }
 
