@@ -69,7 +69,11 @@ func (w *World) WithMachine() *World {
 
 // OfNode asks the kubelet's API of a base's Node for a path, through the API server.
 func (w *World) OfNode(identity, path string) ([]byte, error) {
-	return w.cluster.Client.CoreV1().RESTClient().Get().Resource("nodes").Name(w.NodeName(identity)).SubResource("proxy").Suffix(path).DoRaw(w.Context())
+	text, err := w.cluster.Client.CoreV1().RESTClient().Get().Resource("nodes").Name(w.NodeName(identity)).SubResource("proxy").Suffix(path).DoRaw(w.Context())
+	if err != nil {
+		return nil, fmt.Errorf("ask %s for %s: %w: %s", w.NodeName(identity), path, err, text)
+	}
+	return text, nil
 }
 
 // StatsOf gives what the base of a Node uses, as the API server has it told.

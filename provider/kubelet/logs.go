@@ -2,17 +2,20 @@ package kubelet
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/ptr"
 
 	"module-controller/provider/plan"
 )
@@ -55,9 +58,9 @@ func (f flushing) Write(text []byte) (int, error) {
 
 // openLog opens the log that a request asks for.
 func (s *Server) openLog(r *http.Request) (io.ReadCloser, error) {
-	options := &corev1.PodLogOptions{}
-	if err := scheme.ParameterCodec.DecodeParameters(r.URL.Query(), corev1.SchemeGroupVersion, options); err != nil {
-		return nil, fmt.Errorf("read the options: %w", err)
+	options, err := optionsOf(r.URL.Query())
+	if err != nil {
+		return nil, err
 	}
 	view, err := s.viewOf(r.Context(), r.PathValue("namespace"), r.PathValue("pod"), r.PathValue("container"))
 	if err != nil {
@@ -67,12 +70,41 @@ func (s *Server) openLog(r *http.Request) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	options.Container, options.InsecureSkipTLSVerifyBackend = containerOf(base), false
+	options.Container = containerOf(base)
 	log, err := s.client.CoreV1().Pods(base.Namespace).GetLogs(base.Name, options).Stream(r.Context())
 	if err != nil {
 		return nil, noLog(base, err)
 	}
 	return log, nil
+}
+
+// logOptions are the options of a log that a request may have, in its query as in
+// corev1.PodLogOptions: numbers and booleans.
+var logOptions = []string{"follow", "previous", "timestamps", "sinceSeconds", "tailLines", "limitBytes"}
+
+// optionsOf reads the options of a log. What else a request has is passed over.
+func optionsOf(query url.Values) (*corev1.PodLogOptions, error) {
+	options := &corev1.PodLogOptions{}
+	for _, name := range logOptions {
+		if !query.Has(name) {
+			continue
+		}
+		one, err := json.Marshal(map[string]json.RawMessage{name: json.RawMessage(query.Get(name))}) // which is one value, or wrong
+		if err == nil {
+			err = json.Unmarshal(one, options)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the option %s=%q: %w", name, query.Get(name), err)
+		}
+	}
+	if since := query.Get("sinceTime"); since != "" {
+		at, err := time.Parse(time.RFC3339, since)
+		if err != nil {
+			return nil, fmt.Errorf("read the option sinceTime: %w", err)
+		}
+		options.SinceTime = ptr.To(metav1.NewTime(at))
+	}
+	return options, nil
 }
 
 // noLog says why a log cannot be read, and what to do about it.

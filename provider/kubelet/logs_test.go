@@ -2,15 +2,19 @@ package kubelet
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	k8stesting "k8s.io/client-go/testing"
+	"k8s.io/utils/ptr"
 
 	"module-controller/provider/plan"
 )
@@ -43,7 +47,7 @@ func TestWhoseLogIsRead(t *testing.T) {
 		"no Pod":              {bound: "somewhere", pod: shopPod(""), want: "runs in no Pod"},
 		"another pod":         {bound: "bases/shop-0/1", pod: shopPod(""), path: "/containerLogs/orders/other/stock", want: "there is no pod orders/other"},
 		"another container":   {bound: "bases/shop-0/1", pod: shopPod(""), path: "/containerLogs/orders/stock/other", want: "there is no container other"},
-		"wrong options":       {bound: "bases/shop-0/1", pod: shopPod(""), path: path + "?tailLines=many", want: "read the options"},
+		"wrong options":       {bound: "bases/shop-0/1", pod: shopPod(""), path: path + "?tailLines=many", want: "read the option tailLines"},
 		"no right to read it": {bound: "bases/shop-0/1", pod: shopPod(""), denied: true, want: "bind the ClusterRole module-controller-logs"},
 	} {
 		var objects []runtime.Object
@@ -101,6 +105,27 @@ func TestLogsAreBounded(t *testing.T) {
 	for range 2 { // each gives its place back
 		if got := request(w, 10250, http.MethodGet, "/containerLogs/orders/stock/stock", tokenOf("reader")); got.Code != http.StatusOK {
 			t.Errorf("%d %s", got.Code, got.Body)
+		}
+	}
+}
+
+// The options of a log are read as a kubelet's, none of them lost; no request has more options
+// than those.
+func TestTheOptionsOfALog(t *testing.T) {
+	for query, want := range map[string]*corev1.PodLogOptions{
+		"": {}, "tailLines=0": {TailLines: ptr.To[int64](0)}, "follow=true&previous=true&timestamps=true": {Follow: true, Previous: true, Timestamps: true},
+		"sinceSeconds=3600&limitBytes=9":                    {SinceSeconds: ptr.To[int64](3600), LimitBytes: ptr.To[int64](9)},
+		"sinceTime=2026-01-02T03:04:05Z":                    {SinceTime: ptr.To(metav1.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))},
+		"container=other&insecureSkipTLSVerifyBackend=true": {},
+		"tailLines=many":                                    nil, "follow=yes": nil, "sinceTime=today": nil, `tailLines=1,"container":"other"`: nil, "limitBytes=": nil,
+	} {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := optionsOf(values)
+		if (err != nil) != (want == nil) || err == nil && cmp.Diff(want, got) != "" {
+			t.Errorf("%s: %+v (%v)", query, got, err)
 		}
 	}
 }
