@@ -8,8 +8,9 @@
 // the tests reach the API server through a shim, which
 //   - makes the pods that they create modules: the label, BIZ_VERSION, the tolerations, and
 //     the URL of a jar for an image;
-//   - has the API server ask the Node's kubelet for what they ask such a pod for, and passes on
-//     what that answers.
+//   - passes on what the Node's kubelet answers, to the API server's certificate and at the
+//     address that the Node tells. The API server itself proxies to no loopback address, where
+//     all servers of tests are; for logs and exec it connects to any.
 //
 // The suite waits for Events of virtual-kubelet's own. The product tells of a missing
 // reference as a kubelet does, "Failed: Error: secret … not found", and says nothing of one
@@ -17,5 +18,5 @@
 // the suite's tests of references show is whether pods start.
 //
 // The API server is started in two ways: as it comes it connects to a Node's host name first,
-// and as kubeadm starts it to the internal IP.
+// and as kubeadm starts it to the internal IP. Either has to reach the kubelet for an exec.
 package vk

@@ -28,7 +28,7 @@ type shim struct {
 
 // startShim starts a shim before the API server that config reaches. Who gets it must
 // close its server.
-func startShim(config *rest.Config, env string) (*shim, error) {
+func startShim(config *rest.Config, env string, kubelet func(path string) ([]byte, error)) (*shim, error) {
 	transport, err := rest.TransportFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("reach the API server: %w", err)
@@ -50,7 +50,10 @@ func startShim(config *rest.Config, env string) (*shim, error) {
 				return
 			}
 		}
-		r.URL.Path = throughNode(r.URL.Path)
+		if m := ofKubelet.FindStringSubmatch(r.URL.Path); m != nil {
+			answer(w, m[1], kubelet)
+			return
+		}
 		pass.ServeHTTP(w, r)
 	}))
 	return s, nil
@@ -69,13 +72,22 @@ func createsPod(r *http.Request) bool {
 	return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/pods")
 }
 
-// asPod matches the path of what the suite asks a kubelet that runs in a pod of its Node's
-// name, and how it goes on.
-var asPod = regexp.MustCompile(`^/api/v1/namespaces/[^/]+/pods/https:([^/:]+):10250/proxy(/.*)$`)
+// ofKubelet matches the path of what the suite asks a kubelet for, by its Node, or by a pod of
+// the Node's name in which it takes it to run; the rest is the kubelet's own path.
+var ofKubelet = regexp.MustCompile(`^/api/v1/(?:nodes/[^/]+|namespaces/[^/]+/pods/https:[^/:]+:10250)/proxy/(.*)$`)
 
-// throughNode gives the path by which the API server asks the kubelet of a Node, at the address
-// and port that the Node tells.
-func throughNode(path string) string { return asPod.ReplaceAllString(path, "/api/v1/nodes/$1/proxy$2") }
+// answer passes on what the kubelet answers.
+func answer(w http.ResponseWriter, path string, kubelet func(path string) ([]byte, error)) {
+	text, err := kubelet(path)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	if !strings.HasPrefix(path, "metrics") {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	_, _ = w.Write(text) // who asked went away
+}
 
 // makeModules rewrites a request that creates a pod: its containers become modules.
 func (s *shim) makeModules(r *http.Request) error {

@@ -3,6 +3,7 @@ package vk
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,7 +47,7 @@ func interpret(t *testing.T, of *world.Cluster, env string) {
 func run(t *testing.T, of *world.Cluster, w *world.World) {
 	t.Helper()
 	w.AwaitNodesReady(1)
-	s, err := startShim(of.Plane.Config(), w.Env)
+	s, err := startShim(of.Plane.Config(), w.Env, func(path string) ([]byte, error) { return w.OfNode(world.BaseID(1), path) })
 	w.Must(err)
 	t.Cleanup(s.server.Close)
 	interpret(t, of, w.Env)
@@ -68,5 +69,17 @@ func run(t *testing.T, of *world.Cluster, w *world.World) {
 		"MandatoryInexistentConfigMap": suite.TestCreatePodWithMandatoryInexistentConfigMap,
 	} {
 		t.Run(name, test)
+	}
+	t.Run("Exec", func(t *testing.T) { exec(t, of, w) })
+}
+
+// exec has the API server connect to the Node's kubelet by itself.
+func exec(t *testing.T, of *world.Cluster, w *world.World) {
+	t.Helper()
+	w.CreatePod("stock", world.BaseID(1), "stock", "1.0.0", world.Jar("stock", "1.0.0"))
+	w.AwaitReady("stock")
+	out, err := of.Plane.Kubectl(t.Context(), "exec", "-n", w.Env, "stock", "--", "modules")
+	if err != nil || !strings.Contains(out, `"name": "stock"`) {
+		t.Errorf("its modules are %q (%v)", out, err)
 	}
 }

@@ -3,7 +3,11 @@ package world
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"strconv"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -67,16 +71,36 @@ func (w *World) WithMachine() *World {
 	return w
 }
 
-// OfNode asks the kubelet's API of a base's Node for a path, through the API server.
+// OfNode asks the kubelet's API of a base's Node for a path, at the address and port that the
+// Node tells and with the API server's own certificate. The API server itself connects to a
+// loopback address for logs and exec, and not for what it proxies.
 func (w *World) OfNode(identity, path string) ([]byte, error) {
-	text, err := w.cluster.Client.CoreV1().RESTClient().Get().Resource("nodes").Name(w.NodeName(identity)).SubResource("proxy").Suffix(path).DoRaw(w.Context())
+	node, err := w.cluster.Client.CoreV1().Nodes().Get(w.Context(), w.NodeName(identity), metav1.GetOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("ask %s for %s: %w: %s", w.NodeName(identity), path, err, text)
+		return nil, err
 	}
-	return text, nil
+	transport, err := w.cluster.Plane.KubeletTransport()
+	if err != nil {
+		return nil, err
+	}
+	at := net.JoinHostPort(node.Status.Addresses[0].Address, strconv.Itoa(int(node.Status.DaemonEndpoints.KubeletEndpoint.Port)))
+	r, err := http.NewRequestWithContext(w.Context(), http.MethodGet, "https://"+at+"/"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := (&http.Client{Timeout: 10 * time.Second, Transport: transport}).Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("ask %s for %s: %s: %s", node.Name, path, resp.Status, text)
+	}
+	return text, err
 }
 
-// StatsOf gives what the base of a Node uses, as the API server has it told.
+// StatsOf gives what the base of a Node uses, as its owner tells the API server.
 func (w *World) StatsOf(identity string) (sum stats.Summary, err error) {
 	text, err := w.OfNode(identity, "stats/summary")
 	if err != nil {
