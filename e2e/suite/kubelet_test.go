@@ -75,7 +75,7 @@ func TestLogsOfAModule(t *testing.T) {
 	stream, err := cluster.Client.CoreV1().Pods(w.Env).GetLogs("stock", &corev1.PodLogOptions{Follow: true}).Stream(t.Context())
 	w.Must(err)
 	lines := bufio.NewScanner(stream)
-	for n := 0; n < 4; n++ { // each as it is written
+	for n := range 4 { // each as it is written
 		if !lines.Scan() || n > 0 && lines.Text() != fmt.Sprintf("line %d", n) {
 			t.Fatalf("line %d of a log that is followed is %q (%v)", n, lines.Text(), lines.Err())
 		}

@@ -23,7 +23,7 @@ type Ports struct {
 	free []int
 }
 
-// NewPorts makes n Ports from first on, of a host's IP address. None of them is taken.
+// NewPorts makes n Ports, one at least, from first on, of a host's IP address. None of them is taken.
 func NewPorts(host netip.Addr, first, n int) *Ports {
 	p := &Ports{host: host.String(), byNode: map[string]int{}, byPort: map[int]string{}}
 	for port := first; port < first+n; port++ {

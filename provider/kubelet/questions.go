@@ -3,6 +3,7 @@ package kubelet
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -78,7 +79,7 @@ func exit(streams api.AttachIO, code int, why string) error {
 	if err := write(to, why); err != nil {
 		return err
 	}
-	return exec.CodeExitError{Err: fmt.Errorf("%s", why), Code: code}
+	return exec.CodeExitError{Err: errors.New(why), Code: code}
 }
 
 // write writes a line, unless nobody wants to read it.

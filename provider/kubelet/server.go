@@ -153,12 +153,12 @@ func (s *Server) Run(parent context.Context) error {
 	return context.Cause(ctx)
 }
 
-// node is the key of the Node's name in a request's context: of a request virtual-kubelet's
-// functions get nothing else.
-type nodeKey struct{}
-
-// asker is the key of the user's name.
-type askerKey struct{}
+// nodeKey is that of the Node's name in a request's context, and askerKey that of the user's:
+// of a request virtual-kubelet's functions get nothing else.
+type (
+	nodeKey  struct{}
+	askerKey struct{}
+)
 
 func nodeOf(ctx context.Context) string {
 	node, _ := ctx.Value(nodeKey{}).(string)
