@@ -11,6 +11,9 @@ import (
 
 // listen listens at all ports, or at none.
 func (s *Server) listen(ctx context.Context) (all []net.Listener, err error) {
+	if _, err := s.serving.get(nil); err != nil { // before the first handshake, which has little time
+		return nil, fmt.Errorf("serve the kubelet's API: %w", err)
+	}
 	secured := &tls.Config{
 		MinVersion: tls.VersionTLS12, GetCertificate: s.serving.get,
 		NextProtos: []string{"http/1.1"},  // a stream takes the connection over
