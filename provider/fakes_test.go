@@ -463,7 +463,7 @@ func newReplica(t *testing.T, cfg Config, more []*wire, in *api, at *base, by *t
 	var err error
 	p.Provider, err = New(cfg, Deps{
 		Client: p.api, Metadata: newMetadata(), Owner: p.owner, Tunnels: tunnels, Log: zap.New(core), Envs: []string{"dev", "test"},
-		Recorder: p.events, Dial: p.ports.dial, Observers: Observers{Traces: by, StatusWritten: p.statuses.add},
+		Recorder: p.events, Network: Network{Dial: p.ports.dial}, Observers: Observers{Traces: by, StatusWritten: p.statuses.add},
 	})
 	must(t, err)
 	t.Cleanup(p.queue.ShutDown)

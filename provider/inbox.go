@@ -17,6 +17,8 @@ type inbox struct {
 	// mu guards what follows
 	mailbox lifecycle.Mailbox
 	summary lifecycle.Summary
+	sight   lifecycle.Sight
+	waiting []*waiter
 }
 
 // take empties the mailbox.
@@ -46,7 +48,20 @@ func (i *inbox) bind(to lifecycle.Incumbent, within time.Duration) {
 func (i *inbox) report(r tunnel.Report) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.mailbox.Believes(r) {
+		i.sight.See(r)
+		for _, w := range i.waiting {
+			w.tell(r)
+		}
+	}
 	return i.mailbox.Report(r)
+}
+
+// look gives what the base told last.
+func (i *inbox) look() lifecycle.Sight {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.sight
 }
 
 // nodeDeleted records that the base's Node was deleted.

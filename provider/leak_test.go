@@ -8,4 +8,7 @@ import (
 	_ "module-controller/internal/oneproc" // tests in bubbles
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// OpenCensus, which virtual-kubelet imports, begins a goroutine when the program does.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
+}

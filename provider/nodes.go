@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -73,14 +74,8 @@ func (n *nodes) all() []*corev1.Node {
 
 // address is the address of a Node's base; empty where it is not known.
 func (n *nodes) address(name string) string {
-	node := n.get(name)
-	if node == nil {
-		return ""
-	}
-	for _, a := range node.Status.Addresses {
-		if a.Type == corev1.NodeInternalIP {
-			return a.Address
-		}
+	if node := n.get(name); node != nil {
+		return plan.BaseAddress(node)
 	}
 	return ""
 }
@@ -247,7 +242,31 @@ func nodePatch(was, is *corev1.Node) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return strategicpatch.CreateTwoWayMergePatch(before, after, corev1.Node{})
+	patch, err := strategicpatch.CreateTwoWayMergePatch(before, after, corev1.Node{})
+	if err != nil || slices.Equal(was.Status.Addresses, is.Status.Addresses) {
+		return patch, err
+	}
+	return withAddresses(patch, is.Status.Addresses)
+}
+
+// withAddresses has a patch of a Node's status replace its addresses whole. They are merged by
+// type else, and of those of one type only one would be left.
+func withAddresses(patch []byte, addresses []corev1.NodeAddress) ([]byte, error) {
+	var all map[string]any
+	if err := json.Unmarshal(patch, &all); err != nil {
+		return nil, err
+	}
+	status, is := all["status"].(map[string]any)
+	if !is {
+		return nil, fmt.Errorf("the patch of addresses has no status: %s", patch)
+	}
+	list := []any{map[string]string{"$patch": "replace"}}
+	for _, a := range addresses {
+		list = append(list, a)
+	}
+	status["addresses"] = list
+	delete(status, "$setElementOrder/addresses")
+	return json.Marshal(all)
 }
 
 // delete deletes a Node, unless it is another one of the name. One that is gone is well.

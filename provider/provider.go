@@ -49,7 +49,15 @@ type Owner interface {
 	Retire(tunnel.BaseID)
 }
 
-// Deps are what the provider works with. All but Meter, Workloads, Limits, Dial and
+// Network is what connects to modules, and who connects for them.
+type Network struct {
+	// Dial connects to where a probe asks, if it may. Nil: no probe may be made.
+	Dial probes.Dial
+	// Kubelets serves the kubelet's API of Nodes. Nil: nobody does.
+	Kubelets Kubelets
+}
+
+// Deps are what the provider works with. All but Meter, Workloads, Limits, Network and
 // Observers are needed.
 type Deps struct {
 	Client kubernetes.Interface
@@ -69,8 +77,7 @@ type Deps struct {
 	// Limits gives the limits that hold now, where they may change while it runs: they are
 	// asked for each time, and must return at once. Nil: as configured.
 	Limits func() Limits
-	// Dial connects to where a probe asks, if it may. Nil: no probe may be made.
-	Dial probes.Dial
+	Network
 	Observers
 }
 
@@ -101,6 +108,9 @@ func (d *Deps) complete() error {
 	}
 	if d.Workloads == nil {
 		d.Workloads = unknownWorkloads{}
+	}
+	if d.Kubelets == nil {
+		d.Kubelets = noKubelets{}
 	}
 	return nil
 }

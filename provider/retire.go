@@ -24,6 +24,7 @@ func (p *Provider) retire(ctx context.Context, r *entry, why lifecycle.Retiremen
 	}
 	p.tunnels.unfollow(r.base.Retired(), r.id)
 	p.pods.Forget(r.node)
+	p.deps.Kubelets.Forget(r.node)
 	p.log.Info("base retired", zap.Stringer("base", r.id), zap.String("node", r.node), zap.String("why", why.Why))
 	if len(why.Installed) > 0 {
 		p.history.installed.Add(r.id, why.Installed)
@@ -39,6 +40,7 @@ func (p *Provider) retire(ctx context.Context, r *entry, why lifecycle.Retiremen
 func (p *Provider) letGo(r *entry, now time.Time) {
 	p.tunnels.unfollow(r.base.Retired(), r.id)
 	p.pods.Forget(r.node)
+	p.deps.Kubelets.Forget(r.node)
 	p.bases.expel(r, now)
 	p.deps.Owner.Retire(r.id)
 }

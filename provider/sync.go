@@ -74,6 +74,7 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 		if in.Pods, again = p.pods.On(r.node, in.Now); again > 0 {
 			p.queue.AddAfter(id, again)
 		}
+		in.Kubelet = p.deps.Kubelets.At(r.node)
 		in.Failures = p.history.recall(id, in.Pods)
 		in.Pods = p.pods.probe(r, in)
 	} else {
@@ -125,6 +126,7 @@ func (p *Provider) adoptClaimed(id tunnel.BaseID) *entry {
 func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Actions) (time.Duration, error) {
 	if do.LetGo {
 		p.pods.Forget(o.node)
+		p.deps.Kubelets.Forget(o.node)
 	}
 	if do.Remember.Installed != nil || do.LetGo || do.Begin {
 		o.installed.Store(noted(do.Remember.Installed))

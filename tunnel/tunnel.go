@@ -108,6 +108,9 @@ type Health struct {
 	MaxMemory, UsedMemory int64
 	// CPUs is the number of processors; 0 if not reported.
 	CPUs int
+	// CPUsInUse is how many of them were in use lately, by whatever ran there; 0 if not
+	// reported.
+	CPUsInUse float64
 	// Uptime is how long the process has been running; 0 if not reported. A lower value
 	// than before means that the base restarted.
 	Uptime time.Duration

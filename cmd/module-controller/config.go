@@ -47,6 +47,7 @@ type config struct {
 	metricsTLS  pair
 	profiling   bool
 	tracing     tracingConfig
+	kubelet     kubeletConfig
 
 	useMQTT, useHTTP bool
 	mqttPrefix       string
@@ -73,7 +74,7 @@ func newConfig() *config {
 		origins: map[string]found{},
 		envs:    []string{"default"}, podNamespace: "module-controller",
 		qps: 500, burst: 1000, logLevel: "info", logFormat: "json", metricsAddress: ":8080", probeAddress: ":8081",
-		mqttPrefix: "module-controller", tracing: tracingConfig{ratePerMillion: million},
+		mqttPrefix: "module-controller", tracing: tracingConfig{ratePerMillion: million}, kubelet: newKubeletConfig(),
 	}
 }
 
@@ -99,7 +100,7 @@ func (c *config) finish() []error {
 	errs = append(errs, c.checkNames()...)
 	errs = append(errs, c.checkListeners()...)
 	errs = append(errs, c.checkNetworks())
-	errs = append(errs, c.tracing.validate())
+	errs = append(errs, c.tracing.validate(), c.kubelet.validate(c.podIP, c.listeners()))
 	errs = append(errs, c.metricsTLS.check("METRICS_CERT_PATH", "METRICS_KEY_PATH"))
 	c.metricsAuth = cmp.Or(c.metricsAuth, metricsAuthFor(c.metricsAddress))
 	c.election.Name, c.election.Base = plan.NodeName, plan.BaseOf

@@ -28,6 +28,8 @@ func (c *config) risks() (all []risk) {
 		"whoever reaches METRICS_BIND_ADDRESS reads the metrics", "set METRICS_AUTH=kubernetes"})
 	add(c.metricsAuth == metricsAuthKubernetes && c.metricsTLS == pair{}, risk{"METRICS_CERT_PATH",
 		"scrapers send their tokens in clear: whoever reads the network can use them", "set METRICS_CERT_PATH and METRICS_KEY_PATH"})
+	add(c.kubelet.enabled && c.kubelet.tls == pair{}, risk{"KUBELET_PROXY_CERT_PATH",
+		"nobody signed the certificate of the kubelet's API, so who asks cannot tell whom he sends his token to", "set KUBELET_PROXY_CERT_PATH and KUBELET_PROXY_KEY_PATH, and verify it where you ask"})
 	if c.useMQTT {
 		m := c.mqtt
 		secret := m.Password != "" || m.PasswordFile != ""

@@ -1,24 +1,16 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"go.uber.org/zap"
-	"golang.org/x/sync/semaphore"
-	authenticationv1 "k8s.io/api/authentication/v1"
-	authorizationv1 "k8s.io/api/authorization/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
 
+	"module-controller/internal/access"
 	"module-controller/internal/refusals"
 	"module-controller/internal/tokens"
 )
@@ -33,45 +25,18 @@ const (
 // its path.
 type scrapers struct {
 	tokens  *tokens.Reviewer
-	access  authorization.SubjectAccessReviewInterface
-	answers *lru.Cache[wish, permission]
-	turns   *semaphore.Weighted
+	access  *access.Reviewer
 	metrics *metrics
 	told    *refusals.Log
 }
 
-// wish is of a user to get a path.
-type wish struct{ user, path string }
-
-// permission is what the API server said of a wish, and until when that holds.
-type permission struct {
-	err   error // why not, nil where permitted
-	until time.Time
-}
-
-const (
-	// Of permissions accessAtOnce are asked for at a time, each for accessTimeout at most;
-	// rememberWishes are remembered, for accessLife.
-	accessAtOnce   = 4
-	accessTimeout  = 3 * time.Second
-	rememberWishes = 256
-	accessLife     = time.Minute
-)
-
-// The errors of admit, by the answer that they get.
-var (
-	errNoToken   = errors.New("send a bearer token, such as that of a service account, in the header Authorization")
-	errForbidden = errors.New("not permitted")
-)
+// errNoToken is an error of admit: it gets an answer of its own.
+var errNoToken = errors.New("send a bearer token, such as that of a service account, in the header Authorization")
 
 func newScrapers(c kubernetes.Interface, m *metrics, log *zap.Logger) *scrapers {
-	answers, err := lru.New[wish, permission](rememberWishes)
-	if err != nil {
-		panic(err) // rememberWishes is positive
-	}
 	return &scrapers{
-		tokens: tokens.New(c.AuthenticationV1().TokenReviews(), tokens.Config{}), access: c.AuthorizationV1().SubjectAccessReviews(),
-		answers: answers, turns: semaphore.NewWeighted(accessAtOnce), metrics: m, told: refusals.New(log),
+		tokens: tokens.New(c.AuthenticationV1().TokenReviews(), tokens.Config{}), access: access.New(c.AuthorizationV1().SubjectAccessReviews()),
+		metrics: m, told: refusals.New(log),
 	}
 }
 
@@ -89,7 +54,7 @@ func (s *scrapers) only(path string, next http.Handler) http.Handler {
 			status, reason = http.StatusUnauthorized, "no_token"
 		case errors.Is(err, tokens.ErrRefused):
 			status, reason = http.StatusUnauthorized, "unauthorized"
-		case errors.Is(err, errForbidden):
+		case errors.Is(err, access.ErrForbidden):
 			status, reason = http.StatusForbidden, "forbidden"
 		}
 		if status == http.StatusUnauthorized {
@@ -127,46 +92,7 @@ func (s *scrapers) admit(r *http.Request, path string) error {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(user)
-	if err != nil {
-		return fmt.Errorf("name the user: %w", err)
-	}
-	asked := wish{string(text), path}
-	if p, ok := s.answers.Get(asked); ok && time.Now().Before(p.until) {
-		return p.err
-	}
-	p, err := s.ask(r.Context(), user, path)
-	if err != nil {
-		return err
-	}
-	s.answers.Add(asked, p)
-	return p.err
-}
-
-// ask asks whether a user may get a path.
-func (s *scrapers) ask(ctx context.Context, user authenticationv1.UserInfo, path string) (permission, error) {
-	ctx, cancel := context.WithTimeout(ctx, accessTimeout)
-	defer cancel()
-	if err := s.turns.Acquire(ctx, 1); err != nil {
-		return permission{}, fmt.Errorf("wait for other questions: %w", err)
-	}
-	defer s.turns.Release(1)
-	spec := authorizationv1.SubjectAccessReviewSpec{
-		User: user.Username, UID: user.UID, Groups: user.Groups, Extra: map[string]authorizationv1.ExtraValue{},
-		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: path, Verb: "get"},
-	}
-	for name, value := range user.Extra {
-		spec.Extra[name] = authorizationv1.ExtraValue(value)
-	}
-	review, err := s.access.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: spec}, metav1.CreateOptions{})
-	if err != nil {
-		return permission{}, fmt.Errorf("create SubjectAccessReview: %w", err)
-	}
-	p := permission{until: time.Now().Add(accessLife)}
-	if !review.Status.Allowed {
-		p.err = fmt.Errorf("user %q: %w: bind a ClusterRole with nonResourceURLs %s, verb get", user.Username, errForbidden, path)
-	}
-	return p, nil
+	return s.access.Check(r.Context(), user, access.Wish{Path: path})
 }
 
 // pair names the files of a certificate and its key; both are empty for none.

@@ -31,6 +31,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 	k8stesting "k8s.io/client-go/testing"
+
+	"module-controller/internal/access"
 )
 
 // scraperToken is one that says it is somebody's; it is who the test's API server takes it for.
@@ -140,7 +142,7 @@ func TestAPermissionIsForgotten(t *testing.T) {
 		api.PrependReactor("create", "subjectaccessreviews", func(a k8stesting.Action) (bool, runtime.Object, error) {
 			return true, a.(k8stesting.CreateAction).GetObject(), nil
 		})
-		time.Sleep(accessLife - time.Nanosecond)
+		time.Sleep(access.Life - time.Nanosecond)
 		if w := get(h, "Bearer "+scraperToken("prometheus")); w.Code != http.StatusNotFound {
 			t.Errorf("within the minute: %d", w.Code)
 		}
@@ -245,6 +247,7 @@ func TestRisks(t *testing.T) {
 		{map[string]string{"METRICS_BIND_ADDRESS": ":8080"}, "METRICS_CERT_PATH"},
 		{map[string]string{"METRICS_BIND_ADDRESS": ":8080", "METRICS_AUTH": "none"}, "METRICS_AUTH"},
 		{map[string]string{"METRICS_BIND_ADDRESS": "0"}, ""},
+		{map[string]string{"KUBELET_PROXY_ENABLED": "true", "POD_IP": "10.0.0.1"}, "KUBELET_PROXY_CERT_PATH"},
 		{map[string]string{"ENABLE_HTTP_TUNNEL": "true"}, ""},
 		{map[string]string{"ENABLE_HTTP_TUNNEL": "true", "HTTP_TUNNEL_AUTH": "insecure-anyone"}, "HTTP_TUNNEL_AUTH"},
 		{map[string]string{"ENABLE_HTTP_TUNNEL": "true", "HTTP_TUNNEL_AUTH": "token"}, "HTTP_TUNNEL_CERT_PATH"},

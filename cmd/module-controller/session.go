@@ -12,6 +12,7 @@ import (
 	"module-controller/election"
 	"module-controller/internal/events"
 	"module-controller/provider"
+	"module-controller/provider/kubelet"
 	"module-controller/provider/scaler"
 	"module-controller/provider/webhooks"
 	"module-controller/provider/workloads"
@@ -38,6 +39,10 @@ type session struct {
 	tracing   *tracing         // nil where no spans are made
 	scaler    *scaler.Scaler   // nil where peer Deployments are let alone
 	webhooks  *webhooks.Sender // nil where nobody is told of failed installs
+	// ports are where the kubelet's API of Nodes is served, and kubelets what serves it; nil
+	// where it is not served.
+	ports    *kubelet.Ports
+	kubelets *kubelet.Server
 }
 
 // runSession runs a session until ctx ends and all bases were handed over, or one part
@@ -81,7 +86,7 @@ func newSession(ctx context.Context, cfg *config, log *zap.Logger) (*session, er
 	}
 	deps := provider.Deps{
 		Client: s.api.work, Metadata: s.api.metadata, Owner: s.owner, Tunnels: s.tunnels, Meter: s.metrics, Log: log.Named("provider"), Envs: cfg.envs,
-		Recorder: s.events, Limits: s.cfg.limits, Dial: dialerOf(s.cfg.towardsBases(s.owner.MemberAt)), Observers: provider.Observers{Traces: s.tracing.tracer()},
+		Recorder: s.events, Limits: s.cfg.limits, Network: provider.Network{Dial: dialerOf(s.cfg.towardsBases(s.owner.MemberAt))}, Observers: provider.Observers{Traces: s.tracing.tracer()},
 	}
 	if s.webhooks != nil {
 		deps.StatusWritten = s.webhooks.Wrote
@@ -89,12 +94,19 @@ func newSession(ctx context.Context, cfg *config, log *zap.Logger) (*session, er
 	if s.workloads != nil {
 		deps.Workloads = s.workloads
 	}
+	if err = s.makePorts(); err != nil {
+		return nil, err
+	}
+	if s.ports != nil {
+		deps.Kubelets = s.ports
+	}
 	if s.provider, err = provider.New(cfg.provider, deps); err != nil {
 		return nil, err
 	}
 	if err = s.makeScaler(); err != nil {
 		return nil, err
 	}
+	s.makeKubelets()
 	s.metrics.watch(s.provider.Census, s.owner.Census, s.owner.Health)
 	s.metrics.follow(cfg.live)
 	s.metrics.warnOf(cfg.risks())
@@ -172,6 +184,9 @@ func (s *session) run(ctx context.Context) error {
 	}
 	if s.workloads != nil {
 		parts = append(parts, s.workloads.Run)
+	}
+	if s.kubelets != nil {
+		parts = append(parts, s.kubelets.Run)
 	}
 	if s.tracing != nil {
 		parts = append(parts, s.tracing.run)

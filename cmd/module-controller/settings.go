@@ -71,7 +71,7 @@ func groups(c *config) []group {
 	return []group{
 		{"general", general(c)}, {"API server", clientConnection(c)}, {"log, metrics and health", observation(c)},
 		{"MQTT tunnel", mqttSettings(c)}, {"HTTP tunnel", httpSettings(c)}, {"ownership", ownership(c)},
-		{"bases", bases(c)}, {"admission of bases", admission(c)}, {"probes", probing(c)}, {"nodes", nodes(c)}, {"modules", modules(c)},
+		{"bases", bases(c)}, {"admission of bases", admission(c)}, {"probes", probing(c)}, {"nodes", nodes(c)}, {"kubelet API", kubeletAPI(c)}, {"modules", modules(c)},
 		{"peer Deployments", peerDeployments(c)}, {"webhooks", reportHooks(c)},
 		{noEffectTitle, withoutEffect(c)},
 	}
@@ -229,6 +229,18 @@ func nodes(c *config) []setting {
 	}
 }
 
+func kubeletAPI(c *config) []setting {
+	k := &c.kubelet
+	return []setting{
+		{env: "KUBELET_PROXY_ENABLED", field: "kubelet.enabled", help: "serve the kubelet's API of Nodes, for kubectl logs, exec and top; needs POD_IP, which Nodes then show before their base's address", value: boolean(&k.enabled)},
+		{env: "KUBELET_PROXY_PORT", field: "kubelet.port", help: "first of the ports at which it is served", value: count(&k.port)},
+		{env: "KUBELET_PROXY_PORTS", field: "kubelet.ports", help: "how many ports from KUBELET_PROXY_PORT on are listened on: each Node of this replica has one, and those beyond have no kubelet's API", value: count(&k.ports)},
+		{env: "KUBELET_PROXY_CERT_PATH", field: "kubelet.certPath", changes: content, help: "file with the certificate that is served, for POD_IP, read at each connect; default: one that nobody signed, as kubelets have that are given none", value: text(&k.tls.cert)},
+		{env: "KUBELET_PROXY_KEY_PATH", field: "kubelet.keyPath", changes: content, help: "file with the key of KUBELET_PROXY_CERT_PATH, read at each connect", value: text(&k.tls.key)},
+		{env: "KUBELET_PROXY_CLIENT_CA_PATH", field: "kubelet.clientCAPath", changes: content, help: "file with the CA certificates for client certificates, such as the API server's, read every minute; default: those that the API server tells in the ConfigMap kube-system/extension-apiserver-authentication", value: text(&k.clientCA)},
+	}
+}
+
 func modules(c *config) []setting {
 	p := &c.provider
 	return []setting{
@@ -269,8 +281,7 @@ const (
 // has not. Asking for one is no error; it is logged at start-up.
 func withoutEffect(c *config) []setting {
 	var all []setting
-	for _, env := range []string{"NAMESPACE", "IS_CLUSTER", "WORKLOAD_MAX_LEVEL", "ENABLE_MODULE_DEPLOYMENT_CONTROLLER",
-		"KUBELET_PROXY_ENABLED", "KUBELET_PROXY_PORT"} {
+	for _, env := range []string{"NAMESPACE", "IS_CLUSTER", "WORKLOAD_MAX_LEVEL", "ENABLE_MODULE_DEPLOYMENT_CONTROLLER"} {
 		all = append(all, setting{env: env, help: noEffect, value: unsupported(&c.ignored, env)})
 	}
 	return all

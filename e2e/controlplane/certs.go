@@ -95,7 +95,10 @@ func encode(kind string, der []byte) []byte {
 }
 
 // files are the certificates and keys that components read.
-type files struct{ ca, serverCert, serverKey, accountsKey string }
+type files struct{ ca, serverCert, serverKey, accountsKey, kubeletCert, kubeletKey string }
+
+// The files of the certificate with which the API server asks kubelets.
+const kubeletCertFile, kubeletKeyFile = "kubelet-client.crt", "kubelet-client.key"
 
 // write makes the server's certificate and the key that signs the tokens of service
 // accounts, and writes them to dir.
@@ -110,14 +113,21 @@ func (a *authority) write(dir string, ips []net.IP, names ...string) (files, err
 	if err != nil {
 		return files{}, err
 	}
+	kubelets, err := a.client(kubeletClient)
+	if err != nil {
+		return files{}, err
+	}
 	f := files{
 		ca:          filepath.Join(dir, "ca.crt"),
 		serverCert:  filepath.Join(dir, "server.crt"),
 		serverKey:   filepath.Join(dir, "server.key"),
 		accountsKey: filepath.Join(dir, "service-accounts.key"),
+		kubeletCert: filepath.Join(dir, kubeletCertFile),
+		kubeletKey:  filepath.Join(dir, kubeletKeyFile),
 	}
 	for path, content := range map[string][]byte{
 		f.ca: a.pem, f.serverCert: server.cert, f.serverKey: server.key, f.accountsKey: accounts.key,
+		f.kubeletCert: kubelets.cert, f.kubeletKey: kubelets.key,
 	} {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			return files{}, fmt.Errorf("write certificates: %w", err)

@@ -28,10 +28,15 @@ const kubectl = "kubectl"
 // admin is the user of tests.
 const admin = "admin"
 
+// kubeletClient is who the API server is at kubelets.
+const kubeletClient = "kube-apiserver-kubelet-client"
+
 // The users that the API server's own roles are for.
 const (
 	controllerManagerUser = "system:kube-controller-manager"
 	schedulerUser         = "system:kube-scheduler"
+	// kubeletAPIRole is what the API server needs at kubelets.
+	kubeletAPIRole = "system:kubelet-api-admin"
 )
 
 // The addresses of Services, and the first of them, which the API server takes for
@@ -91,6 +96,8 @@ func (c *ControlPlane) apiServerArguments(f files) []string {
 		"--tls-cert-file=" + f.serverCert,
 		"--tls-private-key-file=" + f.serverKey,
 		"--client-ca-file=" + f.ca,
+		"--kubelet-client-certificate=" + f.kubeletCert,
+		"--kubelet-client-key=" + f.kubeletKey,
 		"--authorization-mode=Node,RBAC",
 		"--enable-admission-plugins=NodeRestriction",
 		"--service-account-issuer=" + issuer,

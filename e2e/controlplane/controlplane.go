@@ -100,6 +100,9 @@ func (c *ControlPlane) start(ctx context.Context, paths map[string]string, more 
 			if err := c.until(ctx, APIServer, c.knowsRoles); err != nil {
 				return err
 			}
+			if err := c.permitAtKubelets(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	return c.until(ctx, ControllerManager, c.hasNamespaces)

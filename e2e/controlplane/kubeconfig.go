@@ -2,8 +2,10 @@ package controlplane
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 
@@ -49,6 +51,16 @@ func (c *ControlPlane) clientKubeconfig(name, user string, groups ...string) (st
 // Config reaches the API server as one who may do everything, without a limit of
 // the client's own on its rate. The caller may change it.
 func (c *ControlPlane) Config() *rest.Config { return rest.CopyConfig(c.config) }
+
+// KubeletTransport reaches kubelets as the API server does: with its certificate, and without
+// verifying theirs.
+func (c *ControlPlane) KubeletTransport() (*http.Transport, error) {
+	pair, err := tls.LoadX509KeyPair(filepath.Join(c.dir, kubeletCertFile), filepath.Join(c.dir, kubeletKeyFile))
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate for kubelets: %w", err)
+	}
+	return &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{Certificates: []tls.Certificate{pair}, InsecureSkipVerify: true}}, nil
+}
 
 // Kubeconfig is the path of a kubeconfig of one who may do everything.
 func (c *ControlPlane) Kubeconfig() string { return c.kubeconfigs[admin] }

@@ -118,7 +118,7 @@ func TestJavaAmongReplicas(t *testing.T) {
 
 func newJVM(t *testing.T, r javabase.Runtime) *jvm {
 	t.Helper()
-	w := &jvm{World: cluster.New(t).WithHTTP()}
+	w := &jvm{World: cluster.New(t).WithHTTP().WithKubeletAPI(1)}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	var err error
@@ -257,4 +257,37 @@ func (w *jvm) removesAModuleWithoutSpring() {
 	w.DeletePod("hello")
 	w.AwaitGone("hello", 5*time.Second)
 	w.servesOnly("hello")
+}
+
+// Questions to a real base go through the real API server, and its log is that of its Pod. The
+// JVM of this machine runs in no container: the machine of its Pod tells what it is asked for.
+func TestKubectlAtAJVM(t *testing.T) {
+	w := newJVM(t, javabase.Boot3)
+	w.WithMachine()
+	w.AwaitNodesReady(1)
+	w.CreatePod("orders", "jvm", "orders", "1.0.0", w.jars.Module("orders", "1.0.0"))
+	w.AwaitReady("orders")
+	for _, c := range []struct{ args, want string }{
+		{"exec orders -- modules", `"name": "orders"`},
+		{"exec orders -- health", `"usedMetaspaceBytes": `},
+		{"logs orders --tail=3", "base-127-0-0-1/base tailLines=3"},
+	} {
+		out, err := cluster.Plane.Kubectl(t.Context(), append([]string{"-n", w.Env}, strings.Fields(c.args)...)...)
+		if err != nil || !strings.Contains(out, c.want) {
+			t.Errorf("kubectl %s: %q, want %q (%v)", c.args, out, c.want, err)
+		}
+	}
+	if _, err := cluster.Plane.Kubectl(t.Context(), "-n", w.Env, "exec", "orders", "--", "jcmd", "1", "VM.exit"); err == nil || !strings.Contains(err.Error(), "is refused: a base is asked questions only") {
+		t.Errorf("a command: %v", err)
+	}
+	if _, err := cluster.Plane.Kubectl(t.Context(), "-n", w.Env, "--as=system:serviceaccount:"+w.Env+":default", "exec", "orders", "--", "modules"); err == nil || !strings.Contains(err.Error(), "Forbidden") {
+		t.Errorf("one who may not: %v", err)
+	}
+	w.Eventually(world.Timeout, func() error {
+		sum, err := w.StatsOf("jvm")
+		if err == nil && (sum.Node.Memory == nil || sum.Node.CPU == nil || *sum.Node.Memory.WorkingSetBytes == 0) {
+			err = fmt.Errorf("it uses %+v", sum.Node)
+		}
+		return err
+	})
 }

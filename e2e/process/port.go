@@ -31,3 +31,33 @@ func FreePort() (int, error) {
 	}
 	return 0, fmt.Errorf("find a free port: %w", last)
 }
+
+// FreePorts finds n of them in a row, and gives the first.
+func FreePorts(n int) (int, error) {
+	const tries = 50
+	for range tries {
+		first, err := FreePort()
+		if err != nil {
+			return 0, err
+		}
+		if rowFree(first+1, first+n) {
+			return first, nil
+		}
+	}
+	return 0, fmt.Errorf("find %d free ports in a row: none in %d tries", n, tries)
+}
+
+// rowFree says whether the ports from one to before another are free, and takes them.
+func rowFree(from, to int) bool {
+	for port := from; port < to; port++ {
+		if _, before := given.LoadOrStore(port, true); before {
+			return false
+		}
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err != nil {
+			return false
+		}
+		_ = l.Close() // nobody used it
+	}
+	return true
+}

@@ -9,9 +9,9 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -24,14 +24,11 @@ import (
 type shim struct {
 	server *httptest.Server
 	env    string // of the bases, and the namespace of the pods
-
-	mu      sync.Mutex
-	created map[string]corev1.Pod // by the module of its container; mu guards it
 }
 
 // startShim starts a shim before the API server that config reaches. Who gets it must
 // close its server.
-func startShim(config *rest.Config, env string, serving func() ([]string, error)) (*shim, error) {
+func startShim(config *rest.Config, env string, kubelet func(path string) ([]byte, error)) (*shim, error) {
 	transport, err := rest.TransportFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("reach the API server: %w", err)
@@ -40,23 +37,22 @@ func startShim(config *rest.Config, env string, serving func() ([]string, error)
 	if err != nil {
 		return nil, fmt.Errorf("reach the API server: %w", err)
 	}
-	s := &shim{env: env, created: map[string]corev1.Pod{}}
+	s := &shim{env: env}
 	pass := &httputil.ReverseProxy{
-		Transport:      transport,
-		FlushInterval:  -1, // watches
-		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		ModifyResponse: s.note,
+		Transport:     transport,
+		FlushInterval: -1, // watches
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
 	}
 	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case strings.HasSuffix(strings.TrimSuffix(r.URL.Path, "/"), "/proxy/runningpods"):
-			s.answerRunning(w, serving)
-			return
-		case createsPod(r):
+		if createsPod(r) {
 			if err := s.makeModules(r); err != nil {
 				http.Error(w, err.Error(), http.StatusBadRequest)
 				return
 			}
+		}
+		if m := ofKubelet.FindStringSubmatch(r.URL.Path); m != nil {
+			answer(w, m[1], kubelet)
+			return
 		}
 		pass.ServeHTTP(w, r)
 	}))
@@ -74,6 +70,23 @@ func (s *shim) kubeconfig(path string) error {
 
 func createsPod(r *http.Request) bool {
 	return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/pods")
+}
+
+// ofKubelet matches the path of what the suite asks a kubelet for, by its Node, or by a pod of
+// the Node's name in which it takes it to run; the rest is the kubelet's own path.
+var ofKubelet = regexp.MustCompile(`^/api/v1/(?:nodes/[^/]+|namespaces/[^/]+/pods/https:[^/:]+:10250)/proxy/(.*)$`)
+
+// answer passes on what the kubelet answers.
+func answer(w http.ResponseWriter, path string, kubelet func(path string) ([]byte, error)) {
+	text, err := kubelet(path)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	if !strings.HasPrefix(path, "metrics") {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	_, _ = w.Write(text) // who asked went away
 }
 
 // makeModules rewrites a request that creates a pod: its containers become modules.
@@ -103,50 +116,5 @@ func (s *shim) makeModules(r *http.Request) error {
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Accept", "application/json")
-	r.Header.Del("Accept-Encoding") // the answer is read too
 	return nil
-}
-
-// note remembers which pods were created.
-func (s *shim) note(resp *http.Response) error {
-	if !createsPod(resp.Request) || resp.StatusCode != http.StatusCreated {
-		return nil
-	}
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return fmt.Errorf("read what was created: %w", err)
-	}
-	_ = resp.Body.Close()
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	var pod corev1.Pod
-	if err := json.Unmarshal(body, &pod); err != nil {
-		return fmt.Errorf("read what was created: %w", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range pod.Spec.Containers {
-		s.created[c.Name+":1.0.0"] = pod
-	}
-	return nil
-}
-
-// answerRunning tells the pods whose modules the base serves, whatever the API shows.
-func (s *shim) answerRunning(w http.ResponseWriter, serving func() ([]string, error)) {
-	modules, err := serving()
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadGateway)
-		return
-	}
-	list := corev1.PodList{}
-	list.Kind, list.APIVersion = "PodList", "v1"
-	s.mu.Lock()
-	for _, module := range modules {
-		if pod, ours := s.created[module]; ours {
-			list.Items = append(list.Items, pod)
-		}
-	}
-	s.mu.Unlock()
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(list) // who asked went away
 }

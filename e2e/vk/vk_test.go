@@ -3,6 +3,7 @@ package vk
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,19 +19,23 @@ func TestMain(m *testing.M) { cluster.Main(m) }
 // A VNode passes virtual-kubelet's own tests, over either tunnel.
 func TestVirtualKubeletsOwnTests(t *testing.T) {
 	t.Run("MQTT", func(t *testing.T) {
-		run(t, cluster.New(t).WithEnvironmentAccess().WithBroker().WithFleet(1).WithController())
+		run(t, &cluster, cluster.New(t).WithEnvironmentAccess().WithKubeletAPI(2).WithBroker().WithFleet(1).WithController())
 	})
 	t.Run("HTTP", func(t *testing.T) {
-		run(t, cluster.New(t).WithEnvironmentAccess().WithHTTP().WithController().WithHTTPFleet(1))
+		run(t, &cluster, cluster.New(t).WithEnvironmentAccess().WithKubeletAPI(2).WithHTTP().WithController().WithHTTPFleet(1))
+	})
+	t.Run("internal IP first", func(t *testing.T) {
+		own := world.StartCluster(t, "--kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname")
+		run(t, own, own.New(t).WithEnvironmentAccess().WithKubeletAPI(2).WithBroker().WithFleet(1).WithController())
 	})
 }
 
 // interpret has an interpreter at work until the test ends.
-func interpret(t *testing.T, env string) {
+func interpret(t *testing.T, of *world.Cluster, env string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- (&interpreter{client: cluster.Client, env: env}).run(ctx) }()
+	go func() { ended <- (&interpreter{client: of.Client, env: env}).run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -39,13 +44,13 @@ func interpret(t *testing.T, env string) {
 	})
 }
 
-func run(t *testing.T, w *world.World) {
+func run(t *testing.T, of *world.Cluster, w *world.World) {
 	t.Helper()
 	w.AwaitNodesReady(1)
-	s, err := startShim(cluster.Plane.Config(), w.Env, func() ([]string, error) { return w.Fleet.Serving(world.BaseID(1)) })
+	s, err := startShim(of.Plane.Config(), w.Env, func(path string) ([]byte, error) { return w.OfNode(world.BaseID(1), path) })
 	w.Must(err)
 	t.Cleanup(s.server.Close)
-	interpret(t, w.Env)
+	interpret(t, of, w.Env)
 	kubeconfig := filepath.Join(w.Dir, "shim.kubeconfig")
 	w.Must(s.kubeconfig(kubeconfig))
 	suite := vke2e.NewEndToEndTestSuite(vke2e.EndToEndTestSuiteConfig{
@@ -53,6 +58,9 @@ func run(t *testing.T, w *world.World) {
 	})
 	suite.Setup(t) // the Node is Ready
 	for name, test := range map[string]func(*testing.T){
+		"GetPods":                      suite.TestGetPods,
+		"GetStatsSummary":              suite.TestGetStatsSummary,
+		"GetMetricsResource":           suite.TestGetMetricsResource,
 		"GracefulDelete":               suite.TestPodLifecycleGracefulDelete,
 		"ForceDelete":                  suite.TestPodLifecycleForceDelete,
 		"OptionalInexistentSecrets":    suite.TestCreatePodWithOptionalInexistentSecrets,
@@ -61,5 +69,17 @@ func run(t *testing.T, w *world.World) {
 		"MandatoryInexistentConfigMap": suite.TestCreatePodWithMandatoryInexistentConfigMap,
 	} {
 		t.Run(name, test)
+	}
+	t.Run("Exec", func(t *testing.T) { exec(t, of, w) })
+}
+
+// exec has the API server connect to the Node's kubelet by itself.
+func exec(t *testing.T, of *world.Cluster, w *world.World) {
+	t.Helper()
+	w.CreatePod("stock", world.BaseID(1), "stock", "1.0.0", world.Jar("stock", "1.0.0"))
+	w.AwaitReady("stock")
+	out, err := of.Plane.Kubectl(t.Context(), "exec", "-n", w.Env, "stock", "--", "modules")
+	if err != nil || !strings.Contains(out, `"name": "stock"`) {
+		t.Errorf("its modules are %q (%v)", out, err)
 	}
 }

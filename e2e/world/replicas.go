@@ -83,7 +83,11 @@ func (w *World) startReplica(name string, links *Links, env []string) (*harness.
 	if err != nil {
 		return nil, err
 	}
-	settings := slices.Concat([]string{"POD_NAMESPACE=" + w.installation.name, "ENV=" + w.Env, "LOG_LEVEL=debug"}, tunnels, env)
+	kubelets, err := w.kubeletSettings()
+	if err != nil {
+		return nil, err
+	}
+	settings := slices.Concat([]string{"POD_NAMESPACE=" + w.installation.name, "ENV=" + w.Env, "LOG_LEVEL=debug"}, tunnels, kubelets, env)
 	return harness.StartController(ctx, harness.ControllerOptions{
 		Binary: w.Binary, Kubeconfig: kubeconfig, PodName: name, Log: w.replicaLog(name), Env: settings,
 	})

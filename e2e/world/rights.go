@@ -143,11 +143,14 @@ func (c *Cluster) granted(ctx context.Context) (always, bound []right, err error
 		}
 		always = append(always, rightsOf(role.Rules, namespace)...)
 	}
-	role, err := roles.ClusterRoles().Get(ctx, "module-controller-environment", metav1.GetOptions{})
-	if err != nil {
-		return nil, nil, fmt.Errorf("read the rights: %w", err)
+	for _, name := range []string{"module-controller-environment", "module-controller-logs"} {
+		role, err := roles.ClusterRoles().Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return nil, nil, fmt.Errorf("read the rights: %w", err)
+		}
+		bound = append(bound, rightsOf(role.Rules, "")...)
 	}
-	return always, rightsOf(role.Rules, ""), nil
+	return always, bound, nil
 }
 
 func rightsOf(rules []rbacv1.PolicyRule, namespace string) (all []right) {

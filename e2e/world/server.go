@@ -22,8 +22,8 @@ import (
 
 // StartCluster starts a Cluster of one test's own, which ends with it: whatever another test
 // left does not count. It has no audit log, which would cost the API server, so no Recorder
-// can be had, and what its World leaves is not deleted.
-func StartCluster(tb testing.TB) *Cluster {
+// can be had, and what its World leaves is not deleted. args are more of the API server's.
+func StartCluster(tb testing.TB, args ...string) *Cluster {
 	tb.Helper()
 	c := &Cluster{own: true}
 	tb.Cleanup(func() {
@@ -42,7 +42,7 @@ func StartCluster(tb testing.TB) *Cluster {
 	})
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
 	defer cancel()
-	if err := c.startOwn(ctx); err != nil {
+	if err := c.startOwn(ctx, args); err != nil {
 		tb.Fatal(err)
 	}
 	return c
@@ -50,7 +50,7 @@ func StartCluster(tb testing.TB) *Cluster {
 
 // startOwn is start without an audit log, and with a client that costs the API server little:
 // what a test asks is in what it measures.
-func (c *Cluster) startOwn(ctx context.Context) (err error) {
+func (c *Cluster) startOwn(ctx context.Context, args []string) (err error) {
 	if c.Dir, err = os.MkdirTemp("", "module-controller-e2e-"); err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func (c *Cluster) startOwn(ctx context.Context) (err error) {
 	if c.Bin, err = harness.Build(ctx, c.Dir, os.Stderr); err != nil {
 		return err
 	}
-	if c.Plane, err = controlplane.Start(ctx, controlplane.Options{Log: os.Stderr}); err != nil {
+	if c.Plane, err = controlplane.Start(ctx, controlplane.Options{Log: os.Stderr, Args: map[controlplane.Component][]string{controlplane.APIServer: args}}); err != nil {
 		return err
 	}
 	config := c.Plane.Config()

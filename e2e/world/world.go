@@ -55,11 +55,12 @@ type World struct {
 	// Recorder is what Undisturbed records with, or what a test has set.
 	Recorder *Recorder
 
-	brokerKind string
-	httpPort   int
-	networks   int            // of fleets over HTTP, that there were
-	proxies    []*proxy.Proxy // of Links and of StartProxy
-	loadPods   atomic.Int64   // that were created, for their names
+	kubeletPorts int // of each replica that is started from now on
+	brokerKind   string
+	httpPort     int
+	networks     int            // of fleets over HTTP, that there were
+	proxies      []*proxy.Proxy // of Links and of StartProxy
+	loadPods     atomic.Int64   // that were created, for their names
 }
 
 // New makes a World for a test, with nothing running in it.

@@ -37,9 +37,7 @@ type Facts struct {
 	// Place is that of the workload that the base is bound to; zero where it is bound to
 	// none.
 	Place plan.Place
-	// ServerVersion is the API server's; empty while it is not known.
-	ServerVersion string
-
+	Cluster
 	Load
 
 	// Pods and what follows are read for a base that is served; else they are empty.
@@ -50,6 +48,15 @@ type Facts struct {
 	Writing bool
 	// Failures are remembered of modules that pods want again.
 	Failures map[tunnel.ModuleKey]plan.Failure
+}
+
+// Cluster is what the cluster and this replica are to a Node.
+type Cluster struct {
+	// ServerVersion is the API server's; empty while it is not known.
+	ServerVersion string
+	// Kubelet is where this replica serves the kubelet's API of the Node; zero where it does
+	// not.
+	Kubelet plan.Endpoint
 }
 
 // Load is what there is room for beside all other bases.

@@ -157,13 +157,13 @@ func describe(h tunnel.Heartbeat) description {
 // comes late is only a message, and what comes through another tunnel than the incumbent's
 // is not the base's word.
 func (m *Mailbox) Report(r tunnel.Report) (wake bool) {
-	if m.incumbent.Tunnel != "" && r.Tunnel != m.incumbent.Tunnel {
+	if m.foreign(r) {
 		return false
 	}
 	m.seen(r.Received)
 	m.mail.Answered = true
 	switch {
-	case m.mail.Contest.ambiguous(r.Received, m.within): // whose word it is nobody knows
+	case !m.Believes(r):
 		return false
 	case r.Listed:
 		return m.list(r)
@@ -179,6 +179,20 @@ func (m *Mailbox) Report(r tunnel.Report) (wake bool) {
 	}
 	return true
 }
+
+// Believes says whether a report counts as the base's word: it comes through its tunnel, and
+// it is known whose word it is.
+func (m *Mailbox) Believes(r tunnel.Report) bool {
+	return !m.foreign(r) && !m.mail.Contest.ambiguous(r.Received, m.within)
+}
+
+// foreign says of a report that it comes through another tunnel than the incumbent's.
+func (m *Mailbox) foreign(r tunnel.Report) bool {
+	return m.incumbent.Tunnel != "" && r.Tunnel != m.incumbent.Tunnel
+}
+
+// Through is the tunnel by which the incumbent is spoken to; empty while nobody is known.
+func (m *Mailbox) Through() string { return m.incumbent.Tunnel }
 
 func (m *Mailbox) list(r tunnel.Report) (wake bool) {
 	if m.lists.late(r.Stamp, r.Received) {
@@ -211,10 +225,14 @@ func (m *Mailbox) health(r tunnel.Report) (wake bool) {
 	return r.Health.Uptime < was.Uptime || !sameHealth(was, m.well)
 }
 
-// sameHealth says whether two healths differ in nothing but the time that the base has run.
-func sameHealth(a, b tunnel.Health) bool {
-	a.Uptime = b.Uptime
-	return a == b
+// sameHealth says whether two healths differ in nothing that a Node shows: not in the time
+// that the base has run, nor in what it has used of its processors.
+func sameHealth(a, b tunnel.Health) bool { return shown(a) == shown(b) }
+
+// shown is what a Node shows of a health.
+func shown(h tunnel.Health) tunnel.Health {
+	h.Uptime, h.CPUsInUse = 0, 0
+	return h
 }
 
 func (m *Mailbox) seen(at time.Time) { m.mail.LastSeen = later(m.mail.LastSeen, at) }

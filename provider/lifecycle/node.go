@@ -126,8 +126,7 @@ type cause struct {
 func causeOf(in plan.NodeInput, current *corev1.Node) cause {
 	c := cause{current: current, input: in, told: in.Health != nil}
 	if c.told {
-		c.health = *in.Health
-		c.health.Uptime = 0
+		c.health = shown(*in.Health)
 	}
 	c.input.Now, c.input.Health, c.input.Config = time.Time{}, nil, plan.NodeConfig{}
 	c.input.Heartbeat.Received, c.input.Heartbeat.Stamp = time.Time{}, time.Time{}
@@ -137,7 +136,7 @@ func causeOf(in plan.NodeInput, current *corev1.Node) cause {
 func (b *Base) nodeInput(in Facts, age Age, current *corev1.Node) plan.NodeInput {
 	return plan.NodeInput{
 		Now: in.Now, Name: b.name, Heartbeat: b.about.heartbeat, Health: b.weighed(current), NotReady: age.NotReady, Message: age.Message,
-		Loaded: b.seen.metaspace.requested(in.Pods), Noted: in.Noted != nil, Place: in.Place, ServerVersion: in.ServerVersion,
+		Loaded: b.seen.metaspace.requested(in.Pods), Noted: in.Noted != nil, Place: in.Place, ServerVersion: in.ServerVersion, Kubelet: in.Kubelet,
 		Touch: in.Now.Sub(b.node.touched) >= b.cfg.NodeEvery, Config: b.cfg.Node,
 	}
 }

@@ -87,11 +87,7 @@ func Adopt(node *corev1.Node) (tunnel.Heartbeat, map[tunnel.ModuleKey]bool, erro
 	if beat.Tunnel == "" {
 		beat.Tunnel = map[bool]string{true: TunnelOfTopics, false: TunnelOfPorts}[beat.Port == 0]
 	}
-	for _, a := range node.Status.Addresses {
-		if a.Type == corev1.NodeInternalIP {
-			beat.IP = a.Address
-		}
-	}
+	beat.IP = BaseAddress(node)
 	return beat, installedKeys(node.Annotations[annotationInst]), nil
 }
 

@@ -54,13 +54,15 @@ type NodeInput struct {
 	Place Place
 	// ServerVersion is the API server's, as "v1.37.2"; empty while it is not known.
 	ServerVersion string
+	// Kubelet is where the kubelet's API of the Node is served.
+	Kubelet Endpoint
 	// Noted: the base's Lease tells what is installed on it, so the Node need not, as it did
 	// when an earlier version wrote it.
 	Noted bool
 	// Touch asks for new heartbeat times although nothing differs.
 	Touch bool
-	// Undescribed leaves on the Node what the base says of itself; the conditions follow all
-	// the same.
+	// Undescribed leaves on the Node what the base says of itself; the conditions, and where
+	// its kubelet is, follow all the same.
 	Undescribed bool
 	Config      NodeConfig
 }
@@ -78,7 +80,9 @@ func Node(in NodeInput, current *corev1.Node) *corev1.Node {
 	if !in.Undescribed {
 		describe(in, node)
 		setResources(in, node)
-		setAddresses(in.Heartbeat, node)
+	}
+	if !in.Undescribed || kubeletOf(node) != in.Kubelet {
+		setAddresses(in, node)
 	}
 	if node.Annotations == nil {
 		node.Annotations = map[string]string{}

@@ -8,11 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 )
 
-// noKubelet is the port at which a Node's kubelet is said to be. There is none: where none is
-// said, the API server and metrics-server connect to 10250 at the base's address, and where
-// the base shares its machine's network the machine's own kubelet answers.
-const noKubelet = 1
-
 // setNodeInfo shows what a Node runs on. None of it is empty, which kubectl shows as unknown.
 func setNodeInfo(in NodeInput, node *corev1.Node) {
 	info := &node.Status.NodeInfo
@@ -22,7 +17,6 @@ func setNodeInfo(in NodeInput, node *corev1.Node) {
 	info.OperatingSystem, info.Architecture = "linux", "jvm"
 	info.KernelVersion, info.OSImage = "jvm", "Koupleless base"
 	info.ContainerRuntimeVersion = "koupleless://arklet"
-	node.Status.DaemonEndpoints.KubeletEndpoint.Port = noKubelet
 }
 
 // kubeletVersion follows the API server's, because kubeadm and others refuse to upgrade a

@@ -15,7 +15,9 @@ type healthData struct {
 			Uptime number `json:"run time(s)"`
 		} `json:"jvm"`
 		CPU struct {
-			Count number `json:"count"`
+			Count  number `json:"count"`
+			User   number `json:"user used (%)"`
+			System number `json:"system used (%)"`
 		} `json:"cpu"`
 	} `json:"healthData"`
 }
@@ -34,6 +36,7 @@ func healthOf(raw json.RawMessage) (*tunnel.Health, error) {
 	}
 	if n := h.Data.CPU.Count; n.ok && n.value >= 1 && n.value < mostCPUs {
 		health.CPUs = int(n.value)
+		health.CPUsInUse = n.value * (h.Data.CPU.User.share() + h.Data.CPU.System.share())
 	}
 	return health, nil
 }

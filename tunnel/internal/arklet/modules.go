@@ -133,6 +133,14 @@ func (n number) millis() time.Time {
 	return time.UnixMilli(int64(n.value))
 }
 
+// share gives a part of a whole that is told in per cent; 0 if it is missing or out of range.
+func (n number) share() float64 {
+	if !n.ok || n.value < 0 || n.value > 100 {
+		return 0
+	}
+	return n.value / 100
+}
+
 // bytes gives a size; -1 if it is missing or out of range.
 func (n number) bytes() int64 {
 	const most = 1 << 50

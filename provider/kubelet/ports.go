@@ -1,0 +1,84 @@
+package kubelet
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+
+	"module-controller/provider/plan"
+)
+
+// Ports are those at which the kubelet's API is served, and the Nodes that have them.
+type Ports struct {
+	host string
+	all  []int
+
+	mu sync.Mutex
+	// mu guards what follows
+	byNode map[string]int
+	byPort map[int]string
+	// free are the others, the one first that is free for the longest: who still asks for the
+	// Node that had it is not to be answered for another one.
+	free []int
+}
+
+// NewPorts makes n Ports, one at least, from first on, of a host's IP address. None of them is taken.
+func NewPorts(host netip.Addr, first, n int) *Ports {
+	p := &Ports{host: host.String(), byNode: map[string]int{}, byPort: map[int]string{}}
+	for port := first; port < first+n; port++ {
+		p.all = append(p.all, port)
+	}
+	p.free = append(p.free, p.all...)
+	return p
+}
+
+// At gives the endpoint of a Node, the same until Forget. It is zero where all ports are taken.
+func (p *Ports) At(node string) plan.Endpoint {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	port, has := p.byNode[node]
+	if !has {
+		if len(p.free) == 0 {
+			return plan.Endpoint{}
+		}
+		port, p.free = p.free[0], p.free[1:]
+		p.byNode[node], p.byPort[port] = port, node
+	}
+	return plan.Endpoint{Host: p.host, Port: int32(port)}
+}
+
+// Forget takes the port of a Node back, if it has one.
+func (p *Ports) Forget(node string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	port, has := p.byNode[node]
+	if !has {
+		return
+	}
+	delete(p.byNode, node)
+	delete(p.byPort, port)
+	p.free = append(p.free, port)
+}
+
+// node gives the Node that has a port; empty for none.
+func (p *Ports) node(port int) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.byPort[port]
+}
+
+// Taken is how many Nodes have a port.
+func (p *Ports) Taken() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.byNode)
+}
+
+// addresses are where they are listened on.
+func (p *Ports) addresses() (all []string) {
+	for _, port := range p.all {
+		all = append(all, net.JoinHostPort(p.host, strconv.Itoa(port)))
+	}
+	return all
+}
