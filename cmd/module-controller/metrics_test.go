@@ -104,7 +104,7 @@ func everything() *metrics {
 			m.Dropped(name, fmt.Sprint("reason ", reason))
 		}
 	}
-	for _, queue := range []string{"bases", "leases", "pod-statuses", "strangers", "peer-deployments"} {
+	for _, queue := range []string{"bases", "leases", "pod-statuses", "strangers"} {
 		q := queues{ofClient}
 		q.NewAddsMetric(queue).Inc()
 		q.NewDepthMetric(queue).Inc()

@@ -24,7 +24,7 @@ func TestAPeerDeploymentFollowsTheBases(t *testing.T) {
 	t.Parallel()
 	const bases, replicas, after = 50, 3, 15 * time.Second
 	w := cluster.New(t).WithBroker().WithFleet(bases, "--name", "my-application")
-	w.WithReplicas(replicas, "SETTLE_TIME=3s", "LIST_INTERVAL=2s", "STALE_AFTER=4s", "GONE_AFTER=12s",
+	w.WithReplicas(replicas, "SETTLE_TIME=3s", "LIST_INTERVAL=2s", "STALE_AFTER=4s", "GONE_AFTER=30s",
 		"ENABLE_MODULE_REPLICAS_SYNC_WITH_BASE=true", "PEER_SCALE_DOWN_AFTER="+after.String())
 	w.AwaitNodesReady(bases)
 	w.Kubectl("apply", "-n", w.Env, "--warnings-as-errors", "-f", peerSample(w))
@@ -48,6 +48,7 @@ func TestAPeerDeploymentFollowsTheBases(t *testing.T) {
 	changes := watchPeers(w)
 	w.Must(w.Fleet.Do(world.BaseID(1), "silence"))
 	w.AwaitNodeReason(world.BaseID(1), "BaseSilent")
+	w.StayLive(after / 2) // longer than joins are waited for
 	w.Must(w.Fleet.Do(world.BaseID(1), "resume"))
 	w.AwaitNodesReady(left)
 	leader := peerLeader(w)

@@ -104,8 +104,7 @@ func New(cfg scaling.Config, deps Deps) (*Scaler, error) {
 	}
 	s := &Scaler{
 		cfg: cfg, deps: deps, refused: refusals.New(deps.Log), seen: map[string]*seen{},
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(workqueue.NewTypedItemExponentialFailureRateLimiter[string](retryBase, retryMax),
-			workqueue.TypedRateLimitingQueueConfig[string]{Name: "peer-deployments"}),
+		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](retryBase, retryMax)),
 	}
 	s.informer = s.deployments()
 	err := errors.Join(s.watch(), deps.VNodes.Follow(s.nodeChanged))
