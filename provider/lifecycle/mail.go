@@ -29,6 +29,8 @@ type Mail struct {
 	Health   *tunnel.Health
 	Features *tunnel.Features
 	Answers  map[string]tunnel.Report // by module name
+	// Baseline: the base has done what a baseline said.
+	Baseline bool
 	// Owed is how many lists were asked for and have not come.
 	Owed int
 	// NodeLost is the UID of the base's Node that was deleted; empty for none.
@@ -169,6 +171,8 @@ func (m *Mailbox) Report(r tunnel.Report) (wake bool) {
 		return m.list(r)
 	case r.Health != nil:
 		return m.health(r)
+	case r.Baseline:
+		m.mail.Baseline = true
 	case r.Features != nil:
 		m.mail.Features = r.Features
 	case r.Answer != nil:

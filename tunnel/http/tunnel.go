@@ -230,7 +230,8 @@ func (t *Tunnel) Unfollow(b tunnel.BaseID) {
 	}
 }
 
-// Do implements tunnel.Tunnel.
+// Do implements tunnel.Tunnel. AnswerBaseline is not supported over HTTP: there the base's
+// own request is answered.
 func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -242,6 +243,8 @@ func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) error 
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotLinked)
 	case r == nil:
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotFollowed)
+	case c.Verb == tunnel.AnswerBaseline:
+		return fmt.Errorf("command base %s: %w over HTTP", b, tunnel.ErrUnsupported)
 	case !r.at.Dialable():
 		return fmt.Errorf("command base %s: %w: it reported no address", b, tunnel.ErrUnsupported)
 	}
