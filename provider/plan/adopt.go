@@ -77,7 +77,7 @@ func Adopt(node *corev1.Node) (tunnel.Heartbeat, map[tunnel.ModuleKey]bool, erro
 		return node.Labels[key]
 	}
 	beat := tunnel.Heartbeat{Base: id, Tunnel: exact(LabelTunnel), Name: exact(labelName),
-		Version: exact(labelVersion), Cluster: exact(labelCluster), Hostname: exact(labelHostName),
+		Version: exact(labelVersion), Cluster: exact(LabelCluster), Hostname: exact(labelHostName),
 		Sender: senderOf(node.Annotations[AnnotationBoundTo])}
 	beat.Port, _ = strconv.Atoi(node.Labels[LabelPort]) // absent over MQTT: 0
 	for _, a := range node.Status.Addresses {

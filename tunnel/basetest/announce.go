@@ -29,6 +29,10 @@ func (s *server) announce(ctx context.Context) {
 		if p.number != begun {
 			begun, next = p.number, time.Now()
 		}
+		if s.endpoint == "" {
+			timer.Reset(time.Until(s.listen(p, time.Now().Add(time.Hour))))
+			continue
+		}
 		if f.away() || f.NoHeartbeat {
 			timer.Reset(time.Hour)
 			continue

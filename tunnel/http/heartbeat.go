@@ -73,6 +73,7 @@ func (t *Tunnel) heartbeat(r *http.Request, sink tunnel.Sink) (int, error) {
 		t.show(sourceOf(r), no)
 		return t.refused(sourceOf(r), l.heartbeat.Base.Identity, no)
 	}
+	t.finder.announces(l.heartbeat.Sender, l.heartbeat.Received)
 	sink.Heartbeat(l.heartbeat)
 	t.enqueue(l)
 	return http.StatusOK, nil
