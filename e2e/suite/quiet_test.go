@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -22,8 +23,8 @@ func TestBasesAreFoundByTheirPods(t *testing.T) {
 		Name: machine, Labels: map[string]string{corev1.LabelTopologyZone: "zone-a"},
 	}}, metav1.CreateOptions{})
 	w.Must(err)
-	t.Cleanup(func() { // with the World's own
-		w.Must(world.IgnoreNotFound(cluster.Client.CoreV1().Nodes().Delete(w.Context(), machine, metav1.DeleteOptions{})))
+	t.Cleanup(func() {
+		w.Must(world.IgnoreNotFound(cluster.Client.CoreV1().Nodes().Delete(context.Background(), machine, metav1.DeleteOptions{})))
 	})
 	pods := map[string]string{}
 	w.WithQuietFleet(2, func(base int, p *corev1.Pod) {

@@ -158,7 +158,7 @@ func (b *Base) adopt(node *corev1.Node, now time.Time) {
 // list of the new one.
 func (b *Base) absorb(m Mail) {
 	b.about.see(m)
-	if m.Answered {
+	if m.Answering >= Answered {
 		b.talk.unanswered = time.Time{}
 		b.seen.answered = cmp.Or(b.seen.answered, m.LastSeen)
 	}
@@ -176,7 +176,7 @@ func (b *Base) absorb(m Mail) {
 	for name, r := range m.Answers {
 		b.ledger.absorb(name, r)
 	}
-	if m.Baseline {
+	if m.Answering == BaselineDone {
 		b.talk.installed = m.LastSeen
 	}
 	if m.Process == Restarted {
