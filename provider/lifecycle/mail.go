@@ -25,10 +25,10 @@ type Mail struct {
 	Process Process
 	// Answering is the most that a report told beside its contents.
 	Answering Answering
-	List     *tunnel.Report // Asked is set, to the time of the request at the earliest; zero where nobody asked
-	Health   *tunnel.Health
-	Features *tunnel.Features
-	Answers  map[string]tunnel.Report // by module name
+	List      *tunnel.Report // Asked is set, to the time of the request at the earliest; zero where nobody asked
+	Health    *tunnel.Health
+	Features  *tunnel.Features
+	Answers   map[string]tunnel.Report // by module name
 	// Owed is how many lists were asked for and have not come.
 	Owed int
 	// NodeLost is the UID of the base's Node that was deleted; empty for none.
