@@ -110,7 +110,12 @@ func renamed(w *world.World, url, from, to string) string {
 	w.Must(err)
 	out := zip.NewWriter(file)
 	for _, entry := range in.File {
-		if entry.Name != "META-INF/MANIFEST.MF" {
+		switch {
+		case entry.FileInfo().IsDir():
+			_, err := out.Create(entry.Name)
+			w.Must(err)
+			continue
+		case entry.Name != "META-INF/MANIFEST.MF":
 			w.Must(out.Copy(entry))
 			continue
 		}
