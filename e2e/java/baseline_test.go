@@ -87,7 +87,9 @@ func TestABaselineWithABadJar(t *testing.T) {
 				t.Errorf("orders started %d times in two processes, want once in each; the log is %s", n, base.Log())
 			}
 
-			resp, err := http.Post(w.Endpoint()+"/queryBaseline", "application/json", strings.NewReader(`{"identity":"jvm"}`))
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.Endpoint()+"/queryBaseline", strings.NewReader(`{"identity":"jvm"}`))
+			w.Must(err)
+			resp, err := http.DefaultClient.Do(req)
 			w.Must(err)
 			answer, err := io.ReadAll(resp.Body)
 			_ = resp.Body.Close()
