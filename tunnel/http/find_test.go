@@ -297,10 +297,10 @@ func TestFindingEndsWithRun(t *testing.T) {
 // freePort is one at an address of this host.
 func freePort(t *testing.T, ip string) int {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0")) //nolint:noctx // it is there at once
+	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // it is only asked for its port
+	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
 }
