@@ -115,7 +115,7 @@ func renamed(w *world.World, url, from, to string) string {
 	w.Helper()
 	in, err := zip.OpenReader(strings.TrimPrefix(url, "file://"))
 	w.Must(err)
-	defer in.Close() //nolint:errcheck // it was read
+	defer in.Close()
 	path := filepath.Join(w.Dir, to+"-ark-biz.jar")
 	file, err := os.Create(path)
 	w.Must(err)
