@@ -89,7 +89,7 @@ func (t tunnels) ask(ctx context.Context, r *entry, verbs []tunnel.Verb) (again 
 			r.inbox.asked(at) // before, so that the answer cannot come first
 		}
 		err := t.do(ctx, r, tunnel.Command{Verb: v})
-		if again = r.base.Asked(at, err); !again.IsZero() {
+		if again = r.base.Asked(v, at, err); !again.IsZero() {
 			r.inbox.forgetRequests()
 			return again
 		}

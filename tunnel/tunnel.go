@@ -88,7 +88,8 @@ type Heartbeat struct {
 	// Port is where the base accepts commands; 0 where it is not dialed, as over MQTT.
 	Port int
 	// Restarted is set on the first heartbeat of a new process of the base, where the
-	// tunnel can tell (MQTT: a queryBaseline came just before).
+	// tunnel can tell (MQTT: a queryBaseline came just before). Such a base asks what to
+	// install: AnswerBaseline answers it.
 	Restarted bool
 	// Received is when this process received it, with a monotonic reading.
 	Received time.Time
@@ -127,13 +128,18 @@ type Features struct {
 // Verb is the kind of a command.
 type Verb string
 
-// The verbs. ListModules and ReadHealth change nothing on the base.
+// The verbs. ListModules, ReadHealth and AnswerBaseline change nothing on the base.
 const (
 	InstallModule   Verb = "install"
 	UninstallModule Verb = "uninstall"
 	SwitchModule    Verb = "switch"
 	ListModules     Verb = "list"
 	ReadHealth      Verb = "health"
+	// AnswerBaseline answers a base that asked at its start what to install: nothing by
+	// itself, its modules are installed by commands. A base that is given a list installs
+	// none of it if one jar cannot be read, and does not say which. ErrUnsupported where
+	// bases do not ask so.
+	AnswerBaseline Verb = "baseline"
 )
 
 // Command is a request to a base.
@@ -183,7 +189,7 @@ type Answer struct {
 }
 
 // Report is a message from a base. Any report shows that the base is alive. At most
-// one of Modules (with Listed), Health, Answer and Features is set.
+// one of Modules (with Listed), Baseline, Health, Answer and Features is set.
 type Report struct {
 	Base   BaseID
 	Tunnel string
@@ -200,7 +206,10 @@ type Report struct {
 	Modules []Module // valid when Listed
 	// Partial: some entries of Modules could not be read and were left out. Such a list
 	// proves presence, never absence.
-	Partial  bool
+	Partial bool
+	// Baseline: the base has done what a baseline said, ours or another controller's. Only
+	// its next list shows which modules that brought.
+	Baseline bool
 	Health   *Health
 	Answer   *Answer
 	Features *Features

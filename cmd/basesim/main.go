@@ -28,7 +28,7 @@ type options struct {
 	mqtt, endpoint, broker     string
 	control, prefix, metaspace string
 	reconnect                  time.Duration
-	perConnection              int
+	perConnection, port        int
 	seed                       uint64
 	network                    netip.Prefix
 	base                       basetest.Options
@@ -56,6 +56,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	f.StringVar(&o.mqtt, "mqtt", "", "broker that the bases speak to, host:port; default the one that --broker starts")
 	f.StringVar(&o.endpoint, "heartbeat-endpoint", "", "where the bases post HTTP heartbeats, such as http://127.0.0.1:7777; they listen on 127.0.0.1, or in --network; beside --mqtt, every second base does")
 	f.TextVar(&o.network, "network", netip.Prefix{}, "network in which each base has an address of its own, such as 127.1.0.0/16: it listens there, and its heartbeats come from there; base-0001 has the first address after the network's")
+	f.IntVar(&o.port, "arklet-port", 0, "port on which bases in --network listen, each at its own address; they send no heartbeats, as runtimes before 2.1.8 do not")
 	f.StringVar(&o.broker, "broker", "", "also be a broker, on host:port")
 	f.StringVar(&o.control, "control", "", "where the control endpoint listens, host:port; port 0 takes a free one, which is printed; empty for nowhere")
 	f.DurationVar(&o.reconnect, "reconnect", 2*time.Second, "how long the pause before a lost broker is tried again grows; a real base's grows to 128s")
@@ -99,7 +100,8 @@ func (o *options) check() error {
 		}
 	}
 	fault(o.bases < 0, "--bases must not be negative")
-	fault(o.bases > 0 && o.mqtt+o.endpoint+o.broker == "", "bases need --mqtt, --heartbeat-endpoint or --broker")
+	fault(o.bases > 0 && o.port == 0 && o.mqtt+o.endpoint+o.broker == "", "bases need --mqtt, --heartbeat-endpoint, --arklet-port or --broker")
+	fault(o.port != 0 && (o.mqtt+o.endpoint+o.broker != "" || !o.network.IsValid()), "--arklet-port needs --network, and neither --mqtt, --heartbeat-endpoint nor --broker")
 	fault(o.bases == 0 && o.broker == "", "nothing to do: give --bases or --broker")
 	fault(o.perConnection < 1, "--per-connection must be positive")
 	return errors.Join(errs...)
@@ -129,7 +131,9 @@ func run(ctx context.Context, o *options, out io.Writer) (err error) {
 		(&basetest.MQTTFleet{Broker: o.mqtt, Bases: overMQTT, Reconnect: o.reconnect, PerConnection: o.perConnection}).Run(ctx)
 		return nil
 	})
-	parts.Go(func() error { return (&basetest.HTTPFleet{Endpoint: o.endpoint, Bases: overHTTP}).Run(ctx) })
+	parts.Go(func() error {
+		return (&basetest.HTTPFleet{Endpoint: o.endpoint, Port: o.port, Bases: overHTTP}).Run(ctx)
+	})
 	return parts.Wait()
 }
 
@@ -149,7 +153,7 @@ func startBroker(address string, out io.Writer) (*basetest.Broker, error) {
 // split divides the bases into those over MQTT and those over HTTP.
 func (o *options) split(bases []*basetest.Base) (overMQTT, overHTTP []*basetest.Base) {
 	for n, b := range bases {
-		if o.endpoint != "" && (o.mqtt == "" || n%2 == 1) {
+		if o.port != 0 || o.endpoint != "" && (o.mqtt == "" || n%2 == 1) {
 			overHTTP = append(overHTTP, b)
 		} else {
 			overMQTT = append(overMQTT, b)

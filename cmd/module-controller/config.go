@@ -226,6 +226,9 @@ func (c *config) finishTunnels() []error {
 	if c.useHTTP {
 		c.http.Env = c.envs[0]
 		errs = append(errs, c.http.Validate(), c.workloads.Validate())
+		if c.workloads.Find && c.http.Auth != httptunnel.AuthPod && c.http.Auth != httptunnel.AuthToken {
+			errs = append(errs, fmt.Errorf("FIND_BASE_PODS needs HTTP_TUNNEL_AUTH=pod or token, it is %s: Pods are not known otherwise", c.http.Auth))
+		}
 	}
 	return errs
 }

@@ -88,3 +88,15 @@ func TestHealth(t *testing.T) {
 		t.Errorf("readyz: %d %s", code, body)
 	}
 }
+
+// Bases are found by their Pods only where Pods prove who a base is.
+func TestBasesAreFoundWherePodsAreKnown(t *testing.T) {
+	for auth, want := range map[string]bool{"pod": true, "token": true, "certificate": false, "address": false, "insecure-anyone": false} {
+		_, err := readConfig(nil, map[string]string{
+			"POD_NAME": "mc-0", "ENABLE_HTTP_TUNNEL": "true", "FIND_BASE_PODS": "true", "HTTP_TUNNEL_AUTH": auth, "HTTP_TUNNEL_ALLOWED_CIDRS": "10.0.0.0/8",
+		})
+		if named := err != nil && strings.Contains(err.Error(), "FIND_BASE_PODS needs HTTP_TUNNEL_AUTH=pod or token"); named == want {
+			t.Errorf("HTTP_TUNNEL_AUTH=%s: %v", auth, err)
+		}
+	}
+}

@@ -163,6 +163,9 @@ func (s *session) makeHTTP() (tunnel.Tunnel, error) {
 			return nil, err
 		}
 		c.Workloads, c.Refused = s.workloads, s.workloads.RefusedAt
+		if s.cfg.workloads.Find {
+			c.Quiet = s.workloads.Quiet
+		}
 	}
 	return httptunnel.New(c, s.log.Named("http"), s.metrics)
 }

@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 
@@ -40,15 +41,19 @@ func CreateBasePods(ctx context.Context, client kubernetes.Interface, namespace 
 	return work.Wait()
 }
 
-// CreatePodAt creates a Pod that has an address.
-func CreatePodAt(ctx context.Context, client kubernetes.Interface, namespace, ip string, labels map[string]string) error {
-	pod, err := client.CoreV1().Pods(namespace).Create(ctx, &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: BasePodName(ip), Labels: labels},
+// CreatePodAt creates a Pod that has an address, changed as a test wants it.
+func CreatePodAt(ctx context.Context, client kubernetes.Interface, namespace, ip string, labels map[string]string, change ...func(*corev1.Pod)) error {
+	made := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: BasePodName(ip), Labels: maps.Clone(labels)},
 		Spec: corev1.PodSpec{
 			SchedulerName: "nobody", // there is no Node for it
 			Containers:    []corev1.Container{{Name: "base", Image: "base"}},
 		},
-	}, metav1.CreateOptions{})
+	}
+	for _, c := range change {
+		c(made)
+	}
+	pod, err := client.CoreV1().Pods(namespace).Create(ctx, made, metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("create pod at %s: %w", ip, err)
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"module-controller/e2e/harness"
 	"module-controller/e2e/process"
 )
@@ -85,10 +87,37 @@ func (w *World) WithHTTPFleet(bases int, args ...string) *World {
 // fleet that speaks MQTT too, speak HTTP, and creates their Pods.
 func (w *World) OverHTTP(bases int) []string {
 	w.Helper()
-	w.networks++
-	network := netip.PrefixFrom(netip.AddrFrom4([4]byte{127, byte(networksEach*w.installation.n + w.networks), 0, 0}), 16)
+	network := w.network()
 	w.CreateBasePods(harness.BaseAddresses(network, bases)...)
 	return []string{"--heartbeat-endpoint", w.Endpoint(), "--network", network.String()}
+}
+
+// network is one of this World's own, of which each base has an address.
+func (w *World) network() netip.Prefix {
+	w.networks++
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{127, byte(networksEach*w.installation.n + w.networks), 0, 0}), 16)
+}
+
+// WithQuietFleet starts simulated bases that speak HTTP and send no heartbeats, each at an
+// address of its own, and creates their Pods, by which they are to be found: change is told
+// which base's each is, from 1 on.
+func (w *World) WithQuietFleet(bases int, change func(base int, pod *corev1.Pod), args ...string) *World {
+	w.Helper()
+	network := w.network()
+	for i, ip := range harness.BaseAddresses(network, bases) {
+		w.CreateQuietPod(ip, BaseID(i+1), func(p *corev1.Pod) { change(i+1, p) })
+	}
+	return w.StartFleet(bases, append([]string{"--network", network.String(), "--arklet-port", "1238", "--runtime", "2.1.6"}, args...)...)
+}
+
+// CreateQuietPod creates a Pod with an address, by which a base of an identity is to be found.
+func (w *World) CreateQuietPod(ip, identity string, change func(*corev1.Pod)) {
+	w.Helper()
+	labels := map[string]string{harness.BasePodSelector: "java", "base.koupleless.io/find": "true"}
+	w.Must(harness.CreatePodAt(w.Context(), w.cluster.Client, w.Env, ip, labels, func(p *corev1.Pod) {
+		p.Annotations = map[string]string{"base.koupleless.io/identity": identity}
+		change(p)
+	}))
 }
 
 // CreateBasePods creates Pods with these addresses, in which bases run.

@@ -29,6 +29,8 @@ type talk struct {
 	// before the base is back at the broker too would be lost. And whether its Pod is there is
 	// known: the address of one that is gone may be anybody's.
 	reachable bool
+	// installed is when the base last said that it has done what a baseline said.
+	installed time.Time
 	// owed is how many lists were asked for that have not come.
 	owed int
 	// stirred is when something was uncertain last; zero for not since the base is served.
@@ -45,7 +47,7 @@ type Talk struct {
 	Unfollow string            // the tunnel that is to forget the base; empty for none
 	Follow   *tunnel.Heartbeat // what the base's tunnel is to know; nil while it knows
 	Send     []plan.Planned    // commands, with request ids
-	Ask      []tunnel.Verb     // requests that change nothing; the first that is not followed ends them
+	Ask      []tunnel.Verb     // requests and answers that change nothing; the first that is not followed ends them
 	// Spend is how many questions the budget is charged with: those of Ask, and one whose
 	// place in it was booked.
 	Spend int
@@ -110,6 +112,19 @@ func (b *Base) ask(in Facts, n need, t *Talk) (next time.Time) {
 	list, health := b.listDue(in, n), b.healthDue(n)
 	t.Spend = b.spend(in, len(t.Ask), list.waits(in.Now, in.Room) || health.waits(in.Now, in.Room))
 	return earliest(list.at(room), health.at(room))
+}
+
+// answer adds the answer to a base that asked what to install. It costs no question. One that
+// asked longer ago has its modules by now, or had its answer of another replica.
+func (b *Base) answer(in Facts, t *Talk) {
+	switch {
+	case !in.Links[b.talk.followed.Tunnel].Up, b.about.asks.IsZero():
+		return
+	case in.Now.Sub(b.about.asks) >= b.cfg.StaleAfter:
+		b.about.asks = time.Time{}
+		return
+	}
+	t.Ask = append(t.Ask, tunnel.AnswerBaseline)
 }
 
 // spend gives what the budget is charged with: what is asked now, unless it is paid for,
@@ -189,8 +204,12 @@ func (b *Base) firstAsk(n need) span {
 
 // Asked takes in what became of a request that Actions.Talk.Ask named. It gives when the
 // base is to be reconciled again for it; the zero time means not for that.
-func (b *Base) Asked(at time.Time, err error) (again time.Time) {
+func (b *Base) Asked(v tunnel.Verb, at time.Time, err error) (again time.Time) {
 	t := &b.talk
+	if v == tunnel.AnswerBaseline && (err == nil || errors.Is(err, tunnel.ErrUnsupported)) {
+		b.about.asks = time.Time{}
+		return time.Time{} // runtimes differ in whether they answer it
+	}
 	if errors.Is(err, tunnel.ErrNotFollowed) {
 		t.listAsked, t.healthAsked, t.owed = time.Time{}, time.Time{}, 0
 		t.askAgain = at.Add(min(followPause<<min(t.notFollowed, 10), followPauseMax))

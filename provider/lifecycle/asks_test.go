@@ -100,7 +100,7 @@ func TestPausesOfABaseThatIsNotFollowed(t *testing.T) {
 	pauses := func(n int) (got []time.Duration) {
 		for range n {
 			b.talk.listAsked, b.talk.healthAsked, b.talk.owed = noon, noon, 1
-			again := b.Asked(noon, deaf)
+			again := b.Asked(tunnel.ListModules, noon, deaf)
 			got = append(got, again.Sub(noon)/time.Millisecond)
 			list, health := b.listDue(Facts{}, awaited), b.healthDue(awaited)
 			if list != promptly(again) || health != promptly(again) || b.talk.owed != 0 {
@@ -115,7 +115,7 @@ func TestPausesOfABaseThatIsNotFollowed(t *testing.T) {
 	if got := pauses(100); slices.Max(got) != 1000 || slices.Min(got) != 1000 {
 		t.Errorf("pauses in ms: %v", got)
 	}
-	if again := b.Asked(noon, nil); !again.IsZero() {
+	if again := b.Asked(tunnel.ListModules, noon, nil); !again.IsZero() {
 		t.Errorf("it was asked, and is to be reconciled again at %s", again)
 	}
 	if diff := cmp.Diff([]time.Duration{20, 40}, pauses(2)); diff != "" {
@@ -135,16 +135,16 @@ func TestWhenAnAnswerIsOwed(t *testing.T) {
 		say       func(*Base)
 		want      time.Time
 	}{
-		{"asked", true, time.Time{}, func(b *Base) { b.Asked(noon, nil) }, noon},
-		{"asked again", true, earlier, func(b *Base) { b.Asked(noon, nil) }, earlier},
+		{"asked", true, time.Time{}, func(b *Base) { b.Asked(tunnel.ListModules, noon, nil) }, noon},
+		{"asked again", true, earlier, func(b *Base) { b.Asked(tunnel.ListModules, noon, nil) }, earlier},
 		{"sent", true, time.Time{}, func(b *Base) { b.Sent(command, noon) }, noon},
-		{"asked for ever without its tunnel hearing it", true, time.Time{}, func(b *Base) { b.Asked(noon, tunnel.ErrNotFollowed) }, noon},
-		{"not asked: too much is in flight", true, time.Time{}, func(b *Base) { b.Asked(noon, tunnel.ErrBusy) }, time.Time{}},
-		{"not asked: the link is down", true, time.Time{}, func(b *Base) { b.Asked(noon, tunnel.ErrNotLinked) }, time.Time{}},
-		{"not asked: another error", true, time.Time{}, func(b *Base) { b.Asked(noon, errors.New("other")) }, time.Time{}},
-		{"asked before it is back", false, time.Time{}, func(b *Base) { b.Asked(noon, nil) }, time.Time{}},
+		{"asked for ever without its tunnel hearing it", true, time.Time{}, func(b *Base) { b.Asked(tunnel.ListModules, noon, tunnel.ErrNotFollowed) }, noon},
+		{"not asked: too much is in flight", true, time.Time{}, func(b *Base) { b.Asked(tunnel.ListModules, noon, tunnel.ErrBusy) }, time.Time{}},
+		{"not asked: the link is down", true, time.Time{}, func(b *Base) { b.Asked(tunnel.ListModules, noon, tunnel.ErrNotLinked) }, time.Time{}},
+		{"not asked: another error", true, time.Time{}, func(b *Base) { b.Asked(tunnel.ListModules, noon, errors.New("other")) }, time.Time{}},
+		{"asked before it is back", false, time.Time{}, func(b *Base) { b.Asked(tunnel.ListModules, noon, nil) }, time.Time{}},
 		{"sent before it is back", false, time.Time{}, func(b *Base) { b.Sent(command, noon) }, time.Time{}},
-		{"not heard by its tunnel before it is back", false, time.Time{}, func(b *Base) { b.Asked(noon, tunnel.ErrNotFollowed) }, time.Time{}},
+		{"not heard by its tunnel before it is back", false, time.Time{}, func(b *Base) { b.Asked(tunnel.ListModules, noon, tunnel.ErrNotFollowed) }, time.Time{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := New(Config{}.Complete(), id, nodeName, beatOf(noon), nil, noon)

@@ -47,6 +47,8 @@ type about struct {
 	lastSeen time.Time
 	// beat is when its last heartbeat came; zero for none yet. lastSeen is not before it.
 	beat time.Time
+	// asks is when it asked last what to install; zero once that was answered, and for never.
+	asks time.Time
 	// moved is when it was last followed to another place; zero for never.
 	moved time.Time
 	// contested is when a contender was last told of; zero for never.
@@ -71,6 +73,9 @@ type seen struct {
 // Installed is what is remembered of modules that were installed on it.
 func New(cfg Config, id tunnel.BaseID, name string, h tunnel.Heartbeat, installed map[tunnel.ModuleKey]bool, now time.Time) *Base {
 	b := &Base{cfg: cfg, id: id, name: name, about: about{heartbeat: h}}
+	if h.Restarted {
+		b.about.asks = h.Received
+	}
 	b.reset(installed, now)
 	return b
 }
@@ -153,7 +158,7 @@ func (b *Base) adopt(node *corev1.Node, now time.Time) {
 // list of the new one.
 func (b *Base) absorb(m Mail) {
 	b.about.see(m)
-	if m.Answered {
+	if m.Answering >= Answered {
 		b.talk.unanswered = time.Time{}
 		b.seen.answered = cmp.Or(b.seen.answered, m.LastSeen)
 	}
@@ -171,7 +176,11 @@ func (b *Base) absorb(m Mail) {
 	for name, r := range m.Answers {
 		b.ledger.absorb(name, r)
 	}
+	if m.Answering == BaselineDone {
+		b.talk.installed = m.LastSeen
+	}
 	if m.Process == Restarted {
+		b.about.asks = m.Beat
 		b.restarted(m.LastSeen)
 		m.List = nil // it may be of the process before
 	}

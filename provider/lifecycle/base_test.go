@@ -15,7 +15,7 @@ import (
 func newTestBase() *Base {
 	b := New(Config{}.Complete(), id, nodeName, beatOf(noon), nil, noon)
 	list := listOf(noon, noon, "orders:1")
-	b.absorb(Mail{LastSeen: noon, Answered: true, List: &list, Health: &tunnel.Health{Uptime: time.Hour}, Features: &tunnel.Features{Switch: true}})
+	b.absorb(Mail{LastSeen: noon, Answering: Answered, List: &list, Health: &tunnel.Health{Uptime: time.Hour}, Features: &tunnel.Features{Switch: true}})
 	b.ledger.Attempts["stock"] = attemptOf(tunnel.InstallModule, "stock:1", "1-u1-1", noon)
 	b.talk.listAsked, b.talk.healthAsked = noon, noon
 	return b
@@ -192,7 +192,7 @@ func TestWhatAMessageProves(t *testing.T) {
 	if b.talk.unanswered.IsZero() || b.talk.owed != 2 || !b.about.beat.Equal(at(time.Second)) {
 		t.Errorf("after a heartbeat: %+v, its beat was %s", b.talk, b.about.beat)
 	}
-	b.absorb(Mail{LastSeen: at(2 * time.Second), Answered: true})
+	b.absorb(Mail{LastSeen: at(2 * time.Second), Answering: Answered})
 	b.absorb(Mail{})
 	if !b.talk.unanswered.IsZero() || b.talk.owed != 0 {
 		t.Errorf("after an answer: %+v", b.talk)

@@ -23,17 +23,27 @@ type Mail struct {
 	// Process is the most that a heartbeat told of the base's process. It holds although a
 	// later heartbeat is the one kept.
 	Process Process
-	// Answered: a report came, so the base answers what it is asked.
-	Answered bool
-	List     *tunnel.Report // Asked is set, to the time of the request at the earliest; zero where nobody asked
-	Health   *tunnel.Health
-	Features *tunnel.Features
-	Answers  map[string]tunnel.Report // by module name
+	// Answering is the most that a report told beside its contents.
+	Answering Answering
+	List      *tunnel.Report // Asked is set, to the time of the request at the earliest; zero where nobody asked
+	Health    *tunnel.Health
+	Features  *tunnel.Features
+	Answers   map[string]tunnel.Report // by module name
 	// Owed is how many lists were asked for and have not come.
 	Owed int
 	// NodeLost is the UID of the base's Node that was deleted; empty for none.
 	NodeLost types.UID
 }
+
+// Answering is what reports tell beside their contents. Values are ordered.
+type Answering int
+
+// The values.
+const (
+	NoReport     Answering = iota // none came
+	Answered                      // one came, so the base answers what it is asked
+	BaselineDone                  // one said that the base has done what a baseline said
+)
 
 // Process is what heartbeats tell of a base's process. Values are ordered.
 type Process int
@@ -161,7 +171,7 @@ func (m *Mailbox) Report(r tunnel.Report) (wake bool) {
 		return false
 	}
 	m.seen(r.Received)
-	m.mail.Answered = true
+	m.mail.Answering = max(m.mail.Answering, Answered)
 	switch {
 	case !m.Believes(r):
 		return false
@@ -169,6 +179,8 @@ func (m *Mailbox) Report(r tunnel.Report) (wake bool) {
 		return m.list(r)
 	case r.Health != nil:
 		return m.health(r)
+	case r.Baseline:
+		m.mail.Answering = BaselineDone
 	case r.Features != nil:
 		m.mail.Features = r.Features
 	case r.Answer != nil:

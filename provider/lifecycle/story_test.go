@@ -61,7 +61,7 @@ func (s *story) do(line string) []string {
 		in := s.facts
 		in.Now = s.now
 		return []string{fmt.Sprint(s.base.Vanished(in))}
-	case "heartbeat", "list", "health", "features", "answer":
+	case "heartbeat", "list", "health", "features", "answer", "baseline":
 		s.reports(verb, args, opts)
 	case "link", "claim", "suspend", "lost", "workload":
 		s.rights(verb, args, opts)
@@ -117,6 +117,8 @@ func (s *story) reports(verb string, args []string, opts map[string]string) {
 			s.t.Fatal(err)
 		}
 		r.Health = &tunnel.Health{Uptime: uptime, MaxMemory: 256 << 20, UsedMemory: 56 << 20}
+	case "baseline":
+		r.Baseline = true
 	case "features":
 		r.Features = &tunnel.Features{Switch: slices.Contains(args, "switch")}
 	case "answer":
@@ -320,15 +322,16 @@ func (s *story) perform(do Actions) (told []string) {
 		if v == tunnel.ListModules {
 			s.mailbox.Asked(s.now)
 		}
-		if again := s.base.Asked(s.now, err); !again.IsZero() {
+		if again := s.base.Asked(v, s.now, err); !again.IsZero() {
 			s.mailbox.ForgetRequests()
 			asked = append(asked, "not heard yet"+wait(again.Sub(s.now)))
 			break
 		}
 	}
 	say(len(asked) > 0, "ask: %s", strings.Join(asked, ", "))
-	say(do.Talk.Spend > len(do.Talk.Ask), "book a place in the budget")
-	say(do.Talk.Spend < len(do.Talk.Ask), "by the place that was booked")
+	questions := len(slices.DeleteFunc(slices.Clone(do.Talk.Ask), func(v tunnel.Verb) bool { return v == tunnel.AnswerBaseline }))
+	say(do.Talk.Spend > questions, "book a place in the budget")
+	say(do.Talk.Spend < questions, "by the place that was booked")
 	say(do.NeedCurrent, "the cache of pods must catch up")
 	say(do.Drained, "it may be another's")
 	say(do.Settled, "settled")

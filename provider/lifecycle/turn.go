@@ -165,6 +165,7 @@ func (b *Base) wait(in Facts, out plan.Output, do *Actions, times ...time.Time) 
 	switch {
 	case b.phase < Draining:
 		asks := b.ask(in, b.needs(in, out, do), &do.Talk)
+		b.answer(in, &do.Talk)
 		do.Settled = b.quiet(out)
 		do.Summary = b.summary(out)
 		times = append(times, out.Next, b.nodeDue(in.Now, writes), asks)
@@ -192,11 +193,15 @@ func (b *Base) wait(in Facts, out plan.Output, do *Actions, times ...time.Time) 
 // needsList says that something waits for the base's list.
 func (b *Base) needsList(in Facts, out plan.Output) bool {
 	switch {
-	case out.Ask, !b.talk.reachable, b.unready.returned:
+	case out.Ask, !b.talk.reachable, b.unready.returned, b.changes():
 		return true
 	}
 	return b.probes(in)
 }
+
+// changes says that the base has done what a baseline said since the list was asked for that
+// is known: it may have modules that nobody here asked for.
+func (b *Base) changes() bool { return b.talk.installed.After(b.seen.Listed) }
 
 // minWait bounds how often a base is reconciled by itself, whatever is due.
 const minWait = 10 * time.Millisecond
@@ -207,7 +212,7 @@ const podsPause = 50 * time.Millisecond
 // quiet says that there is nothing to do until the base's list differs.
 func (b *Base) quiet(out plan.Output) bool {
 	switch {
-	case out.Ask, len(out.Commands) > 0:
+	case out.Ask, len(out.Commands) > 0, b.changes():
 		return false
 	case b.unready.reason != "": // any message may end it
 		return false

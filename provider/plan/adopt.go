@@ -80,8 +80,8 @@ func Adopt(node *corev1.Node) (tunnel.Heartbeat, map[tunnel.ModuleKey]bool, erro
 		}
 		return node.Labels[key]
 	}
-	beat := tunnel.Heartbeat{Base: id, Tunnel: exact(LabelTunnel), Stack: node.Labels[labelStack], Name: cmp.Or(exact(labelName), exact(labelBaseName)),
-		Version: cmp.Or(exact(labelVersion), exact(labelBaseVer)), Cluster: exact(LabelCluster), Hostname: exact(labelHostName),
+	beat := tunnel.Heartbeat{Base: id, Tunnel: exact(LabelTunnel), Stack: node.Labels[labelStack], Name: cmp.Or(exact(labelName), exact(LabelBaseName)),
+		Version: cmp.Or(exact(labelVersion), exact(LabelBaseVersion)), Cluster: exact(LabelCluster), Hostname: exact(labelHostName),
 		Sender: senderOf(node.Annotations[AnnotationBoundTo])}
 	beat.Port, _ = strconv.Atoi(node.Labels[LabelPort]) // absent over MQTT: 0
 	if beat.Tunnel == "" {

@@ -16,17 +16,17 @@ import (
 // Labels, annotations and taints of a VNode. Two families of labels say the same,
 // because selectors in the field use either.
 const (
-	LabelEnv      = "virtual-kubelet.koupleless.io/env"
-	LabelTunnel   = "vnode.koupleless.io/tunnel"
-	labelStack    = "base.koupleless.io/stack"
-	labelName     = "vnode.koupleless.io/name"
-	labelVersion  = "vnode.koupleless.io/version"
-	labelBaseName = "base.koupleless.io/name"
-	labelBaseVer  = "base.koupleless.io/version"
-	LabelCluster  = "base.koupleless.io/cluster-name"
-	labelHostName = "base.koupleless.io/host-name"
-	LabelPort     = "base.koupleless.io/tunnel-port"
-	labelNoLB     = corev1.LabelNodeExcludeBalancers
+	LabelEnv         = "virtual-kubelet.koupleless.io/env"
+	LabelTunnel      = "vnode.koupleless.io/tunnel"
+	labelStack       = "base.koupleless.io/stack"
+	labelName        = "vnode.koupleless.io/name"
+	labelVersion     = "vnode.koupleless.io/version"
+	LabelBaseName    = "base.koupleless.io/name"
+	LabelBaseVersion = "base.koupleless.io/version"
+	LabelCluster     = "base.koupleless.io/cluster-name"
+	labelHostName    = "base.koupleless.io/host-name"
+	LabelPort        = "base.koupleless.io/tunnel-port"
+	labelNoLB        = corev1.LabelNodeExcludeBalancers
 	// labelNoDisruption keeps the Node out of the node lifecycle controller's count by which
 	// it takes a zone for disrupted: a rollout of bases is no outage of machines.
 	labelNoDisruption = "node.kubernetes.io/exclude-disruption"
@@ -34,6 +34,8 @@ const (
 	TaintVNode     = "schedule.koupleless.io/virtual-node"
 	TaintEnv       = "schedule.koupleless.io/node-env"
 	annotationInst = "virtual-kubelet.koupleless.io/installed-modules" // on a base's Lease; of earlier versions on its Node
+	// AnnotationMachine is the name of the Node on which the base's Pod runs.
+	AnnotationMachine = "base.koupleless.io/node"
 	// AnnotationBoundTo names on a Node the workload that its base's identity was proved
 	// to be; boundByTunnel where what was proved names none.
 	AnnotationBoundTo = "base.koupleless.io/bound-to"
@@ -50,7 +52,7 @@ func words(beat tunnel.Heartbeat) map[string]string {
 	return map[string]string{
 		LabelEnv: beat.Base.Env, LabelTunnel: beat.Tunnel,
 		labelName: beat.Name, labelVersion: beat.Version,
-		labelBaseName: beat.Name, labelBaseVer: beat.Version,
+		LabelBaseName: beat.Name, LabelBaseVersion: beat.Version,
 		LabelCluster: beat.Cluster, labelHostName: beat.Hostname,
 	}
 }
@@ -91,6 +93,7 @@ func describe(in NodeInput, node *corev1.Node) {
 	}
 	setOrDelete(node.Labels, LabelPort, port)
 	setTopology(in.Place, node)
+	setMachine(in.Place, node)
 	setOrDelete(node.Annotations, AnnotationBoundTo, boundTo(in.Heartbeat.Sender))
 }
 
@@ -102,6 +105,14 @@ func setTopology(at Place, node *corev1.Node) {
 		if value != "" {
 			node.Labels[key] = value
 		}
+	}
+}
+
+// setMachine says on which Node of the cluster a VNode's base runs. Where that is not known,
+// what the Node shows stays.
+func setMachine(at Place, node *corev1.Node) {
+	if at.Machine != "" {
+		node.Annotations[AnnotationMachine] = at.Machine
 	}
 }
 

@@ -223,7 +223,7 @@ func (r resolver) succeed(a Attempt) {
 		}
 	case tunnel.SwitchModule:
 		r.begin(a.Module)
-	case tunnel.ListModules, tunnel.ReadHealth: // the list tells
+	case tunnel.ListModules, tunnel.ReadHealth, tunnel.AnswerBaseline: // the list tells
 	}
 }
 

@@ -14,6 +14,8 @@ const (
 // Place is where a base runs, as far as that is known.
 type Place struct {
 	Workload Workload
+	// Machine is the name of the Node that it runs on; empty where it is not known.
+	Machine string
 	// Zone and Region are those of the machine; empty where they are not known.
 	Zone, Region string
 }

@@ -3,6 +3,7 @@ package workloads
 import (
 	"errors"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,6 +17,14 @@ import (
 
 // AnnotationIdentity on a Pod says which identity the base in it has: it may have no other.
 const AnnotationIdentity = "base.koupleless.io/identity"
+
+// LabelFind on a Pod, with the value "true", says that the base in it does not announce itself:
+// it is to be asked. AnnotationPort says at which port, if not at DefaultPort.
+const (
+	LabelFind      = "base.koupleless.io/find"
+	AnnotationPort = plan.LabelPort
+	DefaultPort    = 1238
+)
 
 // pod is what is kept of a Pod. Of its metadata there is the name, the namespace, the UID
 // and the resource version.
@@ -32,6 +41,32 @@ type pod struct {
 	machine string
 	// shared says that its addresses are its machine's.
 	shared bool
+	// quiet is what is known of its base, if that does not announce itself.
+	quiet *quiet
+}
+
+// quiet is what a Pod says of a base that does not announce itself.
+type quiet struct {
+	// port is 0 where the annotation is no port.
+	port                   int
+	name, version, cluster string
+}
+
+// quietOf is what a Pod says of its base; nil where the base is to announce itself.
+func quietOf(full *corev1.Pod) *quiet {
+	if full.Labels[LabelFind] != "true" {
+		return nil
+	}
+	q := &quiet{port: DefaultPort, name: strings.Clone(full.Labels[plan.LabelBaseName]),
+		version: strings.Clone(full.Labels[plan.LabelBaseVersion]), cluster: strings.Clone(full.Labels[plan.LabelCluster])}
+	if text, ok := full.Annotations[AnnotationPort]; ok {
+		port, err := strconv.ParseUint(text, 10, 16)
+		if err != nil {
+			port = 0
+		}
+		q.port = int(port)
+	}
+	return q
 }
 
 // shrink keeps of a Pod what is used: the cache has a fleet's Pods.
@@ -55,6 +90,7 @@ func keptOf(full *corev1.Pod) *pod {
 		ends:     full.DeletionTimestamp != nil,
 		machine:  strings.Clone(full.Spec.NodeName),
 		shared:   full.Spec.HostNetwork,
+		quiet:    quietOf(full),
 	}
 	ips := full.Status.PodIPs
 	if len(ips) == 0 {
@@ -105,7 +141,10 @@ const (
 	byAddress  = "address"
 	byUID      = "uid"
 	byIdentity = "identity" // that it declares
+	byQuiet    = "quiet"    // all whose bases do not announce themselves, under quietKey
 )
+
+const quietKey = "quiet"
 
 var errNoPod = errors.New("the cache has something that is no Pod")
 
@@ -130,6 +169,16 @@ var indexers = cache.Indexers{
 			return nil, nil
 		}
 		return []string{p.identity}, nil
+	},
+	byQuiet: func(obj any) ([]string, error) {
+		p, ok := obj.(*pod)
+		switch {
+		case !ok:
+			return nil, errNoPod
+		case p.quiet == nil:
+			return nil, nil
+		}
+		return []string{quietKey}, nil
 	},
 	byUID: func(obj any) ([]string, error) {
 		p, ok := obj.(*pod)

@@ -34,6 +34,8 @@ type Config struct {
 	Selector string
 	// Namespaces are those whose Pods may be bases. Default: all.
 	Namespaces []string
+	// Find says that bases are asked that do not announce themselves, in Pods with LabelFind.
+	Find bool
 }
 
 // Audience is whom a base's token must be for.
@@ -219,6 +221,23 @@ func (p *Pods) Declaring(identity string) string {
 	return ""
 }
 
+// Quiet gives the Pods whose bases do not announce themselves: those with LabelFind that run,
+// alone at their addresses.
+func (p *Pods) Quiet() (all []httptunnel.Quiet) {
+	if !p.Synced() {
+		return nil
+	}
+	for _, one := range p.find(byQuiet, quietKey) {
+		if one.ended || one.ends || one.shared || len(one.addresses) == 0 {
+			continue
+		}
+		q := httptunnel.Quiet{Workload: one.workload(), Port: one.quiet.port}
+		q.Base.Name, q.Base.Version, q.Base.Cluster, q.Base.Hostname = one.quiet.name, one.quiet.version, one.quiet.cluster, one.Name
+		all = append(all, q)
+	}
+	return all
+}
+
 // where says which namespaces are looked at.
 func (p *Pods) where() string {
 	if len(p.cfg.Namespaces) == 0 {
@@ -311,7 +330,7 @@ func (p *Pods) Place(workload string) plan.Place {
 		return plan.Place{Workload: plan.WorkloadEnded}
 	}
 	on := p.machine(one.machine)
-	place := plan.Place{Zone: on.zone, Region: on.region}
+	place := plan.Place{Machine: one.machine, Zone: on.zone, Region: on.region}
 	if one.ends {
 		place.Workload = plan.WorkloadEnds
 	}

@@ -432,8 +432,8 @@ func TestWhereAPodRuns(t *testing.T) {
 		aPod("zoned", "10.0.0.1", on("zoned")), aPod("plain", "10.0.0.2", on("plain")), aPod("virtual", "10.0.0.3", on("virtual")),
 		aPod("pending", ""), aPod("ends", "10.0.0.4", on("zoned"), terminating), aPod("away", "10.0.0.5", on("unknown"))).run(t)
 	for name, want := range map[string]plan.Place{
-		"zoned": {Zone: "a", Region: "r"}, "plain": {}, "virtual": {}, "pending": {}, "away": {},
-		"ends": {Workload: plan.WorkloadEnds, Zone: "a", Region: "r"},
+		"zoned": {Machine: "zoned", Zone: "a", Region: "r"}, "plain": {Machine: "plain"}, "virtual": {Machine: "virtual"}, "pending": {}, "away": {Machine: "unknown"},
+		"ends": {Workload: plan.WorkloadEnds, Machine: "zoned", Zone: "a", Region: "r"},
 	} {
 		if got := c.Place("shop/" + name + "/uid-" + name); got != want {
 			t.Errorf("%s is at %+v, want %+v", name, got, want)

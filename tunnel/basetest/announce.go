@@ -29,8 +29,8 @@ func (s *server) announce(ctx context.Context) {
 		if p.number != begun {
 			begun, next = p.number, time.Now()
 		}
-		if f.away() || f.NoHeartbeat {
-			timer.Reset(time.Hour)
+		if pause, quiet := s.quiet(p, f); quiet {
+			timer.Reset(pause)
 			continue
 		}
 		s.listen(p, next)
@@ -40,6 +40,18 @@ func (s *server) announce(ctx context.Context) {
 		}
 		timer.Reset(time.Until(s.listen(p, next)))
 	}
+}
+
+// quiet says that no heartbeat is sent, and gives the pause until announce must look again. A
+// base that never sends any listens all the same.
+func (s *server) quiet(p *process, f Faults) (pause time.Duration, quiet bool) {
+	switch {
+	case s.endpoint == "":
+		return time.Until(s.listen(p, time.Now().Add(time.Hour))), true
+	case f.away(), f.NoHeartbeat:
+		return time.Hour, true
+	}
+	return 0, false
 }
 
 // listen lets commands in once it is time to, and gives when announce must

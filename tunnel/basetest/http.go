@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,9 +23,12 @@ import (
 // here they do. A base whose process has not listened yet, or has ended, resets
 // connections: its port stays its own, where a real one's would refuse.
 type HTTPFleet struct {
-	// Endpoint is where heartbeats go, such as http://127.0.0.1:7777.
+	// Endpoint is where heartbeats go, such as http://127.0.0.1:7777; empty for nowhere: the
+	// bases only listen, as those of runtimes before 2.1.8 whose applications send none.
 	Endpoint string
-	Bases    []*Base
+	// Port is where each base listens, at its own address; 0 for a free one.
+	Port  int
+	Bases []*Base
 }
 
 // Run serves and announces until ctx ends. It returns an error where a base cannot
@@ -40,7 +44,7 @@ func (f *HTTPFleet) Run(ctx context.Context) error {
 	defer wg.Wait()
 	defer cancel()
 	for _, b := range f.Bases {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(b.options.IP, "0"))
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(b.options.IP, strconv.Itoa(f.Port)))
 		if err != nil {
 			return fmt.Errorf("listen for base %s: %w", b.Identity(), err)
 		}

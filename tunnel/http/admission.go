@@ -94,6 +94,20 @@ func (a admission) prove(ctx context.Context, e evidence, claimed netip.Addr, id
 	}
 }
 
+// mayAsk refuses whoever may not ask what to install on a base of an identity. It claims no
+// address, so it has the one that it comes from.
+func (a admission) mayAsk(ctx context.Context, e evidence, identity string) *refusal {
+	if a.auth != AuthToken {
+		_, no := a.prove(ctx, e, e.source, identity)
+		return no
+	}
+	w, no := a.byOwnToken(ctx, e)
+	if no != nil {
+		return no
+	}
+	return a.mayBe(w, identity)
+}
+
 // first gives the first refusal.
 func first(all ...*refusal) *refusal {
 	for _, no := range all {
@@ -126,11 +140,16 @@ func (a admission) byPod(ctx context.Context, e evidence, claimed netip.Addr, id
 	return w.sender(), a.mayBe(w, identity)
 }
 
-func (a admission) byToken(ctx context.Context, e evidence, claimed netip.Addr, identity string) (tunnel.Sender, *refusal) {
+// byOwnToken gives the workload whose token was sent.
+func (a admission) byOwnToken(ctx context.Context, e evidence) (Workload, *refusal) {
 	if e.token == "" {
-		return tunnel.Sender{}, refuse(http.StatusUnauthorized, "unauthorized", errors.New("a bearer token of the base's service account is needed, for the audience module-controller"))
+		return Workload{}, refuse(http.StatusUnauthorized, "unauthorized", errors.New("a bearer token of the base's service account is needed, for the audience module-controller"))
 	}
-	w, no := a.ofToken(ctx, e)
+	return a.ofToken(ctx, e)
+}
+
+func (a admission) byToken(ctx context.Context, e evidence, claimed netip.Addr, identity string) (tunnel.Sender, *refusal) {
+	w, no := a.byOwnToken(ctx, e)
 	switch {
 	case no != nil:
 		return tunnel.Sender{}, no

@@ -28,6 +28,10 @@ type Config struct {
 	// Workloads are the places in which bases run, for AuthPod and AuthToken. Default
 	// none, so that nobody may speak.
 	Workloads Workloads
+	// Quiet gives the workloads whose bases do not announce themselves, for AuthPod and
+	// AuthToken: they are asked. It returns at once, and is called each second. Nil: nobody is
+	// looked for.
+	Quiet func() []Quiet
 	// Refused is told of each heartbeat that is refused, but for what may pass in a moment:
 	// the address of its connection, why in a word of few values, and why for people. It
 	// returns at once, and is called as often as senders like. Default: nobody is told.

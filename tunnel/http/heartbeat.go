@@ -19,9 +19,9 @@ import (
 // one has 250.
 const maxHeartbeat = 16 << 10
 
-// handler serves heartbeats of bases. They also know /queryBaseline,
-// which the Java runtime does not call: pods define what is installed, so the baseline
-// is empty.
+// handler serves heartbeats of bases, and the question what to install at their start, which
+// the Java runtime does not ask over HTTP. Its answer is empty: what pods ask for is
+// installed by commands.
 func (t *Tunnel) handler(sink tunnel.Sink) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /heartbeat", func(w http.ResponseWriter, r *http.Request) {
@@ -31,11 +31,39 @@ func (t *Tunnel) handler(sink tunnel.Sink) http.Handler {
 		}
 		_, _ = io.WriteString(w, "SUCCESS") // the base ignores a failure
 	})
-	mux.HandleFunc("POST /queryBaseline", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("POST /queryBaseline", func(w http.ResponseWriter, r *http.Request) {
+		if identity, no := t.query(r); no != nil {
+			t.show(sourceOf(r), no)
+			status, err := t.refused(sourceOf(r), identity, no)
+			http.Error(w, err.Error(), status)
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, "[]")
+		_, _ = io.WriteString(w, arklet.EmptyBaseline)
 	})
 	return mux
+}
+
+// query reads who asks what to install. It must prove as much as with a heartbeat. With a
+// refusal it gives the identity that was read.
+func (t *Tunnel) query(r *http.Request) (identity string, no *refusal) {
+	token, no := t.authorize(r)
+	if no != nil {
+		return "", no
+	}
+	body, no := bodyOf(r)
+	if no != nil {
+		return "", no
+	}
+	identity, err := arklet.DecodeQuery(body)
+	if err != nil {
+		return "", refuse(http.StatusBadRequest, arklet.ReasonOf(err), err)
+	}
+	e := evidenceOf(r, token)
+	if no := t.admission.mayAsk(r.Context(), e, identity); no != nil || t.cfg.Auth != AuthAddress {
+		return identity, no
+	}
+	return identity, t.permit(e.source)
 }
 
 // heartbeat accepts a heartbeat of a base, or gives the status and reason of a refusal.
@@ -45,6 +73,7 @@ func (t *Tunnel) heartbeat(r *http.Request, sink tunnel.Sink) (int, error) {
 		t.show(sourceOf(r), no)
 		return t.refused(sourceOf(r), l.heartbeat.Base.Identity, no)
 	}
+	t.finder.announces(l.heartbeat.Sender, l.heartbeat.Received)
 	sink.Heartbeat(l.heartbeat)
 	t.enqueue(l)
 	return http.StatusOK, nil
@@ -91,13 +120,9 @@ func addressOf(h *tunnel.Heartbeat) netip.Addr {
 
 // read reads and checks a heartbeat.
 func (t *Tunnel) read(r *http.Request) (*tunnel.Heartbeat, []byte, *refusal) {
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxHeartbeat))
-	var tooLong *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLong):
-		return nil, nil, refuse(http.StatusRequestEntityTooLarge, string(arklet.TooLarge), err)
-	case err != nil:
-		return nil, nil, refuse(http.StatusBadRequest, "cut_off", err)
+	body, no := bodyOf(r)
+	if no != nil {
+		return nil, nil, no
 	}
 	h, err := arklet.DecodeHeartbeat(t.cfg.Env, body)
 	switch {
@@ -110,9 +135,25 @@ func (t *Tunnel) read(r *http.Request) (*tunnel.Heartbeat, []byte, *refusal) {
 	return h, body, nil
 }
 
+// bodyOf reads what a base says.
+func bodyOf(r *http.Request) ([]byte, *refusal) {
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxHeartbeat))
+	var tooLong *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLong):
+		return nil, refuse(http.StatusRequestEntityTooLarge, string(arklet.TooLarge), err)
+	case err != nil:
+		return nil, refuse(http.StatusBadRequest, "cut_off", err)
+	}
+	return body, nil
+}
+
 // place refuses a heartbeat of a base where none may be.
-func (t *Tunnel) place(h *tunnel.Heartbeat) *refusal {
-	if err := t.policy.permits(addressOf(h)); err != nil {
+func (t *Tunnel) place(h *tunnel.Heartbeat) *refusal { return t.permit(addressOf(h)) }
+
+// permit refuses an address where no base may be.
+func (t *Tunnel) permit(addr netip.Addr) *refusal {
+	if err := t.policy.permits(addr); err != nil {
 		return forbid("address_refused", err)
 	}
 	return nil

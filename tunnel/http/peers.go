@@ -61,6 +61,7 @@ func (t *Tunnel) fromPeer(r *http.Request, sink tunnel.Sink) (int, error) {
 	if no != nil {
 		return t.refused(sourceOf(r), h.Base.Identity, no)
 	}
+	t.finder.announces(h.Sender, h.Received)
 	sink.Heartbeat(h)
 	return http.StatusOK, nil
 }

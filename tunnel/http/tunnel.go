@@ -32,6 +32,7 @@ type Tunnel struct {
 	admission admission
 	guests    *guests
 	refusals  *refusals.Log
+	finder    *finder
 
 	client  *http.Client        // for bases
 	polls   *rate.Limiter       // of all installs together
@@ -78,7 +79,7 @@ func New(cfg Config, log *zap.Logger, meter tunnel.Meter) (*Tunnel, error) {
 	}
 	return &Tunnel{
 		cfg: cfg, log: log, meter: meter, policy: newPolicy(cfg),
-		admission: admission{cfg.Auth, cfg.Workloads, newBudget()}, guests: guests, refusals: refusals.New(log),
+		admission: admission{cfg.Auth, cfg.Workloads, newBudget()}, guests: guests, refusals: refusals.New(log), finder: newFinder(),
 		answers: semaphore.NewWeighted(maxAnswers), shares: shares{total: cfg.Total}, polls: rate.NewLimiter(pollsEach, pollsBurst),
 		bases: map[tunnel.BaseID]*remote{}, outboxes: map[Peer]*outbox{},
 		client: &http.Client{Transport: transport, Timeout: cfg.Timeout, CheckRedirect: noRedirect},
@@ -110,6 +111,9 @@ func (t *Tunnel) serve(ctx context.Context, fronts []front, sink tunnel.Sink) er
 	t.mu.Lock()
 	t.sink, t.forwarding = sink, forwarding
 	t.mu.Unlock()
+	if t.cfg.Quiet != nil {
+		t.work.Go(func() { t.find(forwarding, sink) })
+	}
 	handling, stopHandling := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopHandling()
 	var conns sync.WaitGroup
@@ -230,7 +234,8 @@ func (t *Tunnel) Unfollow(b tunnel.BaseID) {
 	}
 }
 
-// Do implements tunnel.Tunnel.
+// Do implements tunnel.Tunnel. AnswerBaseline is not supported over HTTP: there the base's
+// own request is answered.
 func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -242,6 +247,8 @@ func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) error 
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotLinked)
 	case r == nil:
 		return fmt.Errorf("command base %s: %w", b, tunnel.ErrNotFollowed)
+	case c.Verb == tunnel.AnswerBaseline:
+		return fmt.Errorf("command base %s: %w over HTTP", b, tunnel.ErrUnsupported)
 	case !r.at.Dialable():
 		return fmt.Errorf("command base %s: %w: it reported no address", b, tunnel.ErrUnsupported)
 	}

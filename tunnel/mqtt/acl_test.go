@@ -184,12 +184,12 @@ func TestTheSampleACLsPermitWhatIsNeeded(t *testing.T) {
 	tunneltest.Await(t, "heartbeat and list", func() bool { return sink.Recorded().Lists(base) == 1 && len(sink.Recorded().Beats) == 1 })
 	for _, c := range []tunnel.Command{ask, {Verb: tunnel.ReadHealth},
 		{Verb: tunnel.InstallModule, Module: tunnel.ModuleKey{Name: "m", Version: "1"}, URL: "http://repo/m.jar"},
-		{Verb: tunnel.UninstallModule, Module: tunnel.ModuleKey{Name: "m", Version: "1"}}} {
+		{Verb: tunnel.UninstallModule, Module: tunnel.ModuleKey{Name: "m", Version: "1"}}, {Verb: tunnel.AnswerBaseline}} {
 		if err := tun.Do(t.Context(), base, c); err != nil {
 			t.Fatal(err)
 		}
 	}
-	tunneltest.Await(t, "four commands", func() bool { return len(s.hears("sim@@@b1")) == 4 })
+	tunneltest.Await(t, "five commands", func() bool { return len(s.hears("sim@@@b1")) == 5 })
 
 	other, otherSink := s.tunnel("module-controller-b", w, tunnel.NoMeter), &tunneltest.RecordingSink{}
 	runOn(t, other, otherSink)

@@ -135,6 +135,8 @@ func (s *session) receive(m paho.Message) {
 	case m.Retained():
 		s.receiveRetained(m)
 		return
+	case arklet.IsBaseline(m.Topic()): // an answer, ours most likely
+		return
 	}
 	b, kind, err := arklet.ParseTopic(m.Topic())
 	if err != nil {

@@ -68,6 +68,9 @@ func TestMQTTCaptures(t *testing.T) {
 			if r.Health != nil && (r.Health.MaxMemory != 256<<20 || r.Health.UsedMemory < 50<<20 || r.Health.CPUs != 2 || r.Health.Uptime <= 0) {
 				t.Errorf("line %d: health %+v", i+1, r.Health)
 			}
+			if r.Baseline != (kind == KindBatch) {
+				t.Errorf("line %d, %s: a baseline was done: %t", i+1, kind, r.Baseline)
+			}
 			if r.Partial {
 				t.Errorf("line %d: list with entries that were not read", i+1)
 			}

@@ -18,11 +18,12 @@ const (
 	pathHealth    path = "health"
 	pathOps       path = "queryBizOps"
 	pathHelp      path = "help"
+	pathBaseline  path = "base/baseline" // over MQTT only
 )
 
 var paths = map[tunnel.Verb]path{
 	tunnel.InstallModule: pathInstall, tunnel.UninstallModule: pathUninstall, tunnel.SwitchModule: pathSwitch,
-	tunnel.ListModules: pathList, tunnel.ReadHealth: pathHealth,
+	tunnel.ListModules: pathList, tunnel.ReadHealth: pathHealth, tunnel.AnswerBaseline: pathBaseline,
 }
 
 // HTTP paths of the commands that have no tunnel.Verb.
@@ -38,6 +39,9 @@ func Path(v tunnel.Verb) string { return string(paths[v]) }
 func CommandTopic(b tunnel.BaseID, v tunnel.Verb) string {
 	return topicPrefix + b.Env + "/" + b.Identity + "/" + string(paths[v])
 }
+
+// EmptyBaseline is the answer to a base that asks what to install, over MQTT and HTTP.
+const EmptyBaseline = "[]"
 
 const replace = "uninstallThenInstall"
 
@@ -57,6 +61,9 @@ type command struct {
 func EncodeCommand(c tunnel.Command, async bool) ([]byte, error) {
 	if _, ok := paths[c.Verb]; !ok {
 		return nil, fmt.Errorf("encode command %q: %w", c.Verb, tunnel.ErrUnsupported)
+	}
+	if c.Verb == tunnel.AnswerBaseline {
+		return []byte(EmptyBaseline), nil
 	}
 	body := command{Name: c.Module.Name, Version: c.Module.Version}
 	if c.Verb == tunnel.InstallModule {

@@ -189,6 +189,7 @@ func TestCommandsAreWrittenAsRecorded(t *testing.T) {
 		{install, false, `{"bizName":"orders","bizVersion":"1.0.0","bizUrl":"file:///o.jar","installStrategy":"uninstallThenInstall","args":["--x"],"envs":{"K":"v"},"requestId":"r-1"}`},
 		{install, true, `{"bizName":"orders","bizVersion":"1.0.0","bizUrl":"file:///o.jar","installStrategy":"uninstallThenInstall","args":["--x"],"envs":{"K":"v"},"async":true,"requestId":"r-1"}`},
 		{tunnel.Command{Verb: tunnel.ListModules}, false, `{}`},
+		{tunnel.Command{Verb: tunnel.AnswerBaseline}, false, `[]`},
 		{tunnel.Command{Verb: tunnel.UninstallModule, Module: install.Module}, false, `{"bizName":"orders","bizVersion":"1.0.0"}`},
 	} {
 		got, err := EncodeCommand(c.command, c.async)

@@ -1,6 +1,7 @@
 package arklet
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 
@@ -20,6 +21,37 @@ type healthData struct {
 			System number `json:"system used (%)"`
 		} `json:"cpu"`
 	} `json:"healthData"`
+}
+
+// defaultCluster is what a runtime calls its cluster that is told none.
+const defaultCluster = "default"
+
+// DecodeMaster reads from an answer to health which application the base is, and completes by
+// it what is not known of the base. An answer that names another base is refused.
+func DecodeMaster(body []byte, h *tunnel.Heartbeat) error {
+	resp, err := responseOf(h.Base, body, maxOther)
+	if err != nil {
+		return err
+	}
+	if resp.Code != codeSuccess {
+		return refuse(WrongType, "health: %s %s", resp.Code, resp.Message)
+	}
+	var data struct {
+		Data struct {
+			Master struct {
+				Name    string `json:"bizName"`
+				Version string `json:"bizVersion"`
+			} `json:"masterBizInfo"`
+		} `json:"healthData"`
+	}
+	if err := json.Unmarshal(resp.Data, &data); err != nil {
+		return refuse(WrongType, "health: %v", err)
+	}
+	master := data.Data.Master
+	h.Name = cmp.Or(h.Name, tunnel.Say(master.Name, maxText))
+	h.Version = cmp.Or(h.Version, tunnel.Say(master.Version, maxText))
+	h.Cluster = cmp.Or(h.Cluster, defaultCluster)
+	return nil
 }
 
 // healthOf reads the data of an answer to health. Runtime 1.2.2 does not report its

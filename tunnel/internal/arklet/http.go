@@ -25,6 +25,19 @@ func DecodeHeartbeat(env string, body []byte) (*tunnel.Heartbeat, error) {
 	return heartOf(tunnel.BaseID{Env: env, Identity: h.Metadata.Identity}, body)
 }
 
+// DecodeQuery reads the body with which a base asks over HTTP what to install, and gives
+// the base's identity.
+func DecodeQuery(body []byte) (identity string, err error) {
+	var m metadata
+	if err := decode(body, maxOther, &m); err != nil {
+		return "", err
+	}
+	if err := tunnel.CheckIdentity(m.Identity); err != nil {
+		return "", refuse(BadIdentity, "%v", err)
+	}
+	return m.Identity, nil
+}
+
 // DecodeResponse reads the answer to a command into r. An answer that names another
 // base than r.Base is refused. The caller sets Asked, Received and Tunnel.
 func DecodeResponse(c tunnel.Command, body []byte, r *tunnel.Report) error {

@@ -28,7 +28,7 @@ func Limit(at string) int {
 		return maxList
 	case pathInstall, pathUninstall, pathSwitch, pathOps:
 		return maxAnswer
-	case pathHealth, pathHelp:
+	case pathHealth, pathHelp, pathBaseline:
 	}
 	return maxOther
 }

@@ -90,7 +90,9 @@ func fill(r *tunnel.Report, k Kind, data json.RawMessage) (err error) {
 		r.Health, err = healthOf(resp.Data)
 	case KindAnswer:
 		r.Answer, err = operationOf(data)
-	default: // it shows that the base is alive
+	case KindBatch:
+		r.Baseline = true
+	case KindHeart: // it is no report
 	}
 	return err
 }

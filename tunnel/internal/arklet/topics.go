@@ -41,7 +41,13 @@ func Reports(b tunnel.BaseID) string { return topicPrefix + b.Env + "/" + b.Iden
 // Retained gives the topic filters on which other controllers leave retained commands.
 func Retained(env string) []string {
 	root := topicPrefix + env + "/+/"
-	return []string{root + string(pathInstall), root + string(pathUninstall), root + string(pathList), root + string(pathHealth), root + "base/baseline"}
+	return []string{root + string(pathInstall), root + string(pathUninstall), root + string(pathList), root + string(pathHealth), root + string(pathBaseline)}
+}
+
+// IsBaseline says of a topic that it is that of what a base is to install at its start: who
+// hears all reports of a base hears it, too, whoever says it.
+func IsBaseline(topic string) bool {
+	return strings.HasPrefix(topic, topicPrefix) && strings.HasSuffix(topic, "/"+string(pathBaseline))
 }
 
 // IsCommand says whether a topic is one of a base of an environment on which commands are

@@ -1,0 +1,78 @@
+package suite
+
+import (
+	"fmt"
+	"testing"
+
+	"module-controller/e2e/world"
+)
+
+// A base starts and asks what to install, with five pods on it of which one has a bad jar: four
+// run, and the fifth's pod says why. Its owner is killed in the middle; nothing is installed
+// twice, and no command is left retained.
+func TestABaselineWithABadJar(t *testing.T) {
+	t.Parallel()
+	w := cluster.New(t).WithBroker().WithFleet(1, "--install-time", "2s").WithReplicas(3, "LIST_INTERVAL=2s")
+	base := world.BaseID(1)
+	w.AwaitNodesReady(1)
+	bad := "file:///opt/modules/none.jar"
+	w.Must(w.Fleet.Post("/jars", map[string]any{"url": bad, "missing": true}))
+	good := []string{"orders", "prices", "stock", "users"}
+	want := []string{}
+	for _, name := range good {
+		w.CreatePod(name, base, name, "1.0.0", world.Jar(name, "1.0.0"))
+		want = append(want, name+":1.0.0")
+	}
+	w.CreatePod("bad", base, "bad", "1.0.0", bad)
+	for _, name := range good {
+		w.AwaitReady(name)
+	}
+	saysWhy := func() error {
+		p, err := w.GetPod("bad")
+		if err != nil {
+			return err
+		}
+		if shown := world.Waiting(*p); !world.ContainsAny(shown, "InstallFailed: ", "InstallBackOff: ") || !world.ContainsAny(shown, "none.jar") {
+			return fmt.Errorf("its pod shows %q", shown)
+		}
+		return nil
+	}
+	w.Eventually(world.Timeout, saysWhy)
+
+	before, err := w.Fleet.Base(base)
+	w.Must(err)
+	w.Must(w.Fleet.Do(base, "restart"))
+	w.Eventually(world.Timeout, func() error { // some modules serve again, some are being installed, and some wait
+		now, err := w.Fleet.Serving(base)
+		if err == nil && len(now) == 0 {
+			err = fmt.Errorf("nothing serves yet")
+		}
+		return err
+	})
+	w.Must(w.ReplicaOf(w.Owners()[w.NodeName(base)].Holder).Kill())
+	w.AwaitServing(base, want...)
+	for _, name := range good {
+		w.AwaitReady(name)
+	}
+	w.Eventually(world.Timeout, saysWhy)
+
+	after, err := w.Fleet.Base(base)
+	w.Must(err)
+	for _, module := range want {
+		if n := after.Installs[module] - before.Installs[module]; n != 1 {
+			t.Errorf("%s was installed %d times since the base started, want once", module, n)
+		}
+	}
+	answers := 0
+	for _, c := range after.Commands[len(before.Commands):] {
+		if c.Command == "base/baseline" {
+			answers++
+		}
+	}
+	if answers == 0 {
+		t.Error("the base had no answer")
+	}
+	if len(after.Uninstalls) > 0 {
+		t.Errorf("uninstalled: %v", after.Uninstalls)
+	}
+}
