@@ -15,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"module-controller/provider/plan"
 )
@@ -102,7 +101,7 @@ func optionsOf(query url.Values) (*corev1.PodLogOptions, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the option sinceTime: %w", err)
 		}
-		options.SinceTime = ptr.To(metav1.NewTime(at))
+		options.SinceTime = new(metav1.NewTime(at))
 	}
 	return options, nil
 }

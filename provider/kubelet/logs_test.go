@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	k8stesting "k8s.io/client-go/testing"
-	"k8s.io/utils/ptr"
 
 	"module-controller/provider/plan"
 )
@@ -113,9 +112,9 @@ func TestLogsAreBounded(t *testing.T) {
 // than those.
 func TestTheOptionsOfALog(t *testing.T) {
 	for query, want := range map[string]*corev1.PodLogOptions{
-		"": {}, "tailLines=0": {TailLines: ptr.To[int64](0)}, "follow=true&previous=true&timestamps=true": {Follow: true, Previous: true, Timestamps: true},
-		"sinceSeconds=3600&limitBytes=9":                    {SinceSeconds: ptr.To[int64](3600), LimitBytes: ptr.To[int64](9)},
-		"sinceTime=2026-01-02T03:04:05Z":                    {SinceTime: ptr.To(metav1.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))},
+		"": {}, "tailLines=0": {TailLines: new(int64(0))}, "follow=true&previous=true&timestamps=true": {Follow: true, Previous: true, Timestamps: true},
+		"sinceSeconds=3600&limitBytes=9":                    {SinceSeconds: new(int64(3600)), LimitBytes: new(int64(9))},
+		"sinceTime=2026-01-02T03:04:05Z":                    {SinceTime: new(metav1.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))},
 		"container=other&insecureSkipTLSVerifyBackend=true": {},
 		"tailLines=many":                                    nil, "follow=yes": nil, "sinceTime=today": nil, `tailLines=1,"container":"other"`: nil, "limitBytes=": nil,
 	} {

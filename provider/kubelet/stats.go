@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
-	"k8s.io/utils/ptr"
 )
 
 // look gives what is known of the request's Node.
@@ -44,7 +43,7 @@ func (s *Server) summary(ctx context.Context) (*stats.Summary, error) {
 		at := metav1.NewTime(view.Told)
 		sum.Node.StartTime = metav1.NewTime(view.Told.Add(-h.Uptime))
 		sum.Node.CPU = &stats.CPUStats{
-			Time: at, UsageNanoCores: ptr.To(uint64(h.CPUsInUse * 1e9)), UsageCoreNanoSeconds: ptr.To(uint64(view.CPUSeconds * 1e9)),
+			Time: at, UsageNanoCores: new(uint64(h.CPUsInUse * 1e9)), UsageCoreNanoSeconds: new(uint64(view.CPUSeconds * 1e9)),
 		}
 		if h.UsedMemory >= 0 {
 			sum.Node.Memory = memoryOf(at, h.MaxMemory, h.UsedMemory)
@@ -66,9 +65,9 @@ func (s *Server) summary(ctx context.Context) (*stats.Summary, error) {
 // memoryOf tells of a metaspace, which is the memory that a VNode has. Without a limit nothing
 // is told of what is left.
 func memoryOf(at metav1.Time, limit, used int64) *stats.MemoryStats {
-	m := &stats.MemoryStats{Time: at, UsageBytes: ptr.To(uint64(used)), WorkingSetBytes: ptr.To(uint64(used))}
+	m := &stats.MemoryStats{Time: at, UsageBytes: new(uint64(used)), WorkingSetBytes: new(uint64(used))}
 	if limit >= used {
-		m.AvailableBytes = ptr.To(uint64(limit - used))
+		m.AvailableBytes = new(uint64(limit - used))
 	}
 	return m
 }
