@@ -36,11 +36,13 @@ if [ "$tool" = none ]; then
   exit 1
 fi
 
+# Smaller, for what it costs nobody: gRPC without its page of traces, functions aligned to 16
+# bytes on amd64 too.
 context=dist/image
 for arch in $archs; do
   echo "== compiling for linux/$arch"
   CGO_ENABLED=0 GOOS=linux GOARCH=$arch GOFLAGS=-buildvcs=false \
-    go build -trimpath -ldflags "-s -w -X main.version=$version" -o "$context/$arch/module-controller" ./cmd/module-controller
+    go build -trimpath -tags grpcnotrace -ldflags "-s -w -funcalign=16 -X main.version=$version" -o "$context/$arch/module-controller" ./cmd/module-controller
   chmod 0755 "$context/$arch" "$context/$arch/module-controller"
   touch -d "@$epoch" "$context/$arch/module-controller"
 done
