@@ -221,6 +221,18 @@ func (r *Replica) ForwardTo(id tunnel.BaseID) (m shard.Member, ours, ok bool) {
 	return m, m.Holder == r.cfg.Incarnation, ok
 }
 
+// Elsewhere says whether another member owns a base, as far as is known here. It returns at
+// once.
+func (r *Replica) Elsewhere(id tunnel.BaseID) bool {
+	key, err := r.cfg.Name(id)
+	if err != nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Elsewhere(key)
+}
+
 // KnowsKey says whether a live member proves itself to its peers with a key of that
 // fingerprint. It returns at once.
 func (r *Replica) KnowsKey(fingerprint string) bool {

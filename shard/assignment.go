@@ -136,15 +136,32 @@ func (s *State) Shifted(now time.Time) (keys []string) {
 // ForwardTo gives the member that a base's heartbeat should be forwarded to: the one
 // that owns it, or that should where nobody does. Ok is false where nobody is known.
 func (s *State) ForwardTo(key string, now time.Time) (m Member, ok bool) {
-	if b := s.bases[key]; b != nil && b.lease != nil {
-		if owner := s.members.of(b.lease.Holder); owner != nil {
-			return owner.Member, true
-		}
+	if owner := s.ownerOf(key); owner != nil {
+		return owner.Member, true
 	}
 	if m := s.members[s.assignee(key, now)]; m != nil && m.Holder != "" {
 		return m.Member, true
 	}
 	return Member{}, false
+}
+
+// Elsewhere says whether another member owns a base, as far as we know. Who should own it where
+// nobody does, members do not agree on before all know the base.
+func (s *State) Elsewhere(key string) bool {
+	owner := s.ownerOf(key)
+	if owner == nil {
+		return false
+	}
+	return owner.Name != s.Name
+}
+
+// ownerOf gives the member that owns a base; nil for nobody who lives.
+func (s *State) ownerOf(key string) *member {
+	b := s.bases[key]
+	if b == nil || b.lease == nil {
+		return nil
+	}
+	return s.members.of(b.lease.Holder)
 }
 
 // Orphans counts, by environment, the bases of ours that no other member serves.

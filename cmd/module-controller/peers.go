@@ -21,6 +21,9 @@ func (p peers) Owner(b tunnel.BaseID) httptunnel.Peer {
 	return httptunnel.Peer{Address: m.Address, Fingerprint: m.PeerKey}
 }
 
+// Owns implements httptunnel.Peers.
+func (p peers) Owns(b tunnel.BaseID) bool { return p.owner.Elsewhere(b) }
+
 // Refused implements httptunnel.Peers: it is a hint that the member is gone.
 func (p peers) Refused(b tunnel.BaseID) {
 	if m, ours, ok := p.owner.ForwardTo(b); ok && !ours {

@@ -96,16 +96,22 @@ func (c *ControlPlane) start(ctx context.Context, paths map[string]string, more 
 		if err := c.Restart(ctx, component); err != nil {
 			return err
 		}
-		if component == APIServer {
-			if err := c.until(ctx, APIServer, c.knowsRoles); err != nil {
-				return err
-			}
-			if err := c.permitAtKubelets(ctx); err != nil {
-				return err
-			}
+		if component != APIServer {
+			continue
+		}
+		if err := c.setUp(ctx); err != nil {
+			return err
 		}
 	}
 	return c.until(ctx, ControllerManager, c.hasNamespaces)
+}
+
+// setUp does what the API server needs before the others start.
+func (c *ControlPlane) setUp(ctx context.Context) error {
+	if err := c.until(ctx, APIServer, c.knowsRoles); err != nil {
+		return err
+	}
+	return c.permitAtKubelets(ctx)
 }
 
 // prepare makes everything that components read before they start.

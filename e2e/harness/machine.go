@@ -2,12 +2,10 @@ package harness
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
-	"strconv"
+	"net/netip"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,21 +26,25 @@ func StartMachine(ctx context.Context, client kubernetes.Interface, name string)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", tellLog)
 	m := &Machine{client: client, name: name, server: httptest.NewTLSServer(mux)}
-	at, err := url.Parse(m.server.URL)
-	if err != nil {
-		return nil, errors.Join(err, m.Close())
-	}
-	port, err := strconv.Atoi(at.Port())
-	if err != nil {
-		return nil, errors.Join(err, m.Close())
-	}
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: at.Hostname()}, {Type: corev1.NodeHostName, Address: at.Hostname()}}
-	node.Status.DaemonEndpoints.KubeletEndpoint.Port = int32(port)
-	if _, err := client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
-		return nil, errors.Join(fmt.Errorf("create node %s: %w", name, err), m.Close())
+	if err := m.join(ctx); err != nil {
+		m.server.Close()
+		return nil, fmt.Errorf("create node %s: %w", name, err)
 	}
 	return m, nil
+}
+
+// join makes the Node.
+func (m *Machine) join(ctx context.Context) error {
+	at, err := netip.ParseAddrPort(m.server.Listener.Addr().String())
+	if err != nil {
+		return fmt.Errorf("address of the server: %w", err)
+	}
+	ip := at.Addr().String()
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: m.name}}
+	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: ip}, {Type: corev1.NodeHostName, Address: ip}}
+	node.Status.DaemonEndpoints.KubeletEndpoint.Port = int32(at.Port())
+	_, err = m.client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
+	return err
 }
 
 // tellLog tells, in the first line, which container's log it is and by which options. One that

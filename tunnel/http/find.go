@@ -164,7 +164,7 @@ func (t *Tunnel) askQuiet(ctx context.Context, q Quiet, sink tunnel.Sink) bool {
 	switch {
 	case !t.cfg.Gate.Valid():
 		return false
-	case t.cfg.Peers != nil && t.cfg.Peers.Owner(h.Base) != (Peer{}):
+	case t.cfg.Peers != nil && t.cfg.Peers.Owns(h.Base):
 		return true
 	}
 	if no := t.admitQuiet(q, h); no != nil {

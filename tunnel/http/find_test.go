@@ -146,20 +146,17 @@ func TestWhichQuietBaseIsNotHeard(t *testing.T) {
 	}
 }
 
-// owning are peers of whom one owns a base.
+// owning are peers of whom one owns a base, and should own all.
 type owning struct {
 	Peers
 	base tunnel.BaseID
 }
 
-func (o owning) Owner(b tunnel.BaseID) Peer {
-	if b == o.base {
-		return Peer{Address: "127.0.0.1:1"}
-	}
-	return Peer{}
-}
+func (o owning) Owner(tunnel.BaseID) Peer  { return Peer{Address: "127.0.0.1:1"} }
+func (o owning) Owns(b tunnel.BaseID) bool { return b == o.base }
 
-// A base is asked by its owner; by nobody who may not act.
+// A base is asked by its owner, and by all while nobody owns it, whoever should; by nobody who
+// may not act.
 func TestWhoAsksAQuietBase(t *testing.T) {
 	port, asked := health(t, wellAnswer)
 	q := quietAt("127.0.0.1", port)

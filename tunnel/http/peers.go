@@ -15,6 +15,8 @@ type Peers interface {
 	// Owner gives the replica to forward a base's heartbeat to; the zero Peer if that is
 	// this one, or unknown, or takes none. It returns at once.
 	Owner(tunnel.BaseID) Peer
+	// Owns says whether another replica owns a base now. It returns at once.
+	Owns(tunnel.BaseID) bool
 	// Refused is called when the connection to a base's owner was refused: its replica
 	// is suspected. It returns at once.
 	Refused(tunnel.BaseID)

@@ -26,6 +26,7 @@ type team struct {
 }
 
 func (p *team) Owner(tunnel.BaseID) Peer       { return p.owner }
+func (p *team) Owns(tunnel.BaseID) bool        { return p.owner != (Peer{}) }
 func (p *team) Refused(tunnel.BaseID)          { p.refused.Add(1) }
 func (p *team) Member(fingerprint string) bool { return slices.Contains(p.members, fingerprint) }
 
