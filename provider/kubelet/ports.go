@@ -21,6 +21,8 @@ type Ports struct {
 	// free are the others, the one first that is free for the longest: who still asks for the
 	// Node that had it is not to be answered for another one.
 	free []int
+	// short is told of a Node for which none is left; nil: nobody is.
+	short func(node string)
 }
 
 // NewPorts makes n Ports, one at least, from first on, of a host's IP address. None of them is taken.
@@ -33,19 +35,41 @@ func NewPorts(host netip.Addr, first, n int) *Ports {
 	return p
 }
 
-// At gives the endpoint of a Node, the same until Forget. It is zero where all ports are taken.
+// At gives the endpoint of a Node, the same until Forget. It is zero where all ports are taken,
+// which is told.
 func (p *Ports) At(node string) plan.Endpoint {
+	port, short := p.take(node)
+	switch {
+	case port > 0:
+		return plan.Endpoint{Host: p.host, Port: int32(port)}
+	case short != nil:
+		short(node)
+	}
+	return plan.Endpoint{}
+}
+
+// take gives the port of a Node, and takes one if it has none; 0 where none is left, and who is
+// to be told.
+func (p *Ports) take(node string) (port int, short func(string)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	port, has := p.byNode[node]
-	if !has {
-		if len(p.free) == 0 {
-			return plan.Endpoint{}
-		}
-		port, p.free = p.free[0], p.free[1:]
-		p.byNode[node], p.byPort[port] = port, node
+	switch {
+	case has:
+		return port, nil
+	case len(p.free) == 0:
+		return 0, p.short
 	}
-	return plan.Endpoint{Host: p.host, Port: int32(port)}
+	port, p.free = p.free[0], p.free[1:]
+	p.byNode[node], p.byPort[port] = port, node
+	return port, nil
+}
+
+// tell has a function called with each Node for which no port is left.
+func (p *Ports) tell(short func(node string)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.short = short
 }
 
 // Forget takes the port of a Node back, if it has one.

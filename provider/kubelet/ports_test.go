@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"module-controller/provider/plan"
@@ -11,6 +12,8 @@ import (
 // last to be taken again, and where all are taken a Node has none.
 func TestEachNodeHasItsPort(t *testing.T) {
 	p := NewPorts(netip.MustParseAddr("10.0.0.7"), 10250, 3)
+	var short []string
+	p.tell(func(node string) { short = append(short, node) })
 	at := func(port int32) plan.Endpoint { return plan.Endpoint{Host: "10.0.0.7", Port: port} }
 	for _, c := range []struct {
 		take, forget string
@@ -42,6 +45,9 @@ func TestEachNodeHasItsPort(t *testing.T) {
 		if got := p.node(port); got != want {
 			t.Errorf("port %d is of %q, want %q", port, got, want)
 		}
+	}
+	if !slices.Equal(short, []string{"e"}) {
+		t.Errorf("told is that none was left for %q, want e", short)
 	}
 	if p.Taken() != 3 {
 		t.Errorf("%d are taken", p.Taken())

@@ -102,6 +102,9 @@ func New(cfg Config, deps Deps) *Server {
 		serving: &certificate{certFile: cfg.CertFile, keyFile: cfg.KeyFile, host: deps.Ports.host},
 		streams: make(chan struct{}, maxStreams),
 	}
+	deps.Ports.tell(func(node string) {
+		s.told.Tell("no port is left for the kubelet's API of a VNode: raise KUBELET_PROXY_PORTS, or run more replicas", "no_port", node, zap.String("node", node))
+	})
 	mux := http.NewServeMux()
 	// Of virtual-kubelet's handler of logs no --tail=0 comes through.
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", s.logs)
