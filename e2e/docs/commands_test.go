@@ -69,6 +69,12 @@ var first = map[string]string{
 		kubectl set env deployment/orders BIZ_VERSION=1.2.0
 		kubectl rollout status deployment/orders --timeout=90s`,
 	"docs/security.md#bind-a-namespace": "kubectl create namespace orders",
+	// The fleet that moved has a Lease.
+	"docs/moving.md#and-back": `
+		kubectl create -f - <<'LEASE'
+{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "vnode.moved.dev", "namespace": "kube-node-lease",
+ "labels": {"virtual-kubelet.koupleless.io/component": "vnode-lease", "virtual-kubelet.koupleless.io/env": "dev"}}}
+LEASE`,
 	// Completion is an executable file, which kubectl asks.
 	"docs/kubectl-modules.md#kubectl-modules": `
 		chmod +x kubectl_complete-modules && mv kubectl_complete-modules $(dirname $(command -v kubectl))

@@ -59,7 +59,7 @@ func TestManifestsOfAnInstallation(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(applied) != 4 {
+	if len(applied) != 5 {
 		t.Errorf("applied were %v", applied)
 	}
 }
