@@ -2,7 +2,9 @@ package webhooks
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,31 @@ import (
 
 	"module-controller/provider/plan"
 )
+
+// What docs/operations.md shows of a body has all its fields and no other.
+func TestTheBodyOnThePage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, found := strings.Cut(string(page), "```json\n")
+	text, _, ended := strings.Cut(text, "```")
+	if !found || !ended {
+		t.Fatal("the page shows none")
+	}
+	var f Failure
+	var shown, has any
+	again := func() error {
+		body, err := json.Marshal(f)
+		return errors.Join(err, json.Unmarshal(body, &has))
+	}
+	if err := errors.Join(json.Unmarshal([]byte(text), &f), json.Unmarshal([]byte(text), &shown), again()); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(has, shown); d != "" {
+		t.Errorf("(-body +page):\n%s", d)
+	}
+}
 
 var now = time.Unix(1_000_000, 0)
 
