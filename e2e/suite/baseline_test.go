@@ -65,7 +65,7 @@ func TestABaselineWithABadJar(t *testing.T) {
 	}
 	answers := 0
 	for _, c := range after.Commands[len(before.Commands):] {
-		if c.Command == "base/baseline" {
+		if world.IsBaseline(c) {
 			answers++
 		}
 	}

@@ -208,7 +208,7 @@ func (r *Recorder) effects(base string) history.Effects {
 	}
 	before := r.before[base]
 	e := history.Effects{Installs: more(before.Installs, b.Installs), Uninstalls: more(before.Uninstalls, b.Uninstalls)}
-	for _, c := range b.Commands {
+	for _, c := range slices.DeleteFunc(b.Commands, IsBaseline) {
 		e.Commands = append(e.Commands, history.Command{At: c.At, Verb: c.Command, Module: c.Module, Request: c.Request})
 	}
 	for _, s := range b.Serving {
@@ -244,3 +244,7 @@ func (r *Recorder) KeptRules() history.Report {
 	}
 	return report
 }
+
+// IsBaseline says of what a base got that it is the answer to its question at its start. It is
+// no command for a module: what it had installed would show among the installs.
+func IsBaseline(c harness.SimCommand) bool { return c.Command == "base/baseline" }
