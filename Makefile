@@ -36,7 +36,7 @@ e2e: control-plane ## the product on a real control plane, with simulated bases
 	@cd e2e && $(GO) run ./cmd/controlplane helm
 	@echo "== end-to-end tests of pages, versions and helpers (about 5 minutes)"
 	cd e2e && $(GO) test -race -shuffle=on -p 2 -timeout 20m $$($(GO) list ./... | grep -v '/suite$$')
-	@echo "== end-to-end tests of the product (about 17 minutes; they mostly wait, so four at a time)"
+	@echo "== end-to-end tests of the product (about 23 minutes; they mostly wait, so four at a time)"
 	cd e2e && $(GO) test -race -shuffle=on -parallel 4 -timeout 45m ./suite
 
 e2e-alerts: control-plane ## the alert rules and the dashboard, by Prometheus' own library; each alert fired by its fault
