@@ -78,7 +78,7 @@ var verbs = map[string]string{
 }
 
 // wishesOf gives what a request wants, any of which permits it. They are those of a kubelet of
-// Kubernetes 1.36, but that a question to a base is always a creation: a kubelet lets those
+// Kubernetes 1.37, but that a question to a base is always a creation: a kubelet lets those
 // exec by a WebSocket who may only get.
 func wishesOf(r *http.Request, node string) []access.Wish {
 	verb := verbs[r.Method]

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"module-controller/internal/refusals"
 )
@@ -148,39 +149,23 @@ func (s *Sender) leave(h *hook) {
 
 // deliver sends a failure, again where that may help.
 func (s *Sender) deliver(ctx context.Context, h *hook, l letter) {
-	pause := s.cfg.retry
-	for try := 1; ; try++ {
+	var last error
+	pauses := wait.Backoff{Duration: s.cfg.retry, Factor: 2, Steps: s.cfg.tries}
+	err := wait.ExponentialBackoffWithContext(ctx, pauses, func(ctx context.Context) (done bool, err error) {
 		again, err := s.post(ctx, h, l)
-		switch {
-		case err == nil:
-			s.deps.Meter.Hooked(sent)
-			return
-		case ctx.Err() != nil:
-			s.drop(h, droppedEnded, l.id, err)
-			return
-		case !again:
-			s.drop(h, droppedRefused, l.id, err)
-			return
-		case try == s.cfg.tries:
-			s.drop(h, droppedUnsent, l.id, err)
-			return
+		if last = err; again {
+			err = nil
 		}
-		if !wait(ctx, pause) {
-			s.drop(h, droppedEnded, l.id, err)
-			return
-		}
-		pause *= 2
-	}
-}
-
-// wait waits for a time; false says that ctx has ended.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
+		return last == nil, err
+	})
+	switch {
+	case err == nil:
+		s.deps.Meter.Hooked(sent)
+	case ctx.Err() != nil:
+		s.drop(h, droppedEnded, l.id, last)
+	case wait.Interrupted(err):
+		s.drop(h, droppedUnsent, l.id, last)
+	default:
+		s.drop(h, droppedRefused, l.id, last)
 	}
 }
