@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 )
@@ -18,6 +19,9 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	p := &program{env: environment(os.Environ()), out: os.Stdout, run: run}
+	if p.env["GOGC"] == "" {
+		debug.SetGCPercent(heapGrowth)
+	}
 	err := p.root().ExecuteContext(ctx)
 	stop()
 	switch {
@@ -28,6 +32,11 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// heapGrowth is how much the heap may grow before it is collected, in percent of what is in
+// use, unless GOGC says otherwise. Half of Go's default: what a fleet makes of garbage is
+// little, and what a replica keeps for it is much.
+const heapGrowth = 50
 
 // logged is an error that the log tells of already.
 type logged struct{ error }
