@@ -273,7 +273,7 @@ func TestProgramsArePinned(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range append(all, kwok, helm) {
+		for _, p := range append(all, kwok, helm, metricsServer) {
 			if _, err := p.source(); err != nil {
 				t.Error(err)
 			}

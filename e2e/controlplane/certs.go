@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -25,12 +26,13 @@ type authority struct {
 // A pair is a certificate and its key, in PEM.
 type pair struct{ cert, key []byte }
 
-func newAuthority() (*authority, error) {
+// newAuthority makes one that nobody signed.
+func newAuthority(name string) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make the authority's key: %w", err)
 	}
-	template := certificate(pkix.Name{CommonName: "e2e"})
+	template := certificate(pkix.Name{CommonName: name})
 	template.IsCA, template.BasicConstraintsValid = true, true
 	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -95,13 +97,18 @@ func encode(kind string, der []byte) []byte {
 }
 
 // files are the certificates and keys that components read.
-type files struct{ ca, serverCert, serverKey, accountsKey, kubeletCert, kubeletKey string }
+type files struct {
+	ca, serverCert, serverKey, accountsKey, kubeletCert, kubeletKey string
+	// Of the authority that signs for whom the API server passes requests on as, and of the
+	// certificate with which it passes them on to servers of other APIs.
+	frontProxyCA, frontProxyCert, frontProxyKey string
+}
 
 // The files of the certificate with which the API server asks kubelets.
 const kubeletCertFile, kubeletKeyFile = "kubelet-client.crt", "kubelet-client.key"
 
-// write makes the server's certificate and the key that signs the tokens of service
-// accounts, and writes them to dir.
+// write makes the server's certificate, those of the API server as a client, and the key that
+// signs the tokens of service accounts, and writes them to dir.
 func (a *authority) write(dir string, ips []net.IP, names ...string) (files, error) {
 	server, err := a.server(ips, names...)
 	if err != nil {
@@ -117,6 +124,15 @@ func (a *authority) write(dir string, ips []net.IP, names ...string) (files, err
 	if err != nil {
 		return files{}, err
 	}
+	// An authority of its own: whom it signs for may say that he is anybody.
+	front, err := newAuthority("e2e-front-proxy")
+	if err != nil {
+		return files{}, err
+	}
+	proxy, err := front.client(frontProxyClient)
+	if err != nil {
+		return files{}, err
+	}
 	f := files{
 		ca:          filepath.Join(dir, "ca.crt"),
 		serverCert:  filepath.Join(dir, "server.crt"),
@@ -124,14 +140,33 @@ func (a *authority) write(dir string, ips []net.IP, names ...string) (files, err
 		accountsKey: filepath.Join(dir, "service-accounts.key"),
 		kubeletCert: filepath.Join(dir, kubeletCertFile),
 		kubeletKey:  filepath.Join(dir, kubeletKeyFile),
+
+		frontProxyCA:   filepath.Join(dir, "front-proxy-ca.crt"),
+		frontProxyCert: filepath.Join(dir, "front-proxy-client.crt"),
+		frontProxyKey:  filepath.Join(dir, "front-proxy-client.key"),
 	}
 	for path, content := range map[string][]byte{
 		f.ca: a.pem, f.serverCert: server.cert, f.serverKey: server.key, f.accountsKey: accounts.key,
 		f.kubeletCert: kubelets.cert, f.kubeletKey: kubelets.key,
+		f.frontProxyCA: front.pem, f.frontProxyCert: proxy.cert, f.frontProxyKey: proxy.key,
 	} {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			return files{}, fmt.Errorf("write certificates: %w", err)
 		}
 	}
 	return f, nil
+}
+
+// ServerCertificate writes a certificate for a server at an IP address, which the authority
+// that kubeconfigs name signed, and its key. The files end with Stop.
+func (c *ControlPlane) ServerCertificate(name string, ip net.IP) (certFile, keyFile string, err error) {
+	p, err := c.authority.server([]net.IP{ip}, name)
+	if err != nil {
+		return "", "", err
+	}
+	certFile, keyFile = filepath.Join(c.dir, name+".crt"), filepath.Join(c.dir, name+".key")
+	if err := errors.Join(os.WriteFile(certFile, p.cert, 0o600), os.WriteFile(keyFile, p.key, 0o600)); err != nil {
+		return "", "", fmt.Errorf("write the certificate of %s: %w", name, err)
+	}
+	return certFile, keyFile, nil
 }

@@ -31,6 +31,10 @@ const admin = "admin"
 // kubeletClient is who the API server is at kubelets.
 const kubeletClient = "kube-apiserver-kubelet-client"
 
+// frontProxyClient is who the API server is at servers of other APIs, to which it passes
+// requests on.
+const frontProxyClient = "front-proxy-client"
+
 // The users that the API server's own roles are for.
 const (
 	controllerManagerUser = "system:kube-controller-manager"
@@ -98,6 +102,13 @@ func (c *ControlPlane) apiServerArguments(f files) []string {
 		"--client-ca-file=" + f.ca,
 		"--kubelet-client-certificate=" + f.kubeletCert,
 		"--kubelet-client-key=" + f.kubeletKey,
+		"--requestheader-client-ca-file=" + f.frontProxyCA,
+		"--requestheader-allowed-names=" + frontProxyClient,
+		"--requestheader-username-headers=X-Remote-User",
+		"--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
+		"--proxy-client-cert-file=" + f.frontProxyCert,
+		"--proxy-client-key-file=" + f.frontProxyKey,
 		"--authorization-mode=Node,RBAC",
 		"--enable-admission-plugins=NodeRestriction",
 		"--service-account-issuer=" + issuer,

@@ -139,7 +139,7 @@ func (c *ControlPlane) prepare(paths map[string]string) error {
 			return err
 		}
 	}
-	if c.authority, err = newAuthority(); err != nil {
+	if c.authority, err = newAuthority("e2e"); err != nil {
 		return err
 	}
 	return c.prepareUsers()

@@ -29,6 +29,12 @@ func Build(ctx context.Context, dir string, log io.Writer) (Binaries, error) {
 	return b, build(ctx, "-o", dir+string(filepath.Separator), "./cmd/...")
 }
 
+// Fetch fetches the modules of which Build builds the programs, so that Build needs no network.
+func Fetch(ctx context.Context) error {
+	_, err := run(ctx, "mod", "download")
+	return err
+}
+
 // BuildOne builds one program of cmd into dir, says so on log, and gives its path. What
 // has few imports, as basesim, is soon built.
 func BuildOne(ctx context.Context, dir, name string, log io.Writer) (string, error) {

@@ -2,6 +2,13 @@
 
 package process
 
-import "syscall"
+import (
+	"cmp"
+	"syscall"
+)
 
-func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+func ownGroup(attributes *syscall.SysProcAttr) *syscall.SysProcAttr {
+	attributes = cmp.Or(attributes, &syscall.SysProcAttr{})
+	attributes.Setpgid = true
+	return attributes
+}

@@ -32,7 +32,7 @@ func Start(cmd *exec.Cmd, log string) (*Process, error) {
 		defer func() { _ = f.Close() }() // the process has a descriptor of its own
 		cmd.Stdout, cmd.Stderr = f, f
 	}
-	cmd.SysProcAttr = ownGroup()
+	cmd.SysProcAttr = ownGroup(cmd.SysProcAttr)
 	p := &Process{done: make(chan struct{})}
 	started := make(chan error, 1)
 	// The thread lives as long as the process: the kernel ends the process with the

@@ -10,7 +10,8 @@
 //     the URL of a jar for an image;
 //   - passes on what the Node's kubelet answers, to the API server's certificate and at the
 //     address that the Node tells. The API server itself proxies to no loopback address, where
-//     all servers of tests are; for logs and exec it connects to any.
+//     all servers of these tests are; for logs and exec it connects to any. e2e/nodeproxy has
+//     it proxy.
 //
 // The suite waits for Events of virtual-kubelet's own. The product tells of a missing
 // reference as a kubelet does, "Failed: Error: secret … not found", and says nothing of one

@@ -73,7 +73,7 @@ func (w *World) WithMachine() *World {
 
 // OfNode asks the kubelet's API of a base's Node for a path, at the address and port that the
 // Node tells and with the API server's own certificate. The API server itself connects to a
-// loopback address for logs and exec, and not for what it proxies.
+// loopback address for logs and exec, and not for what it proxies: see ThroughAPI.
 func (w *World) OfNode(identity, path string) ([]byte, error) {
 	node, err := w.cluster.Client.CoreV1().Nodes().Get(w.Context(), w.NodeName(identity), metav1.GetOptions{})
 	if err != nil {
@@ -98,6 +98,13 @@ func (w *World) OfNode(identity, path string) ([]byte, error) {
 		err = fmt.Errorf("ask %s for %s: %s: %s", node.Name, path, resp.Status, text)
 	}
 	return text, err
+}
+
+// ThroughAPI asks the same through the API server, which needs replicas that serve the kubelet's API
+// at an address that is not a loopback one, as that of e2e/network. args are more of kubectl's.
+func (w *World) ThroughAPI(identity, path string, args ...string) (string, error) {
+	path = "/api/v1/nodes/" + w.NodeName(identity) + "/proxy/" + path
+	return w.cluster.Plane.Kubectl(w.Context(), append([]string{"get", "--raw", path}, args...)...)
 }
 
 // StatsOf gives what the base of a Node uses, as its owner tells the API server.
