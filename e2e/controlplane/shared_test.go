@@ -3,6 +3,7 @@ package controlplane
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -31,15 +32,32 @@ func clientModules(t *testing.T, dir string) []string {
 	return modules
 }
 
-// The demo and Kubernetes both consist of its client. Where all that it is built of has
-// one version, it is compiled once, and the first demo is shorter.
+// The demo, the product and Kubernetes all consist of its client. Where all that it is built
+// of has one version, it is compiled once, and the first demo is shorter.
 func TestTheClientIsCompiledOnce(t *testing.T) {
 	_, kubernetes := productsOf(t, KubernetesVersion)
 	source, err := kubernetes.source()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(clientModules(t, source), clientModules(t, ".")); diff != "" {
-		t.Errorf("the client's modules (-Kubernetes +e2e):\n%s", diff)
+	want := clientModules(t, source)
+	for name, dir := range map[string]string{"e2e": ".", "the product": filepath.Join("..", "..")} {
+		if diff := cmp.Diff(want, clientModules(t, dir)); diff != "" {
+			t.Errorf("the client's modules (-Kubernetes +%s); e2e/tools/align.sh makes them one:\n%s", name, diff)
+		}
+	}
+}
+
+// Packages are shared by builds only where the compiler's flags are the same.
+func TestTheDemoIsCompiledAsKubernetes(t *testing.T) {
+	makefile, err := os.ReadFile(filepath.Join("..", "..", "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, kubernetes := productsOf(t, KubernetesVersion)
+	for _, argument := range kubernetes.arguments("") {
+		if strings.HasPrefix(argument, "-gcflags") && !strings.Contains(string(makefile), " "+argument+"\n") {
+			t.Errorf("the Makefile does not build the demo with %s", argument)
+		}
 	}
 }

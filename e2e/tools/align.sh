@@ -22,3 +22,5 @@ for folder in e2e e2e/tools/etcd e2e/tools/helm "$newest"; do
 		go mod tidy
 	)
 done
+# What judges the alerts requires e2e, and what that requires.
+go -C e2e/alerts mod tidy

@@ -153,6 +153,24 @@ func withoutLeases(w *world.World) (restore func()) {
 	return func() { w.Helper(); set(was) }
 }
 
+// A watch that shows nothing, while requests are answered, is told.
+func TestAlertsOfWatches(t *testing.T) {
+	t.Parallel()
+	const bases = 6
+	w := cluster.New(t).WithBroker().WithFleet(bases)
+	watches := startWatches(w)
+	w.WithController("KUBECONFIG="+watches.kubeconfig(w), "LEASE_RENEW_INTERVAL=2s", "LIST_INTERVAL=2s")
+	m := monitored(w, "")
+	w.AwaitNodesReady(bases)
+	m.scraped()
+	m.only()
+
+	watches.hold()
+	m.fires(nil, "ModuleControllerWatchBehind")
+	watches.release()
+	m.ends("ModuleControllerWatchBehind")
+}
+
 // Installs that fail one after the other are told, and bases that nobody owns.
 func TestAlertsOfCommandsAndOwners(t *testing.T) {
 	t.Parallel()

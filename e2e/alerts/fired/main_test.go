@@ -11,7 +11,7 @@ import (
 var cluster world.Cluster
 
 // atOnce is how many tests run beside each other: they wait most of the time.
-const atOnce = "6"
+const atOnce = "7"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
