@@ -75,7 +75,7 @@ func TestRenewalsThatFallBehindAreTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				core, logged := observer.New(zapcore.WarnLevel)
-				g := runGiver(t, 4000, many(), zap.New(core))
+				g := runGiver(t, 1000, few(), zap.New(core))
 				defer g.end()
 				pause(t.Context(), 30*time.Second)
 				if behind := g.Health().Behind; behind > 2*time.Second || logged.Len() > 0 {

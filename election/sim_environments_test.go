@@ -27,7 +27,7 @@ func newMixedWorld(seed uint64) *world {
 // Members that serve different environments have each their share of the bases of their
 // own, whatever happens, and are never given another's.
 func TestMembersOfDifferentEnvironments(t *testing.T) {
-	eachSeed(t, 1, uint64(*schedules)/4+1, func(t *testing.T, seed uint64) {
+	eachSeed(t, 1, uint64(*schedules)/10+1, func(t *testing.T, seed uint64) {
 		w := newMixedWorld(seed)
 		defer w.end()
 		w.wait(40 * time.Second)

@@ -103,7 +103,7 @@ func TestAFleetMovesToAnotherInstallation(t *testing.T) {
 // Whatever happens to one installation, nobody of the other acts for a base beside it, and
 // in the end somebody serves each.
 func TestTwoInstallationsUnderFaults(t *testing.T) {
-	eachSeed(t, 1, uint64(*schedules)/10+1, func(t *testing.T, seed uint64) {
+	eachSeed(t, 1, uint64(*schedules)/25+1, func(t *testing.T, seed uint64) {
 		first := newWorld(seed)
 		defer first.end()
 		second := first.beside("mc", seed+1000)

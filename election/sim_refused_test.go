@@ -40,7 +40,7 @@ func TestRefusalsAreNotRepeatedForEachBase(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				core, logged := observer.New(zapcore.WarnLevel)
-				g := runGiver(t, 1000, many(), zap.New(core))
+				g := runGiver(t, 1000/fewer, many(), zap.New(core))
 				defer g.end()
 				pause(t.Context(), 30*time.Second)
 				g.work.set(func(l *link) { l.refuse = refusal })
@@ -80,7 +80,7 @@ func TestRenewalsKeepUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				g := runGiver(t, c.bases, many(), nil)
+				g := runGiver(t, c.bases/fewer, many(), nil)
 				defer g.end()
 				g.work.set(c.change)
 				var worst, told time.Duration

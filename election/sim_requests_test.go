@@ -87,7 +87,7 @@ func (w *world) checkAsked(cordoned string, pins map[string]string) error {
 // and every base is served in the end, where it was asked for; and where it belongs once nothing
 // is asked for any more.
 func TestRequestsUnderFaults(t *testing.T) {
-	eachSeed(t, 1, uint64(*schedules)/4+1, func(t *testing.T, seed uint64) {
+	eachSeed(t, 1, uint64(*schedules)/10+1, func(t *testing.T, seed uint64) {
 		w := newSite(newStore(), site{"mc", "mc"}, seed)
 		w.vary = true
 		w.begin()

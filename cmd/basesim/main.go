@@ -26,6 +26,8 @@ import (
 type options struct {
 	bases                      int
 	mqtt, endpoint, broker     string
+	usersFile                  string
+	users                      basetest.Users
 	control, prefix, metaspace string
 	reconnect                  time.Duration
 	perConnection, port        int
@@ -58,6 +60,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	f.TextVar(&o.network, "network", netip.Prefix{}, "network in which each base has an address of its own, such as 127.1.0.0/16: it listens there, and its heartbeats come from there; base-0001 has the first address after the network's")
 	f.IntVar(&o.port, "arklet-port", 0, "port on which bases in --network listen, each at its own address; they send no heartbeats, as runtimes before 2.1.8 do not")
 	f.StringVar(&o.broker, "broker", "", "also be a broker, on host:port")
+	f.StringVar(&o.usersFile, "mqtt-users", "", "file with lines name:password: the broker lets in nobody else, and each may do what the samples for brokers let him; a base's name is its identity, the controller's "+basetest.ControllerUser+"; each base connects for itself, as its user")
 	f.StringVar(&o.control, "control", "", "where the control endpoint listens, host:port; port 0 takes a free one, which is printed; empty for nowhere")
 	f.DurationVar(&o.reconnect, "reconnect", 2*time.Second, "how long the pause before a lost broker is tried again grows; a real base's grows to 128s")
 	f.IntVar(&o.perConnection, "per-connection", 250, "how many bases share a connection to the broker")
@@ -94,6 +97,11 @@ func (o *options) check() error {
 		errs = append(errs, fmt.Errorf("--metaspace %q: %w", o.metaspace, err))
 	}
 	o.base.MaxMetaspace = size.Value()
+	if o.usersFile != "" {
+		if err := o.readUsers(); err != nil {
+			errs = append(errs, fmt.Errorf("--mqtt-users: %w", err))
+		}
+	}
 	fault := func(bad bool, text string) {
 		if bad {
 			errs = append(errs, errors.New(text))
@@ -107,6 +115,16 @@ func (o *options) check() error {
 	return errors.Join(errs...)
 }
 
+func (o *options) readUsers() error {
+	f, err := os.Open(o.usersFile)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	o.users, err = basetest.ReadUsers(f)
+	return err
+}
+
 // run plays until ctx ends or something cannot go on.
 func run(ctx context.Context, o *options, out io.Writer) (err error) {
 	fleet, err := o.fleet()
@@ -114,7 +132,7 @@ func run(ctx context.Context, o *options, out io.Writer) (err error) {
 		return err
 	}
 	if o.broker != "" {
-		if fleet.broker, err = startBroker(o.broker, out); err != nil {
+		if fleet.broker, err = o.startBroker(out); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, fleet.broker.Stop()) }()
@@ -128,7 +146,7 @@ func run(ctx context.Context, o *options, out io.Writer) (err error) {
 	}
 	overMQTT, overHTTP := o.split(fleet.bases)
 	parts.Go(func() error {
-		(&basetest.MQTTFleet{Broker: o.mqtt, Bases: overMQTT, Reconnect: o.reconnect, PerConnection: o.perConnection}).Run(ctx)
+		(&basetest.MQTTFleet{Broker: o.mqtt, Bases: overMQTT, Reconnect: o.reconnect, PerConnection: o.perConnection, Users: o.users}).Run(ctx)
 		return nil
 	})
 	parts.Go(func() error {
@@ -138,8 +156,11 @@ func run(ctx context.Context, o *options, out io.Writer) (err error) {
 }
 
 // startBroker starts a broker that writes its address and who connects to out.
-func startBroker(address string, out io.Writer) (*basetest.Broker, error) {
-	b := basetest.NewBroker(address)
+func (o *options) startBroker(out io.Writer) (*basetest.Broker, error) {
+	b := basetest.NewBroker(o.broker)
+	if o.users != nil {
+		b.Guard(o.users.Ledger(o.base.Env))
+	}
 	b.Greet(func(client string) {
 		_, _ = fmt.Fprintf(out, "%s client %s connected\n", time.Now().Format(time.RFC3339Nano), client)
 	})

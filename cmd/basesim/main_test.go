@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -165,6 +166,29 @@ func TestJarsDecide(t *testing.T) {
 	}
 }
 
+// With users each base connects for itself, and only who is known is let in.
+func TestBasesProveWhoTheyAre(t *testing.T) {
+	users := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(users, []byte("base-0001:one\nbase-0002:two\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "--broker", "127.0.0.1:0", "--bases", "3", "--mqtt-users", users)
+	known := map[string]bool{}
+	for deadline := time.After(patience); len(known) < 2; {
+		select {
+		case line := <-s.said:
+			if fields := strings.Fields(line); len(fields) == 4 && fields[1] == "client" {
+				known[fields[2][:len("sim@@@base-0001")]] = true
+			}
+		case <-deadline:
+			t.Fatalf("let in are %v", known)
+		}
+	}
+	if !known["sim@@@base-0001"] || !known["sim@@@base-0002"] {
+		t.Errorf("let in are %v", known)
+	}
+}
+
 func TestControlRefuses(t *testing.T) {
 	s := start(t, "--broker", "127.0.0.1:0", "--bases", "1")
 	for path, want := range map[string]int{
@@ -241,6 +265,9 @@ func TestOptionsAreChecked(t *testing.T) {
 		if _, err := parse(strings.Fields(args), io.Discard); err == nil {
 			t.Errorf("%q was taken", args)
 		}
+	}
+	if _, err := parse([]string{"--broker", "127.0.0.1:0", "--mqtt-users", filepath.Join(t.TempDir(), "none")}, io.Discard); err == nil {
+		t.Error("users that cannot be read were taken")
 	}
 	o, err := parse(strings.Fields("--mqtt a --runtime 9"), io.Discard)
 	if err != nil {

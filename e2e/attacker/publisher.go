@@ -17,10 +17,16 @@ type Publisher struct{ client paho.Client }
 // errSlow: the broker acknowledged nothing.
 var errSlow = errors.New("no acknowledgement of the broker")
 
-// Connect connects to a broker, host:port. Who gets a Publisher must close it.
+// Connect connects to a broker, host:port, as nobody. Who gets a Publisher must close it.
 func Connect(ctx context.Context, broker, clientID string) (*Publisher, error) {
+	return ConnectAs(ctx, broker, clientID, "", "")
+}
+
+// ConnectAs connects as a user of the broker. An error says that he was not let in, or that there
+// is no broker.
+func ConnectAs(ctx context.Context, broker, clientID, user, password string) (*Publisher, error) {
 	o := paho.NewClientOptions().AddBroker("tcp://" + broker).SetClientID(clientID).SetAutoReconnect(false).SetCleanSession(true).
-		SetConnectTimeout(10 * time.Second)
+		SetConnectTimeout(10 * time.Second).SetUsername(user).SetPassword(password)
 	p := &Publisher{paho.NewClient(o)}
 	return p, done(ctx, p.client.Connect(), "connect")
 }
@@ -29,6 +35,19 @@ func Connect(ctx context.Context, broker, clientID string) (*Publisher, error) {
 func (p *Publisher) Publish(ctx context.Context, topic string, body []byte, retained bool) error {
 	return done(ctx, p.client.Publish(topic, 1, retained, body), "publish on "+topic)
 }
+
+// Listen subscribes to a topic, and says whether the broker lets it.
+func (p *Publisher) Listen(ctx context.Context, topic string) (bool, error) {
+	t := p.client.Subscribe(topic, 1, nil)
+	if err := done(ctx, t, "subscribe to "+topic); err != nil {
+		return false, err
+	}
+	subscribed, ok := t.(*paho.SubscribeToken)
+	return ok && subscribed.Result()[topic] < refused, nil
+}
+
+// refused is what a broker grants where it grants nothing.
+const refused = 0x80
 
 // Throw publishes a message with QoS 0 and waits for nothing but its write.
 func (p *Publisher) Throw(topic string, body []byte) { p.client.Publish(topic, 0, false, body) }

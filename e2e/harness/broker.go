@@ -19,6 +19,10 @@ const (
 	Mosquitto = "mosquitto"
 )
 
+// ControllerUser is the name by which replicas prove themselves to a broker of basesim that
+// was given users.
+const ControllerUser = "module-controller"
+
 // Brokers are the kinds of broker that there are on this machine.
 func Brokers() []string {
 	kinds := []string{Embedded}
@@ -59,12 +63,13 @@ func sampleLimits() (string, error) {
 }
 
 // StartBroker starts a broker on a port of 127.0.0.1 and returns when it takes
-// connections. sim is the path of basesim; dir gets the log and the configuration.
-func StartBroker(ctx context.Context, kind, sim string, port int, dir string) (*process.Process, error) {
+// connections. sim is the path of basesim; dir gets the log and the configuration. args are
+// more arguments of the embedded one.
+func StartBroker(ctx context.Context, kind, sim string, port int, dir string, args ...string) (*process.Process, error) {
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	log := filepath.Join(dir, "broker.log")
 	if kind == Embedded {
-		s, err := StartSim(ctx, sim, log, "--bases", "0", "--broker", address)
+		s, err := StartSim(ctx, sim, log, append([]string{"--bases", "0", "--broker", address}, args...)...)
 		if err != nil {
 			return nil, err
 		}

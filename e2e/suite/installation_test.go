@@ -160,6 +160,7 @@ func (r release) awaitReplicas(want int32, note string) {
 // The chart is installed, upgraded, rolled back and uninstalled by the commands of the
 // page. No Node and no module notices, and the number of replicas stays the operator's.
 func TestTheChart(t *testing.T) {
+	t.Parallel()
 	const bases = 6
 	w := cluster.New(t).WithBroker().WithService()
 	w.WithFleet(bases)

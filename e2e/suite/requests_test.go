@@ -32,6 +32,7 @@ func podOf(o world.Owner) string {
 // after it was restarted and when another dies, until it is taken back. A base that is moved
 // goes alone, and goes back when its pin is over.
 func TestAMemberIsDrainedAndABaseMoved(t *testing.T) {
+	t.Parallel()
 	const bases = 30
 	w := cluster.NewFleet(t, 3, bases)
 	check := w.Undisturbed(bases)
@@ -76,8 +77,8 @@ func TestAMemberIsDrainedAndABaseMoved(t *testing.T) {
 	}
 	home := ownerOf(w, node)
 	const long = 30 * time.Second
-	w.Modules("move", "base-0007", to, "--for", long.String(), "--wait")
 	pinned := time.Now()
+	w.Modules("move", "base-0007", to, "--for", long.String(), "--wait")
 	if is := ownerOf(w, node); is != to {
 		t.Errorf("the base is %s's, want %s's", is, to)
 	}
@@ -95,8 +96,8 @@ func TestAMemberIsDrainedAndABaseMoved(t *testing.T) {
 		}
 		return nil
 	})
-	if stayed := time.Since(pinned); stayed < long-10*time.Second {
-		t.Errorf("it stayed for %s only", stayed)
+	if stayed := time.Since(pinned); stayed < long-2*time.Second {
+		t.Errorf("it was back after %s", stayed)
 	}
 	check()
 }

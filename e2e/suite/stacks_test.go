@@ -2,6 +2,7 @@ package suite
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 
+	"module-controller/e2e/attacker"
 	"module-controller/e2e/harness"
 	"module-controller/e2e/process"
 	"module-controller/e2e/world"
@@ -19,10 +21,12 @@ const stackLabel = "base.koupleless.io/stack"
 
 // The main job, over both tunnels to Java and over a third, whose bases run processes, behind
 // three replicas: each Deployment goes to the bases of its stack, is updated, and lives on when
-// a replica is killed. Each base proves who it is: over HTTP by its Pod, and the third by a key.
+// a replica is killed. Each base proves who it is: over MQTT by a password and the broker's ACL,
+// over HTTP by its Pod, and the third by a key. Who cannot is refused.
 func TestThreeTunnelsAndTwoStacks(t *testing.T) {
+	t.Parallel()
 	const javas, others = 6, 3
-	w := cluster.New(t).WithBroker().WithService()
+	w := cluster.New(t).WithGuardedBroker(javas).WithService()
 	bins, err := harness.BuildProcesses(t.Context(), w.Dir)
 	w.Must(err)
 	w.Binary = bins.Controller
@@ -30,7 +34,7 @@ func TestThreeTunnelsAndTwoStacks(t *testing.T) {
 	for range 3 {
 		w.WithController("SETTLE_TIME=3s", "LIST_INTERVAL=2s", "QUIET_LIST_INTERVAL=4s", "PROCESS_LISTEN="+f.address(), "PROCESS_KEY="+harness.ProcessKey)
 	}
-	w.StartFleet(javas, append(w.OverHTTP(javas), "--mqtt", w.BrokerAddress())...) // every second one speaks HTTP
+	w.StartFleet(javas, append(w.OverHTTP(javas), w.OverMQTT()...)...) // every second one speaks HTTP
 	f.start(bins.Fleet, others)
 	w.AwaitNodesReady(javas + others)
 	stacks := map[string]int{}
@@ -55,6 +59,7 @@ func TestThreeTunnelsAndTwoStacks(t *testing.T) {
 	ready("2.0.0")
 	updated := harness.ProcessCounts{Installs: map[string]int{"orders:1.0.0": 1, "orders:2.0.0": 1}, Uninstalls: map[string]int{"orders:1.0.0": 1}}
 	f.did(updated)
+	refusesImpostors(w)
 
 	victim := w.Incarnation(1)
 	w.Must(w.Replicas[1].Kill())
@@ -69,6 +74,53 @@ func TestThreeTunnelsAndTwoStacks(t *testing.T) {
 	w.AwaitPodsReady("app=bills", 0)
 	updated.Uninstalls["bills:1.0.0"] = 1
 	f.did(updated)
+}
+
+// refusesImpostors checks that the broker lets in nobody without the password of whom he says to
+// be, and that a base which it lets in neither speaks for another, nor hears what that one is sent.
+func refusesImpostors(w *world.World) {
+	w.Helper()
+	base, victim := world.BaseID(1), world.BaseID(3) // of the odd ones, which speak MQTT
+	for what, c := range map[string]struct{ client, user, password string }{
+		"nobody":                          {"sim@@@" + base + "-x", "", ""},
+		"a base with a wrong password":    {"sim@@@" + base + "-x", base, "guessed"},
+		"a base with another's password":  {"sim@@@" + base + "-x", base, world.Password(victim)},
+		"a base as one of the replicas":   {w.Incarnation(0), base, world.Password(base)},
+		"a base that is not known":        {"sim@@@" + world.BaseID(99) + "-x", world.BaseID(99), world.Password(world.BaseID(99))},
+		"the controller with no password": {harness.ControllerUser + "-x", harness.ControllerUser, ""},
+	} {
+		if p, err := attacker.ConnectAs(w.Context(), w.BrokerAddress(), c.client, c.user, c.password); err == nil {
+			p.Close()
+			w.Errorf("%s was let in", what)
+		}
+	}
+	before, did := w.Nodes(), w.Counts()
+	p, err := attacker.ConnectAs(w.Context(), w.BrokerAddress(), "sim@@@"+base+"-x", base, world.Password(base))
+	w.Must(err)
+	defer p.Close()
+	topic := func(identity, what string) string { return "koupleless_" + w.Env + "/" + identity + "/" + what }
+	heart := []byte(attacker.Heart{Identity: victim, Name: "bank", IP: "127.0.0.1"}.Published(time.Now()))
+	none := fmt.Appendf(nil, `{"publishTimestamp":%d,"data":[]}`, time.Now().UnixMilli())
+	for topic, body := range map[string][]byte{
+		topic(victim, "base/heart"): heart, topic(victim, "base/simpleBiz"): none,
+		topic(victim, "installBiz"): []byte(`{"bizName":"x","bizVersion":"1"}`), topic(base, "uninstallBiz"): []byte(`{"bizName":"stock","bizVersion":"2.0.0"}`),
+	} {
+		w.Must(p.Publish(w.Context(), topic, body, false)) // it is acknowledged and goes nowhere
+	}
+	for filter, want := range map[string]bool{topic(base, "+"): true, topic(victim, "+"): false, topic("+", "installBiz"): false, "#": false} {
+		if let, err := p.Listen(w.Context(), filter); err != nil || let != want {
+			w.Errorf("%s subscribes to %s: %v, want %v: %v", base, filter, let, want, err)
+		}
+	}
+	w.AwaitListed()
+	if is := w.Counts(); is.Installs != did.Installs || is.Uninstalls != did.Uninstalls {
+		w.Errorf("the bases did %+v, had done %+v", is, did)
+	}
+	for i, is := range w.Nodes() {
+		if was := before[i]; is.UID != was.UID || !world.NodeReady(is) || !maps.Equal(is.Labels, was.Labels) {
+			w.Errorf("node %s, ready: %v, has labels %v, had %v", is.Name, world.NodeReady(is), is.Labels, was.Labels)
+		}
+	}
 }
 
 // of has a Deployment use the bases of a stack.

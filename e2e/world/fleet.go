@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -18,6 +19,29 @@ import (
 func (w *World) WithBroker() *World {
 	w.Helper()
 	return w.WithBrokerOf(harness.Embedded)
+}
+
+// WithGuardedBroker starts the embedded broker so that it lets in only the controller and so
+// many bases, each by a password of its own, and each base speaks for itself alone.
+func (w *World) WithGuardedBroker(bases int) *World {
+	w.Helper()
+	users := fmt.Appendf(nil, "%s:%s\n", harness.ControllerUser, Password(harness.ControllerUser))
+	for n := range bases {
+		users = fmt.Appendf(users, "%s:%s\n", BaseID(n+1), Password(BaseID(n+1)))
+	}
+	path := filepath.Join(w.Dir, "users")
+	w.Must(os.WriteFile(path, users, 0o600))
+	w.mqttUsers = []string{"--mqtt-users", path}
+	return w.WithBroker()
+}
+
+// Password is that of a user of a guarded broker.
+func Password(user string) string { return "of " + user }
+
+// OverMQTT gives the arguments with which a fleet's bases, or every second one of a fleet that
+// speaks HTTP too, speak MQTT.
+func (w *World) OverMQTT() []string {
+	return append([]string{"--mqtt", w.BrokerAddress()}, w.mqttUsers...)
 }
 
 // WithBrokerOf starts a broker of a kind, one of harness.Brokers.
@@ -35,7 +59,7 @@ func (w *World) StartBroker() {
 	ctx, cancel := context.WithTimeout(w.Context(), Timeout)
 	defer cancel()
 	var err error
-	w.Broker, err = harness.StartBroker(ctx, w.brokerKind, w.cluster.Bin.Sim, w.BrokerPort, w.Dir)
+	w.Broker, err = harness.StartBroker(ctx, w.brokerKind, w.cluster.Bin.Sim, w.BrokerPort, w.Dir, slices.Concat([]string{"--env", w.Env}, w.mqttUsers)...)
 	w.Must(err)
 }
 
@@ -73,7 +97,7 @@ func (w *World) freePort() int {
 // WithFleet starts simulated bases that speak MQTT.
 func (w *World) WithFleet(bases int, args ...string) *World {
 	w.Helper()
-	return w.StartFleet(bases, append([]string{"--mqtt", w.BrokerAddress()}, args...)...)
+	return w.StartFleet(bases, append(w.OverMQTT(), args...)...)
 }
 
 // WithHTTPFleet starts simulated bases that speak HTTP, each at an address of its own,

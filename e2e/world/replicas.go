@@ -98,6 +98,9 @@ func (w *World) tunnelSettings(brokerPort string) (env []string, err error) {
 	if w.BrokerPort != 0 {
 		env = append(env, "ENABLE_MQTT_TUNNEL=true", "MQTT_BROKER=127.0.0.1", "MQTT_PORT="+brokerPort)
 	}
+	if w.mqttUsers != nil {
+		env = append(env, "MQTT_USERNAME="+harness.ControllerUser, "MQTT_PASSWORD="+Password(harness.ControllerUser))
+	}
 	if w.httpPort == 0 {
 		return env, nil
 	}

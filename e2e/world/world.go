@@ -57,6 +57,7 @@ type World struct {
 
 	kubeletPorts int // of each replica that is started from now on
 	brokerKind   string
+	mqttUsers    []string // basesim's argument with the broker's users; none: everybody is let in
 	httpPort     int
 	networks     int            // of fleets over HTTP, that there were
 	proxies      []*proxy.Proxy // of Links and of StartProxy

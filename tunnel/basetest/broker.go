@@ -26,6 +26,7 @@ type Broker struct {
 	admit    func(user, password string) bool
 	secure   *tls.Config
 	deny     func(topic string) bool
+	ledger   *auth.Ledger
 	limits   Limits
 	observe  func(Published)
 	greet    func(client string)
@@ -135,6 +136,15 @@ func (b *Broker) Admit(admit func(user, password string) bool) {
 	b.admit = admit
 }
 
+// Guard has the broker let in only whom a ledger names, and permit only what it does; nil
+// lets everybody do everything. A message that is not permitted is acknowledged and goes
+// nowhere, as at Mosquitto. NB: last wills are not judged.
+func (b *Broker) Guard(l *auth.Ledger) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ledger = l
+}
+
 // Secure has the broker speak TLS from its next start on.
 func (b *Broker) Secure(cfg *tls.Config) {
 	b.mu.Lock()
@@ -150,7 +160,7 @@ func (b *Broker) Deny(deny func(filter string) bool) {
 	b.deny = deny
 }
 
-// Observe has observe called with each message that a client sends, from the client's
+// Observe has observe called with each message that a client sends and may send, from the client's
 // goroutine.
 func (b *Broker) Observe(observe func(Published)) {
 	b.mu.Lock()
@@ -227,10 +237,15 @@ func (h *hook) Provides(b byte) bool {
 	return h.AllowHook.Provides(b)
 }
 
-func (h *hook) OnConnectAuthenticate(_ *mochi.Client, pk packets.Packet) bool {
+func (h *hook) OnConnectAuthenticate(c *mochi.Client, pk packets.Packet) bool {
 	h.broker.mu.Lock()
-	admit := h.broker.admit
+	admit, ledger := h.broker.admit, h.broker.ledger
 	h.broker.mu.Unlock()
+	if ledger != nil {
+		if _, ok := ledger.AuthOk(c, pk); !ok {
+			return false
+		}
+	}
 	return admit == nil || admit(string(pk.Connect.Username), string(pk.Connect.Password))
 }
 
@@ -243,17 +258,30 @@ func (h *hook) OnSessionEstablish(c *mochi.Client, _ packets.Packet) {
 	}
 }
 
-func (h *hook) OnACLCheck(_ *mochi.Client, topic string, write bool) bool {
+func (h *hook) OnACLCheck(c *mochi.Client, topic string, write bool) bool {
 	h.broker.mu.Lock()
-	deny := h.broker.deny
+	deny, ledger := h.broker.deny, h.broker.ledger
 	h.broker.mu.Unlock()
-	return write || deny == nil || !deny(topic)
+	if write { // OnPublish judges it: what is refused here ends the connection
+		return true
+	}
+	if ledger != nil {
+		if _, ok := ledger.ACLOk(c, topic, false); !ok {
+			return false
+		}
+	}
+	return deny == nil || !deny(topic)
 }
 
 func (h *hook) OnPublish(c *mochi.Client, pk packets.Packet) (packets.Packet, error) {
 	h.broker.mu.Lock()
-	observe, deaf := h.broker.observe, h.broker.deaf
+	observe, deaf, ledger := h.broker.observe, h.broker.deaf, h.broker.ledger
 	h.broker.mu.Unlock()
+	if ledger != nil && !c.Net.Inline {
+		if _, ok := ledger.ACLOk(c, pk.TopicName, true); !ok {
+			return pk, packets.CodeSuccessIgnore
+		}
+	}
 	if observe != nil {
 		observe(Published{At: time.Now(), Client: c.ID, Topic: pk.TopicName, Payload: pk.Payload, Retain: pk.FixedHeader.Retain})
 	}

@@ -2,10 +2,13 @@ package basetest
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +24,16 @@ type peer struct {
 
 func dial(t *testing.T, b *Broker, id string) *peer {
 	t.Helper()
+	p, code := dialAs(t, b, id, "", "")
+	if code != 0 {
+		t.Fatalf("connect: %d", code)
+	}
+	return p
+}
+
+// dialAs connects as a user, and gives what the broker answers: 0 that it lets him in.
+func dialAs(t *testing.T, b *Broker, id, user, password string) (p *peer, code byte) {
+	t.Helper()
 	conn, err := net.Dial("tcp", b.Address())
 	if err != nil {
 		t.Fatal(err)
@@ -29,14 +42,16 @@ func dial(t *testing.T, b *Broker, id string) *peer {
 	if err := conn.SetDeadline(time.Now().Add(enough)); err != nil {
 		t.Fatal(err)
 	}
-	p := &peer{t, conn, bufio.NewReader(conn)}
+	p = &peer{t, conn, bufio.NewReader(conn)}
 	c := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
 	c.ProtocolName, c.ProtocolVersion, c.ClientIdentifier, c.CleanSession = "MQTT", 4, id, true
+	c.Username, c.Password, c.UsernameFlag, c.PasswordFlag = user, []byte(password), user != "", user != ""
 	p.write(c)
-	if ack, ok := p.read().(*packets.ConnackPacket); !ok || ack.ReturnCode != 0 {
+	ack, ok := p.read().(*packets.ConnackPacket)
+	if !ok {
 		t.Fatalf("connect: %v", ack)
 	}
-	return p
+	return p, ack.ReturnCode
 }
 
 func (p *peer) write(packet packets.ControlPacket) {
@@ -136,6 +151,115 @@ func TestBrokerDenies(t *testing.T) {
 	}
 	if code := p.subscribe(2, "open"); code != 1 {
 		t.Errorf("granted %#x", code)
+	}
+}
+
+// With users, who has no password is not let in, and nobody does what is another's: a base neither
+// hears another's commands, nor commands, and has no client id of a replica or another base.
+func TestBrokerIsGuarded(t *testing.T) {
+	b := newBroker(t)
+	users, err := ReadUsers(strings.NewReader("b1:one\nb2:two\nmodule-controller:ours\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Guard(users.Ledger("dev"))
+	var passed atomic.Int64
+	b.Observe(func(Published) { passed.Add(1) })
+	for what, c := range map[string]struct {
+		id, user, password string
+		in                 bool
+	}{
+		"a base":                       {"sim@@@b1-1", "b1", "one", true},
+		"the controller":               {"module-controller-1", "module-controller", "ours", true},
+		"nobody":                       {"sim@@@b1-1", "", "", false},
+		"a stranger":                   {"sim@@@b3-1", "b3", "one", false},
+		"a base with another password": {"sim@@@b1-1", "b1", "two", false},
+		"a base with none":             {"sim@@@b1-1", "b1", "", false},
+		"a base as a replica":          {"module-controller-1", "b1", "one", false},
+		"a base as another":            {"sim@@@b2-1", "b1", "one", false},
+	} {
+		if _, code := dialAs(t, b, c.id, c.user, c.password); (code == 0) != c.in {
+			t.Errorf("%s is answered %d", what, code)
+		}
+	}
+	may := func(user string, topic string, write bool) bool {
+		id := simClient(user) + "2"
+		if user == ControllerUser {
+			id = ControllerUser + "-2"
+		}
+		p, code := dialAs(t, b, id, user, users[user])
+		if code != 0 {
+			t.Fatalf("%s is answered %d", user, code)
+		}
+		if !write {
+			return p.subscribe(1, topic) != 0x80
+		}
+		m := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+		m.TopicName, m.Qos, m.MessageID = topic, 1, 1
+		before := passed.Load()
+		p.write(m)
+		if ack, ok := p.read().(*packets.PubackPacket); !ok { // whether it passed or not
+			t.Fatalf("%s publishes on %s: %v", user, topic, ack)
+		}
+		return passed.Load() > before
+	}
+	const reads, writes = false, true
+	for _, c := range []struct {
+		user, topic string
+		how, may    bool
+	}{
+		{"b1", "koupleless_dev/b1/+", reads, true},
+		{"b1", "koupleless_dev/b1/base/baseline", reads, true},
+		{"b1", "koupleless_dev/b1/base/heart", writes, true},
+		{"b1", "koupleless_dev/b1/installBiz", writes, false},
+		{"b1", "koupleless_dev/b2/+", reads, false},
+		{"b1", "koupleless_dev/b2/base/heart", writes, false},
+		{"b1", "koupleless_other/b1/base/heart", writes, false},
+		{"b1", "koupleless_dev/+/+", reads, false},
+		{"b1", "#", reads, false},
+		{"b1", "module-controller/x/gone", writes, false},
+		{ControllerUser, "koupleless_dev/+/base/+", reads, true},
+		{ControllerUser, "koupleless_dev/b1/base/heart", reads, true},
+		{ControllerUser, "koupleless_dev/b1/installBiz", writes, true},
+		{ControllerUser, "koupleless_dev/b1/base/baseline", writes, true},
+		{ControllerUser, "koupleless_dev/b1/base/heart", writes, false},
+		{ControllerUser, "module-controller/x/gone", writes, true},
+		{ControllerUser, "koupleless_other/b1/installBiz", writes, false},
+	} {
+		if is := may(c.user, c.topic, c.how); is != c.may {
+			t.Errorf("%s on %s, writing: %v: %v, want %v", c.user, c.topic, c.how, is, c.may)
+		}
+	}
+}
+
+// A fleet whose bases prove who they are is heard; the one with a wrong password is not.
+func TestAFleetProvesWhoItIs(t *testing.T) {
+	broker := newBroker(t)
+	var heard sync.Map
+	broker.Observe(func(m Published) { heard.Store(m.Topic, true) })
+	broker.Guard(Users{"b1": "one", "b2": "two"}.Ledger("default"))
+	sound, wrong := mustNew(t, Options{Identity: "b1"}), mustNew(t, Options{Identity: "b2"})
+	during(t, func(ctx context.Context) error {
+		(&MQTTFleet{Broker: broker.Address(), Bases: []*Base{wrong, sound}, Users: Users{"b1": "one", "b2": "one"}, Reconnect: 100 * time.Millisecond}).Run(ctx)
+		return nil
+	})
+	await(t, "a heartbeat", func() bool {
+		_, ok := heard.Load("koupleless_default/b1/base/heart")
+		return ok
+	})
+	heard.Range(func(topic, _ any) bool {
+		if !strings.HasPrefix(topic.(string), "koupleless_default/b1/") {
+			t.Errorf("the base with a wrong password was heard on %s", topic)
+		}
+		return true
+	})
+}
+
+func TestUsersAreRead(t *testing.T) {
+	for text, sound := range map[string]bool{"a:b\n": true, "": true, "a:b:c": true, "a\n": false, ":b\n": false, "a:\n": false} {
+		if u, err := ReadUsers(strings.NewReader(text)); (err == nil) != sound {
+			t.Errorf("%q: %v, %v", text, u, err)
+		}
 	}
 }
 

@@ -17,8 +17,10 @@ import (
 type MQTTFleet struct {
 	Broker string // host:port
 	Bases  []*Base
-	// PerConnection is how many bases share a connection; default 250.
+	// PerConnection is how many bases share a connection; default 250, and 1 with Users.
 	PerConnection int
+	// Users has each base connect for itself and prove who it is, as its user; nil: none does.
+	Users Users
 	// Reconnect is how long the pause before a lost connection is tried again grows;
 	// it begins with an eighth of a second and is doubled each time. Default 128 s, a
 	// real base's.
@@ -28,6 +30,9 @@ type MQTTFleet struct {
 // Run connects and plays until ctx ends.
 func (f *MQTTFleet) Run(ctx context.Context) {
 	per := cmp.Or(f.PerConnection, 250)
+	if f.Users != nil {
+		per = 1
+	}
 	var wg sync.WaitGroup
 	for from := 0; from < len(f.Bases); from += per {
 		g := newGroup(f, f.Bases[from:min(from+per, len(f.Bases))])
@@ -115,12 +120,16 @@ func (g *group) poke() {
 }
 
 func (g *group) connect(ctx context.Context, lost chan struct{}) paho.Client {
+	first := g.bases[0].Identity()
 	o := paho.NewClientOptions().AddBroker("tcp://" + g.fleet.Broker).
-		SetClientID(fmt.Sprintf("sim@@@%s-%08x", g.bases[0].Identity(), rand.Uint32())).
+		SetClientID(fmt.Sprintf("%s%08x", simClient(first), rand.Uint32())).
 		SetAutoReconnect(false).SetConnectRetry(false).SetCleanSession(true).SetConnectTimeout(5 * time.Second).
 		SetKeepAlive(15 * time.Second).SetWriteTimeout(5 * time.Second).
 		SetConnectionLostHandler(func(paho.Client, error) { close(lost) }).
 		SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { g.take(ctx, m.Topic(), m.Payload()) })
+	if g.fleet.Users != nil {
+		o.SetUsername(first).SetPassword(g.fleet.Users[first])
+	}
 	c := paho.NewClient(o)
 	if !acknowledged(ctx, c.Connect()) {
 		c.Disconnect(0)
@@ -138,6 +147,9 @@ func (g *group) connect(ctx context.Context, lost chan struct{}) paho.Client {
 	}
 	return c
 }
+
+// simClient is what the client ids of a base begin with.
+func simClient(identity string) string { return "sim@@@" + identity + "-" }
 
 func acknowledged(ctx context.Context, t paho.Token) bool {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
