@@ -61,7 +61,7 @@ e2e-top: control-plane ## kubectl top by metrics-server, of simulated bases and 
 e2e-browser: control-plane ## the page of the fleet in headless chromium, which must be installed; 10,000 bases too
 	cd e2e && $(GO) test -v -tags browser -timeout 30m ./browser
 
-control-plane: ## fetch etcd and Kubernetes once, about a minute, or build them, about 11 in all; cached after that
+control-plane: ## fetch etcd and Kubernetes once, about a minute, or build them, about 9 in all; cached after that
 	@cd e2e && $(RUN_QUICKLY) ./cmd/controlplane
 
 # Built as the control plane is, without cgo and without what only a debugger reads, so

@@ -45,7 +45,7 @@ func products(version string) ([]product, error) {
 		name: "kubernetes", version: version,
 		programs: []string{string(APIServer), string(ControllerManager), string(Scheduler), kubectl},
 		tool:     "kubernetes-" + major + "." + minor, module: "k8s.io/kubernetes", pkg: "../kubernetes/main.go",
-		ldflags: versionFlags(version, major, minor), takes: 10 * time.Minute,
+		ldflags: versionFlags(version, major, minor), takes: 9 * time.Minute,
 		site: "https://dl.k8s.io", published: publishedKubernetes,
 	}}, nil
 }

@@ -55,7 +55,7 @@ func (s *show) tellPlan(context.Context) error {
 	fmt.Printf("On this machine alone, with nothing but Go:\n"+
 		"  1. a broker and %d simulated bases, and a real one where java and mvn are found\n"+
 		"  2. a real Kubernetes control plane. The first time its programs are fetched, about a\n"+
-		"     minute, or where their makers' sites cannot be reached built, about 11 minutes\n"+
+		"     minute, or where their makers' sites cannot be reached built, about 9 minutes\n"+
 		"  3. %d replicas of the controller, which make each base a Node\n"+
 		"  4. a Deployment of %d pods, each a module on a base\n"+
 		"  5. kill -9 of a replica, and a restart of all: no Node and no module notices\n\n", simulated, replicas, instances)
