@@ -173,6 +173,9 @@ func askerOf(ctx context.Context) string {
 	return user
 }
 
+// maxShown is how much of a path the log has, in bytes.
+const maxShown = 256
+
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	node := s.ports.node(portOf(r.Context()))
@@ -183,7 +186,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	user, status, err := s.admit(r, node)
 	if err != nil {
 		s.told.Tell("refusing a request to a VNode", http.StatusText(status), user.Username, zap.String("node", node),
-			zap.String("path", r.URL.Path), zap.String("from", r.RemoteAddr), zap.Error(err))
+			zap.String("path", tunnel.Say(r.URL.Path, maxShown)), zap.String("from", r.RemoteAddr), zap.Error(err))
 		http.Error(w, err.Error(), status)
 		return
 	}

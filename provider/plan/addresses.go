@@ -30,7 +30,8 @@ const noKubelet = 1
 //
 // Whoever connects to a kubelet takes, of the type of address that it prefers, the first: it
 // is a host name for an API server as it comes, and an internal IP for one of kubeadm's. So
-// the kubelet's address comes first as both. What follows is the base's.
+// the kubelet's address comes first as both. What follows is the base's. Of a base that told no
+// address there is no internal IP: the kubelet's would be read back as the base's.
 func setAddresses(in NodeInput, node *corev1.Node) {
 	base := addressesOf(in.Heartbeat)
 	node.Status.Addresses = base
@@ -39,10 +40,11 @@ func setAddresses(in NodeInput, node *corev1.Node) {
 		return
 	}
 	node.Status.DaemonEndpoints.KubeletEndpoint.Port = in.Kubelet.Port
-	node.Status.Addresses = []corev1.NodeAddress{
-		{Type: corev1.NodeInternalIP, Address: in.Kubelet.Host},
-		{Type: corev1.NodeHostName, Address: in.Kubelet.Host},
+	node.Status.Addresses = nil
+	if in.Heartbeat.IP != "" {
+		node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: in.Kubelet.Host})
 	}
+	node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeHostName, Address: in.Kubelet.Host})
 	for _, a := range base {
 		if !slices.Contains(node.Status.Addresses, a) { // the API server takes none twice
 			node.Status.Addresses = append(node.Status.Addresses, a)

@@ -67,6 +67,19 @@ func TestAnAddressIsToldOnce(t *testing.T) {
 	}
 }
 
+// A base that told no address is not taken to be where its owner is, by whoever reads its Node.
+func TestAKubeletsAddressIsNotTheBases(t *testing.T) {
+	in := nodeInput()
+	in.Kubelet, in.Heartbeat.IP = served, ""
+	node := Node(in, nil)
+	if beat, _, err := Adopt(node); err != nil || beat.IP != "" || beat.Hostname != "local" {
+		t.Errorf("the base is read back at %q, %q (%v) of %v", beat.IP, beat.Hostname, err, node.Status.Addresses)
+	}
+	if at := kubeletOf(node); at != served {
+		t.Errorf("its kubelet is at %v, want %v", at, served)
+	}
+}
+
 // Where the kubelet is follows its owner at once, although what the base says of itself waits;
 // where nobody serves it, nothing of it stays.
 func TestWhereAKubeletIsWaitsForNothing(t *testing.T) {
