@@ -20,7 +20,7 @@ build: ## build bin/module-controller, bin/kubectl-modules and bin/basesim
 test: test-unit e2e ## what must hold before a change lands, but for real JVMs, a browser, the alerts and Mosquitto; race detector on
 
 # The race detector has election use one processor, for minutes. The schedules use what is left,
-# and give way to tests that wait by a real clock. One that fails fails both, once both have ended.
+# and give way to tests that wait by a real clock. If one fails, make waits for the other and fails.
 test-unit: ## the product's own tests
 	@echo "== unit tests (building with the race detector: about 3 minutes the first time); beside them 2,000 schedules of faults in synthetic time, 81 of two installations, 201 of members with different environments, 201 with requests of people"
 	@$(MAKE) --no-print-directory -j2 test-race test-schedules

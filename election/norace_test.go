@@ -2,5 +2,5 @@
 
 package election
 
-// fewer is by what seeds and bases are divided: by nothing.
+// fewer divides how many seeds and bases there are: here all are.
 const fewer = 1

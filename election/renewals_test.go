@@ -75,7 +75,11 @@ func TestRenewalsThatFallBehindAreTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				core, logged := observer.New(zapcore.WarnLevel)
-				g := runGiver(t, 1000, few(), zap.New(core))
+				bases, workers := 4000, many()
+				if fewer > 1 {
+					bases, workers = 1000, few() // as many for each worker
+				}
+				g := runGiver(t, bases, workers, zap.New(core))
 				defer g.end()
 				pause(t.Context(), 30*time.Second)
 				if behind := g.Health().Behind; behind > 2*time.Second || logged.Len() > 0 {

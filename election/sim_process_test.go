@@ -128,8 +128,8 @@ func envOf(base string) string {
 func leaseKey(base string) string { return "kube-node-lease/" + base }
 func (p *process) links() []*link { return []*link{p.work, p.member} }
 
-// seldom is by how much more seldom a base is asked about whose claim is another's: it is told
-// when that changes.
+// seldom is how many times longer a process waits before it looks again at a base that it does
+// not own: it is told when that changes.
 const seldom = 8
 
 // serve acts for a base as the provider does: while the claim is held, and not for
@@ -138,7 +138,7 @@ func (p *process) serve(base string) {
 	id := tunnel.BaseID{Env: envOf(base), Identity: base}
 	rng := rand.New(rand.NewPCG(uint64(len(base)), uint64(base[len(base)-1])))
 	soon := func() time.Duration { return time.Duration(50+rng.IntN(200)) * time.Millisecond }
-	for next := time.NewTimer(soon()); p.turn(base, next); {
+	for next := time.NewTimer(soon()); p.turn(base, next, rng); {
 		claim, held := p.replica.Claim(id)
 		switch {
 		case !held:
@@ -154,12 +154,14 @@ func (p *process) serve(base string) {
 	}
 }
 
-// turn waits until it is a base's turn, and says whether the process lives.
-func (p *process) turn(base string, next *time.Timer) bool {
+// turn waits until it is a base's turn, and says whether the process lives. A worker may have
+// others to do before a base whose claim changed.
+func (p *process) turn(base string, next *time.Timer, rng *rand.Rand) bool {
 	select {
 	case <-p.crashed.Done():
 		return false
 	case <-p.changed[base]:
+		return pause(p.crashed, time.Duration(rng.IntN(200))*time.Millisecond)
 	case <-next.C:
 	}
 	return p.crashed.Err() == nil

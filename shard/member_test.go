@@ -184,3 +184,15 @@ func TestThePodOfAnIncarnation(t *testing.T) {
 		check(t, rapid.StringMatching(`[-a-c0-1._A]{0,4}_?[-0-9a-fG_]{0,9}`).Draw(t, "incarnation"))
 	})
 }
+
+// A member is waited for until its own deadline is over by its own clock, which may run slower
+// than ours by nearly two percent.
+func TestAMembersClockMayRunSlow(t *testing.T) {
+	timing := Timing{}.Complete()
+	for _, tells := range []time.Duration{0, timing.RenewDeadline, 9 * time.Second} {
+		deadline := max(timing.RenewDeadline, tells)
+		if took, may := deadline+deadline*199/10_000, timing.MayAct(Member{RenewDeadline: tells}); may < took {
+			t.Errorf("it tells %s and may act for %s, and its %s take %s by our clock", tells, may, deadline, took)
+		}
+	}
+}
