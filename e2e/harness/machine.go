@@ -1,11 +1,15 @@
 package harness
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"slices"
+	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,18 +17,23 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// Machine is a Node with a kubelet that runs nothing: as the log of a container it tells what
-// it was asked for. It stands in for the machine of bases' Pods, which nobody runs here.
+// Machine is a Node with a kubelet that runs nothing. It stands in for the machine of bases'
+// Pods, which nobody runs here.
 type Machine struct {
 	client kubernetes.Interface
 	name   string
 	server *httptest.Server
 }
 
-// StartMachine starts a Machine. Who gets one must close it.
-func StartMachine(ctx context.Context, client kubernetes.Interface, name string) (*Machine, error) {
+// StartMachine starts a Machine. As the log of each container it has that of a file, or, with
+// none, tells what it was asked for. Who gets one must close it.
+func StartMachine(ctx context.Context, client kubernetes.Interface, name, log string) (*Machine, error) {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", tellLog)
+	tell := tellQuestion
+	if log != "" {
+		tell = func(w http.ResponseWriter, r *http.Request) { tellFile(w, r, log) }
+	}
+	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", tell)
 	m := &Machine{client: client, name: name, server: httptest.NewTLSServer(mux)}
 	if err := m.join(ctx); err != nil {
 		m.server.Close()
@@ -47,9 +56,38 @@ func (m *Machine) join(ctx context.Context) error {
 	return err
 }
 
-// tellLog tells, in the first line, which container's log it is and by which options. One that
-// is followed goes on with a line in 50 ms.
-func tellLog(w http.ResponseWriter, r *http.Request) {
+// tellFile tells a file, or its last lines, and what is written to it as long as it is followed.
+func tellFile(w http.ResponseWriter, r *http.Request, name string) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	shown := text
+	if n, err := strconv.Atoi(r.URL.Query().Get("tailLines")); err == nil {
+		lines := slices.Collect(bytes.Lines(text))
+		shown = bytes.Join(lines[max(0, len(lines)-n):], nil)
+	}
+	out := http.NewResponseController(w)
+	for at := len(text); ; at = len(text) {
+		if _, err := w.Write(shown); err != nil || out.Flush() != nil || r.URL.Query().Get("follow") != "true" {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+		if text, err = os.ReadFile(name); err != nil {
+			return
+		}
+		shown = text[min(at, len(text)):]
+	}
+}
+
+// tellQuestion tells, in the first line, which container's log it is and by which options. One
+// that is followed goes on with a line in 50 ms.
+func tellQuestion(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	out := http.NewResponseController(w)
 	_, _ = fmt.Fprintf(w, "%s/%s %s\n", r.PathValue("pod"), r.PathValue("container"), query.Encode())

@@ -3,6 +3,7 @@
 package java
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"os"
@@ -259,18 +260,20 @@ func (w *jvm) removesAModuleWithoutSpring() {
 	w.servesOnly("hello")
 }
 
-// Questions to a real base go through the real API server, and its log is that of its Pod. The
-// JVM of this machine runs in no container: the machine of its Pod tells what it is asked for.
+// Questions to a real base go through the real API server, and its log is that of its Pod, which
+// is followed as it grows. The JVM of this machine runs in no container: the machine of its Pod
+// tells what the JVM writes.
 func TestKubectlAtAJVM(t *testing.T) {
 	w := newJVM(t, javabase.Boot3)
-	w.WithMachine()
+	w.WithMachineOf(w.base.Log())
 	w.AwaitNodesReady(1)
 	w.CreatePod("orders", "jvm", "orders", "1.0.0", w.jars.Module("orders", "1.0.0"))
 	w.AwaitReady("orders")
 	for _, c := range []struct{ args, want string }{
 		{"exec orders -- modules", `"name": "orders"`},
 		{"exec orders -- health", `"usedMetaspaceBytes": `},
-		{"logs orders --tail=3", "base-127-0-0-1/base tailLines=3"},
+		{"logs orders", "orders"},
+		{"logs orders --tail=1", "\n"},
 	} {
 		out, err := cluster.Plane.Kubectl(t.Context(), append([]string{"-n", w.Env}, strings.Fields(c.args)...)...)
 		if err != nil || !strings.Contains(out, c.want) {
@@ -280,9 +283,12 @@ func TestKubectlAtAJVM(t *testing.T) {
 	if _, err := cluster.Plane.Kubectl(t.Context(), "-n", w.Env, "exec", "orders", "--", "jcmd", "1", "VM.exit"); err == nil || !strings.Contains(err.Error(), "is refused: a base is asked questions only") {
 		t.Errorf("a command: %v", err)
 	}
-	if _, err := cluster.Plane.Kubectl(t.Context(), "-n", w.Env, "--as=system:serviceaccount:"+w.Env+":default", "exec", "orders", "--", "modules"); err == nil || !strings.Contains(err.Error(), "Forbidden") {
-		t.Errorf("one who may not: %v", err)
+	for _, args := range []string{"exec orders -- modules", "logs orders"} {
+		if _, err := cluster.Plane.Kubectl(t.Context(), append([]string{"-n", w.Env, "--as=system:serviceaccount:" + w.Env + ":default"}, strings.Fields(args)...)...); err == nil || !strings.Contains(err.Error(), "Forbidden") {
+			t.Errorf("%s by one who may not: %v", args, err)
+		}
 	}
+	w.followsTheLog("orders")
 	w.Eventually(world.Timeout, func() error {
 		sum, err := w.StatsOf("jvm")
 		if err == nil && (sum.Node.Memory == nil || sum.Node.CPU == nil || *sum.Node.Memory.WorkingSetBytes == 0) {
@@ -290,4 +296,23 @@ func TestKubectlAtAJVM(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// followsTheLog checks that who follows the log of a module's pod reads what the base writes
+// from then on: of another module, which is installed meanwhile.
+func (w *jvm) followsTheLog(pod string) {
+	w.Helper()
+	stream, err := cluster.Client.CoreV1().Pods(w.Env).GetLogs(pod, &corev1.PodLogOptions{Follow: true, TailLines: new(int64(1))}).Stream(w.Context())
+	w.Must(err)
+	defer func() { _ = stream.Close() }()
+	w.CreatePod("stock", "jvm", "stock", "1.0.0", w.jars.Module("stock", "1.0.0"))
+	for lines := bufio.NewScanner(stream); ; {
+		if !lines.Scan() {
+			w.Fatalf("the log ended before it told of the module: %v", lines.Err())
+		}
+		if strings.Contains(lines.Text(), "stock") {
+			break
+		}
+	}
+	w.AwaitReady("stock")
 }

@@ -60,7 +60,13 @@ func (w *World) kubeletSettings() ([]string, error) {
 // container, and puts the Pods of all bases on it.
 func (w *World) WithMachine() *World {
 	w.Helper()
-	m, err := harness.StartMachine(w.Context(), w.cluster.Client, "machine-"+w.Env)
+	return w.WithMachineOf("")
+}
+
+// WithMachineOf is WithMachine of a machine on which the log of each container is that file.
+func (w *World) WithMachineOf(log string) *World {
+	w.Helper()
+	m, err := harness.StartMachine(w.Context(), w.cluster.Client, "machine-"+w.Env, log)
 	w.Must(err)
 	w.Cleanup(func() { w.report(m.Close()) })
 	pods, err := w.cluster.Client.CoreV1().Pods(w.Env).List(w.Context(), metav1.ListOptions{LabelSelector: harness.BasePodSelector})
