@@ -54,9 +54,9 @@ func podWritesOf(statuses []plan.PodStatus) podWrites {
 	return w
 }
 
-// sameStatus says whether two statuses differ in nothing that anybody reads. Nearly all are
-// the same, and what they are written as tells so in a fraction of the time that it takes to
-// compare them by reflection.
+// sameStatus says whether two statuses differ in nothing that the API server would store, which
+// keeps whole seconds. Nearly all are the same, and what they are written as tells so in a
+// fraction of the time that it takes to compare them by reflection.
 func sameStatus(a, b *corev1.PodStatus) bool {
 	return sameBytes(a, b) || equality.Semantic.DeepEqual(a, b)
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/provider/plan"
 )
@@ -13,18 +15,27 @@ import (
 // A pod is written where its status differs, and deleted where it is finished. Of one that
 // is gone nobody reads the status.
 func TestWhatIsWrittenOfAPod(t *testing.T) {
-	running := corev1.PodStatus{Phase: corev1.PodRunning}
+	uses := func(memory string) []corev1.ContainerStatus {
+		return []corev1.ContainerStatus{{Name: "orders", AllocatedResources: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memory)}}}
+	}
+	running := corev1.PodStatus{Phase: corev1.PodRunning, StartTime: new(metav1.Unix(1, 0)), ContainerStatuses: uses("1Ki")}
 	status := func(gone, finished bool, want corev1.PodStatus) plan.PodStatus {
 		pod := podWith("u1", "orders:1")
 		pod.Status = running
 		return plan.PodStatus{Pod: plan.Pod{Pod: pod, Gone: gone}, Status: want, Finished: finished}
 	}
+	same := running
+	same.StartTime, same.PodIPs, same.ContainerStatuses = new(metav1.NewTime(time.Unix(1, 0).UTC())), []corev1.PodIP{}, uses("1024")
+	told := running
+	told.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Unix(1, 0)}}
 	for _, c := range []struct {
 		name     string
 		status   plan.PodStatus
 		rewrites bool
 		finishes bool
 	}{
+		{"the same, told otherwise", status(false, false, same), false, false},
+		{"another condition", status(false, false, told), true, false},
 		{"the same", status(false, false, running), false, false},
 		{"another status", status(false, false, corev1.PodStatus{}), true, false},
 		{"gone, another status", status(true, false, corev1.PodStatus{}), false, false},
