@@ -34,8 +34,8 @@ func main() {
 }
 
 // heapGrowth is how much the heap may grow before it is collected, in percent of what is in
-// use, unless GOGC says otherwise. Half of Go's default: what a fleet makes of garbage is
-// little, and what a replica keeps for it is much.
+// use, unless GOGC says otherwise. Half of Go's default: a fleet makes little garbage, and the
+// room kept for it is large.
 const heapGrowth = 50
 
 // logged is an error that the log tells of already.

@@ -31,6 +31,10 @@ func Enter(prepare func(context.Context) error) error {
 	return nil
 }
 
+// needs is what a machine must permit.
+const needs = "these tests need the capability CAP_SYS_ADMIN (docker run --cap-add SYS_ADMIN), or user namespaces for everybody " +
+	"(sysctl user.max_user_namespaces above 0, and kernel.apparmor_restrict_unprivileged_userns=0 where there is AppArmor)"
+
 // again runs this program with its arguments in a new network namespace, and gives its exit
 // code. Who may not make one makes it in a user namespace of his own, in which he is root.
 func again() (code int, err error) {
@@ -45,9 +49,7 @@ func again() (code int, err error) {
 		p, err = start(asRoot)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("make a network namespace: %w; "+
-			"these tests need the capability CAP_SYS_ADMIN (docker run --cap-add SYS_ADMIN), or user namespaces for everybody "+
-			"(sysctl user.max_user_namespaces above 0, and kernel.apparmor_restrict_unprivileged_userns=0 where there is AppArmor)", err)
+		return 0, fmt.Errorf("make a network namespace: %w; %s", err, needs)
 	}
 	var exit *exec.ExitError
 	if err := p.Err(); errors.As(err, &exit) && exit.Exited() {
@@ -83,7 +85,7 @@ func setUp() error {
 	}
 	up.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
 	if err := unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, up); err != nil {
-		return fmt.Errorf("bring the loopback interface up: %w", err)
+		return fmt.Errorf("bring the loopback interface up: %w; %s", err, needs) // where AppArmor takes root's rights there
 	}
 	second, err := unix.NewIfreq("lo:1")
 	if err == nil {

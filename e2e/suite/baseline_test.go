@@ -9,7 +9,7 @@ import (
 
 // A base starts and asks what to install, with five pods on it of which one has a bad jar: four
 // run, and the fifth's pod says why. Its owner is killed in the middle; nothing is installed
-// twice, and no command is left retained.
+// twice.
 func TestABaselineWithABadJar(t *testing.T) {
 	t.Parallel()
 	w := cluster.New(t).WithBroker().WithFleet(1, "--install-time", "2s").WithReplicas(3, "LIST_INTERVAL=2s")

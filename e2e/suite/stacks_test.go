@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	"module-controller/e2e/attacker"
 	"module-controller/e2e/harness"
@@ -24,11 +25,13 @@ const stackLabel = "base.koupleless.io/stack"
 // a replica is killed. Each base proves who it is: over MQTT by a password and the broker's ACL,
 // over HTTP by its Pod, and the third by a key. Who cannot is refused.
 func TestThreeTunnelsAndTwoStacks(t *testing.T) {
+	bins, err := harness.BuildProcesses(t.Context(), t.TempDir()) // before others run beside it
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Parallel()
 	const javas, others = 6, 3
 	w := cluster.New(t).WithGuardedBroker(javas).WithService()
-	bins, err := harness.BuildProcesses(t.Context(), w.Dir)
-	w.Must(err)
 	w.Binary = bins.Controller
 	f := &processFleet{World: w}
 	for range 3 {
@@ -116,10 +119,17 @@ func refusesImpostors(w *world.World) {
 	if is := w.Counts(); is.Installs != did.Installs || is.Uninstalls != did.Uninstalls {
 		w.Errorf("the bases did %+v, had done %+v", is, did)
 	}
-	for i, is := range w.Nodes() {
-		if was := before[i]; is.UID != was.UID || !world.NodeReady(is) || !maps.Equal(is.Labels, was.Labels) {
-			w.Errorf("node %s, ready: %v, has labels %v, had %v", is.Name, world.NodeReady(is), is.Labels, was.Labels)
+	after := map[string]corev1.Node{}
+	for _, n := range w.Nodes() {
+		after[n.Name] = n
+	}
+	for _, was := range before {
+		if is := after[was.Name]; is.UID != was.UID || !world.NodeReady(is) || !maps.Equal(is.Labels, was.Labels) {
+			w.Errorf("node %s, ready: %v, has labels %v, had %v", was.Name, world.NodeReady(is), is.Labels, was.Labels)
 		}
+	}
+	if len(after) != len(before) {
+		w.Errorf("there are %d Nodes, were %d", len(after), len(before))
 	}
 }
 

@@ -53,7 +53,7 @@ func (u Users) Ledger(env string) *auth.Ledger {
 
 func baseFilters(env, identity string) auth.Filters {
 	root := "koupleless_" + env + "/" + identity + "/"
-	return auth.Filters{auth.RString(root + "+"): auth.ReadOnly, auth.RString(root + "base/+"): auth.WriteOnly}
+	return auth.Filters{auth.RString(root + "+"): auth.ReadOnly, auth.RString(root + "base/baseline"): auth.ReadOnly, auth.RString(root + "base/+"): auth.WriteOnly}
 }
 
 func controllerFilters(env string) auth.Filters {
