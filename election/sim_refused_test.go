@@ -73,10 +73,10 @@ func TestRenewalsKeepUp(t *testing.T) {
 		bases  int
 		change func(l *link)
 	}{
-		"a tenth is never answered":         {500, func(l *link) { l.stuck = 0.1 }},
-		"a fifth is never answered":         {500, func(l *link) { l.stuck = 0.2 }},
-		"2,000 of them take 500 ms a write": {2000, func(l *link) { l.latency = 500 * time.Millisecond }},
-		"500 of them take 2 s a write":      {500, func(l *link) { l.latency = 2 * time.Second }},
+		"a tenth is never answered":        {500, func(l *link) { l.stuck = 0.1 }},
+		"a fifth is never answered":        {500, func(l *link) { l.stuck = 0.2 }},
+		"many of them take 500 ms a write": {2000, func(l *link) { l.latency = 500 * time.Millisecond }},
+		"500 of them take 2 s a write":     {500, func(l *link) { l.latency = 2 * time.Second }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -99,8 +99,8 @@ func encode(kind string, der []byte) []byte {
 // files are the certificates and keys that components read.
 type files struct {
 	ca, serverCert, serverKey, accountsKey, kubeletCert, kubeletKey string
-	// Of the authority that signs for whom the API server passes requests on as, and of the
-	// certificate with which it passes them on to servers of other APIs.
+	// The authority of the front proxy, and the certificate with which the API server passes
+	// requests on to servers of other APIs.
 	frontProxyCA, frontProxyCert, frontProxyKey string
 }
 

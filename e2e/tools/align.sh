@@ -5,7 +5,8 @@
 # everything imports, such as golang.org/x/net, doubles nearly all of Kubernetes' client.
 # Run it whenever the product's go.mod has changed. Kubernetes is built anew after that.
 #
-# Left out are the older Kubernetes and KWOK: their Kubernetes' modules are others anyway.
+# Left out are the older Kubernetes, KWOK and metrics-server: their Kubernetes' modules are
+# others anyway.
 set -eu
 cd "$(dirname "$0")/../.."
 versions=$(awk '$1 == "require" { $1 = ""; $0 = $0 } NF >= 2 && $2 ~ /^v[0-9]/ { print $1 "@" $2 }' go.mod)

@@ -29,7 +29,7 @@ func TestConformance(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, here := brokers[broker(kind)]
+			_, here := brokers[keyOf(kind)]
 			for _, b := range brokers {
 				if err := b.Stop(); err != nil {
 					t.Fatal(err)
@@ -50,8 +50,8 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// broker is the key of a kind's in basetest.Brokers.
-func broker(kind string) string {
+// keyOf is the key of a kind's broker in basetest.Brokers.
+func keyOf(kind string) string {
 	if kind == guarded {
 		return "embedded"
 	}
@@ -71,7 +71,7 @@ func kitOn(t *testing.T, kind string, wildcards bool, gate tunnel.Gate) tunnelte
 			}
 		}
 	})
-	broker := brokers[broker(kind)]
+	broker := brokers[keyOf(kind)]
 	users := guard{}
 	if b, ok := broker.(*basetest.Broker); ok {
 		b.Observe(func(m basetest.Published) {

@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -38,7 +37,7 @@ func startWatches(w *world.World) *watches {
 	p.release()
 	p.server = httptest.NewTLSServer(&httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		Transport: transport, FlushInterval: -1, ModifyResponse: p.slow,
+		Transport: transport, FlushInterval: -1, ModifyResponse: p.gate,
 	})
 	w.Cleanup(func() {
 		p.release()
@@ -62,7 +61,6 @@ func (p *watches) kubeconfig(w *world.World) string {
 	}
 	path := filepath.Join(w.Dir, "watches.kubeconfig")
 	w.Must(clientcmd.WriteToFile(*config, path))
-	w.Must(os.Chmod(path, 0o600))
 	return path
 }
 
@@ -84,8 +82,8 @@ func (p *watches) release() {
 	}
 }
 
-// slow has the answer to a watch pass through the gate.
-func (p *watches) slow(r *http.Response) error {
+// gate has the answer to a watch wait while watches are held.
+func (p *watches) gate(r *http.Response) error {
 	if q := r.Request.URL.Query(); q.Get("watch") == "true" || q.Get("watch") == "1" {
 		r.Body = &gated{ReadCloser: r.Body, watches: p, ended: r.Request.Context().Done()}
 	}
