@@ -104,10 +104,10 @@ func (s *Sender) Wrote(pod *corev1.Pod, before, status corev1.PodStatus) {
 	}
 }
 
-// drop counts and tells that a failure is not sent.
+// drop tells and counts that a failure is not sent.
 func (s *Sender) drop(h *hook, reason, id string, err error) {
-	s.deps.Meter.Hooked(reason)
 	s.log.Tell("failed install not told to a webhook", reason, h.host, zap.String("host", h.host), zap.String("id", id), zap.Error(withoutURL(err)))
+	s.deps.Meter.Hooked(reason)
 }
 
 // Run sends until ctx ends, and returns when all that it started has ended. It is called
