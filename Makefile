@@ -31,7 +31,7 @@ test-unit: ## the product's own tests
 test-race:
 	$(GO) test -race -shuffle=on -timeout 30m ./...
 test-schedules:
-	nice $(GO) test -timeout 30m ./election -args -schedules=2000
+	nice $(GO) test -timeout 60m ./election -args -schedules=2000
 
 test-acl: ## the sample ACLs of brokers; needs mosquitto
 	$(GO) test -race -tags mosquitto -run 'TestTheSample' ./tunnel/mqtt

@@ -30,13 +30,12 @@ type process struct {
 	skew         atomic.Int64    // of its wall clock, in nanoseconds
 	stopped      stopped
 	ended        chan error
-	changed      map[string]chan struct{} // by base: its claim changed
 }
 
 // start begins a session of one of the replicas, in a pod.
 func (w *world) start(index int, uid string) *process {
 	pod := w.site.pod(index)
-	p := &process{world: w, index: index, pod: pod, uid: uid, envs: w.envs[index], incarnation: fmt.Sprintf("%s_%08x", pod, w.rng.Uint32()), ended: make(chan error, 1), changed: map[string]chan struct{}{}}
+	p := &process{world: w, index: index, pod: pod, uid: uid, envs: w.envs[index], incarnation: fmt.Sprintf("%s_%08x", pod, w.rng.Uint32()), ended: make(chan error, 1)}
 	if p.envs == nil {
 		p.envs = []string{"dev"}
 	}
@@ -64,9 +63,6 @@ func (w *world) start(index int, uid string) *process {
 	var ctx context.Context
 	ctx, p.stop = context.WithCancel(context.Background())
 	p.crashed, p.crash = context.WithCancel(context.Background())
-	for _, base := range w.names {
-		p.changed[base] = make(chan struct{}, 1)
-	}
 	p.replica.Linked(true)
 	go func() {
 		p.ended <- p.replica.Run(ctx, Deps{Members: p.member, Bases: p.work, Nodes: p, Hooks: p})
@@ -107,13 +103,7 @@ func (p *process) HasNode(b tunnel.BaseID) bool { return p.world.store.had(lease
 
 func (p *process) LeaseMeta(tunnel.BaseID) (labels, notes map[string]string) { return nil, nil }
 
-// Changed has a base looked at at once.
-func (p *process) Changed(id tunnel.BaseID) {
-	select {
-	case p.changed[id.Identity] <- struct{}{}:
-	default: // it will be, or is no base of this world
-	}
-}
+func (p *process) Changed(tunnel.BaseID) {}
 
 func baseName(i int) string { return fmt.Sprintf("base-%02d", i) }
 
@@ -128,43 +118,21 @@ func envOf(base string) string {
 func leaseKey(base string) string { return "kube-node-lease/" + base }
 func (p *process) links() []*link { return []*link{p.work, p.member} }
 
-// seldom is how many times longer a process waits before it looks again at a base that it does
-// not own: it is told when that changes.
-const seldom = 8
-
 // serve acts for a base as the provider does: while the claim is held, and not for
 // long once it is to be handed over.
 func (p *process) serve(base string) {
 	id := tunnel.BaseID{Env: envOf(base), Identity: base}
 	rng := rand.New(rand.NewPCG(uint64(len(base)), uint64(base[len(base)-1])))
-	soon := func() time.Duration { return time.Duration(50+rng.IntN(200)) * time.Millisecond }
-	for next := time.NewTimer(soon()); p.turn(base, next, rng); {
+	for pause(p.crashed, time.Duration(50+rng.IntN(200))*time.Millisecond) {
 		claim, held := p.replica.Claim(id)
 		switch {
-		case !held:
-			next.Reset(seldom * soon())
-			continue
-		case !claim.Outlives(time.Now()):
+		case !held || !claim.Outlives(time.Now()):
 		case claim.Phase >= shard.Draining:
 			p.replica.Drained(id)
 		default:
 			p.act(base, claim, time.Duration(rng.IntN(50))*time.Millisecond)
 		}
-		next.Reset(soon())
 	}
-}
-
-// turn waits until it is a base's turn, and says whether the process lives. A worker may have
-// others to do before a base whose claim changed.
-func (p *process) turn(base string, next *time.Timer, rng *rand.Rand) bool {
-	select {
-	case <-p.crashed.Done():
-		return false
-	case <-p.changed[base]:
-		return pause(p.crashed, time.Duration(rng.IntN(200))*time.Millisecond)
-	case <-next.C:
-	}
-	return p.crashed.Err() == nil
 }
 
 // act has a command leave for a base as the tunnels do: it takes a moment, and what
