@@ -193,9 +193,11 @@ func (m *moving) release() {
 // fleet as it was.
 func (m *moving) here() {
 	m.Helper()
+	began := time.Now()
 	m.WithReplicas(2, m.settings()...)
 	m.AwaitOwned(movedWithin, movedBases)
-	m.AwaitNodesReady(movedBases)
+	m.AwaitNodesReadyWithin(time.Until(began.Add(movedWithin)), movedBases)
+	m.Logf("all Nodes were owned and Ready %s after this controller was started", time.Since(began).Round(100*time.Millisecond))
 	m.AwaitListed()
 	m.AwaitPodsReady("app=stock", movedBases)
 	m.Must(m.CheckLeases(movedBases))

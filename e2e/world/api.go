@@ -92,7 +92,13 @@ func UIDs(nodes []corev1.Node) map[string]types.UID {
 // taint that the cluster gives to Nodes that are not.
 func (a *API) AwaitNodesReady(want int) {
 	a.Helper()
-	a.Eventually(Timeout, func() error {
+	a.AwaitNodesReadyWithin(Timeout, want)
+}
+
+// AwaitNodesReadyWithin is AwaitNodesReady that waits no longer than that.
+func (a *API) AwaitNodesReadyWithin(within time.Duration, want int) {
+	a.Helper()
+	a.Eventually(within, func() error {
 		ready := 0
 		nodes := a.Nodes()
 		for _, n := range nodes {
