@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -19,8 +18,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
-	"module-controller/e2e/controlplane"
-	"module-controller/e2e/harness"
 	"module-controller/e2e/javabase"
 	"module-controller/e2e/network"
 	"module-controller/e2e/world"
@@ -28,30 +25,17 @@ import (
 
 var cluster world.Cluster
 
-func TestMain(m *testing.M) {
-	if err := network.Enter(fetch); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	cluster.Main(m)
-}
+func TestMain(m *testing.M) { cluster.MainInNetwork(m, jvm) }
 
-// fetch fetches and builds all that the tests need, which cannot be had in their network.
-func fetch(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Minute)
-	defer cancel()
-	_, controlPlane := controlplane.Build(ctx, controlplane.Version(), os.Stderr)
-	_, base := javabase.Build(ctx, javabase.Boot3, os.Stderr)
-	return errors.Join(controlPlane, harness.Fetch(ctx), base)
+func jvm(ctx context.Context) error {
+	_, err := javabase.Build(ctx, javabase.Boot3, os.Stderr)
+	return err
 }
-
-// at has a replica serve the kubelet's API where the API server proxies to it.
-var at = "POD_IP=" + network.Address.String()
 
 // What a Node's kubelet may be asked goes through the API server, and its log and questions
 // too, at an address that is not a loopback one.
 func TestTheProxyToASimulatedBase(t *testing.T) {
-	w := cluster.New(t).WithHTTP().WithKubeletAPI(4).WithController("HEALTH_INTERVAL=1s", at).WithHTTPFleet(2)
+	w := cluster.New(t).WithHTTP().WithKubeletAPI(4).WithController("HEALTH_INTERVAL=1s", world.AtNetwork).WithHTTPFleet(2)
 	w.AwaitNodesReady(2)
 	w.CreatePod("stock", world.BaseID(1), "stock", "1.0.0", world.Jar("stock", "1.0.0"))
 	w.AwaitReady("stock")
@@ -69,7 +53,7 @@ func TestTheProxyToASimulatedBase(t *testing.T) {
 }
 
 func TestTheProxyToAJVM(t *testing.T) {
-	w := cluster.New(t).WithHTTP().WithKubeletAPI(1).WithController("HEALTH_INTERVAL=1s", at)
+	w := cluster.New(t).WithHTTP().WithKubeletAPI(1).WithController("HEALTH_INTERVAL=1s", world.AtNetwork)
 	jars, err := javabase.Build(t.Context(), javabase.Boot3, os.Stderr)
 	w.Must(err)
 	w.CreateBasePods("127.0.0.1") // where the JVM will be

@@ -104,7 +104,7 @@ func TestFailedInstallsAreToldToAWebhook(t *testing.T) {
 	if sent < 2 {
 		t.Errorf("%v are counted as sent", sent)
 	}
-	// Nobody is told of another pod, and none is Pending for good.
+	// Nobody is told of another pod.
 	w.Must(w.Fleet.Do("base-0001", "fail-installs?n=0"))
 	w.AwaitReady("orders")
 	for _, h := range hook.all() {

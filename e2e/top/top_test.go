@@ -5,7 +5,6 @@ package top
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -20,7 +19,6 @@ import (
 	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
 	"module-controller/e2e/controlplane"
-	"module-controller/e2e/harness"
 	"module-controller/e2e/javabase"
 	"module-controller/e2e/network"
 	"module-controller/e2e/world"
@@ -28,31 +26,22 @@ import (
 
 var cluster world.Cluster
 
-func TestMain(m *testing.M) {
-	if err := network.Enter(fetch); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	cluster.Main(m)
+func TestMain(m *testing.M) { cluster.MainInNetwork(m, jvm, server) }
+
+func jvm(ctx context.Context) error {
+	_, err := javabase.Build(ctx, javabase.Boot3, os.Stderr)
+	return err
 }
 
-// fetch fetches and builds all that the tests need, which cannot be had in their network.
-func fetch(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Minute)
-	defer cancel()
-	_, controlPlane := controlplane.Build(ctx, controlplane.Version(), os.Stderr)
-	_, server := controlplane.BuildMetricsServer(ctx, os.Stderr)
-	_, base := javabase.Build(ctx, javabase.Boot3, os.Stderr)
-	return errors.Join(controlPlane, harness.Fetch(ctx), server, base)
+func server(ctx context.Context) error {
+	_, err := controlplane.BuildMetricsServer(ctx, os.Stderr)
+	return err
 }
-
-// at has a replica serve the kubelet's API where the API server proxies to it.
-var at = "POD_IP=" + network.Address.String()
 
 // kubectl top tells what simulated bases use, by metrics-server as its makers start it: a
 // certificate that nobody signed is not verified, and Nodes are reached at their internal IP.
 func TestTopOfSimulatedBases(t *testing.T) {
-	w := cluster.New(t).WithService().WithKubeletAPI(4).WithReplicas(2, "HEALTH_INTERVAL=1s", at).WithHTTPFleet(2)
+	w := cluster.New(t).WithService().WithKubeletAPI(4).WithReplicas(2, "HEALTH_INTERVAL=1s", world.AtNetwork).WithHTTPFleet(2)
 	w.AwaitNodesReady(2)
 	w.AwaitPlaced()
 	w.CreatePod("stock", world.BaseID(1), "stock", "1.0.0", world.Jar("stock", "1.0.0"))
@@ -107,7 +96,7 @@ func TestTopOfAJVM(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := cluster.New(t).WithHTTP().WithKubeletAPI(1)
-	w.WithController("HEALTH_INTERVAL=1s", at, "KUBELET_PROXY_CERT_PATH="+cert, "KUBELET_PROXY_KEY_PATH="+key)
+	w.WithController("HEALTH_INTERVAL=1s", world.AtNetwork, "KUBELET_PROXY_CERT_PATH="+cert, "KUBELET_PROXY_KEY_PATH="+key)
 	jars, err := javabase.Build(t.Context(), javabase.Boot3, os.Stderr)
 	w.Must(err)
 	w.CreateBasePods("127.0.0.1") // where the JVM will be

@@ -256,7 +256,7 @@ func TestAFleetProvesWhoItIs(t *testing.T) {
 }
 
 func TestUsersAreRead(t *testing.T) {
-	for text, sound := range map[string]bool{"a:b\n": true, "": true, "a:b:c": true, "a\n": false, ":b\n": false, "a:\n": false} {
+	for text, sound := range map[string]bool{"a:b\n": true, "": true, "a:b:c": true, "a:b\na:c\n": false, "a\n": false, ":b\n": false, "a:\n": false} {
 		if u, err := ReadUsers(strings.NewReader(text)); (err == nil) != sound {
 			t.Errorf("%q: %v, %v", text, u, err)
 		}

@@ -19,10 +19,13 @@ const ControllerUser = "module-controller"
 // ReadUsers reads lines "name:password".
 func ReadUsers(r io.Reader) (Users, error) {
 	u, lines := Users{}, bufio.NewScanner(r)
-	for lines.Scan() {
+	for n := 1; lines.Scan(); n++ {
 		name, password, ok := strings.Cut(lines.Text(), ":")
 		if !ok || name == "" || password == "" {
-			return nil, fmt.Errorf("read users: line %d is not name:password", len(u)+1)
+			return nil, fmt.Errorf("read users: line %d is not name:password", n)
+		}
+		if _, known := u[name]; known {
+			return nil, fmt.Errorf("read users: line %d names %s again", n, name)
 		}
 		u[name] = password
 	}
