@@ -34,6 +34,13 @@ func TestALiveSessionIsNotStuck(t *testing.T) {
 			r.work.set(back)
 		}
 		pause(t.Context(), time.Minute)
+		// It ends while a worker writes.
+		var asked int
+		r.work.set(func(l *link) { l.mute, asked = true, l.asked })
+		for inFlight := false; !inFlight; {
+			pause(t.Context(), 10*time.Millisecond)
+			r.work.set(func(l *link) { inFlight = l.asked > asked })
+		}
 		r.end(t)
 		pause(t.Context(), 2*stuckAfter)
 		if err := r.Stuck(); err != nil {

@@ -58,10 +58,10 @@ func (r *Replica) Health() Health {
 // employ keeps as many workers as are needed for no renewal to be late, until ctx ends. What
 // is late all the same it tells.
 func (r *Replica) employ(ctx context.Context) {
+	defer r.pulse.ends(loopBases) // after the last worker, which beats too
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	defer r.queue.ShutDown()
-	defer r.pulse.ends(loopBases)
 	every, told, toldNew := r.cfg.Renew, time.Time{}, time.Time{}
 	for wanted := r.cfg.Workers; ; {
 		if r.queue.Len() == 0 { // nothing waits for a worker
