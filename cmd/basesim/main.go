@@ -78,6 +78,7 @@ func (o *options) baseFlags(f *flag.FlagSet) {
 	f.StringVar(&o.base.Name, "name", "", "what the bases call their application")
 	f.StringVar(&o.base.Version, "version", "", "its version")
 	f.StringVar(&o.base.Cluster, "cluster", "", "its cluster")
+	f.StringVar(&o.base.Hostname, "hostname", "", "what they call their host; default each its address")
 	f.StringVar(&o.base.Runtime, "runtime", "2.1.11", "the runtime's version: "+strings.Join(basetest.Runtimes(), ", "))
 	f.DurationVar(&o.base.Start, "install-time", 20*time.Millisecond, "how long a module starts")
 	f.DurationVar(&o.base.Heartbeat, "heartbeat", 0, "heartbeat period; default 10s over MQTT, 12s over HTTP")

@@ -18,6 +18,8 @@ type Options struct {
 	// IP is what it calls its address, and where it listens over HTTP; default
 	// 127.0.0.1.
 	IP string
+	// Hostname is what it calls its host; default its IP.
+	Hostname string
 	// Runtime is one of Runtimes; default 2.1.11.
 	Runtime string
 	// Start is how long a module starts, if its jar does not define it.
@@ -46,6 +48,7 @@ func (o Options) Complete() Options {
 	o.Env, o.Identity = cmp.Or(o.Env, "default"), cmp.Or(o.Identity, "base-0001")
 	o.Name, o.Version = cmp.Or(o.Name, "TO_BE_IMPLEMENTED"), cmp.Or(o.Version, "1.0.0")
 	o.Cluster, o.IP = cmp.Or(o.Cluster, "default"), cmp.Or(o.IP, "127.0.0.1")
+	o.Hostname = cmp.Or(o.Hostname, o.IP)
 	o.Runtime = cmp.Or(o.Runtime, "2.1.11")
 	o.MaxMetaspace, o.Leak = cmp.Or(o.MaxMetaspace, 256<<20), cmp.Or(o.Leak, 200<<10)
 	if o.Jars == nil {

@@ -27,7 +27,7 @@ func (b *Base) metadata() object {
 func (b *Base) heartbeat(port int) object {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return object{"baseMetadata": b.metadata(), "localIP": b.options.IP, "localHostName": b.options.IP, "port": port, "state": activated}
+	return object{"baseMetadata": b.metadata(), "localIP": b.options.IP, "localHostName": b.options.Hostname, "port": port, "state": activated}
 }
 
 // envelope is around everything that is published over MQTT.
