@@ -36,7 +36,7 @@ test-schedules:
 test-acl: ## the sample ACLs of brokers; needs mosquitto
 	$(GO) test -race -tags mosquitto -run 'TestTheSample' ./tunnel/mqtt
 
-e2e: control-plane ## the product on a real control plane, with simulated bases
+e2e: control-plane ## the product on a real control plane, with simulated bases; needs Linux with network namespaces
 	@cd e2e && $(GO) run ./cmd/controlplane helm
 	@echo "== end-to-end tests of pages, versions and helpers (about 5 minutes)"
 	cd e2e && $(GO) test -race -shuffle=on -p 2 -timeout 20m $$($(GO) list ./... | grep -v '/suite$$')

@@ -28,7 +28,7 @@ type shim struct {
 
 // startShim starts a shim before the API server that config reaches. Who gets it must
 // close its server.
-func startShim(config *rest.Config, env string, kubelet func(path string) ([]byte, error)) (*shim, error) {
+func startShim(config *rest.Config, env string) (*shim, error) {
 	transport, err := rest.TransportFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("reach the API server: %w", err)
@@ -50,10 +50,7 @@ func startShim(config *rest.Config, env string, kubelet func(path string) ([]byt
 				return
 			}
 		}
-		if m := ofKubelet.FindStringSubmatch(r.URL.Path); m != nil {
-			answer(w, m[1], kubelet)
-			return
-		}
+		r.URL.Path = inPod.ReplaceAllString(r.URL.Path, "/api/v1/nodes/$1/proxy/")
 		pass.ServeHTTP(w, r)
 	}))
 	return s, nil
@@ -72,22 +69,9 @@ func createsPod(r *http.Request) bool {
 	return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/pods")
 }
 
-// ofKubelet matches the path of what the suite asks a kubelet for, by its Node, or by a pod of
-// the Node's name in which it takes it to run; the rest is the kubelet's own path.
-var ofKubelet = regexp.MustCompile(`^/api/v1/(?:nodes/[^/]+|namespaces/[^/]+/pods/https:[^/:]+:10250)/proxy/(.*)$`)
-
-// answer passes on what the kubelet answers.
-func answer(w http.ResponseWriter, path string, kubelet func(path string) ([]byte, error)) {
-	text, err := kubelet(path)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadGateway)
-		return
-	}
-	if !strings.HasPrefix(path, "metrics") {
-		w.Header().Set("Content-Type", "application/json")
-	}
-	_, _ = w.Write(text) // who asked went away
-}
+// inPod is the path of what the suite asks a pod of the Node's name, in which it takes the
+// kubelet to run.
+var inPod = regexp.MustCompile(`^/api/v1/namespaces/[^/]+/pods/https:([^/:]+):10250/proxy/`)
 
 // makeModules rewrites a request that creates a pod: its containers become modules.
 func (s *shim) makeModules(r *http.Request) error {
