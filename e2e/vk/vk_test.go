@@ -97,7 +97,7 @@ func run(t *testing.T, of *world.Cluster, w *world.World, log string) {
 	} {
 		t.Run(name, test)
 	}
-	t.Run("WhereItIs", func(t *testing.T) { isFound(t, of, w, log) })
+	isFound(t, of, w, log)
 }
 
 // isFound has the API server connect to the Node's kubelet for each thing that it connects for,
