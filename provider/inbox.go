@@ -98,6 +98,19 @@ func (i *inbox) unsettle() {
 	i.mailbox.Unsettle()
 }
 
+// listen says when the base's silence is to wake a worker; silent whether it is to now.
+func (i *inbox) listen(s lifecycle.Silence) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.mailbox.Listen(s)
+}
+
+func (i *inbox) silent(now time.Time) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.mailbox.Silent(now)
+}
+
 // summarize records what a Turn found, for gauges; nil leaves what is there.
 func (i *inbox) summarize(s *lifecycle.Summary) {
 	if s == nil {

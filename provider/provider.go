@@ -210,12 +210,35 @@ func (p *Provider) Run(parent context.Context) error {
 		for range p.cfg.Workers {
 			wg.Go(func() { p.work(ctx) })
 		}
+		wg.Go(func() { listen(ctx, p.bases.registry, p.queue) })
 		<-ctx.Done()
 	}
 	if parent.Err() != nil {
 		return nil
 	}
 	return context.Cause(ctx)
+}
+
+// listenEvery is how often it is looked which bases are silent. A timer for each base would
+// be moved by each of its messages.
+const listenEvery = time.Second
+
+// listen queues the bases that are silent, until ctx ends.
+func listen(ctx context.Context, bases *registry, queue workqueue.TypedInterface[tunnel.BaseID]) {
+	tick := time.NewTicker(listenEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			bases.each(func(r *entry) {
+				if r.inbox.silent(now) {
+					queue.Add(r.id)
+				}
+			})
+		}
+	}
 }
 
 // Ready is closed once the caches are synced and the Nodes that are there were

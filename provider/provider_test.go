@@ -115,6 +115,28 @@ func TestCensus(t *testing.T) {
 	})
 }
 
+// A base whose heartbeats end is asked before it is stale, and stays Ready while it answers;
+// when it does not, its Node is NotReady once it was silent for STALE_AFTER.
+func TestSilenceIsNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := running(t)
+		p.serves()
+		for range 300 { // seconds in which it only answers
+			if p.passes(time.Second); p.notReady() != "" {
+				t.Fatalf("it answers, and is %s", p.notReady())
+			}
+		}
+		p.base.set(func(b *base) { b.silent = true })
+		fell := time.Now()
+		for p.notReady() == "" && time.Since(fell) < time.Minute {
+			p.passes(100 * time.Millisecond)
+		}
+		if took := time.Since(fell); p.notReady() != plan.ReasonBaseSilent || took < 19*time.Second || took > 41*time.Second {
+			t.Errorf("after %s it is %q", took, p.notReady())
+		}
+	})
+}
+
 // While our own link is down nobody ages; when it is up again, every base is asked.
 func TestWhileOurLinkIsDownNobodyAges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -130,6 +130,15 @@ func (r *registry) all() []*entry {
 	return slices.Collect(maps.Values(r.bases))
 }
 
+// each calls do, which must not call the registry, for each base.
+func (r *registry) each(do func(*entry)) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, b := range r.bases {
+		do(b)
+	}
+}
+
 func (r *registry) setLink(l tunnel.Link) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

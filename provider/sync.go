@@ -224,6 +224,7 @@ func (p *Provider) end(o observation, do lifecycle.Actions) time.Duration {
 	if do.Settled {
 		o.inbox.settle(o.base.Modules())
 	}
+	o.inbox.listen(do.Silence)
 	o.inbox.summarize(do.Summary)
 	return max(time.Until(do.Next), time.Nanosecond)
 }

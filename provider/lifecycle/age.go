@@ -50,8 +50,9 @@ type Age struct {
 	Message  string
 	// Abandoned: it expired because its Pod is gone.
 	Abandoned bool
-	// Next is when this changes if nothing is heard; zero means not by itself.
-	Next time.Time
+	// Next is when this changes whatever is heard but an answer, Silent when it turns stale if
+	// nothing is: each message moves that. Zero means not by itself.
+	Next, Silent time.Time
 }
 
 // AgeOf judges a base: first by the Pod in which it runs, then by its silence, then by
@@ -83,6 +84,7 @@ func (in AgeInput) deserted() Age {
 	age := Age{}
 	if in.Link.Up {
 		age = in.silence()
+		age.Next, age.Silent = earliest(age.Next, age.Silent), time.Time{} // not every message counts
 	}
 	age.NotReady, age.Message = plan.ReasonBasePodDeleted, messageOf(plan.ReasonBasePodDeleted)
 	if in.Workload < plan.WorkloadEnded || !in.Link.Up || age.Stage == Expired {
@@ -108,6 +110,9 @@ func (in AgeInput) silence() Age {
 		return Age{Stage: Expired, NotReady: plan.ReasonBaseSilent, Message: fmt.Sprintf("No message received from the base for %s", in.Config.GoneAfter)}
 	case !in.Now.Before(stale), stillSilent:
 		return Age{Stage: Stale, NotReady: plan.ReasonBaseSilent, Message: messageOf(plan.ReasonBaseSilent), Next: gone}
+	}
+	if from.Equal(in.LastSeen) {
+		return Age{Message: messageOf(""), Silent: stale}
 	}
 	return Age{Message: messageOf(""), Next: stale}
 }
@@ -153,10 +158,9 @@ func (in AgeInput) answers(fresh Age) Age {
 	late := in.answerDue()
 	switch {
 	case in.Was == plan.ReasonBaseNotAnswering, !in.Now.Before(late): // until it answers
-		return Age{NotReady: plan.ReasonBaseNotAnswering, Message: messageOf(plan.ReasonBaseNotAnswering), Next: fresh.Next}
-	case late.Before(fresh.Next):
-		fresh.Next = late
+		return Age{NotReady: plan.ReasonBaseNotAnswering, Message: messageOf(plan.ReasonBaseNotAnswering), Next: fresh.Next, Silent: fresh.Silent}
 	}
+	fresh.Next = earliest(fresh.Next, late)
 	return fresh
 }
 

@@ -64,10 +64,12 @@ func TestWhateverIsKnownAnAgeIsWhole(t *testing.T) {
 			bad = "it is silent for another reason"
 		case age.NotReady == plan.ReasonBaseNotAnswering && in.Link.Up && in.Unanswered.IsZero():
 			bad = "it owes no answer"
-		case !age.Next.IsZero() && !age.Next.After(in.Now):
+		case !age.Next.IsZero() && !age.Next.After(in.Now), !age.Silent.IsZero() && !age.Silent.After(in.Now):
 			bad = "it changes before now"
-		case age.Stage < Expired && age.Next.IsZero() && in.Link.Up && in.Conflict == "":
+		case age.Stage < Expired && earliest(age.Next, age.Silent).IsZero() && in.Link.Up && in.Conflict == "":
 			bad = "its silence has no end"
+		case age.NotReady == "" && in.Link.Up && !in.Unanswered.IsZero() && (age.Next.IsZero() || age.Next.After(in.answerDue())):
+			bad = "whatever is heard of it, what it owes has no end"
 		case age.Message == "":
 			bad = "nothing explains it"
 		}
@@ -80,7 +82,7 @@ func TestWhateverIsKnownAnAgeIsWhole(t *testing.T) {
 	}
 }
 
-// The longer nothing is heard, the older it is. What Next foretells of a base that was
+// The longer nothing is heard, the older it is. What is foretold of a base that was
 // heard since it is served comes about then and not before.
 func TestALongerSilenceIsNeverFresher(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
@@ -92,14 +94,15 @@ func TestALongerSilenceIsNeverFresher(t *testing.T) {
 		if got := AgeOf(later); got.Stage < age.Stage {
 			t.Fatalf("%s later it is fresher:\n%+v\n%+v\n%+v", later.Now.Sub(in.Now), in, age, got)
 		}
-		if age.Next.IsZero() || !in.LastSeen.After(in.ServedSince) {
+		next := earliest(age.Next, age.Silent)
+		if next.IsZero() || !in.LastSeen.After(in.ServedSince) {
 			continue
 		}
-		later.Now = age.Next.Add(-1)
+		later.Now = next.Add(-1)
 		if got := AgeOf(later); got.Stage != age.Stage || got.NotReady != age.NotReady {
 			t.Fatalf("it changes before it was to:\n%+v\n%+v\n%+v", in, age, got)
 		}
-		later.Now = age.Next
+		later.Now = next
 		if got := AgeOf(later); got.Stage == age.Stage && got.NotReady == age.NotReady {
 			t.Fatalf("it does not change when it was to:\n%+v\n%+v\n%+v", in, age, got)
 		}

@@ -44,16 +44,18 @@ func (a *Allowance) Spend(questions int, now time.Time) {
 // span is when a question is due: at from where the budget has room, at until at the latest.
 type span struct {
 	from, until time.Time
-	// silent is when it is asked because nothing is heard; zero for never. It moves with
-	// each message.
-	silent time.Time
+	// silent is when it is asked because nothing is heard.
+	silent Silence
 }
 
 // promptly is when a question is due that waits for no budget.
 func promptly(at time.Time) span { return span{from: at, until: at} }
 
-// at is when it is asked, if the budget has room at that time.
-func (s span) at(room time.Time) time.Time { return earliest(later(s.from, room), s.until, s.silent) }
+// at is when it is asked whatever is heard, if the budget has room at that time.
+func (s span) at(room time.Time) time.Time { return earliest(later(s.from, room), s.until) }
+
+// due says that it is to be asked now.
+func (s span) due(now, room time.Time) bool { return !now.Before(earliest(s.at(room), s.silent.Due())) }
 
 // waits says that it is due, and that the budget has room before it is asked anyway.
 func (s span) waits(now, room time.Time) bool {

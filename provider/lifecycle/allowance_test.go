@@ -46,11 +46,11 @@ func TestATakeoverIsSpreadByTheBudget(t *testing.T) {
 	for range 2000 {
 		b := New(cfg, id, nodeName, beatOf(noon), nil, noon)
 		in := Facts{Now: noon, Load: Load{Room: a.Room(noon)}, Links: map[string]tunnel.Link{"": {Up: true}}}
-		var talk Talk
+		var do Actions
 		b.talk.healthAsked = noon
-		next := b.ask(in, patient, &talk)
-		a.Spend(talk.Spend, noon)
-		if len(talk.Ask) > 0 {
+		next := b.ask(in, patient, &do)
+		a.Spend(do.Talk.Spend, noon)
+		if len(do.Talk.Ask) > 0 {
 			next = noon
 		}
 		asked[next.Sub(noon).Truncate(time.Second)]++

@@ -91,12 +91,13 @@ func addressOf(h tunnel.Heartbeat) address { return address{h.Base, h.Tunnel, h.
 
 // ask adds the questions that are due, and gives when the next is; zero over a link that is
 // down: when it is up again, every base is reconciled.
-func (b *Base) ask(in Facts, n need, t *Talk) (next time.Time) {
+func (b *Base) ask(in Facts, n need, do *Actions) (next time.Time) {
+	t := &do.Talk
 	if !in.Links[b.talk.followed.Tunnel].Up {
 		return time.Time{}
 	}
 	room := cmp.Or(b.talk.booked, in.Room)
-	if !in.Now.Before(b.listDue(in, n).at(room)) {
+	if b.listDue(in, n).due(in.Now, room) {
 		b.talk.listAsked = in.Now
 		b.talk.owed++
 		t.Ask = append(t.Ask, tunnel.ListModules)
@@ -104,12 +105,13 @@ func (b *Base) ask(in Facts, n need, t *Talk) (next time.Time) {
 			n = awaited
 		}
 	}
-	if !in.Now.Before(b.healthDue(n).at(room)) {
+	if b.healthDue(n).due(in.Now, room) {
 		b.talk.healthAsked = in.Now
 		b.seen.metaspace.ask(b.ledger.Attempts)
 		t.Ask = append(t.Ask, tunnel.ReadHealth)
 	}
 	list, health := b.listDue(in, n), b.healthDue(n)
+	do.Silence.Ask, do.Silence.NotBefore = list.silent.Ask, list.silent.NotBefore
 	t.Spend = b.spend(in, len(t.Ask), list.waits(in.Now, in.Room) || health.waits(in.Now, in.Room))
 	return earliest(list.at(room), health.at(room))
 }
@@ -167,7 +169,7 @@ func (b *Base) listDue(in Facts, n need) span {
 	}
 	return span{
 		from: asked.Add(min(quiet, b.cfg.QuietEvery)), until: asked.Add(b.cfg.QuietEvery),
-		silent: later(soon, b.about.lastSeen.Add(b.cfg.StaleAfter/2)),
+		silent: Silence{Since: b.about.lastSeen, Ask: b.cfg.StaleAfter / 2, NotBefore: soon},
 	}
 }
 

@@ -96,8 +96,9 @@ type Actions struct {
 	Settled bool
 	// Summary is for gauges; nil leaves the last one in place.
 	Summary *Summary
-	// Next is when to reconcile again if nothing happens.
-	Next time.Time
+	// Next is when to reconcile again if nothing happens, Silence when if nothing is heard.
+	Next    time.Time
+	Silence Silence
 }
 
 // Pods is what becomes of the shell's record of the Node's pods.

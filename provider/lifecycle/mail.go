@@ -66,15 +66,21 @@ type Mailbox struct {
 	// requests are when the lists were asked for that have not come, the oldest first:
 	// over MQTT nothing else tells which request a list answers.
 	requests []time.Time
+	waking
+	last tunnel.Heartbeat // the newest one, to see what changed
+	well tunnel.Health    // the newest one, to see what changed
+
+	heartbeats, lists, healths order
+	rhythm                     rhythm
+}
+
+// waking is what wakes a worker, and what does not.
+type waking struct {
 	// settled: the worker found nothing to do about listed, so that hearing the same
 	// again need not wake it.
 	settled bool
 	listed  []tunnel.Module
-	last    tunnel.Heartbeat // the newest one, to see what changed
-	well    tunnel.Health    // the newest one, to see what changed
-
-	heartbeats, lists, healths order
-	rhythm                     rhythm
+	silence Silence // of the incumbent
 }
 
 // Take empties the mailbox. Until Settle, whatever is heard wakes a worker.
@@ -82,8 +88,20 @@ func (m *Mailbox) Take() Mail {
 	out := m.mail
 	out.Owed = len(m.requests)
 	m.mail = Mail{Contest: out.Contest}
-	m.settled = false
+	m.settled, m.silence = false, Silence{}
 	return out
+}
+
+// Listen says when the base's silence is to wake a worker, until the next Take.
+func (m *Mailbox) Listen(s Silence) {
+	s.Since = later(s.Since, m.mail.LastSeen)
+	m.silence = s
+}
+
+// Silent says whether the base's silence is to wake a worker now.
+func (m *Mailbox) Silent(now time.Time) bool {
+	due := m.silence.Due()
+	return !due.IsZero() && !now.Before(due)
 }
 
 // Settle says that the worker has nothing more to do while these modules are listed.
@@ -247,7 +265,10 @@ func shown(h tunnel.Health) tunnel.Health {
 	return h
 }
 
-func (m *Mailbox) seen(at time.Time) { m.mail.LastSeen = later(m.mail.LastSeen, at) }
+func (m *Mailbox) seen(at time.Time) {
+	m.mail.LastSeen = later(m.mail.LastSeen, at)
+	m.silence.Since = later(m.silence.Since, at)
+}
 
 func later(a, b time.Time) time.Time {
 	if b.After(a) {

@@ -102,3 +102,45 @@ func TestWhatEndsSettling(t *testing.T) {
 		}
 	}
 }
+
+// A mailbox tells when its base has been silent, which each message of the incumbent moves,
+// one that came before it was told to as well; a Turn begins anew.
+func TestAMailboxTellsOfSilence(t *testing.T) {
+	s := time.Second
+	for _, c := range []struct {
+		name    string
+		silence Silence
+		heard   []time.Duration
+		due     time.Duration // zero for never
+	}{
+		{"never", Silence{}, nil, 0},
+		{"stale", Silence{Since: at(0), Stale: 40 * s}, nil, 40 * s},
+		{"asked before", Silence{Since: at(0), Stale: 40 * s, Ask: 20 * s}, nil, 20 * s},
+		{"asked a while ago", Silence{Since: at(0), Stale: 40 * s, Ask: 20 * s, NotBefore: at(28 * s)}, nil, 28 * s},
+		{"asked just now", Silence{Since: at(0), Stale: 40 * s, Ask: 20 * s, NotBefore: at(50 * s)}, nil, 40 * s},
+		{"heard since", Silence{Since: at(0), Stale: 40 * s, Ask: 20 * s}, []time.Duration{5 * s, 15 * s}, 35 * s},
+		{"heard before that", Silence{Since: at(10 * s), Stale: 40 * s}, []time.Duration{5 * s}, 50 * s},
+	} {
+		first, later := settledMailbox(true), settledMailbox(true)
+		first.Listen(c.silence)
+		for _, after := range c.heard {
+			first.Heartbeat(beatOf(at(after)))
+			later.Heartbeat(beatOf(at(after)))
+		}
+		later.Listen(c.silence)
+		for which, m := range map[string]*Mailbox{"told first": first, "told later": later} {
+			if c.due == 0 {
+				if m.Silent(at(time.Hour)) {
+					t.Errorf("%s, %s: it wakes a worker", c.name, which)
+				}
+				continue
+			}
+			if m.Silent(at(c.due-1)) || !m.Silent(at(c.due)) {
+				t.Errorf("%s, %s: it wakes a worker at %s, want %s", c.name, which, m.silence.Due().Sub(noon), c.due)
+			}
+			if m.Take(); m.Silent(at(time.Hour)) {
+				t.Errorf("%s, %s: taken, it wakes a worker", c.name, which)
+			}
+		}
+	}
+}

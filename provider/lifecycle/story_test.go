@@ -262,7 +262,7 @@ func (s *story) turn() []string {
 	if s.base.Phase() != was {
 		phase = was.String() + " -> " + phase
 	}
-	return append([]string{phase + wait(do.Next.Sub(s.now))}, told...)
+	return append([]string{phase + wait(do.due().Sub(s.now))}, told...)
 }
 
 func (s *story) observe() Facts {

@@ -205,7 +205,7 @@ func TestADescriptionHasAPace(t *testing.T) {
 		}
 		do := s.turnAt(now)
 		s.perform(do)
-		now = do.Next.Sub(noon)
+		now = do.due().Sub(noon)
 	}
 	h := s.beat("http", "shop", map[string]string{"port": "1238", "host": "late"})
 	h.Received = at(72 * time.Second)

@@ -140,6 +140,10 @@ func (b *Base) show(in Facts, do Actions, told []plan.Event, times ...time.Time)
 		return do
 	}
 	do.Changed = b.node.changed(age)
+	do.Silence.Since = b.about.lastSeen
+	if !age.Silent.IsZero() {
+		do.Silence.Stale = b.cfg.StaleAfter
+	}
 	b.unready.follow(age.NotReady, later(in.Now, conflictEnds), b.seen.listed)
 
 	out := b.plan(in, age, conflict)
@@ -164,14 +168,14 @@ func (b *Base) wait(in Facts, out plan.Output, do *Actions, times ...time.Time) 
 	writes := do.Write.Node != nil
 	switch {
 	case b.phase < Draining:
-		asks := b.ask(in, b.needs(in, out, do), &do.Talk)
+		asks := b.ask(in, b.needs(in, out, do), do)
 		b.answer(in, &do.Talk)
 		do.Settled = b.quiet(out)
 		do.Summary = b.summary(out)
 		times = append(times, out.Next, b.nodeDue(in.Now, writes), asks)
 	case b.ledger.Pending():
 		if out.Ask {
-			times = append(times, b.ask(in, awaited, &do.Talk))
+			times = append(times, b.ask(in, awaited, do))
 		}
 		times = append(times, out.Next, b.nodeDue(in.Now, writes))
 	case writes, in.Writing, len(do.Write.Pods) > 0:

@@ -134,14 +134,14 @@ func (w *walk) rests(do Actions) {
 	if w.broken { // then the shell waits longer each time
 		return
 	}
-	for hurried := false; !do.Next.After(w.now.Add(minWait)); {
+	for hurried := false; !do.due().After(w.now.Add(minWait)); {
 		quiet := idles(do)
 		if hurried && quiet {
 			w.t.Errorf("it is due at once, and once more, and nothing is done: %+v", do)
 			return
 		}
 		hurried = quiet
-		w.now = later(do.Next, w.now)
+		w.now = later(do.due(), w.now)
 		do = w.base.Turn(w.observe())
 		w.binds()
 		if do.Begin {
@@ -157,6 +157,9 @@ func (w *walk) rests(do Actions) {
 		}
 	}
 }
+
+// due is when a base is to be reconciled again if nothing is heard and nothing happens.
+func (a Actions) due() time.Time { return earliest(a.Next, a.Silence.Due()) }
 
 // idles says that Actions change nothing that the next Turn sees.
 func idles(do Actions) bool {
