@@ -24,6 +24,9 @@ func (r *Replica) work(ctx context.Context) bool {
 	defer r.queue.Done(key)
 	defer r.pulse.beat(loopBases)
 	wait, err := r.turn(ctx, key)
+	if err == nil && wait == again { // most need nothing more, and no place in the queue
+		wait, err = r.turn(ctx, key)
+	}
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:

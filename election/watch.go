@@ -127,14 +127,15 @@ func (r *Replica) memberGone(l *coordinationv1.Lease) {
 	r.takeUp(change, concerned)
 }
 
-// seeBase takes in a base's Lease and has the base reconciled.
+// seeBase takes in a base's Lease and has the base reconciled, unless that one is known: a watch
+// shows what was written here, too.
 func (r *Replica) seeBase(l *coordinationv1.Lease) {
 	if r.keepBase(l, time.Now()) {
 		r.queue.Add(l.Name)
 	}
 }
 
-// keepBase takes in a base's Lease that was seen now; false where it is none.
+// keepBase takes in a base's Lease that was seen now; false where it is none, or is known.
 func (r *Replica) keepBase(l *coordinationv1.Lease, now time.Time) bool {
 	id, ok := r.cfg.Base(l.Name)
 	if !ok || !slices.Contains(r.cfg.Envs, id.Env) {
@@ -148,7 +149,7 @@ func (r *Replica) keepBase(l *coordinationv1.Lease, now time.Time) bool {
 	r.mu.Unlock()
 	r.noteReceived(was, seen, l.Name)
 	r.tellEnd(l.Name, id, seen, end)
-	return true
+	return was == nil || seen.Revision > revision(was.ResourceVersion)
 }
 
 // ownLeft takes in that a base's Lease is not labelled as ours any more, or was deleted. A
