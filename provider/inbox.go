@@ -64,6 +64,14 @@ func (i *inbox) look() lifecycle.Sight {
 	return i.sight
 }
 
+// workload gives the one that the base was proved to run in by a heartbeat that came here;
+// empty without one.
+func (i *inbox) workload() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.mailbox.Workload()
+}
+
 // nodeDeleted records that the base's Node was deleted.
 func (i *inbox) nodeDeleted(uid types.UID) {
 	i.mu.Lock()

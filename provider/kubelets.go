@@ -47,7 +47,7 @@ func (v Views) Look(node string) (kubelet.View, bool) {
 	}
 	sight := r.inbox.look()
 	view := kubelet.View{
-		Node: shown, Pods: v.of.pods.InCluster(node), Health: sight.Health, Told: sight.Told, CPUSeconds: sight.CPUSeconds,
+		Node: shown, Workload: r.inbox.workload(), Pods: v.of.pods.InCluster(node), Health: sight.Health, Told: sight.Told, CPUSeconds: sight.CPUSeconds,
 	}
 	for _, pod := range v.of.pods.Pods.On(node) {
 		if plan.Serves(pod.Pod, sight.Modules) {

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
 	"module-controller/provider/kubelet"
+	"module-controller/provider/plan"
 	"module-controller/tunnel"
 )
 
@@ -111,6 +112,50 @@ func TestWhatIsSeenOfANode(t *testing.T) {
 			t.Error("a Node that is not there is seen")
 		}
 	})
+}
+
+// The Pod that a base runs in is the one that proved it to this replica, whatever is written on
+// its Node: before a heartbeat came there is none.
+func TestInWhichPodABaseRuns(t *testing.T) {
+	const own, victim = "ns/shop-0/1", "victim/db-0/9"
+	workload := func(p *testProvider) string {
+		view, ok := ViewsOf(p.Provider).Look(shopNode)
+		if !ok {
+			p.t.Fatal("the Node is not seen")
+		}
+		return view.Workload
+	}
+	for name, c := range map[string]struct{ node, want string }{
+		"the Node names it": {own, own}, "the Node names none": {"", own},
+		"the Node names another": {victim, ""}, // and the base is a contender, until it is believed
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := heard("wire")
+				overHTTP(&is)
+				of(c.node)(&is)
+				p := running(t, nodeOf(is, ""))
+				p.passes(3 * time.Second)
+				if got := workload(p); got != "" {
+					t.Errorf("before a heartbeat it runs in %q", got)
+				}
+				p.beats(overHTTP, of(own))
+				p.passes(3 * time.Second)
+				if got := workload(p); got != c.want {
+					t.Errorf("it runs in %q, want %q", got, c.want)
+				}
+				p.owner.suspends(shop) // so that what is written on the Node stays
+				node := p.node()
+				node.Annotations[plan.AnnotationBoundTo] = victim
+				_, err := p.api.CoreV1().Nodes().Update(t.Context(), node, metav1.UpdateOptions{})
+				must(t, err)
+				p.passes(3 * time.Second)
+				if view, _ := ViewsOf(p.Provider).Look(shopNode); view.Node.Annotations[plan.AnnotationBoundTo] != victim || view.Workload != c.want {
+					t.Errorf("it runs in %q, want %q; the Node says %v", view.Workload, c.want, view.Node.Annotations)
+				}
+			})
+		})
+	}
 }
 
 // A base is asked by its owner alone, and answers what it was asked.

@@ -27,7 +27,6 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	k8stesting "k8s.io/client-go/testing"
 
-	"module-controller/provider/plan"
 	"module-controller/tunnel"
 )
 
@@ -67,10 +66,10 @@ type world struct {
 // has the first port, 10250.
 func newWorld(t *testing.T, objects ...runtime.Object) *world {
 	t.Helper()
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: shopNode, Annotations: map[string]string{plan.AnnotationBoundTo: "bases/shop-0/1"}}}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: shopNode}}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "orders", Name: "stock", UID: "2"}, Spec: corev1.PodSpec{NodeName: shopNode, Containers: []corev1.Container{{Name: "stock"}}}}
 	w := &world{
-		bases: &bases{views: map[string]View{shopNode: {Node: node, Pods: []*corev1.Pod{pod}}}, answers: map[tunnel.Verb]tunnel.Report{}},
+		bases: &bases{views: map[string]View{shopNode: {Node: node, Workload: "bases/shop-0/1", Pods: []*corev1.Pod{pod}}}, answers: map[tunnel.Verb]tunnel.Report{}},
 		users: map[string]user{},
 	}
 	w.client = fake.NewClientset(objects...)

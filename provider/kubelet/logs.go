@@ -15,8 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"module-controller/provider/plan"
 )
 
 // defaultContainer on a Pod names the container that kubectl means where none is named.
@@ -65,7 +63,7 @@ func (s *Server) openLog(r *http.Request) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := s.basePod(r.Context(), view.Node)
+	base, err := s.basePod(r.Context(), view)
 	if err != nil {
 		return nil, err
 	}
@@ -132,14 +130,13 @@ func (s *Server) viewOf(ctx context.Context, namespace, pod, container string) (
 
 // basePod gives the Pod that the base of a Node was proved to run in. Where nothing was proved,
 // the base could name any Pod, and have its log shown.
-func (s *Server) basePod(ctx context.Context, node *corev1.Node) (*corev1.Pod, error) {
-	workload, bound := plan.WorkloadOf(node)
-	if !bound {
-		return nil, fmt.Errorf("in which Pod the base of %s runs is not proved, so its log cannot be read here: that is known of bases over HTTP, with HTTP_TUNNEL_AUTH=pod or token. Read it where the base runs", node.Name)
+func (s *Server) basePod(ctx context.Context, view View) (*corev1.Pod, error) {
+	if view.Workload == "" {
+		return nil, fmt.Errorf("in which Pod the base of %s runs is not proved, so its log cannot be read here: that is known of bases over HTTP, with HTTP_TUNNEL_AUTH=pod or token, from the first heartbeat that their owner hears. Ask again in a minute, or read it where the base runs", view.Node.Name)
 	}
-	parts := strings.Split(workload, "/")
+	parts := strings.Split(view.Workload, "/")
 	if len(parts) != 3 {
-		return nil, fmt.Errorf("the base of %s runs in no Pod: %s", node.Name, workload)
+		return nil, fmt.Errorf("the base of %s runs in no Pod: %s", view.Node.Name, view.Workload)
 	}
 	pod, err := s.client.CoreV1().Pods(parts[0]).Get(ctx, parts[1], metav1.GetOptions{})
 	if err != nil {

@@ -33,14 +33,15 @@ func shopPod(uid string) *corev1.Pod {
 func TestWhoseLogIsRead(t *testing.T) {
 	const path = "/containerLogs/orders/stock/stock"
 	for name, c := range map[string]struct {
-		bound, path string
-		pod         *corev1.Pod
-		denied      bool
-		want        string // of the answer; empty for a log
+		bound, node, path string // node is what the Node is annotated with
+		pod               *corev1.Pod
+		denied            bool
+		want              string // of the answer; empty for a log
 	}{
 		"a log":               {bound: "bases/shop-0/1", pod: shopPod("")},
 		"nothing is proved":   {bound: "", pod: shopPod(""), want: "is not proved"},
-		"proved by a broker":  {bound: "tunnel", pod: shopPod(""), want: "is not proved"},
+		"the Node names it":   {node: "bases/shop-0/1", pod: shopPod(""), want: "is not proved"},
+		"the Node names none": {bound: "bases/shop-0/1", node: "other/other-0/1", pod: shopPod("")},
 		"the Pod is gone":     {bound: "bases/shop-0/1", want: "not found"},
 		"another Pod":         {bound: "bases/shop-0/1", pod: shopPod("other"), want: "is gone, and another one has its name"},
 		"no Pod":              {bound: "somewhere", pod: shopPod(""), want: "runs in no Pod"},
@@ -55,7 +56,10 @@ func TestWhoseLogIsRead(t *testing.T) {
 		}
 		w := newWorld(t, objects...)
 		w.users["reader"] = user{[]string{"get proxy"}}
-		w.bases.views[shopNode].Node.Annotations[plan.AnnotationBoundTo] = c.bound
+		view := w.bases.views[shopNode]
+		view.Workload = c.bound
+		view.Node.Annotations = map[string]string{plan.AnnotationBoundTo: c.node}
+		w.bases.views[shopNode] = view
 		if c.denied {
 			w.client.PrependReactor("get", "pods", func(a k8stesting.Action) (bool, runtime.Object, error) {
 				if a.GetSubresource() != "log" {

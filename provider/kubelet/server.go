@@ -35,6 +35,9 @@ type Bases interface {
 // View is what is known of a Node and its base.
 type View struct {
 	Node *corev1.Node
+	// Workload is the Pod that the base was proved to run in, as "namespace/name/uid", by what
+	// its owner heard itself and not by what is written on the Node; empty while nothing is.
+	Workload string
 	// Pods are those that the API server has on the Node. Running are those whose modules the
 	// base serves, without their environment.
 	Pods, Running []*corev1.Pod

@@ -221,6 +221,10 @@ func (m *Mailbox) foreign(r tunnel.Report) bool {
 	return m.incumbent.Tunnel != "" && r.Tunnel != m.incumbent.Tunnel
 }
 
+// Workload is the one that the incumbent was proved to run in by a heartbeat that came here;
+// empty without one. What a Node tells of it anybody may have written who may change Nodes.
+func (m *Mailbox) Workload() string { return m.last.Sender.Workload }
+
 // Through is the tunnel by which the incumbent is spoken to; empty while nobody is known.
 func (m *Mailbox) Through() string { return m.incumbent.Tunnel }
 

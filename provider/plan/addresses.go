@@ -121,10 +121,3 @@ func senderOf(boundTo string) tunnel.Sender {
 	}
 	return tunnel.Sender{Bound: true, Workload: boundTo}
 }
-
-// WorkloadOf gives the workload that a Node's base was proved to run in, as
-// "namespace/name/uid" of a Pod; ok is false where that was not proved.
-func WorkloadOf(node *corev1.Node) (workload string, ok bool) {
-	s := senderOf(node.Annotations[AnnotationBoundTo])
-	return s.Workload, s.Workload != ""
-}

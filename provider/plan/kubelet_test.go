@@ -130,16 +130,3 @@ func TestWhichPodsABaseServes(t *testing.T) {
 		}
 	}
 }
-
-// In which Pod a base runs is told only where that was proved.
-func TestTheWorkloadOfANode(t *testing.T) {
-	for s, want := range map[tunnel.Sender]string{
-		{}: "", {Bound: true}: "", {Bound: true, Workload: "ns/shop-0/1"}: "ns/shop-0/1",
-	} {
-		in := nodeInput()
-		in.Heartbeat.Sender = s
-		if got, ok := WorkloadOf(Node(in, nil)); got != want || ok != (want != "") {
-			t.Errorf("of %+v: %q, %v", s, got, ok)
-		}
-	}
-}
