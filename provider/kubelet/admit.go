@@ -16,39 +16,48 @@ import (
 // errNobody: a request tells nobody's name.
 var errNobody = errors.New("send a client certificate that the cluster's authority signed, or a bearer token")
 
+// asker is who sends a request.
+type asker struct {
+	authenticationv1.UserInfo
+	// certified: a client certificate proved it, as of the API server, which asks for all
+	// people. Anybody else has a token.
+	certified bool
+}
+
 // admit gives who sends a request, and an error with its status if he may not have it.
-func (s *Server) admit(r *http.Request, node string) (authenticationv1.UserInfo, int, error) {
-	user, err := s.userOf(r)
+func (s *Server) admit(r *http.Request, node string) (asker, int, error) {
+	who, err := s.askerOf(r)
 	switch {
 	case errors.Is(err, tokens.ErrUnreviewed):
-		return user, http.StatusServiceUnavailable, err
+		return who, http.StatusServiceUnavailable, err
 	case err != nil:
-		return user, http.StatusUnauthorized, err
+		return who, http.StatusUnauthorized, err
 	}
 	for _, wish := range wishesOf(r, node) {
-		if err = s.access.Check(r.Context(), user, wish); err == nil {
-			return user, http.StatusOK, nil
+		if err = s.access.Check(r.Context(), who.UserInfo, wish); err == nil {
+			return who, http.StatusOK, nil
 		}
 	}
 	if errors.Is(err, access.ErrForbidden) {
-		return user, http.StatusForbidden, err
+		return who, http.StatusForbidden, err
 	}
-	return user, http.StatusServiceUnavailable, err
+	return who, http.StatusServiceUnavailable, err
 }
 
-// userOf finds out who sends a request: a client certificate goes before a token.
-func (s *Server) userOf(r *http.Request) (authenticationv1.UserInfo, error) {
+// askerOf finds out who sends a request: a client certificate goes before a token.
+func (s *Server) askerOf(r *http.Request) (asker, error) {
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		user, err := s.userOfCertificate(r.TLS.PeerCertificates)
 		if err == nil || r.Header.Get("Authorization") == "" {
-			return user, err
+			return asker{user, true}, err
 		}
 	}
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
-		return authenticationv1.UserInfo{}, errNobody
+		return asker{}, errNobody
 	}
-	return s.tokens.Review(r.Context(), token)
+	user, err := s.tokens.Review(r.Context(), token)
+	return asker{UserInfo: user}, err
 }
 
 // userOfCertificate reads a user's name and groups off a certificate, as an API server does.

@@ -127,3 +127,24 @@ func TestACertificateTellsGroups(t *testing.T) {
 		t.Errorf("it is %+v (%v)", user, err)
 	}
 }
+
+// While half of the connections are open, those of tokens end with the answer, such as a
+// scraper's at each port; the API server's stay.
+func TestConnectionsOfTokensAreNotKeptWhereTheyAreScarce(t *testing.T) {
+	ours := newAuthority(t)
+	w := newWorld(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "extension-apiserver-authentication"}, Data: map[string]string{"client-ca-file": string(ours.pem())}})
+	if err := w.clients.read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.users["scraper"], w.users["apiserver"] = user{[]string{"get proxy"}}, user{[]string{"get proxy"}}
+	server := ours.client(t, x509.ExtKeyUsageClientAuth, "apiserver")
+	for open, want := range map[int]string{0: "", maxConnections/2 - 1: "", maxConnections / 2: "close"} {
+		w.connections.open = open
+		if got := request(w, 10250, http.MethodGet, "/pods", tokenOf("scraper")); got.Code != http.StatusOK || got.Header().Get("Connection") != want {
+			t.Errorf("with %d open a token's is %d, Connection: %q", open, got.Code, got.Header().Get("Connection"))
+		}
+		if got := request(w, 10250, http.MethodGet, "/pods", "", server); got.Code != http.StatusOK || got.Header().Get("Connection") != "" {
+			t.Errorf("with %d open the API server's is %d, Connection: %q", open, got.Code, got.Header().Get("Connection"))
+		}
+	}
+}

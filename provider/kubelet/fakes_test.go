@@ -19,6 +19,8 @@ import (
 
 	"github.com/virtual-kubelet/virtual-kubelet/node/api"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -66,6 +68,14 @@ type world struct {
 // has the first port, 10250.
 func newWorld(t *testing.T, objects ...runtime.Object) *world {
 	t.Helper()
+	w, _ := newToldWorld(t, objects...)
+	return w
+}
+
+// newToldWorld also gives what the log is told.
+func newToldWorld(t *testing.T, objects ...runtime.Object) (*world, *observer.ObservedLogs) {
+	t.Helper()
+	core, told := observer.New(zapcore.WarnLevel)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: shopNode}}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "orders", Name: "stock", UID: "2"}, Spec: corev1.PodSpec{NodeName: shopNode, Containers: []corev1.Container{{Name: "stock"}}}}
 	w := &world{
@@ -75,10 +85,15 @@ func newWorld(t *testing.T, objects ...runtime.Object) *world {
 	w.client = fake.NewClientset(objects...)
 	w.client.PrependReactor("create", "tokenreviews", w.review)
 	w.client.PrependReactor("create", "subjectaccessreviews", w.permit)
-	ports := NewPorts(netip.MustParseAddr("127.0.0.1"), 10250, 2)
+	w.serves(10250, 2, zap.New(core))
+	return w, told
+}
+
+// serves makes the Server, whose base has the first of n ports.
+func (w *world) serves(port, n int, log *zap.Logger) {
+	ports := NewPorts(netip.MustParseAddr("127.0.0.1"), port, n)
 	ports.At(shopNode)
-	w.Server = New(Config{}, Deps{Bases: w.bases, Ports: ports, Client: w.client, Log: zap.NewNop()})
-	return w
+	w.Server = New(Config{}, Deps{Bases: w.bases, Ports: ports, Client: w.client, Log: log})
 }
 
 // review knows tokens of users: "name" is the claim "sub" of a token.

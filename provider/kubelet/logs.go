@@ -24,13 +24,13 @@ const defaultContainer = "kubectl.kubernetes.io/default-container"
 // nothing tells their lines apart. What cannot be done is told with the status 400, whose text
 // the API server passes on to people.
 func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
-	select {
-	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
-	default:
-		http.Error(w, fmt.Sprintf("%d logs are read at this replica already: try again later", maxStreams), http.StatusTooManyRequests)
+	who := askerOf(r.Context())
+	if err := s.streams.begin(who); err != nil {
+		s.tellRefused(r, http.StatusText(http.StatusTooManyRequests), who, nodeOf(r.Context()), err)
+		http.Error(w, err.Error(), http.StatusTooManyRequests)
 		return
 	}
+	defer s.streams.end(who)
 	log, err := s.openLog(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)

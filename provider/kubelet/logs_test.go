@@ -94,24 +94,6 @@ func TestWhichContainerIsTheBase(t *testing.T) {
 	}
 }
 
-// Logs that are followed for long are bounded, and who comes beyond is told.
-func TestLogsAreBounded(t *testing.T) {
-	w := newWorld(t, shopPod(""))
-	w.users["reader"] = user{[]string{"get proxy"}}
-	for range maxStreams {
-		w.streams <- struct{}{}
-	}
-	if got := request(w, 10250, http.MethodGet, "/containerLogs/orders/stock/stock", tokenOf("reader")); got.Code != http.StatusTooManyRequests {
-		t.Errorf("%d %s", got.Code, got.Body)
-	}
-	<-w.streams
-	for range 2 { // each gives its place back
-		if got := request(w, 10250, http.MethodGet, "/containerLogs/orders/stock/stock", tokenOf("reader")); got.Code != http.StatusOK {
-			t.Errorf("%d %s", got.Code, got.Body)
-		}
-	}
-}
-
 // The options of a log are read as a kubelet's, none of them lost; no request has more options
 // than those.
 func TestTheOptionsOfALog(t *testing.T) {

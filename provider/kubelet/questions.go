@@ -56,7 +56,7 @@ func (s *Server) exec(ctx context.Context, namespace, pod, container string, com
 	if !known {
 		return exit(streams, refused, fmt.Sprintf("%q is refused: a base is asked questions only: %s", asked, strings.Join(slices.Sorted(maps.Keys(questions)), ", ")))
 	}
-	s.log.Info("asking a base for somebody", zap.String("question", asked), zap.String("node", nodeOf(ctx)), zap.String("pod", namespace+"/"+pod), zap.String("user", askerOf(ctx)))
+	s.log.Info("asking a base for somebody", zap.String("question", asked), zap.String("node", nodeOf(ctx)), zap.String("pod", namespace+"/"+pod), zap.String("user", askerOf(ctx).Username))
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	report, err := s.bases.Ask(ctx, nodeOf(ctx), q.verb)

@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -78,18 +79,17 @@ type Server struct {
 	access  *access.Reviewer
 	clients *authorities
 	serving *certificate
-	// streams bounds the logs that are read at a time.
-	streams chan struct{}
-	routes  http.Handler
+	streams *logStreams
+	// connections are those to all ports.
+	connections *connections
+	routes      http.Handler
 }
 
 const (
-	// maxStreams bounds the logs that are read at a time; each may be followed for hours.
-	maxStreams = 64
-	// maxConnections bounds the connections to all ports.
-	maxConnections = 512
-	headerTimeout  = 5 * time.Second
-	idleTimeout    = 2 * time.Minute
+	headerTimeout = 5 * time.Second // also of the handshake
+	idleTimeout   = 2 * time.Minute
+	// refusedTimeout is how long the rest of a request that was refused is read.
+	refusedTimeout = time.Second
 	maxHeader      = 16 << 10 // bytes; a token has 8 KiB at most
 	// closeTimeout is how long what is under way may take at the end.
 	closeTimeout = 500 * time.Millisecond
@@ -103,8 +103,11 @@ func New(cfg Config, deps Deps) *Server {
 		access:  access.New(deps.Client.AuthorizationV1().SubjectAccessReviews()),
 		clients: &authorities{file: cfg.ClientCAFile, client: deps.Client, log: deps.Log},
 		serving: &certificate{certFile: cfg.CertFile, keyFile: cfg.KeyFile, host: deps.Ports.host},
-		streams: make(chan struct{}, maxStreams),
+		streams: newStreams(),
 	}
+	s.connections = newConnections(func(reason string, from netip.Addr) {
+		s.told.Tell("closing a connection to a VNode's kubelet API at once", reason, from.String(), zap.Stringer("from", from))
+	})
 	deps.Ports.tell(func(node string) {
 		s.told.Tell("no port is left for the kubelet's API of a VNode: raise KUBELET_PROXY_PORTS, or run more replicas", "no_port", node, zap.String("node", node))
 	})
@@ -137,6 +140,7 @@ func (s *Server) Run(parent context.Context) error {
 		Handler: s, ErrorLog: log.New(io.Discard, "", 0), // anybody may connect, and must not fill the log
 		MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
 		BaseContext: func(net.Listener) context.Context { return ctx }, // logs that are followed end with it
+		ConnContext: withSlot,
 	}
 	wg.Go(func() { s.clients.run(ctx) })
 	for _, l := range listeners {
@@ -171,30 +175,51 @@ func nodeOf(ctx context.Context) string {
 	return node
 }
 
-func askerOf(ctx context.Context) string {
-	user, _ := ctx.Value(askerKey{}).(string)
-	return user
+func askerOf(ctx context.Context) asker {
+	who, _ := ctx.Value(askerKey{}).(asker)
+	return who
 }
 
 // maxShown is how much of a path the log has, in bytes.
 const maxShown = 256
 
-// ServeHTTP implements http.Handler.
+// ServeHTTP implements http.Handler. A request that is refused ends its connection, so that
+// nobody who is not admitted keeps one.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	node := s.ports.node(portOf(r.Context()))
 	if node == "" {
-		http.Error(w, "no VNode is served at this port now: its Node names where it is", http.StatusServiceUnavailable)
+		refuse(w, http.StatusServiceUnavailable, errNoNode)
 		return
 	}
-	user, status, err := s.admit(r, node)
+	who, status, err := s.admit(r, node)
 	if err != nil {
-		s.told.Tell("refusing a request to a VNode", http.StatusText(status), user.Username, zap.String("node", node),
-			zap.String("path", tunnel.Say(r.URL.Path, maxShown)), zap.String("from", r.RemoteAddr), zap.Error(err))
-		http.Error(w, err.Error(), status)
+		s.tellRefused(r, http.StatusText(status), who, node, err)
+		refuse(w, status, err)
 		return
 	}
-	ctx := context.WithValue(context.WithValue(r.Context(), nodeKey{}, node), askerKey{}, user.Username)
+	admitted(r.Context())
+	if !who.certified && s.connections.scarce() {
+		w.Header().Set("Connection", "close") // one at each port may be more than there are
+	}
+	ctx := context.WithValue(context.WithValue(r.Context(), nodeKey{}, node), askerKey{}, who)
 	s.routes.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// errNoNode: no Node has the port at which a request came.
+var errNoNode = errors.New("no VNode is served at this port now: its Node names where it is")
+
+// refuse answers a request, and ends its connection.
+func refuse(w http.ResponseWriter, status int, err error) {
+	w.Header().Set("Connection", "close")
+	// What is left of its body is read before the end. Not all writers can bound that: those of tests.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedTimeout))
+	http.Error(w, err.Error(), status)
+}
+
+// tellRefused tells in the log that a request was refused.
+func (s *Server) tellRefused(r *http.Request, reason string, who asker, node string, err error) {
+	s.told.Tell("refusing a request to a VNode", reason, who.Username, zap.String("node", node),
+		zap.String("path", tunnel.Say(r.URL.Path, maxShown)), zap.String("from", r.RemoteAddr), zap.Error(err))
 }
 
 // portOf is the port at which a request came.

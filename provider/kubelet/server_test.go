@@ -42,6 +42,12 @@ func start(t *testing.T, cfg Config) (at string, end func() error) {
 	t.Helper()
 	port := freePort(t)
 	s := New(cfg, Deps{Bases: &bases{}, Ports: NewPorts(netip.MustParseAddr("127.0.0.1"), port, 1), Client: fake.NewClientset(), Log: zap.NewNop()})
+	return runs(t, s, port)
+}
+
+// runs runs a Server whose first port is given, until the test ends or end is called.
+func runs(t *testing.T, s *Server, port int) (at string, end func() error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -142,51 +148,5 @@ func TestATakenPort(t *testing.T) {
 	s := New(Config{}, Deps{Bases: &bases{}, Ports: NewPorts(netip.MustParseAddr("127.0.0.1"), l.Addr().(*net.TCPAddr).Port, 1), Client: fake.NewClientset(), Log: zap.NewNop()})
 	if err := s.Run(t.Context()); err == nil {
 		t.Error("it runs")
-	}
-}
-
-// Connections beyond the bound are closed at once, and each that ends makes room.
-func TestConnectionsAreBounded(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	b := bounded{l, make(chan struct{}, 1)}
-	accepted := make(chan net.Conn)
-	go func() {
-		for {
-			c, err := b.Accept()
-			if err != nil {
-				close(accepted)
-				return
-			}
-			accepted <- c
-		}
-	}()
-	dial := func() net.Conn {
-		c, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	one := dial()
-	defer one.Close()
-	first := <-accepted
-	beyond := dial()
-	defer beyond.Close()
-	if _, err := beyond.Read(make([]byte, 1)); err == nil {
-		t.Error("one beyond is served")
-	}
-	first.Close()
-	first.Close() // again
-	two := dial()
-	defer two.Close()
-	second := <-accepted
-	second.Close()
-	l.Close()
-	if _, open := <-accepted; open {
-		t.Error("more was accepted")
 	}
 }

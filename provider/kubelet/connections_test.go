@@ -1,0 +1,206 @@
+package kubelet
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+// Strangers of one address have few connections, fewer once half of all are open, and nobody
+// one beyond all. Each counts once, until it is closed, whatever comes first.
+func TestHowManyConnectionsThereMayBe(t *testing.T) {
+	one, other := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	c := newConnections(nil)
+	var slots []*slot
+	enters := func(from netip.Addr) string {
+		reason := c.enter(from)
+		if reason == "" {
+			slots = append(slots, &slot{Conn: noConn{}, of: c, from: from, stranger: true, open: true})
+		}
+		return reason
+	}
+	fill := func(from netip.Addr, want int, reason string) {
+		t.Helper()
+		n, why := 0, ""
+		for why = enters(from); why == ""; why = enters(from) {
+			n++
+		}
+		if n != want || why != reason {
+			t.Fatalf("%d more of %s come in, and then %q; want %d and %q", n, from, why, want, reason)
+		}
+	}
+	fill(one, maxStrangers, tooManyStrangers)
+	fill(other, maxStrangers, tooManyStrangers)
+	for _, s := range slots {
+		s.admitted()
+		s.admitted() // another request
+	}
+	fill(one, maxStrangers, tooManyStrangers)
+	for last := slots[len(slots)-1]; c.open < maxConnections/2; last = slots[len(slots)-1] {
+		last.admitted()
+		fill(one, 1, tooManyStrangers)
+	}
+	fill(other, fewStrangers, tooManyStrangers)
+	for i := 0; c.open < maxConnections; i++ {
+		fill(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), min(fewStrangers, maxConnections-c.open), map[bool]string{true: tooManyStrangers, false: tooMany}[c.open+fewStrangers < maxConnections])
+	}
+	for _, s := range slots {
+		for range 2 {
+			_ = s.Close()
+			s.admitted()
+		}
+	}
+	if c.open != 0 || len(c.strangers) != 0 {
+		t.Errorf("after the end %d are open, and of strangers %v", c.open, c.strangers)
+	}
+}
+
+// noConn is a connection to nowhere.
+type noConn struct{ net.Conn }
+
+func (noConn) Close() error { return nil }
+
+// running is a world whose Server runs until the test ends, with what its log is told.
+func running(t *testing.T) (w *world, at string, told *observer.ObservedLogs) {
+	t.Helper()
+	w = newWorld(t)
+	w.users["known"], w.users["powerless"] = user{[]string{"get proxy"}}, user{}
+	core, told := observer.New(zapcore.WarnLevel)
+	port := freePort(t)
+	w.serves(port, 1, zap.New(core))
+	at, end := runs(t, w.Server, port)
+	t.Cleanup(func() {
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w, at, told
+}
+
+// dialFrom connects from an address.
+func dialFrom(t *testing.T, from, at string) net.Conn {
+	t.Helper()
+	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).DialContext(t.Context(), "tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// client is one connection by TLS.
+type client struct {
+	conn *tls.Conn
+	read *bufio.Reader
+}
+
+func clientFrom(t *testing.T, from, at string) client {
+	t.Helper()
+	c := tls.Client(dialFrom(t, from, at), &tls.Config{InsecureSkipVerify: true})
+	return client{c, bufio.NewReader(c)}
+}
+
+// asks sends a request, headers are after its first line, and gives the answer's status.
+func (c client) asks(t *testing.T, line string, headers ...string) int {
+	t.Helper()
+	if _, err := io.WriteString(c.conn, line+" HTTP/1.1\r\nHost: h\r\n"+strings.Join(append(headers, "\r\n"), "\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(c.read, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode
+}
+
+// closedWithin says whether the other end closes a connection, which says nothing, in time.
+func closedWithin(t *testing.T, c net.Conn, time time.Time) bool {
+	t.Helper()
+	if err := c.SetReadDeadline(time); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Read(make([]byte, 1))
+	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// Connections on which nobody is admitted, of one address, keep nobody out who comes from
+// another, and one too many is closed at once and told.
+func TestStrangersKeepNobodyOut(t *testing.T) {
+	_, at, told := running(t)
+	for range maxStrangers {
+		dialFrom(t, "127.0.0.21", at)
+	}
+	if !closedWithin(t, dialFrom(t, "127.0.0.21", at), time.Now().Add(headerTimeout/2)) {
+		t.Error("one too many is open")
+	}
+	if status := clientFrom(t, "127.0.0.22", at).asks(t, "GET /pods", "Authorization: Bearer "+tokenOf("known")); status != http.StatusOK {
+		t.Errorf("from another address: %d", status)
+	}
+	lines := told.FilterMessage("closing a connection to a VNode's kubelet API at once").All()
+	if len(lines) != 1 || lines[0].ContextMap()["reason"] != tooManyStrangers || lines[0].ContextMap()["from"] != "127.0.0.21" {
+		t.Errorf("told is %v", lines)
+	}
+}
+
+// Who was admitted on a connection may have more of them, and keeps them.
+func TestWhoIsAdmittedIsNoStranger(t *testing.T) {
+	_, at, _ := running(t)
+	var all []client
+	for range maxStrangers + 8 {
+		all = append(all, clientFrom(t, "127.0.0.21", at))
+		if status := all[len(all)-1].asks(t, "GET /pods", "Authorization: Bearer "+tokenOf("known")); status != http.StatusOK {
+			t.Fatalf("on connection %d: %d", len(all), status)
+		}
+	}
+	for _, c := range all {
+		if status := c.asks(t, "GET /pods", "Authorization: Bearer "+tokenOf("known")); status != http.StatusOK {
+			t.Errorf("again: %d", status)
+		}
+	}
+}
+
+// A request that is refused ends its connection, also where the rest of it does not come.
+func TestARefusedRequestEndsItsConnection(t *testing.T) {
+	for name, c := range map[string]struct {
+		line    string
+		headers []string
+		gone    bool // no Node has the port
+		want    int
+	}{
+		"nobody":            {"GET /pods", nil, false, http.StatusUnauthorized},
+		"half a request":    {"POST /exec/orders/stock/stock", []string{"Content-Length: 100"}, false, http.StatusUnauthorized},
+		"an unknown token":  {"GET /pods", []string{"Authorization: Bearer " + tokenOf("unknown")}, false, http.StatusUnauthorized},
+		"who has no rights": {"GET /pods", []string{"Authorization: Bearer " + tokenOf("powerless")}, false, http.StatusForbidden},
+		"no Node":           {"GET /pods", []string{"Authorization: Bearer " + tokenOf("known")}, true, http.StatusServiceUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, at, _ := running(t)
+			if c.gone {
+				w.ports.Forget(shopNode)
+			}
+			asks := clientFrom(t, "127.0.0.21", at)
+			if status := asks.asks(t, c.line, c.headers...); status != c.want {
+				t.Errorf("it is answered %d, want %d", status, c.want)
+			}
+			if !closedWithin(t, asks.conn, time.Now().Add(headerTimeout)) {
+				t.Error("its connection is open")
+			}
+		})
+	}
+}
