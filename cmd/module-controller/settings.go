@@ -282,7 +282,7 @@ const (
 // has not. Asking for one is no error; it is logged at start-up.
 func withoutEffect(c *config) []setting {
 	var all []setting
-	for _, env := range []string{"NAMESPACE", "IS_CLUSTER", "WORKLOAD_MAX_LEVEL", "ENABLE_MODULE_DEPLOYMENT_CONTROLLER"} {
+	for _, env := range []string{"NAMESPACE", "IS_CLUSTER", "WORKLOAD_MAX_LEVEL", "ENABLE_MODULE_DEPLOYMENT_CONTROLLER", "TRACKER_CONFIG_PATH"} {
 		all = append(all, setting{env: env, help: noEffect, value: unsupported(&c.ignored, env)})
 	}
 	return all
