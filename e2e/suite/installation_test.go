@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -245,6 +246,7 @@ func TestTheChartRefusesBadValues(t *testing.T) {
 		"resources.limits.memory=512M":          "at '/resources/limits/memory'",
 		"terminationGracePeriodSeconds=20":      "at '/terminationGracePeriodSeconds'",
 		"environmentNamespaces=orders":          "at '/environmentNamespaces'",
+		"peerNamespaces=orders":                 "at '/peerNamespaces'",
 		"metricsReaders[0].namespace=x":         "'serviceAccount'",
 		"admissionPolicies.reserveVnodes=true":  "'reserveVnodes' not allowed",
 		"admissionPolicies.writers[0]=a' || 'b": "at '/admissionPolicies/writers/0'",
@@ -253,6 +255,55 @@ func TestTheChartRefusesBadValues(t *testing.T) {
 		if err := render(set); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want it to name %s", set, err, want)
 		}
+	}
+}
+
+// Where peer Deployments are on, Deployments may be scaled in all namespaces, or only in those
+// that are named; where they are off, in none.
+func TestWherePeersMayBeScaled(t *testing.T) {
+	t.Parallel()
+	w := cluster.New(t)
+	h, name := newHelm(w), "peers-"+w.Env
+	render := func(args ...string) string {
+		return h.run(append([]string{"template", name, "manifests/chart", "-n", w.Env, "-f", "manifests/chart/kustomize.yaml", "--set", "name=" + name}, args...)...)
+	}
+	if strings.Contains(render(), "deployments/scale") {
+		t.Error("it is granted where they are off")
+	}
+	may := func(namespace string) (bool, error) {
+		review, err := cluster.Client.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User:               "system:serviceaccount:" + w.Env + ":" + name,
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Group: "apps", Resource: "deployments", Subresource: "scale", Verb: "update", Namespace: namespace},
+		}}, metav1.CreateOptions{})
+		if err != nil {
+			return false, err
+		}
+		return review.Status.Allowed, nil
+	}
+	w.Cleanup(func() { // of the namespaces' part the World's namespace
+		_, err := cluster.Plane.Kubectl(context.Background(), "delete", "--ignore-not-found", "clusterrole,clusterrolebinding", name+"-peer-deployments")
+		w.Must(err)
+	})
+	for _, c := range []struct {
+		namespaces string
+		elsewhere  bool
+	}{{`[]`, true}, {`["` + w.Env + `"]`, false}} {
+		w.Kubectl("apply", "-f", w.File("peers.yaml", render("--show-only", "templates/peer-deployments/rbac.yaml",
+			"--set-string", "settings.ENABLE_MODULE_REPLICAS_SYNC_WITH_BASE=true", "--set-json", "peerNamespaces="+c.namespaces)))
+		w.Eventually(world.Timeout, func() error {
+			here, err := may(w.Env)
+			if err != nil {
+				return err
+			}
+			elsewhere, err := may("default")
+			if err != nil {
+				return err
+			}
+			if !here || elsewhere != c.elsewhere {
+				return fmt.Errorf("with peerNamespaces=%s it may scale here: %v, elsewhere: %v", c.namespaces, here, elsewhere)
+			}
+			return nil
+		})
 	}
 }
 
@@ -305,7 +356,7 @@ func TestTheManifestsAreAppliedWithoutAWarning(t *testing.T) {
 	apply("-n", w.Env, "-k", harness.Manifest("namespace-access"))
 	apply("-n", w.Env, "-f", harness.Manifest("samples"))
 	all := w.File("all.yaml", newHelm(w).run("template", harness.Namespace, "manifests/chart", "-n", harness.Namespace,
-		"-f", "manifests/chart/kustomize.yaml", "--set", "replicas=3,environmentNamespaces={default},volumes[0].name=x,volumes[0].emptyDir.medium=Memory,volumeMounts[0].name=x,volumeMounts[0].mountPath=/x",
+		"-f", "manifests/chart/kustomize.yaml", "--set", "replicas=3,environmentNamespaces={default},peerNamespaces={default},volumes[0].name=x,volumes[0].emptyDir.medium=Memory,volumeMounts[0].name=x,volumeMounts[0].mountPath=/x",
 		"--set-string", "settings.ENABLE_MODULE_REPLICAS_SYNC_WITH_BASE=true",
 		"--set", "metricsReaders[0].namespace=default,metricsReaders[0].serviceAccount=default,imagePullSecrets={x},tolerations[0].operator=Exists,nodeSelector.a=b,podAnnotations.a=b,admissionPolicies.writers={a,b}"))
 	apply("-f", all)
