@@ -19,15 +19,16 @@ import (
 // Kubelets serves the kubelet's API of Nodes. All return at once.
 type Kubelets interface {
 	// At gives where that of a Node is served from now on, until Forget; zero where it is not.
-	At(node string) plan.Endpoint
+	// It is where the Node shows it, if it can be served there.
+	At(node string, shown plan.Endpoint) plan.Endpoint
 	Forget(node string)
 }
 
 // noKubelets serves none.
 type noKubelets struct{}
 
-func (noKubelets) At(string) plan.Endpoint { return plan.Endpoint{} }
-func (noKubelets) Forget(string)           {}
+func (noKubelets) At(string, plan.Endpoint) plan.Endpoint { return plan.Endpoint{} }
+func (noKubelets) Forget(string)                          {}
 
 // Views shows the bases that a Provider serves to who serves their kubelet's API. It may be
 // used from any goroutine.

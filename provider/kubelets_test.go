@@ -58,6 +58,21 @@ func TestANodeNamesItsKubelet(t *testing.T) {
 	})
 }
 
+// A replica that starts again at its address serves a Node where the Node shows it.
+func TestANodeKeepsItsKubelet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newTestProvider(t, Config{}, nil, plan.Node(plan.NodeInput{
+			Now: time.Now(), Name: shopNode, Heartbeat: heard("wire"), Kubelet: plan.Endpoint{Host: "10.0.0.7", Port: 10252},
+		}, nil))
+		p.deps.Kubelets = kubelet.NewPorts(netip.MustParseAddr("10.0.0.7"), 10250, 4)
+		p.runs()
+		p.serves()
+		if at := plan.KubeletOf(p.node()); at != (plan.Endpoint{Host: "10.0.0.7", Port: 10252}) {
+			t.Errorf("its kubelet is at %v", at)
+		}
+	})
+}
+
 // Addresses of one type are patched as they are to be: merged by type, of two only one would
 // be left.
 func TestAddressesArePatchedWhole(t *testing.T) {

@@ -29,6 +29,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	k8stesting "k8s.io/client-go/testing"
 
+	"module-controller/provider/plan"
 	"module-controller/tunnel"
 )
 
@@ -92,7 +93,7 @@ func newToldWorld(t *testing.T, objects ...runtime.Object) (*world, *observer.Ob
 // serves makes the Server, whose base has the first of n ports.
 func (w *world) serves(port, n int, log *zap.Logger) {
 	ports := NewPorts(netip.MustParseAddr("127.0.0.1"), port, n)
-	ports.At(shopNode)
+	ports.At(shopNode, plan.Endpoint{})
 	w.Server = New(Config{}, Deps{Bases: w.bases, Ports: ports, Client: w.client, Log: log})
 }
 

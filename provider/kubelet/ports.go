@@ -3,6 +3,7 @@ package kubelet
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -35,10 +36,11 @@ func NewPorts(host netip.Addr, first, n int) *Ports {
 	return p
 }
 
-// At gives the endpoint of a Node, the same until Forget. It is zero where all ports are taken,
-// which is told.
-func (p *Ports) At(node string) plan.Endpoint {
-	port, short := p.take(node)
+// At gives the endpoint of a Node, the same until Forget: the one that the Node shows where that
+// is free, so that a replica which has just started moves nobody from port to port. It is zero
+// where all ports are taken, which is told.
+func (p *Ports) At(node string, shown plan.Endpoint) plan.Endpoint {
+	port, short := p.take(node, shown)
 	switch {
 	case port > 0:
 		return plan.Endpoint{Host: p.host, Port: int32(port)}
@@ -50,7 +52,7 @@ func (p *Ports) At(node string) plan.Endpoint {
 
 // take gives the port of a Node, and takes one if it has none; 0 where none is left, and who is
 // to be told.
-func (p *Ports) take(node string) (port int, short func(string)) {
+func (p *Ports) take(node string, shown plan.Endpoint) (port int, short func(string)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	port, has := p.byNode[node]
@@ -60,7 +62,12 @@ func (p *Ports) take(node string) (port int, short func(string)) {
 	case len(p.free) == 0:
 		return 0, p.short
 	}
-	port, p.free = p.free[0], p.free[1:]
+	next := 0
+	if shown.Host == p.host {
+		next = max(0, slices.Index(p.free, int(shown.Port)))
+	}
+	port = p.free[next]
+	p.free = slices.Delete(p.free, next, next+1)
 	p.byNode[node], p.byPort[port] = port, node
 	return port, nil
 }

@@ -37,7 +37,7 @@ func TestEachNodeHasItsPort(t *testing.T) {
 			p.Forget(c.forget)
 			continue
 		}
-		if got := p.At(c.take); got != c.want {
+		if got := p.At(c.take, plan.Endpoint{}); got != c.want {
 			t.Errorf("%s is at %v, want %v", c.take, got, c.want)
 		}
 	}
@@ -51,5 +51,28 @@ func TestEachNodeHasItsPort(t *testing.T) {
 	}
 	if p.Taken() != 3 {
 		t.Errorf("%d are taken", p.Taken())
+	}
+}
+
+// A Node has the port that it shows, of this host and free, whichever Node asks first, as all do
+// when a replica starts again at its address; another one has the next that is free.
+func TestANodeKeepsThePortThatItShows(t *testing.T) {
+	at := func(port int32) plan.Endpoint { return plan.Endpoint{Host: "10.0.0.7", Port: port} }
+	p := NewPorts(netip.MustParseAddr("10.0.0.7"), 10250, 5)
+	for _, c := range []struct {
+		node        string
+		shown, want plan.Endpoint
+	}{
+		{"b", at(10251), at(10251)},
+		{"c", at(10253), at(10253)},
+		{"taken", at(10251), at(10250)},
+		{"elsewhere", plan.Endpoint{Host: "10.0.0.8", Port: 10254}, at(10252)},
+		{"out of range", at(1), at(10254)},
+		{"b", at(10252), at(10251)}, // it has one
+		{"none is left", at(10253), plan.Endpoint{}},
+	} {
+		if got := p.At(c.node, c.shown); got != c.want {
+			t.Errorf("%s, which shows %v, is at %v, want %v", c.node, c.shown, got, c.want)
+		}
 	}
 }

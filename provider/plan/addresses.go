@@ -63,9 +63,13 @@ func addressesOf(beat tunnel.Heartbeat) (addresses []corev1.NodeAddress) {
 	return addresses
 }
 
-// kubeletOf is the endpoint that a Node shows. Its host is the one that is a host name too: no
+// KubeletOf is where a Node shows that its kubelet's API is served; zero where it shows none, or
+// the Node is nil. Its host is the one that is a host name too: no
 // IP address is harmless as a base's host name.
-func kubeletOf(node *corev1.Node) Endpoint {
+func KubeletOf(node *corev1.Node) Endpoint {
+	if node == nil {
+		return Endpoint{}
+	}
 	port := node.Status.DaemonEndpoints.KubeletEndpoint.Port
 	for _, a := range node.Status.Addresses {
 		if a.Type == corev1.NodeHostName && !harmless(a.Address) {

@@ -75,7 +75,7 @@ func TestAKubeletsAddressIsNotTheBases(t *testing.T) {
 	if beat, _, err := Adopt(node); err != nil || beat.IP != "" || beat.Hostname != "local" {
 		t.Errorf("the base is read back at %q, %q (%v) of %v", beat.IP, beat.Hostname, err, node.Status.Addresses)
 	}
-	if at := kubeletOf(node); at != served {
+	if at := KubeletOf(node); at != served {
 		t.Errorf("its kubelet is at %v, want %v", at, served)
 	}
 }
@@ -94,8 +94,8 @@ func TestWhereAKubeletIsWaitsForNothing(t *testing.T) {
 	for _, next := range []Endpoint{{Host: "10.0.0.8", Port: 10250}, {Host: "10.0.0.7", Port: 10260}, {}} {
 		moved.Kubelet = next
 		again := Node(moved, node)
-		if kubeletOf(again) != next {
-			t.Errorf("it is at %v, want %v", kubeletOf(again), next)
+		if KubeletOf(again) != next {
+			t.Errorf("it is at %v, want %v", KubeletOf(again), next)
 		}
 		if next == (Endpoint{}) && (len(again.Status.Addresses) != 2 || again.Status.DaemonEndpoints.KubeletEndpoint.Port != noKubelet) {
 			t.Errorf("nobody serves it, and the Node tells %v", again.Status)

@@ -81,7 +81,7 @@ func Node(in NodeInput, current *corev1.Node) *corev1.Node {
 		describe(in, node)
 		setResources(in, node)
 	}
-	if !in.Undescribed || kubeletOf(node) != in.Kubelet {
+	if !in.Undescribed || KubeletOf(node) != in.Kubelet {
 		setAddresses(in, node)
 	}
 	if node.Annotations == nil {
