@@ -25,10 +25,12 @@ import (
 var ErrForbidden = errors.New("not permitted")
 
 const (
-	// Of permissions atOnce are asked for at a time, each for Timeout at most; remember are
-	// remembered, for Life.
-	atOnce   = 4
-	remember = 256
+	// Of permissions atOnce are asked for at a time, each for Timeout at most.
+	atOnce = 4
+	// rememberGranted and rememberRefused bound the answers that are remembered, for Life. A
+	// scraper has one for each Node of a replica. What is refused is remembered apart: anybody
+	// who has a token may ask for much that he may not have.
+	rememberGranted, rememberRefused = 4096, 1024
 	// Timeout bounds a question with the wait for its turn.
 	Timeout = 3 * time.Second
 	// Life is how long an answer holds.
@@ -54,9 +56,9 @@ func (w Wish) grant() string {
 
 // Reviewer asks, and remembers what was answered.
 type Reviewer struct {
-	reviews authorization.SubjectAccessReviewInterface
-	answers *lru.Cache[asked, permission]
-	turns   *semaphore.Weighted
+	reviews          authorization.SubjectAccessReviewInterface
+	granted, refused *lru.Cache[asked, permission]
+	turns            *semaphore.Weighted
 }
 
 // asked is a wish of a user, with all that is known of him.
@@ -73,11 +75,15 @@ type permission struct {
 
 // New makes a Reviewer.
 func New(reviews authorization.SubjectAccessReviewInterface) *Reviewer {
-	answers, err := lru.New[asked, permission](remember)
+	return &Reviewer{reviews: reviews, granted: remember(rememberGranted), refused: remember(rememberRefused), turns: semaphore.NewWeighted(atOnce)}
+}
+
+func remember(n int) *lru.Cache[asked, permission] {
+	answers, err := lru.New[asked, permission](n)
 	if err != nil {
-		panic(err) // remember is positive
+		panic(err) // n is positive
 	}
-	return &Reviewer{reviews: reviews, answers: answers, turns: semaphore.NewWeighted(atOnce)}
+	return answers
 }
 
 // Check gives nil if a user may have a wish, else why not: ErrForbidden where the rules say
@@ -88,14 +94,20 @@ func (r *Reviewer) Check(ctx context.Context, user authenticationv1.UserInfo, w 
 		return fmt.Errorf("name the user: %w", err)
 	}
 	key := asked{string(text), w}
-	if p, ok := r.answers.Get(key); ok && time.Now().Before(p.until) {
-		return p.err
+	for _, answers := range []*lru.Cache[asked, permission]{r.granted, r.refused} {
+		if p, ok := answers.Get(key); ok && time.Now().Before(p.until) {
+			return p.err
+		}
 	}
 	p, err := r.ask(ctx, user, w)
 	if err != nil {
 		return err
 	}
-	r.answers.Add(key, p)
+	if p.err == nil {
+		r.granted.Add(key, p)
+	} else {
+		r.refused.Add(key, p)
+	}
 	return p.err
 }
 

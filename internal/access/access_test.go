@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -57,6 +58,30 @@ func TestWhatIsAskedFor(t *testing.T) {
 	at := got.ResourceAttributes
 	if !errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), "nodes/stats, verb get") || got.NonResourceAttributes != nil || at.Name != "vnode.shop.dev" || at.Resource != "nodes" || at.Subresource != "stats" || at.Verb != "get" {
 		t.Errorf("a Node: %v, %+v", err, at)
+	}
+}
+
+// What is refused, of whom ever, has others not asked for again that are permitted.
+func TestRefusalsPushNoPermissionOut(t *testing.T) {
+	a := &authority{may: func(s authorizationv1.SubjectAccessReviewSpec) (bool, error) { return s.User == "scraper", nil }}
+	r := a.reviewer()
+	scrapes := func() {
+		t.Helper()
+		for i := range 1024 { // as many as a replica has ports
+			if err := r.Check(t.Context(), authenticationv1.UserInfo{Username: "scraper"}, Wish{Node: fmt.Sprint("n", i), Subresource: "metrics", Verb: "get"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	scrapes()
+	for i := range 2 * rememberGranted {
+		if err := r.Check(t.Context(), authenticationv1.UserInfo{Username: "anybody"}, Wish{Node: fmt.Sprint("n", i), Subresource: "proxy", Verb: "get"}); !errors.Is(err, ErrForbidden) {
+			t.Fatal(err)
+		}
+	}
+	before := a.asked.Load()
+	if scrapes(); a.asked.Load() != before {
+		t.Errorf("asked for again: %d", a.asked.Load()-before)
 	}
 }
 

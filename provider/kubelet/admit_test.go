@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,16 +23,21 @@ func tokenOf(name string) string {
 	return "e30." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"`+name+`"}`)) + ".c2ln"
 }
 
-// request asks a Server at a port.
-func request(s http.Handler, port int, method, path, token string, certs ...*x509.Certificate) *httptest.ResponseRecorder {
+// requestOf is a request at a port.
+func requestOf(port int, method, path, token string, certs ...*x509.Certificate) *http.Request {
 	r := httptest.NewRequest(method, path, nil)
 	r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{Port: port}))
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	r.TLS = &tls.ConnectionState{PeerCertificates: certs}
+	return r
+}
+
+// request asks a Server at a port.
+func request(s http.Handler, port int, method, path, token string, certs ...*x509.Certificate) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
+	s.ServeHTTP(w, requestOf(port, method, path, token, certs...))
 	return w
 }
 
@@ -129,22 +135,73 @@ func TestACertificateTellsGroups(t *testing.T) {
 }
 
 // While half of the connections are open, those of tokens end with the answer, such as a
-// scraper's at each port; the API server's stay.
-func TestConnectionsOfTokensAreNotKeptWhereTheyAreScarce(t *testing.T) {
+// scraper's at each port; while three quarters are, the API server's too.
+func TestConnectionsAreNotKeptWhereTheyAreScarce(t *testing.T) {
+	w, server := certifiedWorld(t)
+	w.users["scraper"], w.users["apiserver"] = user{[]string{"get proxy"}}, user{[]string{"get proxy"}}
+	for _, c := range []struct {
+		open              int
+		ofToken, ofServer string
+	}{
+		{0, "", ""},
+		{maxConnections/2 - 1, "", ""},
+		{maxConnections / 2, "close", ""},
+		{maxConnections*3/4 - 1, "close", ""},
+		{maxConnections * 3 / 4, "close", "close"},
+	} {
+		w.connections.open = c.open
+		if got := request(w, 10250, http.MethodGet, "/pods", tokenOf("scraper")); got.Code != http.StatusOK || got.Header().Get("Connection") != c.ofToken {
+			t.Errorf("with %d open a token's is %d, Connection: %q", c.open, got.Code, got.Header().Get("Connection"))
+		}
+		if got := request(w, 10250, http.MethodGet, "/pods", "", server); got.Code != http.StatusOK || got.Header().Get("Connection") != c.ofServer {
+			t.Errorf("with %d open the API server's is %d, Connection: %q", c.open, got.Code, got.Header().Get("Connection"))
+		}
+	}
+}
+
+// certifiedWorld is a world, and the certificate by which the API server proves itself there.
+func certifiedWorld(t *testing.T) (*world, *x509.Certificate) {
+	t.Helper()
 	ours := newAuthority(t)
 	w := newWorld(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "extension-apiserver-authentication"}, Data: map[string]string{"client-ca-file": string(ours.pem())}})
 	if err := w.clients.read(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return w, ours.client(t, x509.ExtKeyUsageClientAuth, "apiserver")
+}
+
+// The API server is no stranger while it is asked what somebody may: it comes for many people at
+// once. Who has a token is one until then.
+func TestWhoHasACertificateIsNoStrangerWhileHisRightsAreAsked(t *testing.T) {
+	w, server := certifiedWorld(t)
 	w.users["scraper"], w.users["apiserver"] = user{[]string{"get proxy"}}, user{[]string{"get proxy"}}
-	server := ours.client(t, x509.ExtKeyUsageClientAuth, "apiserver")
-	for open, want := range map[int]string{0: "", maxConnections/2 - 1: "", maxConnections / 2: "close"} {
-		w.connections.open = open
-		if got := request(w, 10250, http.MethodGet, "/pods", tokenOf("scraper")); got.Code != http.StatusOK || got.Header().Get("Connection") != want {
-			t.Errorf("with %d open a token's is %d, Connection: %q", open, got.Code, got.Header().Get("Connection"))
+	from := netip.MustParseAddr("10.0.0.1")
+	for name, c := range map[string]struct {
+		token     string
+		with      []*x509.Certificate
+		strangers int
+	}{
+		"a certificate": {"", []*x509.Certificate{server}, 0},
+		"a token":       {tokenOf("scraper"), nil, 1},
+	} {
+		if reason := w.connections.enter(from); reason != "" {
+			t.Fatal(reason)
 		}
-		if got := request(w, 10250, http.MethodGet, "/pods", "", server); got.Code != http.StatusOK || got.Header().Get("Connection") != "" {
-			t.Errorf("with %d open the API server's is %d, Connection: %q", open, got.Code, got.Header().Get("Connection"))
+		its, seen := &slot{Conn: noConn{}, of: w.connections, from: from, stranger: true, open: true}, -1
+		w.asked = func() {
+			w.connections.mu.Lock()
+			defer w.connections.mu.Unlock()
+			seen = w.connections.strangers[from]
 		}
+		r := requestOf(10250, http.MethodGet, "/pods", c.token, c.with...)
+		answer := httptest.NewRecorder()
+		w.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), slotKey{}, its)))
+		if answer.Code != http.StatusOK || seen != c.strangers {
+			t.Errorf("%s: %d, and %d strangers while it was asked, want %d", name, answer.Code, seen, c.strangers)
+		}
+		if w.connections.strangers[from] != 0 {
+			t.Errorf("%s: admitted, it is a stranger", name)
+		}
+		its.leave()
 	}
 }

@@ -17,8 +17,8 @@ const (
 	// of a review: few of them are at it at a time.
 	maxStrangers = 32
 	// fewStrangers is that bound once half of all connections are open, so that a few addresses
-	// together leave room too.
-	fewStrangers = 4
+	// together leave room too. A scraper of thousands of Nodes has one or two at a time.
+	fewStrangers = 8
 )
 
 // Why a connection is closed at once.
@@ -65,11 +65,15 @@ func (c *connections) enter(from netip.Addr) (reason string) {
 // half says whether half of all are open. It needs mu.
 func (c *connections) half() bool { return c.open >= maxConnections/2 }
 
-// scarce says whether half of all are open.
-func (c *connections) scarce() bool {
+// keeps says whether who asked keeps his connection after the answer: while half of all are
+// free, and the API server, which has one at each port that it asked, while a quarter is.
+func (c *connections) keeps(who asker) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.half()
+	if who.certified {
+		return c.open < maxConnections*3/4
+	}
+	return !c.half()
 }
 
 // bounded is a listener that closes at once what is connected beyond what the connections may
@@ -159,7 +163,8 @@ func withSlot(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, slotKey{}, conn)
 }
 
-// admitted says of a request's connection that somebody was admitted on it.
+// admitted says of a request's connection that somebody was admitted on it, or proved by a
+// certificate.
 func admitted(ctx context.Context) {
 	if s, ok := ctx.Value(slotKey{}).(*slot); ok {
 		s.admitted()

@@ -115,6 +115,9 @@ func clientFrom(t *testing.T, from, at string) client {
 // asks sends a request, headers are after its first line, and gives the answer's status.
 func (c client) asks(t *testing.T, line string, headers ...string) int {
 	t.Helper()
+	if err := c.conn.SetDeadline(time.Now().Add(2 * headerTimeout)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := io.WriteString(c.conn, line+" HTTP/1.1\r\nHost: h\r\n"+strings.Join(append(headers, "\r\n"), "\r\n")); err != nil {
 		t.Fatal(err)
 	}
@@ -183,11 +186,13 @@ func TestARefusedRequestEndsItsConnection(t *testing.T) {
 		gone    bool // no Node has the port
 		want    int
 	}{
-		"nobody":            {"GET /pods", nil, false, http.StatusUnauthorized},
-		"half a request":    {"POST /exec/orders/stock/stock", []string{"Content-Length: 100"}, false, http.StatusUnauthorized},
-		"an unknown token":  {"GET /pods", []string{"Authorization: Bearer " + tokenOf("unknown")}, false, http.StatusUnauthorized},
-		"who has no rights": {"GET /pods", []string{"Authorization: Bearer " + tokenOf("powerless")}, false, http.StatusForbidden},
-		"no Node":           {"GET /pods", []string{"Authorization: Bearer " + tokenOf("known")}, true, http.StatusServiceUnavailable},
+		"nobody":               {"GET /pods", nil, false, http.StatusUnauthorized},
+		"half a request":       {"POST /exec/orders/stock/stock", []string{"Content-Length: 100"}, false, http.StatusUnauthorized},
+		"an unknown token":     {"GET /pods", []string{"Authorization: Bearer " + tokenOf("unknown")}, false, http.StatusUnauthorized},
+		"who has no rights":    {"GET /pods", []string{"Authorization: Bearer " + tokenOf("powerless")}, false, http.StatusForbidden},
+		"half an admitted one": {"GET /pods", []string{"Authorization: Bearer " + tokenOf("known"), "Content-Length: 100"}, false, http.StatusBadRequest},
+		"a body without end":   {"GET /pods", []string{"Authorization: Bearer " + tokenOf("known"), "Transfer-Encoding: chunked"}, false, http.StatusBadRequest},
+		"no Node":              {"GET /pods", []string{"Authorization: Bearer " + tokenOf("known")}, true, http.StatusServiceUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, at, _ := running(t)

@@ -63,6 +63,7 @@ type world struct {
 	bases  *bases
 	client *fake.Clientset
 	users  map[string]user // by name
+	asked  func()          // called when it is asked what somebody may; nil for nothing
 }
 
 // newWorld makes one whose base shop has a pod with one module, runs in Pod bases/shop-0, and
@@ -109,6 +110,9 @@ func (w *world) review(a k8stesting.Action) (bool, runtime.Object, error) {
 }
 
 func (w *world) permit(a k8stesting.Action) (bool, runtime.Object, error) {
+	if w.asked != nil {
+		w.asked()
+	}
 	r := a.(k8stesting.CreateAction).GetObject().(*authorizationv1.SubjectAccessReview).DeepCopy()
 	if at := r.Spec.ResourceAttributes; at != nil && at.Resource == "nodes" && at.Name == shopNode {
 		r.Status.Allowed = slices.Contains(w.users[r.Spec.User].may, at.Verb+" "+at.Subresource)

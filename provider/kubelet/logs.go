@@ -37,6 +37,7 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer func() { _ = log.Close() }()
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // it may be followed for hours
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(http.StatusOK)
 	_, _ = io.Copy(flushing{w, http.NewResponseController(w)}, log) // whichever end goes away ends it

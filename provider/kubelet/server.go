@@ -90,7 +90,10 @@ const (
 	idleTimeout   = 2 * time.Minute
 	// refusedTimeout is how long the rest of a request that was refused is read.
 	refusedTimeout = time.Second
-	maxHeader      = 16 << 10 // bytes; a token has 8 KiB at most
+	// answerTimeout is how long an answer may take, but for logs and what takes its connection
+	// over: longer than a base is waited for. Else who does not read has a connection for ever.
+	answerTimeout = 30 * time.Second
+	maxHeader     = 16 << 10 // bytes; a token has 8 KiB at most
 	// closeTimeout is how long what is under way may take at the end.
 	closeTimeout = 500 * time.Millisecond
 )
@@ -197,16 +200,26 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, status, err)
 		return
 	}
+	if r.ContentLength != 0 { // nothing bounds how long the rest of it takes
+		s.tellRefused(r, http.StatusText(http.StatusBadRequest), who, node, errBody)
+		refuse(w, http.StatusBadRequest, errBody)
+		return
+	}
 	admitted(r.Context())
-	if !who.certified && s.connections.scarce() {
+	if !s.connections.keeps(who) {
 		w.Header().Set("Connection", "close") // one at each port may be more than there are
 	}
+	// Not all writers can bound that: those of tests.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout))
 	ctx := context.WithValue(context.WithValue(r.Context(), nodeKey{}, node), askerKey{}, who)
 	s.routes.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // errNoNode: no Node has the port at which a request came.
 var errNoNode = errors.New("no VNode is served at this port now: its Node names where it is")
+
+// errBody: nothing that may be asked has a body.
+var errBody = errors.New("send no body with the request")
 
 // refuse answers a request, and ends its connection.
 func refuse(w http.ResponseWriter, status int, err error) {

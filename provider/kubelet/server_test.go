@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -148,5 +150,30 @@ func TestATakenPort(t *testing.T) {
 	s := New(Config{}, Deps{Bases: &bases{}, Ports: NewPorts(netip.MustParseAddr("127.0.0.1"), l.Addr().(*net.TCPAddr).Port, 1), Client: fake.NewClientset(), Log: zap.NewNop()})
 	if err := s.Run(t.Context()); err == nil {
 		t.Error("it runs")
+	}
+}
+
+// deadlines is a writer that keeps until when it may be written to.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	at time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(at time.Time) error {
+	d.at = at
+	return nil
+}
+
+// An answer takes no longer than it may, also where nobody reads it; a log may be followed.
+func TestAnswersEnd(t *testing.T) {
+	w := newWorld(t, shopPod(""))
+	w.users["known"] = user{[]string{"get proxy", "get stats"}}
+	for path, ends := range map[string]bool{"/pods": true, "/stats/summary": true, "/containerLogs/orders/stock/stock": false} {
+		to := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		w.ServeHTTP(to, requestOf(10250, http.MethodGet, path, tokenOf("known")))
+		left := time.Until(to.at)
+		if to.Code != http.StatusOK || to.at.IsZero() == ends || ends && (left <= 0 || left > answerTimeout) {
+			t.Errorf("%s: %d, and it ends in %s", path, to.Code, left)
+		}
 	}
 }
