@@ -273,12 +273,15 @@ func TestKubectlAtAJVM(t *testing.T) {
 		{"exec orders -- modules", `"name": "orders"`},
 		{"exec orders -- health", `"usedMetaspaceBytes": `},
 		{"logs orders", "orders"},
-		{"logs orders --tail=1", "\n"},
 	} {
 		out, err := cluster.Plane.Kubectl(t.Context(), append([]string{"-n", w.Env}, strings.Fields(c.args)...)...)
 		if err != nil || !strings.Contains(out, c.want) {
 			t.Errorf("kubectl %s: %q, want %q (%v)", c.args, out, c.want, err)
 		}
+	}
+	last, err := cluster.Plane.Kubectl(t.Context(), "-n", w.Env, "logs", "orders", "--tail=1")
+	if written, readErr := os.ReadFile(w.base.Log()); err != nil || readErr != nil || strings.Count(last, "\n") != 1 || !strings.Contains(string(written), "\n"+last) {
+		t.Errorf("the last line of the log is %q (%v, %v)", last, err, readErr)
 	}
 	if _, err := cluster.Plane.Kubectl(t.Context(), "-n", w.Env, "exec", "orders", "--", "jcmd", "1", "VM.exit"); err == nil || !strings.Contains(err.Error(), "is refused: a base is asked questions only") {
 		t.Errorf("a command: %v", err)

@@ -4,15 +4,17 @@ import (
 	"fmt"
 	"testing"
 
+	"module-controller/e2e/harness"
 	"module-controller/e2e/world"
 )
 
 // A base starts and asks what to install, with five pods on it of which one has a bad jar: four
-// run, and the fifth's pod says why. Its owner is killed in the middle; nothing is installed
-// twice.
+// run, and the fifth's pod says why. Of three replicas one answers it, whether it is new or has an
+// owner. When it starts once more its owner is killed in the middle; nothing is installed twice.
 func TestABaselineWithABadJar(t *testing.T) {
 	t.Parallel()
-	w := cluster.New(t).WithBroker().WithFleet(1, "--install-time", "2s").WithReplicas(3, "LIST_INTERVAL=2s")
+	w := cluster.New(t).WithBroker().WithReplicas(3, "LIST_INTERVAL=2s")
+	w.WithFleet(1, "--install-time", "2s") // all replicas hear that it starts
 	base := world.BaseID(1)
 	w.AwaitNodesReady(1)
 	bad := "file:///opt/modules/none.jar"
@@ -38,6 +40,15 @@ func TestABaselineWithABadJar(t *testing.T) {
 		return nil
 	}
 	w.Eventually(world.Timeout, saysWhy)
+	if n := answers(w, base, 0); n != 1 {
+		t.Errorf("new, it had %d answers, want one", n)
+	}
+	started := len(commandsOf(w, base))
+	w.Must(w.Fleet.Do(base, "restart"))
+	w.AwaitServing(base, want...)
+	if n := answers(w, base, started); n != 1 {
+		t.Errorf("owned, it had %d answers, want one", n)
+	}
 
 	before, err := w.Fleet.Base(base)
 	w.Must(err)
@@ -63,16 +74,29 @@ func TestABaselineWithABadJar(t *testing.T) {
 			t.Errorf("%s was installed %d times since the base started, want once", module, n)
 		}
 	}
-	answers := 0
-	for _, c := range after.Commands[len(before.Commands):] {
-		if world.IsBaseline(c) {
-			answers++
-		}
-	}
-	if answers == 0 {
+	if answers(w, base, len(before.Commands)) == 0 { // the next owner may answer once more
 		t.Error("the base had no answer")
 	}
 	if len(after.Uninstalls) > 0 {
 		t.Errorf("uninstalled: %v", after.Uninstalls)
 	}
+}
+
+// commandsOf gives what a base was told, in order.
+func commandsOf(w *world.World, base string) []harness.SimCommand {
+	w.Helper()
+	b, err := w.Fleet.Base(base)
+	w.Must(err)
+	return b.Commands
+}
+
+// answers counts those to what a base asks at its start, after its first commands.
+func answers(w *world.World, base string, after int) (n int) {
+	w.Helper()
+	for _, c := range commandsOf(w, base)[after:] {
+		if world.IsBaseline(c) {
+			n++
+		}
+	}
+	return n
 }

@@ -1,8 +1,16 @@
 package suite
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"net"
+	"net/http"
 	"path/filepath"
 	"testing"
 	"time"
@@ -62,7 +70,7 @@ func TestThreeTunnelsAndTwoStacks(t *testing.T) {
 	ready("2.0.0")
 	updated := harness.ProcessCounts{Installs: map[string]int{"orders:1.0.0": 1, "orders:2.0.0": 1}, Uninstalls: map[string]int{"orders:1.0.0": 1}}
 	f.did(updated)
-	refusesImpostors(w)
+	refusesImpostors(f)
 
 	victim := w.Incarnation(1)
 	w.Must(w.Replicas[1].Kill())
@@ -79,9 +87,11 @@ func TestThreeTunnelsAndTwoStacks(t *testing.T) {
 	f.did(updated)
 }
 
-// refusesImpostors checks that the broker lets in nobody without the password of whom he says to
-// be, and that a base which it lets in neither speaks for another, nor hears what that one is sent.
-func refusesImpostors(w *world.World) {
+// refusesImpostors checks that nobody is heard over HTTP or the third tunnel who does not prove
+// that he is the base; that the broker lets in nobody without the password of whom he says to be;
+// and that a base which it lets in neither speaks for another, nor hears what that one is sent.
+func refusesImpostors(f *processFleet) {
+	w := f.World
 	w.Helper()
 	base, victim := world.BaseID(1), world.BaseID(3) // of the odd ones, which speak MQTT
 	for what, c := range map[string]struct{ client, user, password string }{
@@ -113,6 +123,24 @@ func refusesImpostors(w *world.World) {
 	for filter, want := range map[string]bool{topic(base, "+"): true, topic(victim, "+"): false, topic("+", "installBiz"): false, "#": false} {
 		if let, err := p.Listen(w.Context(), filter); err != nil || let != want {
 			w.Errorf("%s subscribes to %s: %v, want %v: %v", base, filter, let, want, err)
+		}
+	}
+	stranger := attacker.NewSender("127.0.0.9", w.Endpoint()) // where no base's Pod is
+	defer stranger.Close()
+	for _, identity := range []string{world.BaseID(2), world.BaseID(99)} { // the even ones speak HTTP
+		told := attacker.Heart{Identity: identity, Name: "bank", IP: stranger.IP, Port: 9}
+		if status, text, err := stranger.Post(w.Context(), "/heartbeat", told.String()); err != nil || status != http.StatusForbidden {
+			w.Errorf("%s from where no base is: %d %s (%v)", identity, status, text, err)
+		}
+	}
+	guessed := func(challenge string) string {
+		mac := hmac.New(sha256.New, []byte("guessed"))
+		_, _ = mac.Write([]byte(challenge))
+		return hex.EncodeToString(mac.Sum(nil))
+	}
+	for what, prove := range map[string]func(string) string{"without a proof": func(string) string { return "" }, "with a guessed key": guessed} {
+		if err := f.hearsOut("process-1", prove); !errors.Is(err, io.EOF) {
+			w.Errorf("process-1 %s: %v, want that the connection is closed", what, err)
 		}
 	}
 	w.AwaitListed()
@@ -168,6 +196,22 @@ func (f *processFleet) address() string {
 	f.Must(err)
 	f.addresses = append(f.addresses, fmt.Sprint("127.0.0.1:", port))
 	return f.addresses[len(f.addresses)-1]
+}
+
+// hearsOut tells a replica to be a base, and gives how the connection ended; the deadline's error
+// where it did not.
+func (f *processFleet) hearsOut(identity string, prove func(challenge string) string) error {
+	f.Helper()
+	conn, err := (&net.Dialer{}).DialContext(f.Context(), "tcp", f.addresses[0])
+	f.Must(err)
+	defer func() { _ = conn.Close() }()
+	f.Must(conn.SetDeadline(time.Now().Add(10 * time.Second)))
+	in := json.NewDecoder(conn)
+	var asks struct{ Challenge string }
+	f.Must(in.Decode(&asks))
+	hello := map[string]any{"env": f.Env, "identity": identity, "name": "bank", "version": "1", "process": "another", "proof": prove(asks.Challenge)}
+	f.Must(json.NewEncoder(conn).Encode(map[string]any{"clock": time.Now().UnixMilli(), "hello": hello}))
+	return in.Decode(&asks)
 }
 
 // start starts it, until the test ends.
