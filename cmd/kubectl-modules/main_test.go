@@ -180,6 +180,24 @@ func TestWrongCallsAreRefused(t *testing.T) {
 	}
 }
 
+// A base is named by its identity: one of this installation's goes before those of another
+// installation, whichever is read first. Where two of ours have it, both are told.
+func TestABaseIsNamedByItsIdentity(t *testing.T) {
+	leaseOf := func(env, installation string) runtime.Object {
+		holder, at := "mc-0_00000001", metav1.NowMicro()
+		return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceNodeLease, Name: "vnode.base-1." + env, Labels: map[string]string{prefix + "installation": installation}},
+			Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, RenewTime: &at}}
+	}
+	others := append(cluster(time.Now()), leaseOf("aaa", "theirs"), leaseOf("zzz", "theirs"))
+	if text, err := run(t, client(others...), "base", "base-1"); err != nil || !strings.Contains(text, "shop") {
+		t.Errorf("beside another installation's: %v\n%s", err, text)
+	}
+	_, err := run(t, client(append(others, leaseOf("staging", "module-controller"))...), "base", "base-1")
+	if err == nil || !strings.Contains(err.Error(), "vnode.base-1.default or vnode.base-1.staging") {
+		t.Errorf("two of ours: %v", err)
+	}
+}
+
 // JSON and YAML have what scripts match on.
 func TestOutputForScripts(t *testing.T) {
 	text, err := run(t, client(silent(cluster(time.Now()))...), "why", "base-1", "-o", "json")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -120,16 +121,33 @@ func (o *options) chainOfBase(ctx context.Context, r fleet.Reader, name string) 
 	return diagnose.WhyBase(s, name), nil
 }
 
-// findBase finds the name of a base by its identity. One that nobody knows has the name that
-// it would have in the first environment that is served.
+// findBase finds the name of a base by its identity: one of this installation's goes before one
+// that another took, and before one of another installation. One that nobody knows has the name
+// that it would have in the first environment that is served.
 func (o *options) findBase(ctx context.Context, r fleet.Reader, identity string) (string, error) {
 	s, err := r.Read(ctx, fleet.Scope{})
 	if err != nil {
 		return "", err
 	}
+	var ours, taken, others []string
 	for _, b := range s.Bases {
-		if b.ID.Identity == identity {
-			return b.Name, nil
+		switch {
+		case b.ID.Identity != identity:
+		case s.Elsewhere(b):
+			others = append(others, b.Name)
+		case s.Foreign(b):
+			taken = append(taken, b.Name)
+		default:
+			ours = append(ours, b.Name)
+		}
+	}
+	for _, found := range [][]string{ours, taken, others} {
+		switch len(found) {
+		case 0:
+		case 1:
+			return found[0], nil
+		default:
+			return "", fmt.Errorf("%d bases are called %s, in several environments: name one by its Node, %s", len(found), identity, strings.Join(found, " or "))
 		}
 	}
 	env := "default"
