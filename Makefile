@@ -99,7 +99,7 @@ mutants: ## take one guard after the other out (mutants/), and see a test notice
 scale: control-plane ## measure cold start, pods, steady state, failover, claims, 10,000 bases, 1 and 5 replicas; prints a report
 	cd e2e && $(GO) test -tags scale -count=1 -v -timeout 3h ./scale
 
-peers: control-plane ## measure the product beside KWOK, PEERS_NODES (1000) Nodes each; builds KWOK first, 3 minutes
+peers: control-plane ## measure the product beside KWOK and client-go alone, PEERS_NODES (1000) Nodes each; builds KWOK first, 3 minutes
 	cd e2e && $(GO) test -tags peers -count=1 -v -timeout 90m ./peers
 
 chaos: control-plane ## faults for CHAOS_FOR (10m), in the order of CHAOS_SEED, under a load of installs

@@ -12,11 +12,14 @@
 // KWOK's, and all of our bases come up. Ours is measured once more with bases that speak HTTP,
 // whose answers are asked for over a connection each, as a real base has it.
 //
+// Between them client-go alone does the least that both must do (see command bare): what no
+// controller can be faster than, on this machine.
+//
 // A goal that is missed is told and fails nothing. What fails is what was not measured, a Node
 // or a pod that does not come to be Ready or gone, and a module of ours that was not installed
 // and uninstalled once.
 //
-// The test has the build tag peers, so that go test ./... does not run it: it takes ten
-// minutes at 1,000 Nodes and wants the machine for itself. PEERS_NODES changes how many Nodes
+// The test has the build tag peers, so that go test ./... does not run it: it takes a
+// quarter of an hour at 1,000 Nodes and wants the machine for itself. PEERS_NODES changes how many Nodes
 // there are, PEERS_QUIET how long the quiet time is.
 package peers
