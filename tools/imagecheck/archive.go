@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -19,8 +20,9 @@ import (
 // https://github.com/opencontainers/image-spec
 type archive struct {
 	entries map[string][]byte // by path
-	// digest is that of the index or manifest that the layout names.
-	digest string
+	// digests are those of the indexes and manifests that the layout names, sorted: one of
+	// podman and buildah, one for each architecture of docker. They are never none.
+	digests []string
 }
 
 // descriptor names a blob.
@@ -78,14 +80,21 @@ func open(name string) (*archive, error) {
 	for _, f := range files {
 		a.entries[f.name] = f.content
 	}
+	content, isLayout := a.entries["index.json"]
+	if !isLayout {
+		return nil, fmt.Errorf("%s is no OCI archive: it has no index.json, which docker writes since version 25", name)
+	}
 	var index manifest
-	if err := json.Unmarshal(a.entries["index.json"], &index); err != nil {
+	if err := json.Unmarshal(content, &index); err != nil {
 		return nil, fmt.Errorf("read index.json of %s: %w", name, err)
 	}
-	if len(index.Manifests) != 1 {
-		return nil, fmt.Errorf("%s has %d images, want one", name, len(index.Manifests))
+	if len(index.Manifests) == 0 {
+		return nil, fmt.Errorf("%s has no image", name)
 	}
-	a.digest = index.Manifests[0].Digest
+	for _, d := range index.Manifests {
+		a.digests = append(a.digests, d.Digest)
+	}
+	slices.Sort(a.digests)
 	return a, nil
 }
 
@@ -109,23 +118,12 @@ func (a *archive) decode(digest string, into any) error {
 
 // image gives the image for an architecture of Linux.
 func (a *archive) image(arch string) (image, error) {
-	var top manifest
-	if err := a.decode(a.digest, &top); err != nil {
+	manifests, err := a.manifests()
+	if err != nil {
 		return image{}, err
 	}
-	digests := []string{a.digest} // where it is the image itself
-	if len(top.Manifests) > 0 {
-		digests = nil
-		for _, d := range top.Manifests {
-			digests = append(digests, d.Digest)
-		}
-	}
-	for _, digest := range digests {
-		var m manifest
+	for _, m := range manifests {
 		var img image
-		if err := a.decode(digest, &m); err != nil {
-			return image{}, err
-		}
 		if err := a.decode(m.Config.Digest, &img); err != nil {
 			return image{}, err
 		}
@@ -135,6 +133,24 @@ func (a *archive) image(arch string) (image, error) {
 		}
 	}
 	return image{}, fmt.Errorf("it has no image for linux/%s", arch)
+}
+
+// manifests gives those of all images.
+func (a *archive) manifests() ([]manifest, error) {
+	var all []manifest
+	for unread := slices.Clone(a.digests); len(unread) > 0; unread = unread[1:] {
+		var m manifest
+		if err := a.decode(unread[0], &m); err != nil {
+			return nil, err
+		}
+		for _, d := range m.Manifests { // of an index
+			unread = append(unread, d.Digest)
+		}
+		if len(m.Manifests) == 0 {
+			all = append(all, m)
+		}
+	}
+	return all, nil
 }
 
 // files gives the regular files of an image, of all its layers.

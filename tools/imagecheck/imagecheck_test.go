@@ -8,34 +8,51 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 )
 
-// built is a program that needs no file: a test's own is linked with the system's library.
-var built = sync.OnceValues(func() ([]byte, error) {
+// built are programs of each architecture that need no file: a test's own is linked with the
+// system's library.
+var built = sync.OnceValues(func() (map[string][]byte, error) {
 	dir, err := os.MkdirTemp("", "imagecheck-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	path := filepath.Join(dir, "program")
-	cmd := exec.Command("go", "build", "-o", path, "./testdata/program")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, out)
+	programs := map[string][]byte{}
+	for _, arch := range both {
+		path := filepath.Join(dir, arch)
+		cmd := exec.Command("go", "build", "-o", path, "./testdata/program")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("%w: %s", err, out)
+		}
+		if programs[arch], err = os.ReadFile(path); err != nil {
+			return nil, err
+		}
 	}
-	return os.ReadFile(path)
+	return programs, nil
 })
+
+var both = []string{"amd64", "arm64"}
+
+// unrunnable gives the program without the address at which it begins.
+func unrunnable(program []byte) []byte {
+	program = bytes.Clone(program)
+	clear(program[24:32])
+	return program
+}
 
 // layout writes an OCI archive.
 type layout struct {
 	blobs map[string][]byte
-	index []map[string]any
 }
 
 func (l *layout) add(content []byte) map[string]any {
@@ -58,20 +75,23 @@ type parts struct {
 	archs  []string
 	user   string
 	labels map[string]string
-	files  map[string][]byte
-	mode   int64
+	// programs are by architecture; other files are beside each.
+	programs, files map[string][]byte
+	mode            int64
+	// apart has the archive name the image of each architecture, as docker writes it.
+	apart bool
 }
 
 // sound is an image without faults.
 func sound(t *testing.T) parts {
 	t.Helper()
-	content, err := built()
+	programs, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := parts{
-		archs: []string{"amd64", "arm64"}, user: "65532:65532", labels: map[string]string{},
-		files: map[string][]byte{program: content}, mode: 0o755,
+		archs: both, user: "65532:65532", labels: map[string]string{},
+		programs: maps.Clone(programs), files: map[string][]byte{}, mode: 0o755,
 	}
 	for _, l := range labels {
 		p.labels["org.opencontainers.image."+l] = "x"
@@ -83,15 +103,22 @@ func sound(t *testing.T) parts {
 func (p parts) written(t *testing.T) string {
 	t.Helper()
 	l := &layout{blobs: map[string][]byte{}}
-	layer := l.add(tarred(t, p.files, p.mode))
+	var images []any
 	for _, arch := range p.archs {
+		files := maps.Clone(p.files)
+		if content, has := p.programs[arch]; has {
+			files[program] = content
+		}
+		layer := l.add(tarred(t, files, p.mode))
 		config := l.encode(t, map[string]any{"architecture": arch, "os": "linux", "config": map[string]any{
 			"User": p.user, "Entrypoint": []string{"/" + program}, "Labels": p.labels,
 		}})
-		l.index = append(l.index, l.encode(t, map[string]any{"config": config, "layers": []any{layer}}))
+		images = append(images, l.encode(t, map[string]any{"config": config, "layers": []any{layer}}))
 	}
-	top := l.encode(t, map[string]any{"manifests": l.index})
-	index, err := json.Marshal(map[string]any{"manifests": []any{top}})
+	if !p.apart {
+		images = []any{l.encode(t, map[string]any{"manifests": images})}
+	}
+	index, err := json.Marshal(map[string]any{"manifests": images})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,23 +147,27 @@ func tarred(t *testing.T, files map[string][]byte, mode int64) []byte {
 }
 
 func TestCheck(t *testing.T) {
-	both := []string{"amd64", "arm64"}
 	for _, tt := range []struct {
 		name  string
 		fault func(*parts)
 		want  string
 	}{
 		{"sound", func(*parts) {}, ""},
+		{"sound, of docker", func(p *parts) { p.apart = true }, ""},
 		{"root", func(p *parts) { p.user = "0:0" }, `its user is "0:0"`},
 		{"a user by name", func(p *parts) { p.user = "nonroot" }, `its user is "nonroot"`},
 		{"no user", func(p *parts) { p.user = "" }, `its user is ""`},
 		{"no label", func(p *parts) { delete(p.labels, "org.opencontainers.image.version") }, "no label org.opencontainers.image.version"},
 		{"a shell", func(p *parts) { p.files["bin/sh"] = nil }, "bin/sh"},
-		{"no program", func(p *parts) { clear(p.files) }, "want module-controller alone"},
-		{"too large", func(p *parts) { p.files[program] = make([]byte, 65e6) }, "want at most"},
+		{"no program", func(p *parts) { clear(p.programs) }, "want module-controller alone"},
+		{"too large", func(p *parts) { p.programs["arm64"] = make([]byte, 65e6) }, "want at most"},
 		{"not for all to run", func(p *parts) { p.mode = 0o700 }, "mode 700"},
 		{"one architecture", func(p *parts) { p.archs = p.archs[:1] }, "no image for linux/arm64"},
-		{"no program that runs", func(p *parts) { p.files[program] = []byte("text") }, "run its program"},
+		{"one architecture, of docker", func(p *parts) { p.archs, p.apart = p.archs[:1], true }, "no image for linux/arm64"},
+		{"no architecture, of docker", func(p *parts) { p.archs, p.apart = nil, true }, "image.tar has no image"},
+		{"one program for both", func(p *parts) { p.programs["arm64"] = p.programs["amd64"] }, "linux/arm64: its program is for EM_X86_64"},
+		{"no program that can be read", func(p *parts) { p.programs["arm64"] = []byte("text") }, "read its program"},
+		{"no program that runs", func(p *parts) { p.programs[runtime.GOARCH] = unrunnable(p.programs[runtime.GOARCH]) }, "run its program"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := sound(t)
@@ -161,11 +192,36 @@ func TestCheckComparesBuilds(t *testing.T) {
 	}
 }
 
+// In which order docker writes images is no difference.
+func TestCheckComparesBuildsOfDocker(t *testing.T) {
+	one, other := sound(t), sound(t)
+	one.apart, other.apart, other.archs = true, true, []string{"arm64", "amd64"}
+	if err := check([]string{one.written(t), other.written(t)}, both, 60e6, ""); err != nil {
+		t.Errorf("the same in another order: %v", err)
+	}
+	other.labels["org.opencontainers.image.version"] = "y"
+	err := check([]string{one.written(t), other.written(t)}, both, 60e6, "")
+	if err == nil || !strings.Contains(err.Error(), "cannot be repeated") {
+		t.Errorf("two that differ: %v", err)
+	}
+}
+
 func TestCheckAsksTheProgram(t *testing.T) {
 	p := sound(t)
 	err := check([]string{p.written(t)}, p.archs, 60e6, "v2")
 	if err == nil || !strings.Contains(err.Error(), `says "v1", want "v2"`) {
 		t.Errorf("another version: %v", err)
+	}
+}
+
+// Docker before version 25 writes an archive that is its own.
+func TestOpenKnowsAnOldDocker(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "image.tar")
+	if err := os.WriteFile(path, tarred(t, map[string][]byte{"manifest.json": []byte("[]")}, 0o644), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(path); err == nil || !strings.Contains(err.Error(), "no OCI archive") {
+		t.Errorf("error is %v, want what it is told by", err)
 	}
 }
 

@@ -1,14 +1,17 @@
 // Command imagecheck checks container images, each an OCI archive: that they are one
-// (the same digest), small, of one program that is no root's, and that the program runs
-// where there is nothing else. Usage: imagecheck [-max MB] [-archs LIST] ARCHIVE...
+// (the same digest), small, of one program that is no root's and of each architecture, and
+// that the program runs where there is nothing else. It prints the program's checksum, by
+// which images of several tools are compared. Usage: imagecheck [-max MB] [-archs LIST] ARCHIVE...
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -28,16 +31,16 @@ func check(archives, archs []string, limit int64, version string) error {
 	if len(archives) == 0 {
 		return errors.New("name an archive")
 	}
-	var first string
+	var first []string
 	for i, path := range archives {
 		a, err := open(path)
 		if err != nil {
 			return err
 		}
 		if i == 0 {
-			first = a.digest
-		} else if a.digest != first {
-			return fmt.Errorf("%s has digest %s, but %s has %s: the build cannot be repeated", archives[0], first, path, a.digest)
+			first = a.digests
+		} else if !slices.Equal(a.digests, first) {
+			return fmt.Errorf("%s has digest %s, but %s has %s: the build cannot be repeated", archives[0], first, path, a.digests)
 		}
 		if i > 0 {
 			continue
@@ -46,7 +49,7 @@ func check(archives, archs []string, limit int64, version string) error {
 			return fmt.Errorf("check %s: %w", path, err)
 		}
 	}
-	fmt.Printf("%d builds, one digest: %s\n", len(archives), first)
+	fmt.Printf("%d builds, one digest: %s\n", len(archives), strings.Join(first, " "))
 	return nil
 }
 
@@ -61,14 +64,15 @@ func (a *archive) check(archs []string, limit int64, version string) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(img.faults(), oneProgram(files, limit)); err != nil {
+		if err := errors.Join(img.faults(), oneProgram(files, arch, limit)); err != nil {
 			return fmt.Errorf("linux/%s: %w", arch, err)
 		}
 		said, err := versionOf(arch, files[0], version)
 		if err != nil {
 			return fmt.Errorf("linux/%s: %w", arch, err)
 		}
-		fmt.Printf("linux/%s: %.1f MB, user %s, --version: %s\n", arch, float64(len(files[0].content))/1e6, img.Config.User, said)
+		fmt.Printf("linux/%s: %.1f MB, sha256:%x, user %s, --version: %s\n",
+			arch, float64(len(files[0].content))/1e6, sha256.Sum256(files[0].content), img.Config.User, said)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
@@ -40,8 +41,11 @@ func (i image) faults() error {
 	return errors.Join(errs...)
 }
 
-// oneProgram says whether the files are the program alone.
-func oneProgram(files []file, limit int64) error {
+// machines are those of the architectures.
+var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
+
+// oneProgram says whether the files are the program alone, of the architecture.
+func oneProgram(files []file, arch string, limit int64) error {
 	if len(files) != 1 || files[0].name != program {
 		names := make([]string, 0, len(files))
 		for _, f := range files {
@@ -54,6 +58,12 @@ func oneProgram(files []file, limit int64) error {
 	}
 	if mode := files[0].mode.Perm(); mode != 0o755 {
 		return fmt.Errorf("its program has mode %o, want 755", mode)
+	}
+	switch binary, err := elf.NewFile(bytes.NewReader(files[0].content)); {
+	case err != nil:
+		return fmt.Errorf("read its program: %w", err)
+	case binary.Machine != machines[arch]:
+		return fmt.Errorf("its program is for %s", binary.Machine)
 	}
 	return nil
 }
