@@ -7,8 +7,8 @@
 #   IMAGE_TOOL     docker, podman or buildah
 #
 # podman and buildah make one NAME for all architectures, docker one of each,
-# NAME-ARCH, and NAME for this machine's. With ARCHIVE the image is written there too, as
-# an OCI archive; docker writes this machine's alone. Two builds of one commit give one digest.
+# NAME-ARCH, and NAME for this machine's. With ARCHIVE all are written there too, as one
+# OCI archive. Two builds of one commit give one digest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 name=${1:?usage: tools/image.sh NAME [ARCHIVE]}
@@ -19,20 +19,17 @@ revision=$(git rev-parse HEAD 2>/dev/null || true)
 # The time in the image is the commit's.
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 
-works() { # a client without its daemon does not
+works() { # a client of docker without its daemon or without BuildKit's does not
   case $1 in
-    buildah) buildah --version ;;
+    docker) docker buildx version | grep docker/buildx && docker info ;;
     *) "$1" info ;;
   esac >/dev/null 2>&1
 }
-tool=${IMAGE_TOOL:-}
-if [ -z "$tool" ]; then
-  for tool in docker podman buildah none; do
-    if [ $tool = none ] || works $tool; then break; fi
-  done
-fi
+for tool in ${IMAGE_TOOL:-docker podman buildah} none; do
+  if [ "$tool" = none ] || works "$tool"; then break; fi
+done
 if [ "$tool" = none ]; then
-  echo "needs docker, podman or buildah; of docker, its daemon too. On Debian: apt-get install buildah" >&2
+  echo "needs ${IMAGE_TOOL:-docker, podman or buildah}; of docker, its daemon and buildx too. On Debian: apt-get install buildah" >&2
   exit 1
 fi
 
@@ -53,20 +50,20 @@ args() { # of a build for an architecture
 echo "== building $name with $tool"
 case $tool in
 docker)
+  images=()
   for arch in $archs; do
-    SOURCE_DATE_EPOCH=$epoch docker build $(args "$arch") --build-arg "SOURCE_DATE_EPOCH=$epoch" --provenance=false -t "$name-$arch" $context
+    SOURCE_DATE_EPOCH=$epoch docker build $(args "$arch") --no-cache --build-arg "SOURCE_DATE_EPOCH=$epoch" --provenance=false -t "$name-$arch" $context
+    images+=("$name-$arch")
+    [ "$arch" != "$(go env GOHOSTARCH)" ] || docker tag "$name-$arch" "$name"
   done
-  here=$(go env GOHOSTARCH)
-  if docker image inspect "$name-$here" >/dev/null 2>&1; then
-    docker tag "$name-$here" "$name"
-    [ -z "$archive" ] || docker save -o "$archive" "$name"
-  fi
+  [ -z "$archive" ] || docker save -o "$archive" "${images[@]}"
   ;;
 *)
   $tool rmi "$name" >/dev/null 2>&1 || true
   $tool manifest rm "$name" >/dev/null 2>&1 || true
   for arch in $archs; do
-    $tool build $(args "$arch") --timestamp "$epoch" --manifest "$name" $context
+    # No layers are kept, or podman would take one architecture's for the other's.
+    $tool build $(args "$arch") --layers=false --timestamp "$epoch" --manifest "$name" $context
   done
   [ -z "$archive" ] || $tool manifest push --all "$name" "oci-archive:$archive"
   ;;
