@@ -10,6 +10,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 
 	"module-controller/internal/access"
+	"module-controller/internal/connlimit"
 	"module-controller/internal/tokens"
 )
 
@@ -49,7 +50,7 @@ func (s *Server) askerOf(r *http.Request) (asker, error) {
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		user, err := s.userOfCertificate(r.TLS.PeerCertificates)
 		if err == nil { // before his rights are known: an API server comes for many people at once
-			admitted(r.Context())
+			connlimit.Admitted(r.Context())
 		}
 		if err == nil || r.Header.Get("Authorization") == "" {
 			return asker{user, true}, err

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"module-controller/internal/connlimit"
 	"module-controller/tunnel"
 )
 
@@ -139,6 +140,7 @@ func TestACertificateTellsGroups(t *testing.T) {
 func TestConnectionsAreNotKeptWhereTheyAreScarce(t *testing.T) {
 	w, server := certifiedWorld(t)
 	w.users["scraper"], w.users["apiserver"] = user{[]string{"get proxy"}}, user{[]string{"get proxy"}}
+	open := 0
 	for _, c := range []struct {
 		open              int
 		ofToken, ofServer string
@@ -149,7 +151,9 @@ func TestConnectionsAreNotKeptWhereTheyAreScarce(t *testing.T) {
 		{maxConnections*3/4 - 1, "close", ""},
 		{maxConnections * 3 / 4, "close", "close"},
 	} {
-		w.connections.open = c.open
+		for ; open < c.open; open++ {
+			w.enters(t, netip.AddrFrom4([4]byte{10, 1, byte(open >> 8), byte(open)}))
+		}
 		if got := request(w, 10250, http.MethodGet, "/pods", tokenOf("scraper")); got.Code != http.StatusOK || got.Header().Get("Connection") != c.ofToken {
 			t.Errorf("with %d open a token's is %d, Connection: %q", c.open, got.Code, got.Header().Get("Connection"))
 		}
@@ -184,24 +188,17 @@ func TestWhoHasACertificateIsNoStrangerWhileHisRightsAreAsked(t *testing.T) {
 		"a certificate": {"", []*x509.Certificate{server}, 0},
 		"a token":       {tokenOf("scraper"), nil, 1},
 	} {
-		if reason := w.connections.enter(from); reason != "" {
-			t.Fatal(reason)
-		}
-		its, seen := &slot{Conn: noConn{}, of: w.connections, from: from, stranger: true, open: true}, -1
-		w.asked = func() {
-			w.connections.mu.Lock()
-			defer w.connections.mu.Unlock()
-			seen = w.connections.strangers[from]
-		}
+		its, seen := w.enters(t, from), -1
+		w.asked = func() { _, seen = w.connections.Open(from) }
 		r := requestOf(10250, http.MethodGet, "/pods", c.token, c.with...)
 		answer := httptest.NewRecorder()
-		w.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), slotKey{}, its)))
+		w.ServeHTTP(answer, r.WithContext(connlimit.ConnContext(r.Context(), its)))
 		if answer.Code != http.StatusOK || seen != c.strangers {
 			t.Errorf("%s: %d, and %d strangers while it was asked, want %d", name, answer.Code, seen, c.strangers)
 		}
-		if w.connections.strangers[from] != 0 {
-			t.Errorf("%s: admitted, it is a stranger", name)
+		if open, strangers := w.connections.Open(from); open != 1 || strangers != 0 {
+			t.Errorf("%s: admitted, %d of %d connections are strangers'", name, strangers, open)
 		}
-		its.leave()
+		_ = its.Close()
 	}
 }

@@ -16,61 +16,55 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"module-controller/internal/connlimit"
 )
 
 // Strangers of one address have few connections, fewer once half of all are open, and nobody
-// one beyond all. Each counts once, until it is closed, whatever comes first.
+// one beyond all.
 func TestHowManyConnectionsThereMayBe(t *testing.T) {
-	one, other := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
-	c := newConnections(nil)
-	var slots []*slot
-	enters := func(from netip.Addr) string {
-		reason := c.enter(from)
-		if reason == "" {
-			slots = append(slots, &slot{Conn: noConn{}, of: c, from: from, stranger: true, open: true})
+	for _, c := range []struct {
+		strangers, open int
+		want            connlimit.Reason
+	}{
+		{0, 0, 0}, {31, 255, 0}, {32, 255, connlimit.TooManyOfOne},
+		{7, 256, 0}, {8, 256, connlimit.TooManyOfOne},
+		{7, 511, 0}, {8, 511, connlimit.TooManyOfOne},
+		{0, 512, connlimit.TooMany}, {32, 512, connlimit.TooMany},
+	} {
+		if got := limits.Refuses(c.strangers, c.open); got != c.want {
+			t.Errorf("one more for an address with %d strangers, of %d: %d, want %d", c.strangers, c.open, got, c.want)
 		}
-		return reason
-	}
-	fill := func(from netip.Addr, want int, reason string) {
-		t.Helper()
-		n, why := 0, ""
-		for why = enters(from); why == ""; why = enters(from) {
-			n++
-		}
-		if n != want || why != reason {
-			t.Fatalf("%d more of %s come in, and then %q; want %d and %q", n, from, why, want, reason)
-		}
-	}
-	fill(one, maxStrangers, tooManyStrangers)
-	fill(other, maxStrangers, tooManyStrangers)
-	for _, s := range slots {
-		s.admitted()
-		s.admitted() // another request
-	}
-	fill(one, maxStrangers, tooManyStrangers)
-	for last := slots[len(slots)-1]; c.open < maxConnections/2; last = slots[len(slots)-1] {
-		last.admitted()
-		fill(one, 1, tooManyStrangers)
-	}
-	fill(other, fewStrangers, tooManyStrangers)
-	for i := 0; c.open < maxConnections; i++ {
-		fill(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), min(fewStrangers, maxConnections-c.open), map[bool]string{true: tooManyStrangers, false: tooMany}[c.open+fewStrangers < maxConnections])
-	}
-	for _, s := range slots {
-		for range 2 {
-			_ = s.Close()
-			s.admitted()
-		}
-	}
-	if c.open != 0 || len(c.strangers) != 0 {
-		t.Errorf("after the end %d are open, and of strangers %v", c.open, c.strangers)
 	}
 }
 
-// noConn is a connection to nowhere.
-type noConn struct{ net.Conn }
+// visit is a connection of nobody, and a listener to which it comes.
+type visit struct {
+	net.Conn
+	net.Listener
+	from netip.Addr
+}
 
-func (noConn) Close() error { return nil }
+func (v *visit) Accept() (net.Conn, error) { return v, nil }
+func (v *visit) Close() error              { return nil }
+
+func (v *visit) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(v.from, 1))
+}
+
+// enters connects to a Server from an address that may have one more.
+func (w *world) enters(t *testing.T, from netip.Addr) net.Conn {
+	t.Helper()
+	open, strangers := w.connections.Open(from)
+	if reason := limits.Refuses(strangers, open); reason != 0 {
+		t.Fatalf("nobody more comes in from %s: %d", from, reason)
+	}
+	c, err := w.connections.Listen(&visit{from: from}).Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
 
 // running is a world whose Server runs until the test ends, with what its log is told.
 func running(t *testing.T) (w *world, at string, told *observer.ObservedLogs) {

@@ -26,7 +26,7 @@ func (s *Server) listen(ctx context.Context) (all []net.Listener, err error) {
 			}
 			return nil, fmt.Errorf("listen for the kubelet's API on %s: %w", address, err)
 		}
-		all = append(all, tls.NewListener(bounded{l, s.connections}, secured))
+		all = append(all, tls.NewListener(s.connections.Listen(l), secured))
 	}
 	return all, nil
 }

@@ -8,7 +8,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"module-controller/internal/access"
+	"module-controller/internal/connlimit"
 	"module-controller/internal/refusals"
 	"module-controller/internal/tokens"
 	"module-controller/tunnel"
@@ -81,7 +81,7 @@ type Server struct {
 	serving *certificate
 	streams *logStreams
 	// connections are those to all ports.
-	connections *connections
+	connections *connlimit.Limiter
 	routes      http.Handler
 }
 
@@ -108,9 +108,7 @@ func New(cfg Config, deps Deps) *Server {
 		serving: &certificate{certFile: cfg.CertFile, keyFile: cfg.KeyFile, host: deps.Ports.host},
 		streams: newStreams(),
 	}
-	s.connections = newConnections(func(reason string, from netip.Addr) {
-		s.told.Tell("closing a connection to a VNode's kubelet API at once", reason, from.String(), zap.Stringer("from", from))
-	})
+	s.connections = newConnections(s.told)
 	deps.Ports.tell(func(node string) {
 		s.told.Tell("no port is left for the kubelet's API of a VNode: raise KUBELET_PROXY_PORTS, or run more replicas", "no_port", node, zap.String("node", node))
 	})
@@ -143,7 +141,7 @@ func (s *Server) Run(parent context.Context) error {
 		Handler: s, ErrorLog: log.New(io.Discard, "", 0), // anybody may connect, and must not fill the log
 		MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
 		BaseContext: func(net.Listener) context.Context { return ctx }, // logs that are followed end with it
-		ConnContext: withSlot,
+		ConnContext: connlimit.ConnContext,
 	}
 	wg.Go(func() { s.clients.run(ctx) })
 	for _, l := range listeners {
@@ -205,8 +203,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, errBody)
 		return
 	}
-	admitted(r.Context())
-	if !s.connections.keeps(who) {
+	connlimit.Admitted(r.Context())
+	if !s.keeps(who) {
 		w.Header().Set("Connection", "close") // one at each port may be more than there are
 	}
 	// Not all writers can bound that: those of tests.

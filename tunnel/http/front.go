@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 
 	"module-controller/tunnel"
 )
@@ -37,20 +36,17 @@ func (t *Tunnel) listen(ctx context.Context, sink tunnel.Sink) ([]front, error) 
 
 // baseFront serves bases, over TLS where there is a certificate.
 func (t *Tunnel) baseFront(l net.Listener, sink tunnel.Sink) front {
-	limits := limit(l, t.cfg.MaxConnections, t.cfg.ConnectionsEach, t.tooMany)
-	handler := limits.sparing(t.handler(sink))
+	may := limits{t.cfg.MaxConnections, t.cfg.ConnectionsEach}
+	all := t.bounded(may)
+	l = all.Listen(l)
 	if t.cfg.CertFile != "" {
-		return front{tls.NewListener(limits, t.cfg.certificates(t.log).tls()), handler}
+		l = tls.NewListener(l, t.cfg.certificates(t.log).tls())
 	}
-	return front{limits, handler}
+	return front{l, may.sparing(all, t.handler(sink))}
 }
 
 // peerFront serves peers, who prove that they are members before a request is read.
 func (t *Tunnel) peerFront(l net.Listener, sink tunnel.Sink) front {
-	l = limit(l, 2*maxOutboxes, maxOutboxes/16, t.tooMany)
+	l = t.bounded(limits{2 * maxOutboxes, maxOutboxes / 16}).Listen(l)
 	return front{tls.NewListener(l, t.cfg.Key.tls(t.admitPeer)), t.peerHandler(sink)}
-}
-
-func (t *Tunnel) tooMany(from netip.Addr, err error) {
-	t.note(from, "", refuse(0, "too_many_connections", err))
 }

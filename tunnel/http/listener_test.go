@@ -11,26 +11,27 @@ import (
 	"testing"
 	"time"
 
+	"module-controller/internal/connlimit"
 	"module-controller/tunnel/tunneltest"
 )
 
 func TestHowManyMayConnect(t *testing.T) {
-	const each, all = 64, 4096
+	const all = 4096
 	for _, c := range []struct {
 		has, open int
-		want      bool
+		want      connlimit.Reason
 	}{
-		{0, 0, true}, {63, 63, true}, {64, 64, false},
-		{7, all / 2, true}, {8, all / 2, false},
-		{0, all - all/4, true}, {1, all - all/4, false},
-		{0, all - 1, true}, {0, all, false},
+		{0, 0, 0}, {63, 63, 0}, {64, 64, connlimit.TooManyOfOne},
+		{7, all / 2, 0}, {8, all / 2, connlimit.TooManyOfOne},
+		{0, all - all/4, 0}, {1, all - all/4, connlimit.TooManyOfOne},
+		{0, all - 1, 0}, {0, all, connlimit.TooMany},
 	} {
-		if got := mayConnect(c.has, each, c.open, all); got != c.want {
-			t.Errorf("one of %d with %d: %v", c.open, c.has, got)
+		if got := (limits{all, 64}).steps().Refuses(c.has, c.open); got != c.want {
+			t.Errorf("one more for who has %d of %d: %d, want %d", c.has, c.open, got, c.want)
 		}
 	}
 	for all := 1; all < 20; all++ { // however few there are, the last is for whoever has none
-		if !mayConnect(0, 1, all-1, all) {
+		if (limits{all, 1}).steps().Refuses(0, all-1) != 0 {
 			t.Errorf("of %d the last is refused", all)
 		}
 	}
@@ -38,14 +39,14 @@ func TestHowManyMayConnect(t *testing.T) {
 
 // Thousands of connections from a few addresses leave room for others.
 func TestFewAddressesLeaveConnectionsToOthers(t *testing.T) {
-	open, all := 0, 4096
+	open, may := 0, limits{4096, 64}.steps()
 	for range 63 {
-		for has := 0; mayConnect(has, 64, open, all); has++ {
+		for has := 0; may.Refuses(has, open) == 0; has++ {
 			open++
 		}
 	}
-	if open >= all || !mayConnect(0, 64, open, all) {
-		t.Errorf("63 addresses have %d of %d", open, all)
+	if may.Refuses(0, open) != 0 {
+		t.Errorf("63 addresses have %d of %d", open, may.All)
 	}
 }
 
@@ -100,16 +101,27 @@ func TestTooManyConnectionsAreClosed(t *testing.T) {
 }
 
 // More bases than there may be connections are all heard, although each keeps its own from
-// one heartbeat to the next where it may.
+// one heartbeat to the next where it may: half of those that there may be are kept at most.
 func TestMoreBasesThanConnectionsAreHeard(t *testing.T) {
+	const most, bases = 16, 64
 	_, s, url := start(t, func(c *Config) {
 		c.Timeout, c.InstallTimeout = time.Minute, time.Minute
-		c.MaxConnections, c.ConnectionsEach = 16, 4
+		c.MaxConnections, c.ConnectionsEach = most, 4
 	})
-	const bases = 64
+	kept := 0
 	for i := range bases {
 		c, body := from(t, fmt.Sprintf("127.0.0.%d", 30+i)), beat(fmt.Sprint("b", i), "127.0.0.1", 1)
-		tunneltest.Await(t, fmt.Sprint("base ", i), func() bool { return sayOnce(c, url, body) == nil })
+		var keeps bool
+		tunneltest.Await(t, fmt.Sprint("base ", i), func() (heard bool) {
+			keeps, heard = sayOnce(c, url, body)
+			return heard
+		})
+		if keeps {
+			kept++
+		}
+		if kept > most/2 { // later ones would wait until these are idle for too long
+			t.Fatalf("%d keep their connections", kept)
+		}
 	}
 	heard := map[string]bool{}
 	for _, h := range s.Recorded().Beats {
@@ -120,12 +132,13 @@ func TestMoreBasesThanConnectionsAreHeard(t *testing.T) {
 	}
 }
 
-// sayOnce posts a heartbeat whose connection may be refused.
-func sayOnce(c *http.Client, url, body string) error {
+// sayOnce posts a heartbeat whose connection may be refused: it was not heard then. It gives
+// whether the connection is kept after the answer.
+func sayOnce(c *http.Client, url, body string) (keeps, heard bool) {
 	answer, err := c.Post(url+"/heartbeat", "application/json", strings.NewReader(body))
 	if err != nil {
-		return err
+		return false, false
 	}
 	_, _ = io.Copy(io.Discard, answer.Body)
-	return answer.Body.Close()
+	return !answer.Close, answer.Body.Close() == nil
 }
