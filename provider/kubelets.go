@@ -19,16 +19,20 @@ import (
 // Kubelets serves the kubelet's API of Nodes. All return at once.
 type Kubelets interface {
 	// At gives where that of a Node is served from now on, until Forget; zero where it is not.
-	// It is where the Node shows it, if it can be served there.
-	At(node string, shown plan.Endpoint) plan.Endpoint
+	// It is where the Node shows it, if it can be served there, and nowhere where others, which
+	// returns at once, says that another Node shows its own.
+	At(node string, shown plan.Endpoint, others func(plan.Endpoint) bool) plan.Endpoint
 	Forget(node string)
 }
 
 // noKubelets serves none.
 type noKubelets struct{}
 
-func (noKubelets) At(string, plan.Endpoint) plan.Endpoint { return plan.Endpoint{} }
-func (noKubelets) Forget(string)                          {}
+func (noKubelets) At(string, plan.Endpoint, func(plan.Endpoint) bool) plan.Endpoint {
+	return plan.Endpoint{}
+}
+
+func (noKubelets) Forget(string) {}
 
 // Views shows the bases that a Provider serves to who serves their kubelet's API. It may be
 // used from any goroutine.

@@ -73,6 +73,29 @@ func TestANodeKeepsItsKubelet(t *testing.T) {
 	})
 }
 
+// No Node's kubelet is where another Node still shows its own, also one that this replica never
+// serves: who asks for that one would be answered for this one. It is there once nobody shows it.
+func TestAKubeletIsNotWhereAnotherNodeShowsItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := plan.Endpoint{Host: "10.0.0.7", Port: 10250}
+		other := heardAs(tunnel.BaseID{Env: "prod", Identity: "other"}) // an environment that is not served
+		name, err := plan.NodeName(other.Base)
+		must(t, err)
+		p := newTestProvider(t, Config{}, nil, plan.Node(plan.NodeInput{Now: time.Now(), Name: name, Heartbeat: other, Kubelet: shared}, nil))
+		p.deps.Kubelets = kubelet.NewPorts(netip.MustParseAddr(shared.Host), int(shared.Port), 1)
+		p.runs()
+		p.serves()
+		if at := plan.KubeletOf(p.node()); at != (plan.Endpoint{}) {
+			t.Errorf("its kubelet is at %v, where another Node shows its own", at)
+		}
+		must(t, p.api.CoreV1().Nodes().Delete(t.Context(), name, metav1.DeleteOptions{}))
+		p.passes(time.Minute)
+		if at := plan.KubeletOf(p.node()); at != shared {
+			t.Errorf("once nobody shows it, its kubelet is at %v, want %v", at, shared)
+		}
+	})
+}
+
 // Addresses of one type are patched as they are to be: merged by type, of two only one would
 // be left.
 func TestAddressesArePatchedWhole(t *testing.T) {

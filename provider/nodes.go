@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -36,7 +38,7 @@ func newNodes(client kubernetes.Interface, meter Meter, log *zap.Logger) *nodes 
 	lw := rewatch.Of(client, client.CoreV1().Nodes(), func(o *metav1.ListOptions) {
 		o.LabelSelector = plan.LabelComponent + "=" + plan.ComponentVNode
 	})
-	informer := cache.NewSharedIndexInformer(lw, &corev1.Node{}, 0, cache.Indexers{})
+	informer := cache.NewSharedIndexInformer(lw, &corev1.Node{}, 0, cache.Indexers{byKubelet: kubeletsOf})
 	if err := informer.SetTransform(withoutManagedFields); err != nil {
 		panic(err) // it can only be refused after the informer was started
 	}
@@ -70,6 +72,29 @@ func (n *nodes) all() []*corev1.Node {
 		all = append(all, obj.(*corev1.Node))
 	}
 	return all
+}
+
+// byKubelet is the index of Nodes by where they show that their kubelet's API is served.
+const byKubelet = "kubelet"
+
+// kubeletsOf gives the keys of a Node in byKubelet.
+func kubeletsOf(obj any) ([]string, error) {
+	node, is := obj.(*corev1.Node)
+	if !is || plan.KubeletOf(node) == (plan.Endpoint{}) {
+		return nil, nil
+	}
+	return []string{keyOf(plan.KubeletOf(node))}, nil
+}
+
+func keyOf(at plan.Endpoint) string { return net.JoinHostPort(at.Host, strconv.Itoa(int(at.Port))) }
+
+// othersAt gives what says whether another Node than the one of that name, of those that the
+// cache has, shows that its kubelet's API is served at an endpoint.
+func (n *nodes) othersAt(name string) func(plan.Endpoint) bool {
+	return func(at plan.Endpoint) bool {
+		names, err := n.informer.GetIndexer().IndexKeys(byKubelet, keyOf(at))
+		return err != nil || slices.ContainsFunc(names, func(other string) bool { return other != name })
+	}
 }
 
 // address is the address of a Node's base; empty where it is not known.

@@ -74,7 +74,7 @@ func (p *Provider) observe(id tunnel.BaseID) (observation, bool) {
 		if in.Pods, again = p.pods.On(r.node, in.Now); again > 0 {
 			p.queue.AddAfter(id, again)
 		}
-		in.Kubelet = p.deps.Kubelets.At(r.node, plan.KubeletOf(in.Node))
+		in.Kubelet = p.deps.Kubelets.At(r.node, plan.KubeletOf(in.Node), p.nodes.othersAt(r.node))
 		in.Failures = p.history.recall(id, in.Pods)
 		in.Pods = p.pods.probe(r, in)
 	} else {

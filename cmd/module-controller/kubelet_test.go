@@ -59,7 +59,7 @@ func TestASessionServesTheKubeletAPI(t *testing.T) {
 			t.Errorf("enabled %s: %v at %v", enabled, s.kubelets, s.ports)
 		}
 		if want {
-			if at := s.ports.At("vnode.shop.dev", plan.Endpoint{}); at.Host != "10.0.0.7" || at.Port != 10250 {
+			if at := s.ports.At("vnode.shop.dev", plan.Endpoint{}, func(plan.Endpoint) bool { return false }); at.Host != "10.0.0.7" || at.Port != 10250 {
 				t.Errorf("it is at %+v", at)
 			}
 		}

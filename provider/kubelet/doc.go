@@ -3,7 +3,8 @@
 //
 // The API names no Node in a request for what is a Node's, such as /stats/summary. So each
 // Node has a port of its own, which the Node tells beside this replica's address. A Node that
-// another replica owns from now on names that one, so no request is passed on.
+// another replica owns from now on names that one, so no request is passed on. Until then its
+// port here serves no other Node.
 //
 // Guaranteed: nothing is answered to who has not proved who he is, by a client certificate or
 // a token, and whom the API server's rules do not permit it, as with a kubelet. No log is read

@@ -54,6 +54,9 @@ func (b *bases) Ask(_ context.Context, node string, question tunnel.Verb) (tunne
 	return answer, nil
 }
 
+// nobody says that no other Node shows an endpoint.
+func nobody(plan.Endpoint) bool { return false }
+
 // user is who may do what, each as "verb subresource".
 type user struct{ may []string }
 
@@ -94,7 +97,7 @@ func newToldWorld(t *testing.T, objects ...runtime.Object) (*world, *observer.Ob
 // serves makes the Server, whose base has the first of n ports.
 func (w *world) serves(port, n int, log *zap.Logger) {
 	ports := NewPorts(netip.MustParseAddr("127.0.0.1"), port, n)
-	ports.At(shopNode, plan.Endpoint{})
+	ports.At(shopNode, plan.Endpoint{}, nobody)
 	w.Server = New(Config{}, Deps{Bases: w.bases, Ports: ports, Client: w.client, Log: log})
 }
 

@@ -37,39 +37,50 @@ func NewPorts(host netip.Addr, first, n int) *Ports {
 }
 
 // At gives the endpoint of a Node, the same until Forget: the one that the Node shows where that
-// is free, so that a replica which has just started moves nobody from port to port. It is zero
-// where all ports are taken, which is told.
-func (p *Ports) At(node string, shown plan.Endpoint) plan.Endpoint {
-	port, short := p.take(node, shown)
+// is free, so that a replica which has just started moves nobody from port to port. One that
+// another Node shows, as others says at once, is not free: who asks for that one would be answered
+// for this one. It is zero where no port is left, which is told.
+func (p *Ports) At(node string, shown plan.Endpoint, others func(plan.Endpoint) bool) plan.Endpoint {
+	port, short := p.take(node, shown, others)
 	switch {
 	case port > 0:
-		return plan.Endpoint{Host: p.host, Port: int32(port)}
+		return p.endpoint(port)
 	case short != nil:
 		short(node)
 	}
 	return plan.Endpoint{}
 }
 
+func (p *Ports) endpoint(port int) plan.Endpoint {
+	return plan.Endpoint{Host: p.host, Port: int32(port)}
+}
+
 // take gives the port of a Node, and takes one if it has none; 0 where none is left, and who is
 // to be told.
-func (p *Ports) take(node string, shown plan.Endpoint) (port int, short func(string)) {
+func (p *Ports) take(node string, shown plan.Endpoint, others func(plan.Endpoint) bool) (port int, short func(string)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	port, has := p.byNode[node]
-	switch {
-	case has:
+	if port, has := p.byNode[node]; has {
 		return port, nil
-	case len(p.free) == 0:
-		return 0, p.short
 	}
-	next := 0
-	if shown.Host == p.host {
-		next = max(0, slices.Index(p.free, int(shown.Port)))
+	next := p.next(shown, others)
+	if next < 0 {
+		return 0, p.short
 	}
 	port = p.free[next]
 	p.free = slices.Delete(p.free, next, next+1)
 	p.byNode[node], p.byPort[port] = port, node
 	return port, nil
+}
+
+// next gives where in free the port is that a Node which shows an endpoint takes; -1 where none
+// is left. It needs mu.
+func (p *Ports) next(shown plan.Endpoint, others func(plan.Endpoint) bool) int {
+	keeps := slices.IndexFunc(p.free, func(port int) bool { return p.endpoint(port) == shown && !others(shown) })
+	if keeps >= 0 {
+		return keeps
+	}
+	return slices.IndexFunc(p.free, func(port int) bool { return !others(p.endpoint(port)) })
 }
 
 // tell has a function called with each Node for which no port is left.
