@@ -151,7 +151,11 @@ func run(ctx context.Context, o *options, out io.Writer) (err error) {
 		return nil
 	})
 	parts.Go(func() error {
-		return (&basetest.HTTPFleet{Endpoint: o.endpoint, Port: o.port, Bases: overHTTP}).Run(ctx)
+		f := &basetest.HTTPFleet{Port: o.port, Bases: overHTTP}
+		if o.endpoint != "" {
+			f.Endpoints = []string{o.endpoint}
+		}
+		return f.Run(ctx)
 	})
 	return parts.Wait()
 }

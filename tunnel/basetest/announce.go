@@ -23,7 +23,7 @@ func (s *server) announce(ctx context.Context) {
 		p, f := s.running(), s.Faults()
 		if !f.away() {
 			for _, r := range s.takeOutbox() {
-				s.post(ctx, r.where, r.body)
+				s.say(ctx, r)
 			}
 		}
 		if p.number != begun {
@@ -36,7 +36,7 @@ func (s *server) announce(ctx context.Context) {
 		s.listen(p, next)
 		if !time.Now().Before(next) {
 			next = time.Now().Add(cmp.Or(s.options.Heartbeat, 12*time.Second))
-			s.post(ctx, "heartbeat", encode(s.heartbeat(s.port)))
+			s.beat(ctx)
 		}
 		timer.Reset(time.Until(s.listen(p, next)))
 	}
@@ -46,7 +46,7 @@ func (s *server) announce(ctx context.Context) {
 // base that never sends any listens all the same.
 func (s *server) quiet(p *process, f Faults) (pause time.Duration, quiet bool) {
 	switch {
-	case s.endpoint == "":
+	case len(s.endpoints) == 0:
 		return time.Until(s.listen(p, time.Now().Add(time.Hour))), true
 	case f.away(), f.NoHeartbeat:
 		return time.Hour, true

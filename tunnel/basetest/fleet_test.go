@@ -273,7 +273,7 @@ func TestHTTPBaseAnnouncesItselfFirst(t *testing.T) {
 	}))
 	t.Cleanup(controller.Close)
 	during(t, func(ctx context.Context) error {
-		return (&HTTPFleet{Endpoint: controller.URL, Bases: []*Base{b}}).Run(ctx)
+		return (&HTTPFleet{Endpoints: []string{controller.URL}, Bases: []*Base{b}}).Run(ctx)
 	})
 	port := <-heard
 	resp, err := http.Post(fmt.Sprintf("http://%s/health", net.JoinHostPort("127.0.0.1", fmt.Sprint(port))), "application/json", strings.NewReader("{}"))

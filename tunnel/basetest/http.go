@@ -23,9 +23,10 @@ import (
 // here they do. A base whose process has not listened yet, or has ended, resets
 // connections: its port stays its own, where a real one's would refuse.
 type HTTPFleet struct {
-	// Endpoint is where heartbeats go, such as http://127.0.0.1:7777; empty for nowhere: the
-	// bases only listen, as those of runtimes before 2.1.8 whose applications send none.
-	Endpoint string
+	// Endpoints are where heartbeats go, such as http://127.0.0.1:7777: each to the next of
+	// them, as a Service spreads connections over replicas. None: the bases only listen, as
+	// those of runtimes before 2.1.8 whose applications send none.
+	Endpoints []string
 	// Port is where each base listens, at its own address; 0 for a free one.
 	Port  int
 	Bases []*Base
@@ -48,7 +49,7 @@ func (f *HTTPFleet) Run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("listen for base %s: %w", b.Identity(), err)
 		}
-		s := &server{Base: b, client: clientAt(b.options.IP), endpoint: strings.TrimSuffix(f.Endpoint, "/"), wake: make(chan struct{}, 1)}
+		s := &server{Base: b, client: clientAt(b.options.IP), endpoints: f.Endpoints, wake: make(chan struct{}, 1)}
 		s.port = l.Addr().(*net.TCPAddr).Port
 		b.listens(s.port)
 		context.AfterFunc(ctx, func() { _ = l.Close() })
@@ -77,10 +78,12 @@ func (b *Base) listens(port int) {
 // server is a base that speaks HTTP.
 type server struct {
 	*Base
-	client   *http.Client
-	endpoint string
-	port     int
-	wake     chan struct{} // the process began or ended, or it has a message to send
+	client    *http.Client
+	endpoints []string
+	port      int
+	wake      chan struct{} // the process began or ended, or it has a message to send
+
+	beats int // how many were sent; only the goroutine that announces uses it
 
 	mu sync.Mutex
 	// mu guards what follows
@@ -208,9 +211,23 @@ func (s *server) onLoop(ctx context.Context, p *process, work func() object) obj
 	return work()
 }
 
-// post sends a message to the controller.
-func (s *server) post(ctx context.Context, path string, body []byte) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.endpoint+"/"+path, bytes.NewReader(body))
+// beat sends a heartbeat to the endpoint whose turn it is.
+func (s *server) beat(ctx context.Context) {
+	to := s.endpoints[s.beats%len(s.endpoints)]
+	s.beats++
+	s.post(ctx, to, "heartbeat", encode(s.heartbeat(s.port)))
+}
+
+// say sends a message of Say to every endpoint.
+func (s *server) say(ctx context.Context, r raw) {
+	for _, to := range s.endpoints {
+		s.post(ctx, to, r.where, r.body)
+	}
+}
+
+// post sends a message to an endpoint.
+func (s *server) post(ctx context.Context, endpoint, path string, body []byte) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(endpoint, "/")+"/"+path, bytes.NewReader(body))
 	if err != nil {
 		return
 	}

@@ -184,7 +184,7 @@ func TestFleetsClosePorts(t *testing.T) {
 	b, port := listening(t, ip, false)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- (&HTTPFleet{Endpoint: "http://127.0.0.1:9", Bases: []*Base{b}}).Run(ctx) }()
+	go func() { ended <- (&HTTPFleet{Endpoints: []string{"http://127.0.0.1:9"}, Bases: []*Base{b}}).Run(ctx) }()
 	b.Install(t.Context(), jarOf("a", "1"))
 	wantAnswer(t, ip, port, "/", http.StatusOK, "a:1")
 	cancel()

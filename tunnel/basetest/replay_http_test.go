@@ -232,7 +232,7 @@ func serveHTTP(t *testing.T, b *Base) string {
 	heartbeats := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "SUCCESS") }))
 	t.Cleanup(heartbeats.Close)
 	during(t, func(ctx context.Context) error {
-		return (&HTTPFleet{Endpoint: heartbeats.URL, Bases: []*Base{b}}).Run(ctx)
+		return (&HTTPFleet{Endpoints: []string{heartbeats.URL}, Bases: []*Base{b}}).Run(ctx)
 	})
 	url := ""
 	await(t, "the base to listen", func() bool {

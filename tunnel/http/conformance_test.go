@@ -25,7 +25,7 @@ func TestConformance(t *testing.T) {
 		return tunneltest.Kit{
 			Tunnel: tun, Switches: true,
 			Stack: tunneltest.Arklet(func(ctx context.Context, bases []*basetest.Base) error {
-				return (&basetest.HTTPFleet{Endpoint: "http://" + address, Bases: bases}).Run(ctx)
+				return (&basetest.HTTPFleet{Endpoints: []string{"http://" + address}, Bases: bases}).Run(ctx)
 			}),
 		}
 	}
