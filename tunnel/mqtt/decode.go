@@ -90,29 +90,35 @@ func (t *Tunnel) decode(m received) {
 	switch {
 	case err != nil:
 		t.drop(m.topic, arklet.ReasonOf(err))
-	case !m.announces() && !t.follows(m.base): // since it came
-		t.drop(m.topic, "not_followed")
-	default:
-		t.deliver(m, msg)
+	case msg.Heartbeat != nil:
+		t.heartbeat(m, *msg.Heartbeat)
+	case m.kind == arklet.KindBaseline:
+		t.restarts.Add(m.base, msg.Report.Stamp)
+	case !t.report(m, *msg.Report):
+		t.drop(m.topic, "not_followed") // since it came
 	}
 }
 
-func (t *Tunnel) deliver(m received, msg arklet.Message) {
-	switch {
-	case msg.Heartbeat != nil:
-		h := *msg.Heartbeat
-		h.Tunnel, h.Received = Name, m.at
-		h.Sender = tunnel.Sender{Bound: true} // the broker let it publish on the base's topics
-		if restart, ok := t.restarts.Peek(m.base); ok && !h.Stamp.Before(restart) {
-			t.restarts.Remove(m.base)
-			h.Restarted = h.Stamp.Sub(restart) < restartWindow
-		}
-		m.sink.Heartbeat(h)
-	case m.kind == arklet.KindBaseline:
-		t.restarts.Add(m.base, msg.Report.Stamp)
-	default:
-		r := *msg.Report
-		r.Tunnel, r.Received = Name, m.at
-		m.sink.Report(r)
+// heartbeat delivers a heartbeat.
+func (t *Tunnel) heartbeat(m received, h tunnel.Heartbeat) {
+	h.Tunnel, h.Received = Name, m.at
+	h.Sender = tunnel.Sender{Bound: true} // the broker let it publish on the base's topics
+	if restart, ok := t.restarts.Peek(m.base); ok && !h.Stamp.Before(restart) {
+		t.restarts.Remove(m.base)
+		h.Restarted = h.Stamp.Sub(restart) < restartWindow
 	}
+	m.sink.Heartbeat(h)
+}
+
+// report delivers a report if its base is followed, which Unfollow does not end meanwhile:
+// nothing is reported of a base once that has returned.
+func (t *Tunnel) report(m received, r tunnel.Report) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if _, followed := t.followed[m.base]; !followed {
+		return false
+	}
+	r.Tunnel, r.Received = Name, m.at
+	m.sink.Report(r) // which returns at once
+	return true
 }

@@ -314,7 +314,16 @@ func (t *Tunnel) beat(c *conn, l line) {
 	beat.Restarted = restarted
 	sink.Heartbeat(beat)
 	if c.mayTell(followed) {
-		sink.Report(tunnel.Report{Base: c.base, Tunnel: Name, Received: beat.Received, Features: &tunnel.Features{Switch: true, Settings: true}})
+		t.deliver(tunnel.Report{Base: c.base, Tunnel: Name, Received: beat.Received, Features: &tunnel.Features{Switch: true, Settings: true}})
+	}
+}
+
+// deliver delivers a report, if its base is followed, which Unfollow does not end meanwhile.
+func (t *Tunnel) deliver(r tunnel.Report) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.followed[r.Base] && t.sink != nil {
+		t.sink.Report(r) // which returns at once
 	}
 }
 
@@ -336,13 +345,10 @@ func (t *Tunnel) heard(b tunnel.BaseID, process string) (sink tunnel.Sink, follo
 	return t.sink, t.followed[b], known && was != process
 }
 
-// report takes in an answer, if it is one of a base that is followed.
+// report takes in an answer.
 func (t *Tunnel) report(c *conn, l line) {
 	a, is := c.answered(l.Number)
-	t.mu.Lock()
-	sink, followed := t.sink, t.followed[c.base]
-	t.mu.Unlock()
-	if !is || !followed || sink == nil {
+	if !is {
 		return
 	}
 	r := tunnel.Report{Base: c.base, Tunnel: Name, Received: time.Now(), Asked: a.at, Stamp: time.UnixMilli(l.Clock)}
@@ -356,7 +362,7 @@ func (t *Tunnel) report(c *conn, l line) {
 	default:
 		return
 	}
-	sink.Report(r)
+	t.deliver(r)
 }
 
 // states are the base's words in those of the contract.
