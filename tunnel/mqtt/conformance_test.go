@@ -2,6 +2,7 @@ package mqtttunnel
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net"
 	"strconv"
@@ -16,32 +17,24 @@ import (
 	"module-controller/tunnel/tunneltest"
 )
 
-// guarded is the embedded broker that lets in only the controller and the bases, by passwords,
-// and has each base speak for itself alone.
-const guarded = "guarded"
+// guarded is the embedded broker that lets in only the replicas and the bases, by passwords,
+// and has each base speak for itself alone. Mosquitto lets everybody do everything here: its
+// ACLs have tests of their own.
+const guarded, mosquitto = "guarded", "mosquitto"
 
-// The suite runs on every kind of broker that there is here, and in both ways of
-// subscribing.
+// The suite runs with three replicas on every kind of broker that there is here, and in both
+// ways of subscribing.
 func TestConformance(t *testing.T) {
-	for _, kind := range []string{"embedded", guarded, "mosquitto"} {
+	kinds := []string{guarded}
+	if _, installed := basetest.NewMosquitto(""); installed {
+		kinds = append(kinds, mosquitto)
+	}
+	for _, kind := range kinds {
 		for name, wildcards := range map[string]bool{"a filter a base": false, "wildcards": true} {
-			brokers, err := basetest.Brokers(t.TempDir())
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, here := brokers[keyOf(kind)]
-			for _, b := range brokers {
-				if err := b.Stop(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if !here {
-				continue
-			}
 			t.Run(kind+"/"+name, func(t *testing.T) {
-				kit := func(t *testing.T, gate tunnel.Gate) tunneltest.Kit {
+				kit := func(t *testing.T, team *tunneltest.Team) tunneltest.Kit {
 					t.Helper()
-					return kitOn(t, kind, wildcards, gate)
+					return kitOn(t, kind, wildcards, team)
 				}
 				tunneltest.RunConformance(t, kit)
 				tunneltest.RunArklet(t, kit)
@@ -50,57 +43,64 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// keyOf is the key of a kind's broker in basetest.Brokers.
-func keyOf(kind string) string {
-	if kind == guarded {
-		return "embedded"
-	}
-	return kind
-}
-
-func kitOn(t *testing.T, kind string, wildcards bool, gate tunnel.Gate) tunneltest.Kit {
+// startKind starts a broker until the test ends, and gives who keeps its users.
+func startKind(t *testing.T, kind string) (basetest.TestBroker, *guard) {
 	t.Helper()
-	brokers, err := basetest.Brokers(t.TempDir())
+	if kind == mosquitto {
+		m, _ := basetest.NewMosquitto(t.TempDir())
+		if err := m.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return m, &guard{}
+	}
+	b, err := basetest.StartBroker("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		for _, b := range brokers {
-			if err := b.Stop(); err != nil {
-				t.Error(err)
-			}
+	b.Observe(func(m basetest.Published) {
+		if m.Retain {
+			t.Errorf("%s retained a message on %s", m.Client, m.Topic)
 		}
 	})
-	broker := brokers[keyOf(kind)]
-	users := guard{}
-	if b, ok := broker.(*basetest.Broker); ok {
-		b.Observe(func(m basetest.Published) {
-			if m.Retain {
-				t.Errorf("%s retained a message on %s", m.Client, m.Topic)
+	return b, &guard{Broker: b}
+}
+
+func kitOn(t *testing.T, kind string, wildcards bool, team *tunneltest.Team) tunneltest.Kit {
+	t.Helper()
+	broker, users := startKind(t, kind)
+	t.Cleanup(func() {
+		if err := broker.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	ours, told := users.admit(basetest.ControllerUser), newWills()
+	kit := tunneltest.Kit{Anybody: ours == nil, Cut: broker.Stop, Mend: broker.Start}
+	for n := range kit.Tunnels {
+		kit.Tunnels[n] = newTunnel(t, broker.Address(), func(c *Config) {
+			c.Wildcards, c.Gate, c.ClientID = wildcards, team.Gate(n), fmt.Sprint(basetest.ControllerUser, "-", n)
+			c.Will, c.Gone = told.of(c.ClientID), told.Gone
+			if ours != nil {
+				c.Username, c.Password = basetest.ControllerUser, ours[basetest.ControllerUser]
 			}
 		})
-		if kind == guarded {
-			users.Broker = b
-		}
 	}
-	controller := users.admit(basetest.ControllerUser)
-	return tunneltest.Kit{
-		Tunnel: newTunnel(t, broker.Address(), func(c *Config) {
-			c.Wildcards, c.Gate, c.ClientID = wildcards, gate, basetest.ControllerUser+"-a"
-			if controller != nil {
-				c.Username, c.Password = basetest.ControllerUser, controller[basetest.ControllerUser]
-			}
-		}),
-		Stack: tunneltest.Arklet(func(ctx context.Context, bases []*basetest.Base) error {
-			var names []string
-			for _, b := range bases {
-				names = append(names, b.Identity())
-			}
-			(&basetest.MQTTFleet{Broker: broker.Address(), Bases: bases, Reconnect: 200 * time.Millisecond, Users: users.admit(names...)}).Run(ctx)
-			return nil
-		}),
-		Cut: broker.Stop, Mend: broker.Start,
+	kit.Stack = tunneltest.Arklet(func(ctx context.Context, bases, strangers []*basetest.Base) error {
+		own := &basetest.MQTTFleet{Broker: broker.Address(), Bases: bases, Reconnect: 200 * time.Millisecond, Users: users.admit(identities(bases)...)}
+		others := &basetest.MQTTFleet{Broker: broker.Address(), Bases: strangers, Reconnect: 200 * time.Millisecond, Users: basetest.Users{}}
+		var playing sync.WaitGroup
+		playing.Go(func() { own.Run(ctx) })
+		others.Run(ctx) // without a password
+		playing.Wait()
+		return nil
+	})
+	return kit
+}
+
+func identities(bases []*basetest.Base) (all []string) {
+	for _, b := range bases {
+		all = append(all, b.Identity())
 	}
+	return all
 }
 
 // guard keeps the users of a broker; without one there are none.

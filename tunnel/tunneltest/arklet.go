@@ -9,14 +9,18 @@ import (
 	"module-controller/tunnel/basetest"
 )
 
-// Arklet is the stack of the Java runtime. play has its bases speak to the tunnel until ctx
-// ends.
-func Arklet(play func(ctx context.Context, bases []*basetest.Base) error) Stack {
+// Arklet is the stack of the Java runtime. play has its bases speak to the tunnels until ctx
+// ends, and strangers beside them, whose address is not that of the bases.
+func Arklet(play func(ctx context.Context, bases, strangers []*basetest.Base) error) Stack {
 	jars := &basetest.Jars{}
 	return Stack{
 		jars: jars,
 		New: func(o Options) (Base, error) {
-			return newJVM(basetest.Options{Identity: o.Identity, Name: o.Name, Version: o.Version, Cluster: o.Cluster, Clock: o.Clock, Jars: jars})
+			is := basetest.Options{Identity: o.Identity, Name: o.Name, Version: o.Version, Cluster: o.Cluster, Clock: o.Clock, Jars: jars}
+			if o.Stranger {
+				is.IP = strangerIP
+			}
+			return newJVM(is)
 		},
 		Put: func(m Module) (string, error) {
 			jar := basetest.Jar{URL: jarURL(m.Name, m.Version), Name: m.Name, Version: m.Version, Start: m.Start, FailWith: m.FailWith, Missing: m.Missing}
@@ -27,11 +31,15 @@ func Arklet(play func(ctx context.Context, bases []*basetest.Base) error) Stack 
 			return jar.URL, nil
 		},
 		Play: func(ctx context.Context, bases []Base) error {
-			var all []*basetest.Base
+			var own, strangers []*basetest.Base
 			for _, b := range bases {
-				all = append(all, b.(jvm).Base)
+				if b := b.(jvm); b.stranger {
+					strangers = append(strangers, b.Base)
+				} else {
+					own = append(own, b.Base)
+				}
 			}
-			return play(ctx, all)
+			return play(ctx, own, strangers)
 		},
 	}
 }
@@ -40,13 +48,19 @@ func jarURL(name, version string) string {
 	return "file:///opt/" + name + "-" + version + "-ark-biz.jar"
 }
 
+// strangerIP is the address of strangers, where no base is.
+const strangerIP = "127.0.0.66"
+
 // jvm is a fake JVM in the suite's words.
-type jvm struct{ *basetest.Base }
+type jvm struct {
+	*basetest.Base
+	stranger bool
+}
 
 func newJVM(o basetest.Options) (Base, error) {
 	o.Heartbeat = heartbeats
 	b, err := basetest.New(o)
-	return jvm{b}, err
+	return jvm{b, o.IP == strangerIP}, err
 }
 
 func (j jvm) ID() tunnel.BaseID { return tunnel.BaseID{Env: j.Env(), Identity: j.Identity()} }

@@ -11,24 +11,30 @@ import (
 	"module-controller/tunnel"
 )
 
-// Kit is a tunnel to be tested and what it needs.
+// Kit is a tunnel to be tested, in each of several replicas, and what it needs.
 type Kit struct {
-	// Tunnel is new, serves the environment "default" and asks the gate that it was
-	// made with.
-	Tunnel tunnel.Tunnel
-	// Stack plays bases that speak to it.
+	// Tunnels are new, one for each replica of a Team. They serve the environment "default",
+	// and each asks the gate of its replica.
+	Tunnels [Replicas]tunnel.Tunnel
+	// Stack plays bases that speak to all of them, as where they run.
 	Stack Stack
 	// Switches: the tunnel can have a listed version serve.
 	Switches bool
-	// Cut takes away what the tunnel's own link needs, and Mend gives it back; nil where
+	// PassesOn: a heartbeat reaches one replica, which passes it on to the one that follows the
+	// base. Otherwise each heartbeat reaches all replicas.
+	PassesOn bool
+	// Anybody may speak: no base has to prove who it is.
+	Anybody bool
+	// Cut takes away what the tunnels' own links need, and Mend gives it back; nil where
 	// a tunnel has no link that can be lost.
 	Cut, Mend func() error
 }
 
 // RunConformance tests what every tunnel must do, through the interfaces of package
-// tunnel alone. kit makes a tunnel with a gate for one test; what it starts ends with
-// the test.
-func RunConformance(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) {
+// tunnel alone. All replicas run in each case. Most cases are about the first of them; at the
+// end of each, judge looks at what all were told and at what the bases got. kit makes the
+// tunnels of a team for one test; what it starts ends with the test.
+func RunConformance(t *testing.T, kit func(t *testing.T, team *Team) Kit) {
 	for _, test := range []struct {
 		name string
 		run  func(*fixture)
@@ -54,6 +60,7 @@ func RunConformance(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) 
 		{"the heartbeats of a mute base are delivered", muteIsDelivered},
 		{"a base that is gone answers nothing", goneIsSilent},
 		{"an unfollowed base is not reported", unfollowedIsSilent},
+		{"nothing is reported once a base was unfollowed", lateReportIsDropped},
 		{"garbage hurts nobody", garbageHurtsNobody},
 		{"a wrong clock changes no receive time", wrongClock},
 		{"commands come from many goroutines", manyAtOnce},
@@ -64,6 +71,12 @@ func RunConformance(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) 
 		{"a command under way is left alone while the gate is shut", shutGateStopsQuestions},
 		{"a lost link waits for proof", linkWaitsForProof},
 		{"the end cuts what is under way", endCutsOff},
+		{"a follower hears its base, whichever replica that speaks to", followerHearsAll},
+		{"each replica is answered by its own base alone", eachHasItsOwn},
+		{"a base is followed by one replica after another", followedInTurn},
+		{"a command under way is left to the next replica", leftUnderWay},
+		{"the base of a replica that ended is followed by another", endedIsReplaced},
+		{"a stranger is heard by no replica", strangerIsNotHeard},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(newFixture(t, kit)) })
 	}
@@ -71,7 +84,7 @@ func RunConformance(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) 
 
 // RunArklet tests what a tunnel to the Java runtime must do beside: what is true of its
 // versions and its words alone.
-func RunArklet(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) {
+func RunArklet(t *testing.T, kit func(t *testing.T, team *Team) Kit) {
 	for _, test := range []struct {
 		name string
 		run  func(*fixture)
@@ -85,19 +98,25 @@ func RunArklet(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) {
 	}
 }
 
-// fixture is a tunnel that runs, who listens to it, and bases.
+// fixture is what a case sees: the bases, and one of the replicas, whose tunnel and sink it
+// has.
 type fixture struct {
 	*testing.T
-	Kit
-	again  func(*testing.T) *fixture // makes another one
-	gate   *Gate
-	sink   *RecordingSink
-	stop   context.CancelFunc // ends Run
-	ended  chan error         // what Run returned
-	before time.Time
+	*stage
+	*replica
 }
 
-func newFixture(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) *fixture {
+// stage is what the fixtures of a case have in common.
+type stage struct {
+	Kit
+	again    func(*testing.T) *fixture // makes another one
+	team     *Team
+	replicas [Replicas]*replica
+	bases    []Base // all but strangers
+	before   time.Time
+}
+
+func newFixture(t *testing.T, kit func(t *testing.T, team *Team) Kit) *fixture {
 	t.Helper()
 	leaks := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
@@ -105,29 +124,57 @@ func newFixture(t *testing.T, kit func(t *testing.T, gate tunnel.Gate) Kit) *fix
 			goleak.VerifyNone(t, leaks)
 		}
 	})
-	gate := NewGate()
-	return &fixture{
-		T: t, Kit: kit(t, gate), gate: gate, sink: &RecordingSink{}, before: time.Now(),
-		again: func(t *testing.T) *fixture { t.Helper(); return newFixture(t, kit) },
+	s := &fixture{T: t, stage: &stage{team: newTeam(), before: time.Now()}}
+	t.Cleanup(s.judge) // when all have ended
+	s.again = func(t *testing.T) *fixture { t.Helper(); return newFixture(t, kit) }
+	s.Kit = kit(t, s.team)
+	for n, tun := range s.Tunnels {
+		s.replicas[n] = newReplica(n, tun, s.team)
 	}
+	return s.at(0)
 }
 
-// start runs the tunnel and has bases send to it, until the test ends.
+// at is the fixture with another replica.
+func (s *fixture) at(n int) *fixture { return &fixture{s.T, s.stage, s.replicas[n]} }
+
+// start runs the tunnels and has bases send to them, until the test ends.
 func (s *fixture) start(bases ...Base) {
 	s.Helper()
 	s.run()
 	During(s, func(ctx context.Context) error { return s.Stack.Play(ctx, bases) })
 }
 
+// run runs all tunnels until the test ends.
 func (s *fixture) run() {
 	s.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	s.stop, s.ended = cancel, make(chan error, 1)
-	go func() { s.ended <- s.Tunnel.Run(ctx, s.sink) }()
-	s.Cleanup(s.end)
+	s.Cleanup(s.endAll)
+	for _, r := range s.replicas {
+		r.start()
+	}
+	for n := range s.replicas {
+		s.at(n).linked()
+	}
+}
+
+// linked waits until the link is up.
+func (s *fixture) linked() {
+	s.Helper()
 	up := func(l tunnel.Link) bool { return l.Up && l.Tunnel == s.Tunnel.Name() && !l.Since.IsZero() }
 	if _, ok := s.sink.link(within(s.T, enough), mark{}, up); !ok {
-		s.Fatal("the link did not come up")
+		s.Fatalf("the link of replica %d did not come up", s.number)
+	}
+}
+
+// endAll ends all tunnels, at once.
+func (s *fixture) endAll() {
+	s.Helper()
+	for _, r := range s.replicas {
+		if r.stop != nil {
+			r.stop()
+		}
+	}
+	for n := range s.replicas {
+		s.at(n).end()
 	}
 }
 
@@ -142,11 +189,12 @@ func (s *fixture) end() {
 	select {
 	case err := <-s.ended:
 		if err != nil {
-			s.Errorf("Run returned %v", err)
+			s.Errorf("Run of replica %d returned %v", s.number, err)
 		}
 	case <-time.After(enough):
-		s.Fatal("Run did not return")
+		s.Fatalf("Run of replica %d did not return", s.number)
 	}
+	s.Tunnel.unfollowAll() // nothing is reported any more
 }
 
 // base makes a base that beats often.
@@ -155,6 +203,9 @@ func (s *fixture) base(o Options) Base {
 	b, err := s.Stack.New(o)
 	if err != nil {
 		s.Fatal(err)
+	}
+	if !o.Stranger {
+		s.bases = append(s.bases, b)
 	}
 	return b
 }
@@ -247,9 +298,21 @@ func (s *fixture) health(b Base) tunnel.Health {
 func (s *fixture) do(b Base, c tunnel.Command) tunnel.Answer {
 	s.Helper()
 	since := s.sink.now()
+	s.send(b, c)
+	return s.answer(b, c, since)
+}
+
+// send sends one command.
+func (s *fixture) send(b Base, c tunnel.Command) {
+	s.Helper()
 	if err := s.Tunnel.Do(s.Context(), b.ID(), c); err != nil {
 		s.Fatalf("Do %s %s: %v", c.Verb, c.Module, err)
 	}
+}
+
+// answer waits for the answer to a command.
+func (s *fixture) answer(b Base, c tunnel.Command, since mark) tunnel.Answer {
+	s.Helper()
 	r, ok := s.sink.report(within(s.T, enough), since, func(r tunnel.Report) bool {
 		return r.Base == b.ID() && r.Answer != nil && r.Answer.Verb == c.Verb && r.Answer.Module == c.Module
 	})

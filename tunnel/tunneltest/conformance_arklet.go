@@ -16,6 +16,7 @@ func (s *fixture) jvm(o basetest.Options) Base {
 	if err != nil {
 		s.Fatal(err)
 	}
+	s.bases = append(s.bases, b)
 	return b
 }
 

@@ -17,6 +17,7 @@ type RecordingSink struct {
 	reports []tunnel.Report
 	links   []tunnel.Link
 	changed chan struct{} // closed with the next record; nil while no call waits
+	delay   func()        // called before a report is recorded; may be nil
 }
 
 // Heartbeat implements tunnel.Sink.
@@ -26,12 +27,25 @@ func (s *RecordingSink) Heartbeat(h tunnel.Heartbeat) {
 
 // Report implements tunnel.Sink.
 func (s *RecordingSink) Report(r tunnel.Report) {
+	s.mu.Lock()
+	delay := s.delay
+	s.mu.Unlock()
+	if delay != nil {
+		delay()
+	}
 	s.record(func() { s.reports = append(s.reports, r) })
 }
 
 // Link implements tunnel.Sink.
 func (s *RecordingSink) Link(l tunnel.Link) {
 	s.record(func() { s.links = append(s.links, l) })
+}
+
+// slow has delay called before each report is recorded.
+func (s *RecordingSink) slow(delay func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.delay = delay
 }
 
 // Recorded gives all that was recorded so far.

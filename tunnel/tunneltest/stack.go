@@ -15,7 +15,7 @@ type Stack struct {
 	New func(Options) (Base, error)
 	// Put makes a module be found, and gives the URL at which bases find it.
 	Put func(Module) (url string, err error)
-	// Play has bases speak to the tunnel until ctx ends.
+	// Play has bases speak to the tunnels until ctx ends.
 	Play func(ctx context.Context, bases []Base) error
 
 	jars *basetest.Jars // of Arklet, for what is true of Java alone
@@ -27,6 +27,8 @@ type Options struct {
 	Identity, Name, Version, Cluster string
 	// Clock is how wrong its clock is.
 	Clock time.Duration
+	// Stranger: it cannot prove that it is who it says.
+	Stranger bool
 }
 
 // Module is what is found at a URL: it decides name and version, not the command.

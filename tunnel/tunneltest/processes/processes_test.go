@@ -16,15 +16,18 @@ import (
 
 var fleetKey = []byte("the key of the fleet")
 
-// freeAddress finds a port that nobody listens on.
-func freeAddress(t *testing.T) string {
+// freeAddresses finds ports that nobody listens on, each another one.
+func freeAddresses(t *testing.T, n int) (all []string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }()
+		all = append(all, l.Addr().String())
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return all
 }
 
 func newTunnel(t *testing.T, address string, gate tunnel.Gate) *Tunnel {
@@ -36,19 +39,24 @@ func newTunnel(t *testing.T, address string, gate tunnel.Gate) *Tunnel {
 	return tun
 }
 
-// The second stack passes the suite of all tunnels.
+// The second stack passes the suite of all tunnels, with three replicas. Its bases prove that
+// they have keys of the fleet.
 func TestConformance(t *testing.T) {
-	tunneltest.RunConformance(t, func(t *testing.T, gate tunnel.Gate) tunneltest.Kit {
+	tunneltest.RunConformance(t, func(t *testing.T, team *tunneltest.Team) tunneltest.Kit {
 		t.Helper()
-		address, dir := freeAddress(t), t.TempDir()
-		return tunneltest.Kit{Tunnel: newTunnel(t, address, gate), Switches: true, Stack: tunneltest.Stack{
+		addresses, dir := freeAddresses(t, tunneltest.Replicas), t.TempDir()
+		kit := tunneltest.Kit{Switches: true, Stack: tunneltest.Stack{
 			New: func(o tunneltest.Options) (tunneltest.Base, error) {
+				key := fleetKey
+				if o.Stranger {
+					key = []byte("the key of another fleet")
+				}
 				o.Identity = cmp.Or(o.Identity, "base-1")
-				return NewBase(fleetKey, "default", o), nil
+				return NewBase(key, "default", o), nil
 			},
 			Put: func(m tunneltest.Module) (string, error) { return Put(dir, m) },
 			Play: func(ctx context.Context, bases []tunneltest.Base) error {
-				f := Fleet{Addresses: []string{address}, Heartbeat: 100 * time.Millisecond}
+				f := Fleet{Addresses: addresses, Heartbeat: 100 * time.Millisecond}
 				for _, b := range bases {
 					f.Bases = append(f.Bases, b.(*Base))
 				}
@@ -56,13 +64,17 @@ func TestConformance(t *testing.T) {
 				return nil
 			},
 		}}
+		for n, address := range addresses {
+			kit.Tunnels[n] = newTunnel(t, address, team.Gate(n))
+		}
+		return kit
 	})
 }
 
 // Whoever has not the key of an identity is not heard, whatever else it knows: another base's
 // key, a proof of another challenge, an environment that is not served.
 func TestAStrangerIsNotHeard(t *testing.T) {
-	address, sink := freeAddress(t), &tunneltest.RecordingSink{}
+	address, sink := freeAddresses(t, 1)[0], &tunneltest.RecordingSink{}
 	tun := newTunnel(t, address, tunnel.Open)
 	tunneltest.During(t, func(ctx context.Context) error { return tun.Run(ctx, sink) })
 	tunneltest.Await(t, "the link", func() bool { return sink.Recorded().Up() })
