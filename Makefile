@@ -9,7 +9,7 @@ IMAGE ?= module-controller:$(VERSION)
 FUZZTIME ?= 5m
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-unit test-acl e2e e2e-alerts e2e-java e2e-argo e2e-top e2e-browser verify demo bench scale peers chaos chaos-mutants mutants fuzz generate image image-check sbom vulncheck control-plane
+.PHONY: help build test test-unit test-acl e2e e2e-alerts e2e-java e2e-argo e2e-top e2e-browser e2e-moving verify demo bench scale peers chaos chaos-mutants mutants fuzz generate image image-check sbom vulncheck control-plane
 
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -61,6 +61,9 @@ e2e-top: control-plane ## kubectl top by metrics-server, of simulated bases and 
 e2e-browser: control-plane ## the page of the fleet in headless chromium, which must be installed; 10,000 bases too
 	cd e2e && $(GO) test -v -tags browser -timeout 30m ./browser
 
+e2e-moving: control-plane ## the move from the real v2.2.0 and back; clones it from GitHub or THEIRS_SOURCE and builds it first, 3 minutes; needs Linux with network namespaces
+	cd e2e && $(GO) test -v -tags moving -timeout 40m ./moving
+
 control-plane: ## fetch etcd and Kubernetes once, about a minute, or build them, about 9 in all; cached after that
 	@cd e2e && $(RUN_QUICKLY) ./cmd/controlplane
 
@@ -76,14 +79,14 @@ demo: ## show the main job on a real control plane: a fleet, a Deployment, a sum
 
 verify: ## what CI checks: format, vet, linter, tidiness, limits, pages, mutants that apply, generated files
 	@echo "== format"; test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
-	@echo "== vet"; $(GO) vet -tags mosquitto ./... && $(GO) -C tools vet ./... && cd e2e && $(GO) vet ./... && $(GO) vet -tags java,argo,top,browser,scale,peers,chaos ./...
+	@echo "== vet"; $(GO) vet -tags mosquitto ./... && $(GO) -C tools vet ./... && cd e2e && $(GO) vet ./... && $(GO) vet -tags java,argo,top,browser,moving,scale,peers,chaos ./...
 	@echo "== tidy"; $(GO) mod tidy -diff && cd e2e && $(GO) mod tidy -diff
 	@echo "== conditions, structs, methods, tests"; $(GO) -C tools run ./conditions -root ..
 	@echo "== what the pages name"; $(GO) -C tools run ./docpaths -root ..
 	@echo "== mutants"; $(GO) -C tools run ./mutate -root .. -check
 	@echo "== generated files (Helm is built once, about 3 minutes)"; $(MAKE) -s generate && git diff --exit-code docs manifests
 	@echo "== vulnerabilities"; $(MAKE) -s vulncheck
-	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run --build-tags mosquitto ./... && (cd tools && ./lint.sh run ./...) && cd e2e && ../tools/lint.sh run --build-tags java,argo,top,browser,scale,peers,chaos ./...
+	@echo "== linter (built once, about 3 minutes)"; ./tools/lint.sh run --build-tags mosquitto ./... && (cd tools && ./lint.sh run ./...) && cd e2e && ../tools/lint.sh run --build-tags java,argo,top,browser,moving,scale,peers,chaos ./...
 
 generate: ## write docs/configuration.md and docs/metrics.md from the code, and the manifests from the chart
 	@$(GO) run ./cmd/module-controller reference configuration > docs/configuration.md

@@ -52,10 +52,15 @@ func (s *Service) Backend() (int, error) {
 // Instead gives a free port that belongs to the Service from now on, in place of one
 // that did or, with 0, of none.
 func (s *Service) Instead(old int) (int, error) {
-	s.mu.Lock()
-	s.ports = slices.DeleteFunc(s.ports, func(p int) bool { return p == old })
-	s.mu.Unlock()
+	s.Without(old)
 	return s.Backend()
+}
+
+// Without has no more connections go to the backend at a port.
+func (s *Service) Without(port int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ports = slices.DeleteFunc(s.ports, func(p int) bool { return p == port })
 }
 
 // Only has all connections go to the backend at a port from now on. Those to others are

@@ -156,13 +156,29 @@ func (a *API) WatchNodes() (stop func() []string) {
 	a.Helper()
 	watcher, err := a.cluster.Client.CoreV1().Nodes().Watch(a.Context(), a.OfEnv())
 	a.Must(err)
+	return watchReady(watcher, NodeReady, func(n corev1.Node) string {
+		c := readyCondition(n)
+		return fmt.Sprintf("%s: Ready is %s, %s: %s", n.Name, c.Status, c.Reason, c.Message)
+	})
+}
+
+// WatchPods is WatchNodes of the pods that carry a label, such as "app=stock".
+func (a *API) WatchPods(selector string) (stop func() []string) {
+	a.Helper()
+	watcher, err := a.cluster.Client.CoreV1().Pods(a.Env).Watch(a.Context(), metav1.ListOptions{LabelSelector: selector})
+	a.Must(err)
+	return watchReady(watcher, PodReady, func(p corev1.Pod) string { return fmt.Sprintf("%s: %s", p.Name, Waiting(p)) })
+}
+
+// watchReady notes what is not ready or is deleted, told by how it is.
+func watchReady[T any](watcher watch.Interface, ready func(T) bool, tell func(T) string) (stop func() []string) {
 	seen := make(chan []string)
 	go func() {
 		var bad []string
 		for e := range watcher.ResultChan() {
-			node, ok := e.Object.(*corev1.Node)
-			if ok && (e.Type == watch.Deleted || !NodeReady(*node)) {
-				bad = append(bad, fmt.Sprintf("%s %s: %v", e.Type, node.Name, node.Status.Conditions))
+			object, ok := any(e.Object).(*T)
+			if ok && (e.Type == watch.Deleted || !ready(*object)) {
+				bad = append(bad, fmt.Sprintf("%s %s %s", time.Now().Format(time.TimeOnly), e.Type, tell(*object)))
 			}
 		}
 		seen <- bad
