@@ -22,6 +22,9 @@ var (
 	update  = flag.Bool("update", false, "write what v2.2.0 has made of a fleet to e2e/suite/testdata/v2.2.0")
 )
 
+// tunnels are tested one after the other: the ports of v2.2.0 are fixed.
+var tunnels = []string{"mqtt", "http"}
+
 func TestMain(m *testing.M) {
 	cluster.MainInNetwork(m, func(ctx context.Context) error {
 		_, err := build(ctx, os.Stderr)
@@ -33,45 +36,41 @@ func TestMain(m *testing.M) {
 // moment not, as are the pods; nothing is installed or uninstalled in all, and nobody even
 // asks for it here. There again a new pod is served.
 func TestTheMove(t *testing.T) {
-	eachTunnel(t, func(t *testing.T, tunnel string) {
-		f := serve(t, tunnel)
-		nodes, pods := f.WatchNodes(), f.WatchPods("app=stock")
-		installs, uninstalls := f.told("installBiz"), f.told("uninstallBiz")
-		f.stopTheirs()
-		f.Release()
-		f.Here()
-		f.StayLive(quiet)
-		f.Same(2 * bases)
-		if n := f.told("installBiz") - installs; n != bases {
-			t.Errorf("here the bases were told %d installs, want one for each new pod", n)
-		}
-		if n := f.told("uninstallBiz") - uninstalls; n != 0 {
-			t.Errorf("here the bases were told %d uninstalls", n)
-		}
-		if seen := append(nodes(), pods()...); len(seen) > 0 {
-			t.Errorf("here were not Ready: %q", seen)
-		}
-		f.Back()
-		f.again(2 * bases)
-	})
+	for _, tunnel := range tunnels {
+		t.Run(tunnel, func(t *testing.T) {
+			f := serve(t, tunnel)
+			nodes, pods := f.WatchNodes(), f.WatchPods("app=stock")
+			installs, uninstalls := f.told("installBiz"), f.told("uninstallBiz")
+			f.stopTheirs()
+			f.Release()
+			f.Here()
+			f.StayLive(quiet)
+			f.Same(2 * bases)
+			if n := f.told("installBiz") - installs; n != bases {
+				t.Errorf("here the bases were told %d installs, want one for each new pod", n)
+			}
+			if n := f.told("uninstallBiz") - uninstalls; n != 0 {
+				t.Errorf("here the bases were told %d uninstalls", n)
+			}
+			if seen := append(nodes(), pods()...); len(seen) > 0 {
+				t.Errorf("here were not Ready: %q", seen)
+			}
+			f.Back()
+			f.again(2 * bases)
+		})
+	}
 }
 
 // v2.2.0 is stopped and started, and has its own Leases deleted before, without which it does
 // not go on. This controller is not there: what is seen is not its doing.
 func TestTheOtherAlone(t *testing.T) {
-	eachTunnel(t, func(t *testing.T, tunnel string) {
-		f := serve(t, tunnel)
-		f.stopTheirs()
-		f.DeleteLeases()
-		f.again(bases)
-	})
-}
-
-// eachTunnel runs a test over one tunnel after the other: the ports of v2.2.0 are fixed.
-func eachTunnel(t *testing.T, test func(t *testing.T, tunnel string)) {
-	t.Helper()
-	for _, tunnel := range []string{"mqtt", "http"} {
-		t.Run(tunnel, func(t *testing.T) { test(t, tunnel) })
+	for _, tunnel := range tunnels {
+		t.Run(tunnel, func(t *testing.T) {
+			f := serve(t, tunnel)
+			f.stopTheirs()
+			f.DeleteLeases()
+			f.again(bases)
+		})
 	}
 }
 
