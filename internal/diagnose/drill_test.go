@@ -380,6 +380,10 @@ func TestAnEventOfAnEarlierNodeDoesNotCount(t *testing.T) {
 	if all := whyBase("base-1")(w); len(all) == 0 || all[0].Rule != "address-reused" {
 		t.Errorf("of this Node it is %+v, want address-reused", all)
 	}
+	w.node("base-1").CreationTimestamp = w.Events[0].LastTimestamp
+	if all := whyBase("base-1")(w); len(all) == 0 || all[0].Rule != "address-reused" {
+		t.Errorf("in the second in which the Node was created it is %+v, want address-reused", all)
+	}
 	w.node("base-1").CreationTimestamp = metav1.NewTime(noon.Add(-time.Second))
 	if all := whyBase("base-1")(w); len(all) != 0 {
 		t.Errorf("of an earlier one it is %+v, want nothing", all)

@@ -22,14 +22,15 @@ var contest = regexp.MustCompile(`^(.+) at (\S+) \(.*\), over (\S+), says that i
 const recent = 15 * time.Minute
 
 // lately gives the newest Event of a reason on a base's Node that still counts; nil for none.
-// What was told of a Node before this one was created, by the same name, does not.
+// What was told of a Node before this one was created, by the same name, does not. Both times
+// are in whole seconds: what was told in the second of the creation counts.
 func lately(s *fleet.Snapshot, b *fleet.Base, reason string) (last *corev1.Event) {
 	since := s.At.Add(-recent)
 	if b.Node != nil && b.Node.CreationTimestamp.After(since) {
 		since = b.Node.CreationTimestamp.Time
 	}
 	for _, e := range s.EventsOf("Node", "", b.Name) {
-		if e.Reason == reason && fleet.Last(e).After(since) {
+		if e.Reason == reason && !fleet.Last(e).Before(since) {
 			last = &e
 		}
 	}
