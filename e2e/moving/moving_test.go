@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"module-controller/e2e/harness"
 	"module-controller/e2e/scenario"
 	"module-controller/e2e/world"
@@ -38,7 +41,7 @@ func TestMain(m *testing.M) {
 func TestTheMove(t *testing.T) {
 	for _, tunnel := range tunnels {
 		t.Run(tunnel, func(t *testing.T) {
-			f := serve(t, tunnel)
+			f := serve(t, tunnel, asReal)
 			nodes, pods := f.WatchNodes(), f.WatchPods("app=stock")
 			installs, uninstalls := f.told("installBiz"), f.told("uninstallBiz")
 			f.stopTheirs()
@@ -62,11 +65,14 @@ func TestTheMove(t *testing.T) {
 }
 
 // v2.2.0 is stopped and started, and has its own Leases deleted before, without which it does
-// not go on. This controller is not there: what is seen is not its doing.
+// not go on. This controller is not there: what is seen is not its doing. A base that is heard
+// at once keeps its Node, and its pod may show that the install was refused.
 func TestTheOtherAlone(t *testing.T) {
-	for _, tunnel := range tunnels {
-		t.Run(tunnel, func(t *testing.T) {
-			f := serve(t, tunnel)
+	for name, c := range map[string]struct{ tunnel, heartbeat string }{
+		"mqtt": {"mqtt", asReal}, "http": {"http", asReal}, "mqtt, heard at once": {"mqtt", "200ms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := serve(t, c.tunnel, c.heartbeat)
 			f.stopTheirs()
 			f.DeleteLeases()
 			f.again(bases)
@@ -74,14 +80,36 @@ func TestTheOtherAlone(t *testing.T) {
 	}
 }
 
-// serve has v2.2.0 find a fleet, and serve a module on each base. Heartbeats come as often as
-// a real base's.
-func serve(t *testing.T, tunnel string) *fleet {
+// A pod that shows that its install was refused is Ready once it was touched, as the page says.
+// Such a pod is left where v2.2.0 makes the Node anew in the moment in which it writes that. It
+// is written here while nobody runs, so that each run has one.
+func TestARefusalThatIsLeft(t *testing.T) {
+	f := serve(t, "mqtt", asReal)
+	f.stopTheirs()
+	f.DeleteLeases()
+	pod := f.Pods("app=stock")[0]
+	is := &pod.Status.ContainerStatuses[0]
+	is.Ready, is.State = false, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
+		Reason: "stock:1.0.0 installBiz failed", Message: "Biz: stock:1.0.0 has been installed or registered.",
+	}}
+	for i := range pod.Status.Conditions {
+		pod.Status.Conditions[i].Status = corev1.ConditionFalse
+	}
+	_, err := cluster.Client.CoreV1().Pods(f.Env).UpdateStatus(t.Context(), &pod, metav1.UpdateOptions{})
+	f.Must(err)
+	f.again(bases)
+}
+
+// asReal has heartbeats come as often as a real base's.
+const asReal = "0s"
+
+// serve has v2.2.0 find a fleet, and serve a module on each base.
+func serve(t *testing.T, tunnel, heartbeat string) *fleet {
 	t.Helper()
 	w := cluster.New(t)
 	program, err := build(t.Context(), os.Stderr)
 	w.Must(err)
-	f := &fleet{Moving: scenario.NewMoving(w, &cluster, tunnel, bases, "--heartbeat", "0s"), program: program}
+	f := &fleet{Moving: scenario.NewMoving(w, &cluster, tunnel, bases, "--heartbeat", heartbeat), program: program}
 	f.startTheirs("theirs-first")
 	f.AwaitNodesReady(bases)
 	f.awaitTheirs("theirs-first")
