@@ -73,11 +73,18 @@ func New(limits Limits, refused func(netip.Addr, Reason)) *Limiter {
 // Listen gives a listener whose connections are bounded. Each counts until it is closed.
 func (l *Limiter) Listen(inner net.Listener) net.Listener { return listener{inner, l} }
 
-// Open gives how many connections are open, and how many of them count for an address.
-func (l *Limiter) Open(from netip.Addr) (all, of int) {
+// Open gives how many connections are open.
+func (l *Limiter) Open() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.open, l.of[from]
+	return l.open
+}
+
+// Of gives how many of them count for an address.
+func (l *Limiter) Of(from netip.Addr) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.of[from]
 }
 
 // enter counts a connection, or gives the reason why there may not be one more.

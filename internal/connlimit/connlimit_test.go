@@ -102,7 +102,7 @@ func (g *guard) comes(t *testing.T, from string) net.Conn {
 // has asserts how many are open in all, and count for an address.
 func (g *guard) has(t *testing.T, all int, from string, of int) {
 	t.Helper()
-	if is, its := g.Open(netip.MustParseAddr(from)); is != all || its != of {
+	if is, its := g.Open(), g.Of(netip.MustParseAddr(from)); is != all || its != of {
 		t.Errorf("%d are open, %d of %s; want %d and %d", is, its, from, all, of)
 	}
 }

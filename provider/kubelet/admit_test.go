@@ -189,14 +189,14 @@ func TestWhoHasACertificateIsNoStrangerWhileHisRightsAreAsked(t *testing.T) {
 		"a token":       {tokenOf("scraper"), nil, 1},
 	} {
 		its, seen := w.enters(t, from), -1
-		w.asked = func() { _, seen = w.connections.Open(from) }
+		w.asked = func() { seen = w.connections.Of(from) }
 		r := requestOf(10250, http.MethodGet, "/pods", c.token, c.with...)
 		answer := httptest.NewRecorder()
 		w.ServeHTTP(answer, r.WithContext(connlimit.ConnContext(r.Context(), its)))
 		if answer.Code != http.StatusOK || seen != c.strangers {
 			t.Errorf("%s: %d, and %d strangers while it was asked, want %d", name, answer.Code, seen, c.strangers)
 		}
-		if open, strangers := w.connections.Open(from); open != 1 || strangers != 0 {
+		if open, strangers := w.connections.Open(), w.connections.Of(from); open != 1 || strangers != 0 {
 			t.Errorf("%s: admitted, %d of %d connections are strangers'", name, strangers, open)
 		}
 		_ = its.Close()

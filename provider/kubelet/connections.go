@@ -46,7 +46,7 @@ func newConnections(told *refusals.Log) *connlimit.Limiter {
 // keeps says whether who asked keeps his connection after the answer: while half of all are
 // free, and the API server, which has one at each port that it asked, while a quarter is.
 func (s *Server) keeps(who asker) bool {
-	open, _ := s.connections.Open(netip.Addr{})
+	open := s.connections.Open()
 	if who.certified {
 		return open < maxConnections*3/4
 	}

@@ -55,7 +55,7 @@ func (v *visit) RemoteAddr() net.Addr {
 // enters connects to a Server from an address that may have one more.
 func (w *world) enters(t *testing.T, from netip.Addr) net.Conn {
 	t.Helper()
-	open, strangers := w.connections.Open(from)
+	open, strangers := w.connections.Open(), w.connections.Of(from)
 	if reason := limits.Refuses(strangers, open); reason != 0 {
 		t.Fatalf("nobody more comes in from %s: %d", from, reason)
 	}

@@ -34,7 +34,7 @@ func (t *Tunnel) bounded(l limits) *connlimit.Limiter {
 // from one heartbeat to the next, and those who come later would be refused for ever.
 func (l limits) sparing(of *connlimit.Limiter, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if l.scarce(of.Open(sourceOf(r))) {
+		if l.scarce(of.Open(), of.Of(sourceOf(r))) {
 			w.Header().Set("Connection", "close")
 		}
 		h.ServeHTTP(w, r)
