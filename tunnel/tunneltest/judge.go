@@ -33,8 +33,8 @@ func (s *fixture) judgeReports() {
 	}
 }
 
-// judgeHeartbeats checks that a replica heard of the bases that are there, that their identity
-// was proved, and that the proof is the same whichever replica a heartbeat reached first. It
+// judgeHeartbeats checks that a replica heard of the bases that are there, that the tunnel says
+// of each sender that it is bound, and the same whichever replica a heartbeat reached first. It
 // tells the first fault.
 func (s *fixture) judgeHeartbeats(senders map[tunnel.BaseID]tunnel.Sender) {
 	for _, h := range s.sink.Recorded().Beats {
