@@ -97,8 +97,24 @@ func (c *Controller) Start(ctx context.Context) error {
 }
 
 func (c *Controller) get(port int, path string) (string, error) {
-	client := http.Client{Timeout: 5 * time.Second}
-	resp, err := client.Get("http://127.0.0.1:" + strconv.Itoa(port) + path)
+	return get(context.Background(), "http://127.0.0.1:"+strconv.Itoa(port)+path)
+}
+
+// Healthy gives an error unless what is at a URL answers with 200 within 5 s.
+func Healthy(ctx context.Context, url string) error {
+	_, err := get(ctx, url)
+	return err
+}
+
+// get gives what is answered with 200 within 5 s.
+func get(ctx context.Context, url string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", err
 	}
@@ -108,7 +124,7 @@ func (c *Controller) get(port int, path string) (string, error) {
 		return "", err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("GET %s: %s: %s", path, resp.Status, body)
+		return "", fmt.Errorf("GET %s: %s: %s", url, resp.Status, body)
 	}
 	return string(body), nil
 }

@@ -3,7 +3,6 @@
 package moving
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -57,14 +56,10 @@ func fill(ctx context.Context, from, dir string) error {
 	return os.RemoveAll(checkout)
 }
 
-// run runs a command in a folder, and gives what it printed. Its error has what it said.
+// run runs a command in a folder, and gives what it printed.
 func run(ctx context.Context, dir string, args ...string) (string, error) {
-	var out, said bytes.Buffer
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &said
+	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0")
-	if err := process.Run(ctx, cmd); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, said.Bytes())
-	}
-	return out.String(), nil
+	return process.Output(ctx, cmd)
 }

@@ -3,9 +3,7 @@
 package moving
 
 import (
-	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,27 +63,8 @@ func (f *fleet) startTheirs(name string) {
 		if p.Ended() {
 			return harness.Final(fmt.Errorf("the other controller ended: %w; its log is %s", p.Err(), log))
 		}
-		return f.answers()
+		return harness.Healthy(f.Context(), readyAt)
 	})
-}
-
-// answers gives an error unless the other controller says that it runs.
-func (f *fleet) answers() error {
-	ctx, cancel := context.WithTimeout(f.Context(), 5*time.Second)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, readyAt, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", readyAt, resp.Status)
-	}
-	_ = resp.Body.Close()
-	return err
 }
 
 // stopTheirs has the other controller end, as a Deployment that is scaled to 0 does.

@@ -19,10 +19,8 @@ import (
 var bare = side{name: "bare client-go", start: func(w *world.World, c *world.Cluster, nodes int) running {
 	w.Helper()
 	program := filepath.Join(w.Dir, "bare")
-	build := exec.CommandContext(w.Context(), "go", "build", "-o", program, "./bare")
-	if out, err := build.CombinedOutput(); err != nil {
-		w.Fatalf("build bare: %v: %s", err, out)
-	}
+	_, err := process.Output(w.Context(), exec.Command("go", "build", "-o", program, "./bare"))
+	w.Must(err)
 	cmd := exec.Command(program, "-kubeconfig", c.Plane.Kubeconfig(), "-nodes", strconv.Itoa(nodes))
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.Dir}
 	began := time.Now()

@@ -5,7 +5,6 @@ package peers
 import (
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/e2e/controlplane"
+	"module-controller/e2e/harness"
 	"module-controller/e2e/process"
 	"module-controller/e2e/world"
 )
@@ -45,7 +45,7 @@ func startKWOK(w *world.World, c *world.Cluster, nodes int) running {
 	p, err := process.Start(cmd, filepath.Join(w.Dir, "kwok.log"))
 	w.Must(err)
 	w.Cleanup(func() { _ = p.Kill() })
-	w.Eventually(world.Timeout, func() error { return healthy(w, address) })
+	w.Eventually(world.Timeout, func() error { return harness.Healthy(w.Context(), "http://"+address+"/healthz") })
 
 	began := time.Now()
 	atOnce(w, nodes, func(n int) error {
@@ -54,23 +54,6 @@ func startKWOK(w *world.World, c *world.Cluster, nodes int) running {
 	})
 	w.Logf("clients created %d Nodes in %s", nodes, time.Since(began).Round(time.Millisecond))
 	return running{began: began, pid: p.PID(), node: fakeName, judge: func(int, int) {}}
-}
-
-// healthy asks KWOK at its address.
-func healthy(w *world.World, address string) error {
-	req, err := http.NewRequestWithContext(w.Context(), http.MethodGet, "http://"+address+"/healthz", nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("KWOK says %s", resp.Status)
-	}
-	return nil
 }
 
 func fakeName(n int) string { return fmt.Sprintf("kwok-node-%d", n) }

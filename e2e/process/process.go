@@ -4,12 +4,14 @@
 package process
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -66,6 +68,16 @@ func Run(ctx context.Context, cmd *exec.Cmd) error {
 	case <-ctx.Done():
 		return errors.Join(context.Cause(ctx), p.Kill())
 	}
+}
+
+// Output runs cmd as Run does, and gives what it printed. An error has all that it said.
+func Output(ctx context.Context, cmd *exec.Cmd) (string, error) {
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := Run(ctx, cmd); err != nil {
+		return "", fmt.Errorf("%s: %w\n%s%s", strings.Join(cmd.Args, " "), err, out.Bytes(), said.Bytes())
+	}
+	return out.String(), nil
 }
 
 // PID is the process's id.

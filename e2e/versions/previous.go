@@ -3,7 +3,6 @@
 package versions
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -65,7 +64,7 @@ func (v Version) fill(ctx context.Context, repository, commit, dir string) error
 	build := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-X main.version="+v.Name, "-o", filepath.Join(dir, "module-controller"), "./cmd/module-controller")
 	build.Dir = source
 	build.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off")
-	if err := run(ctx, build); err != nil {
+	if _, err := process.Output(ctx, build); err != nil {
 		return err
 	}
 	return errors.Join(os.Rename(filepath.Join(source, "manifests"), filepath.Join(dir, "manifests")), os.RemoveAll(source))
@@ -75,19 +74,10 @@ func (v Version) fill(ctx context.Context, repository, commit, dir string) error
 func extract(ctx context.Context, repository, commit, dir string) error {
 	archive := dir + ".tar"
 	defer func() { _ = os.Remove(archive) }()
-	err := run(ctx, exec.Command("git", "-C", repository, "archive", "--output", archive, commit))
+	_, err := process.Output(ctx, exec.Command("git", "-C", repository, "archive", "--output", archive, commit))
 	if err != nil {
 		return fmt.Errorf("%w\nfetch the whole history where this is a shallow clone: git fetch --unshallow", err)
 	}
-	return run(ctx, exec.Command("tar", "-x", "-C", dir, "-f", archive))
-}
-
-// run runs a command that is ended with ours. Its error has what the command said.
-func run(ctx context.Context, cmd *exec.Cmd) error {
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := process.Run(ctx, cmd); err != nil {
-		return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, said.Bytes())
-	}
-	return nil
+	_, err = process.Output(ctx, exec.Command("tar", "-x", "-C", dir, "-f", archive))
+	return err
 }

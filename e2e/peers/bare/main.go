@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"log"
@@ -155,24 +156,20 @@ func (b bare) see(was, is *corev1.Pod) {
 
 // ready writes a pod's status: that it and each container of it run.
 func (b bare) ready(ctx context.Context, pod *corev1.Pod) error {
-	now := time.Now().UTC().Format(time.RFC3339)
-	var conditions, containers string
-	for i, c := range []corev1.PodConditionType{corev1.PodScheduled, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady} {
-		conditions += fmt.Sprintf(`%s{"type":%q,"status":"True","lastTransitionTime":%q}`, comma(i), c, now)
+	now := metav1.Now()
+	status := corev1.PodStatus{Phase: corev1.PodRunning, StartTime: &now, PodIP: "10.0.0.1", PodIPs: []corev1.PodIP{{IP: "10.0.0.1"}}}
+	for _, c := range []corev1.PodConditionType{corev1.PodScheduled, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady} {
+		status.Conditions = append(status.Conditions, corev1.PodCondition{Type: c, Status: corev1.ConditionTrue, LastTransitionTime: now})
 	}
-	for i, c := range pod.Spec.Containers {
-		containers += fmt.Sprintf(`%s{"name":%q,"image":%q,"ready":true,"started":true,"state":{"running":{"startedAt":%q}}}`, comma(i), c.Name, c.Image, now)
+	for _, c := range pod.Spec.Containers {
+		status.ContainerStatuses = append(status.ContainerStatuses, corev1.ContainerStatus{
+			Name: c.Name, Image: c.Image, Ready: true, Started: new(true), State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}},
+		})
 	}
-	patch := fmt.Appendf(nil, `{"metadata":{"uid":%q},"status":{"phase":"Running","startTime":%q,"podIP":"10.0.0.1","podIPs":[{"ip":"10.0.0.1"}],"conditions":[%s],"containerStatuses":[%s]}}`,
-		pod.UID, now, conditions, containers)
-	_, err := b.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID}, "status": status})
+	if err != nil {
+		return err
+	}
+	_, err = b.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 	return err
-}
-
-// comma parts the entries of a list.
-func comma(i int) string {
-	if i == 0 {
-		return ""
-	}
-	return ","
 }
