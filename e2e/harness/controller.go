@@ -91,13 +91,14 @@ func (c *Controller) Start(ctx context.Context) error {
 		if c.Ended() {
 			return Final(fmt.Errorf("controller ended: %w; its log is %s", c.Err(), c.log))
 		}
-		_, err := c.get(c.health, "/readyz")
-		return err
+		return Healthy(ctx, local(c.health, "/readyz"))
 	})
 }
 
+func local(port int, path string) string { return "http://127.0.0.1:" + strconv.Itoa(port) + path }
+
 func (c *Controller) get(port int, path string) (string, error) {
-	return get(context.Background(), "http://127.0.0.1:"+strconv.Itoa(port)+path)
+	return get(context.Background(), local(port, path))
 }
 
 // Healthy gives an error unless what is at a URL answers with 200 within 5 s.
