@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 type sim struct {
 	*testing.T
 	control string
-	said    chan string // the lines that it wrote after that; as many as fit
+	clients chan string // the lines that it wrote about clients; as many as fit
 }
 
 // start runs the program until the test ends.
@@ -64,33 +64,40 @@ func start(t *testing.T, args ...string) *sim {
 		}
 		http.DefaultClient.CloseIdleConnections()
 	})
+	return hear(t, r)
+}
+
+// hear reads what the program writes until it ends, and returns when it told its
+// control endpoint.
+func hear(t *testing.T, r io.Reader) *sim {
+	t.Helper()
 	lines := bufio.NewScanner(r)
-	s := &sim{t, endpoint(t, lines), make(chan string, 100)}
-	go s.listen(lines)
+	s := &sim{T: t, clients: make(chan string, 100)}
+	s.listen(lines, func(line string) (found bool) {
+		s.control, found = strings.CutPrefix(line, "control endpoint on ")
+		return found
+	})
+	if s.control == "" {
+		t.Fatalf("no control endpoint was printed: %v", lines.Err())
+	}
+	go s.listen(lines, func(string) bool { return false })
 	return s
 }
 
-// listen takes what is written until the program ends: until it is read it holds the
-// program up.
-func (s *sim) listen(lines *bufio.Scanner) {
+// listen takes what is written until the last line or the program's end: until it is
+// read it holds the program up.
+func (s *sim) listen(lines *bufio.Scanner, last func(line string) bool) {
 	for lines.Scan() {
-		select {
-		case s.said <- lines.Text():
-		default:
+		if strings.Contains(lines.Text(), " client ") {
+			select {
+			case s.clients <- lines.Text():
+			default:
+			}
+		}
+		if last(lines.Text()) {
+			return
 		}
 	}
-}
-
-// endpoint reads where the control endpoint is.
-func endpoint(t *testing.T, lines *bufio.Scanner) string {
-	t.Helper()
-	for lines.Scan() {
-		if url, ok := strings.CutPrefix(lines.Text(), "control endpoint on "); ok {
-			return url
-		}
-	}
-	t.Fatalf("no control endpoint was printed: %v", lines.Err())
-	return ""
 }
 
 func (s *sim) get(path string, into any) {
@@ -176,7 +183,7 @@ func TestBasesProveWhoTheyAre(t *testing.T) {
 	known := map[string]bool{}
 	for deadline := time.After(patience); !known["base-0001"] || !known["base-0002"]; {
 		select {
-		case line := <-s.said:
+		case line := <-s.clients:
 			if fields := strings.Fields(line); len(fields) == 4 && fields[1] == "client" {
 				for _, base := range []string{"base-0001", "base-0002"} {
 					known[base] = known[base] || strings.HasPrefix(fields[2], "sim@@@"+base+"-")
@@ -247,7 +254,7 @@ func TestAFleetMaySpeakBoth(t *testing.T) {
 		t.Error("no heartbeat")
 	}
 	select {
-	case line := <-broker.said:
+	case line := <-broker.clients:
 		if !connection.MatchString(line) {
 			t.Errorf("the broker said %q", line)
 		}
@@ -289,7 +296,7 @@ func TestTermEndsTheProgram(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	endpoint(t, bufio.NewScanner(out))
+	hear(t, out)
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
