@@ -33,6 +33,8 @@ func Build(ctx context.Context, version string, log io.Writer) (map[string]strin
 type builder struct {
 	cache, assets string
 	log           io.Writer
+	// before is called before a product is built, unless it is nil.
+	before func(context.Context) error
 	// goTool builds a product into a file.
 	goTool func(ctx context.Context, p product, file string) error
 	// fetch fetches a product's programs into a folder.
@@ -159,6 +161,9 @@ func (b builder) make(ctx context.Context, p product) (string, error) {
 		_, _ = fmt.Fprintf(b.log, "cannot fetch %s %s, so it is built: %v\n", p.name, p.version, why)
 	}
 	built, err := b.built(p)
+	if err == nil && b.before != nil {
+		err = b.before(ctx)
+	}
 	if err == nil {
 		_, _ = fmt.Fprintf(b.log, "building %s %s, about %s on 2 cores where nothing is cached, once: it is kept in %s\n",
 			p.name, p.version, minutes(p.takes), built)

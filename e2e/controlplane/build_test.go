@@ -222,6 +222,30 @@ func TestBuildSaysThatItGoesOn(t *testing.T) {
 	}
 }
 
+// Who compiles the same packages may be waited for before a build, and before nothing else.
+func TestBuildWaits(t *testing.T) {
+	m := newMakers(t)
+	kubernetes := publishedKubernetes(KubernetesVersion, "amd64")[0]
+	delete(m.files, kubernetes.sums)
+	b, _ := fetching(t, m.URL, t.Output())
+	enough, built := errors.New("enough"), 0
+	b.goTool = func(context.Context, product, string) error {
+		built++
+		return nil
+	}
+	b.before = func(context.Context) error { return enough }
+	if _, err := b.build(t.Context(), KubernetesVersion); !errors.Is(err, enough) || built > 0 {
+		t.Errorf("error is %v after %d builds, want %v and none", err, built, enough)
+	}
+	if etcd, _ := productsOf(t, KubernetesVersion); b.find(etcd) == "" {
+		t.Error("etcd, which is published, was not fetched first")
+	}
+	b.before = func(context.Context) error { return nil }
+	if _, err := b.build(t.Context(), KubernetesVersion); err != nil || built != 1 {
+		t.Errorf("error is %v after %d builds, want the build", err, built)
+	}
+}
+
 func TestBuildFails(t *testing.T) {
 	b, _ := fakeBuilder(t)
 	good, broken := b.goTool, errors.New("no compiler")

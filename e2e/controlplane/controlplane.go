@@ -28,6 +28,10 @@ type Options struct {
 	LogDir string
 	// Args are more arguments of a component. They win over the usual ones.
 	Args map[Component][]string
+	// BeforeBuild is called before a program is built, since it is neither cached nor
+	// published. Who compiles the same packages may be waited for there. Its error ends
+	// Start. Default: nothing is waited for.
+	BeforeBuild func(context.Context) error
 }
 
 // A ControlPlane is a running control plane.
@@ -62,7 +66,12 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 	if c.log == nil {
 		c.log = io.Discard
 	}
-	paths, err := Build(ctx, c.version, c.log)
+	b, err := newBuilder(c.log)
+	if err != nil {
+		return nil, err
+	}
+	b.before = o.BeforeBuild
+	paths, err := b.build(ctx, c.version)
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func run(ctx context.Context, keep bool) (err error) {
 	s := &show{started: now()}
 	defer func() { err = errors.Join(err, s.tearDown()) }()
 	for _, step := range []func(context.Context) error{
-		s.tellPlan, s.startFleet, s.startPlane, s.startRealBase, s.startReplicas, s.awaitNodes, s.deploy, s.awaitPods,
+		s.tellPlan, s.startFleet, s.prepare, s.admitRealBase, s.startReplicas, s.awaitNodes, s.deploy, s.awaitPods,
 		s.killOne, s.restartAll,
 	} {
 		if err := step(ctx); err != nil {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -62,12 +63,15 @@ func (s *show) tellPlan(context.Context) error {
 	return nil
 }
 
+// bin is where the product's programs stay: what did not change is not linked again.
+func bin() string { return filepath.Join(harness.Root(), "bin", "demo") }
+
 // startFleet starts the broker and the bases, which need no control plane.
 func (s *show) startFleet(ctx context.Context) (err error) {
 	if s.dir, err = os.MkdirTemp("", "module-controller-demo-"); err != nil {
 		return err
 	}
-	sim, err := harness.BuildOne(ctx, s.dir, "basesim", os.Stdout)
+	sim, err := harness.BuildOne(ctx, bin(), "basesim", os.Stdout)
 	if err != nil {
 		return err
 	}
@@ -86,12 +90,41 @@ func (s *show) startFleet(ctx context.Context) (err error) {
 	return nil
 }
 
-func (s *show) startPlane(ctx context.Context) (err error) {
-	if s.controller, err = harness.BuildOne(ctx, s.dir, "module-controller", os.Stdout); err != nil {
+// prepare builds the controller, and meanwhile fetches and starts the control plane, and
+// builds and starts the real base. Where that has to be built it waits for the controller: two builds at
+// once would compile twice what both consist of.
+func (s *show) prepare(ctx context.Context) error {
+	var err error
+	if s.httpPort, err = process.FreePort(); err != nil {
 		return err
 	}
+	if s.service, err = harness.StartService(s.httpPort); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	built := make(chan struct{})
+	group.Go(func() (err error) {
+		defer close(built)
+		s.controller, err = harness.BuildOne(ctx, bin(), "module-controller", os.Stdout)
+		return err
+	})
+	group.Go(func() error { return s.startRealBase(ctx) })
+	group.Go(func() error {
+		return s.startPlane(ctx, func(ctx context.Context) error {
+			select {
+			case <-built:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		})
+	})
+	return group.Wait()
+}
+
+func (s *show) startPlane(ctx context.Context, beforeBuild func(context.Context) error) (err error) {
 	s.say("starting a control plane")
-	if s.plane, err = controlplane.Start(ctx, controlplane.Options{Log: os.Stdout}); err != nil {
+	if s.plane, err = controlplane.Start(ctx, controlplane.Options{Log: os.Stdout, BeforeBuild: beforeBuild}); err != nil {
 		return err
 	}
 	if s.client, err = kubernetes.NewForConfig(s.plane.Config()); err != nil {
@@ -102,18 +135,9 @@ func (s *show) startPlane(ctx context.Context) (err error) {
 
 // startRealBase adds one JVM where Java and Maven are found.
 func (s *show) startRealBase(ctx context.Context) (err error) {
-	if s.httpPort, err = process.FreePort(); err != nil {
-		return err
-	}
-	if s.service, err = harness.StartService(s.httpPort); err != nil {
-		return err
-	}
 	if err := javabase.Available(ctx); err != nil {
 		s.say("no real base: %v", err)
 		return nil
-	}
-	if err := harness.CreateBasePods(ctx, s.client, metav1.NamespaceDefault, []string{"127.0.0.1"}); err != nil { // where the JVM will be
-		return err
 	}
 	s.say("building and starting a real base (a JVM; the first time about 2 minutes)")
 	if s.artifacts, err = javabase.Build(ctx, javabase.Boot3, os.Stdout); err != nil {
@@ -124,6 +148,14 @@ func (s *show) startRealBase(ctx context.Context) (err error) {
 		HeartbeatEndpoint: "http://127.0.0.1:" + strconv.Itoa(s.httpPort),
 	})
 	return err
+}
+
+// admitRealBase makes the Pod in which the JVM runs: who is in none is refused.
+func (s *show) admitRealBase(ctx context.Context) error {
+	if s.real == nil {
+		return nil
+	}
+	return harness.CreateBasePods(ctx, s.client, metav1.NamespaceDefault, []string{"127.0.0.1"})
 }
 
 func (s *show) bases() int {
