@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,49 +13,43 @@ import (
 )
 
 // clientMetrics are client-go's, under the names that Kubernetes' own programs give them. They
-// are the process's: client-go takes one set. The host is left out, for there is one, and
-// there are few buckets: their number is bounded, see maxSeries.
+// are the process's: client-go takes one set. They are few, see maxSeries: the host is left out,
+// for there is one, codes are classes, and how long an item took is told by other metrics.
 type clientMetrics struct {
 	registry *prometheus.Registry
-	requests *prometheus.CounterVec
-	took     *prometheus.HistogramVec
-	waited   *prometheus.HistogramVec
-	depth    *prometheus.GaugeVec
-	adds     *prometheus.CounterVec
-	retries  *prometheus.CounterVec
-	queued   *prometheus.HistogramVec
-	worked   *prometheus.HistogramVec
-	open     *prometheus.GaugeVec
-	longest  *prometheus.GaugeVec
+	requests *vec[prometheus.Counter]
+	took     *vec[prometheus.Observer]
+	waited   *vec[prometheus.Observer]
+	depth    *vec[prometheus.Gauge]
+	adds     *vec[prometheus.Counter]
+	retries  *vec[prometheus.Counter]
+	queued   *vec[prometheus.Observer]
+	open     *vec[prometheus.Gauge]
+	warnings prometheus.Counter
+	vecs     []prometheus.Collector // those above that are no single metric
 }
 
 // ofClient is the process's.
 var ofClient = newClientMetrics()
 
 func newClientMetrics() *clientMetrics {
-	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(native(prometheus.HistogramOpts{Name: name, Help: help, Buckets: []float64{0.1, 1, 10}}), labels)
-	}
-	gauge := func(name, help string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"name"})
-	}
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-	}
+	const methods, codes, queues = 5, 7, 3
+	buckets := []float64{0.1, 1, 10}
 	c := &clientMetrics{
 		registry: prometheus.NewRegistry(),
-		requests: counter("rest_client_requests_total", "Requests to the API server, by method and the code of the answer; <error>: there was none.", "code", "method"),
-		took:     histogram("rest_client_request_duration_seconds", "Time until a request to the API server was answered, by verb.", "verb"),
-		waited:   histogram("rest_client_rate_limiter_duration_seconds", "Time that a request waited for KUBE_API_QPS."),
-		depth:    gauge("workqueue_depth", "What waits in a queue, by queue."),
-		adds:     counter("workqueue_adds_total", "What was added to a queue.", "name"),
-		retries:  counter("workqueue_retries_total", "What was tried again.", "name"),
-		queued:   histogram("workqueue_queue_duration_seconds", "How long it waited.", "name"),
-		worked:   histogram("workqueue_work_duration_seconds", "How long it took.", "name"),
-		open:     gauge("workqueue_unfinished_work_seconds", "How long what is under way has taken, summed: it grows where something is stuck."),
-		longest:  gauge("workqueue_longest_running_processor_seconds", "How long that has taken which is under way for longest."),
+		requests: counters(methods*codes, "rest_client_requests_total", "Requests to the API server, by method and the code of the answer, or its class (2xx, 4xx, 5xx) if it is not 403, 409 or 429; <error>: there was none.", "code", "method"),
+		took:     histograms(2, "rest_client_request_duration_seconds", "Time until a request to the API server was answered, by verb: GET, or write for all others.", buckets, "verb"),
+		waited:   histograms(1, "rest_client_rate_limiter_duration_seconds", "Time that a request waited for KUBE_API_QPS.", buckets),
+		depth:    gauges(queues, "workqueue_depth", "What waits in a queue, by queue.", "name"),
+		adds:     counters(queues, "workqueue_adds_total", "What was added to a queue.", "name"),
+		retries:  counters(queues, "workqueue_retries_total", "What was tried again.", "name"),
+		queued:   histograms(queues, "workqueue_queue_duration_seconds", "How long it waited.", buckets, "name"),
+		open:     gauges(queues, "workqueue_unfinished_work_seconds", "How long what is under way has taken, summed: it grows where something is stuck.", "name"),
+		warnings: prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "api_warnings_total", Help: "Warnings of the API server to this program's own requests; the log has them."}),
 	}
-	c.registry.MustRegister(c.requests, c.took, c.waited, c.depth, c.adds, c.retries, c.queued, c.worked, c.open, c.longest)
+	c.vecs = []prometheus.Collector{c.requests, c.took, c.waited, c.depth, c.adds, c.retries, c.queued, c.open}
+	c.registry.MustRegister(c.vecs...)
+	c.registry.MustRegister(c.warnings, beyond)
 	return c
 }
 
@@ -67,8 +63,8 @@ func (c *clientMetrics) install() {
 // requestMetrics are those of requests.
 func (c *clientMetrics) requestMetrics() clientgo.RegisterOpts {
 	return clientgo.RegisterOpts{
-		RequestLatency:     latency(func(verb string) prometheus.Observer { return c.took.WithLabelValues(verb) }),
-		RateLimiterLatency: latency(func(string) prometheus.Observer { return c.waited.WithLabelValues() }),
+		RequestLatency:     latency(func(verb string) prometheus.Observer { return c.took.of(readsOrWrites(verb)) }),
+		RateLimiterLatency: latency(func(string) prometheus.Observer { return c.waited.of() }),
 		RequestResult:      results{c.requests},
 	}
 }
@@ -81,40 +77,66 @@ func (l latency) Observe(_ context.Context, verb string, _ url.URL, took time.Du
 	l(verb).Observe(took.Seconds())
 }
 
-type results struct{ *prometheus.CounterVec }
+func readsOrWrites(verb string) string {
+	if verb == http.MethodGet {
+		return verb
+	}
+	return "write"
+}
+
+type results struct{ *vec[prometheus.Counter] }
 
 // Increment implements its ResultMetric.
 func (r results) Increment(_ context.Context, code, method, _ string) {
-	r.WithLabelValues(code, method).Inc()
+	r.of(class(code), method).Inc()
+}
+
+// ownCodes are those that say more than their class: rights are missing, somebody else wrote,
+// the API server has too much to do.
+var ownCodes = []string{"403", "409", "429"}
+
+// class gives the class of a code, or a code that is told.
+func class(code string) string {
+	if len(code) != len("2xx") || slices.Contains(ownCodes, code) {
+		return code // also where there is no answer
+	}
+	return code[:1] + "xx"
 }
 
 // queues implements workqueue.MetricsProvider.
 type queues struct{ c *clientMetrics }
 
 func (q queues) NewDepthMetric(name string) workqueue.GaugeMetric {
-	return q.c.depth.WithLabelValues(name)
+	return q.c.depth.of(name)
 }
 
 func (q queues) NewAddsMetric(name string) workqueue.CounterMetric {
-	return q.c.adds.WithLabelValues(name)
+	return q.c.adds.of(name)
 }
 
 func (q queues) NewLatencyMetric(name string) workqueue.HistogramMetric {
-	return q.c.queued.WithLabelValues(name)
+	return q.c.queued.of(name)
 }
 
-func (q queues) NewWorkDurationMetric(name string) workqueue.HistogramMetric {
-	return q.c.worked.WithLabelValues(name)
-}
+// unshown is a metric of a queue that is not shown.
+type unshown struct{}
+
+func (unshown) Observe(float64) {}
+func (unshown) Set(float64)     {}
+
+// NewWorkDurationMetric shows nothing: sync_duration_seconds of ours has it for bases, and in
+// the other queues an item is a request.
+func (q queues) NewWorkDurationMetric(string) workqueue.HistogramMetric { return unshown{} }
 
 func (q queues) NewUnfinishedWorkSecondsMetric(name string) workqueue.SettableGaugeMetric {
-	return q.c.open.WithLabelValues(name)
+	return q.c.open.of(name)
 }
 
-func (q queues) NewLongestRunningProcessorSecondsMetric(name string) workqueue.SettableGaugeMetric {
-	return q.c.longest.WithLabelValues(name)
+// NewLongestRunningProcessorSecondsMetric shows nothing: what is stuck, the sum tells too.
+func (q queues) NewLongestRunningProcessorSecondsMetric(string) workqueue.SettableGaugeMetric {
+	return unshown{}
 }
 
 func (q queues) NewRetriesMetric(name string) workqueue.CounterMetric {
-	return q.c.retries.WithLabelValues(name)
+	return q.c.retries.of(name)
 }

@@ -80,6 +80,7 @@ func newClients(cfg *config, gate writeGate, log *zap.Logger) (*clients, error) 
 	base.UserAgent = "module-controller/" + version + " (" + cfg.election.Incarnation + ")"
 	base.ContentType = runtime.ContentTypeProtobuf
 	base.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	base.WarningHandlerWithContext = newWarnings(log, ofClient.warnings)
 	base.Wrap(func(rt http.RoundTripper) http.RoundTripper { return patientWatches{rt, log} })
 	work, events, member, review := rest.CopyConfig(base), rest.CopyConfig(base), rest.CopyConfig(base), rest.CopyConfig(base)
 	limits := cmp.Or(cfg.live, newLive(cfg))

@@ -21,28 +21,30 @@ import (
 const prefix = "module_controller_"
 
 // metrics implements the meters of the other rooms, and is one session's: its gauges
-// are counted from what the session serves, so the next one begins with new ones. All
-// labels have few values.
+// are counted from what the session serves, so the next one begins with new ones. How many
+// series there are has a bound, see vec.
 type metrics struct {
 	registry     *prometheus.Registry
-	dropped      *prometheus.CounterVec
-	events       *prometheus.CounterVec // that were dropped
-	commands     *prometheus.HistogramVec
-	outcomes     *prometheus.CounterVec
-	commanded    *prometheus.CounterVec
-	writes       *prometheus.CounterVec
-	syncs        *prometheus.HistogramVec
+	dropped      *vec[prometheus.Counter]
+	events       *vec[prometheus.Counter] // that were dropped
+	commands     *vec[prometheus.Observer]
+	outcomes     *vec[prometheus.Counter]
+	commanded    *vec[prometheus.Counter]
+	writes       *vec[prometheus.Counter]
+	syncs        *vec[prometheus.Observer]
 	boundToReady prometheus.Histogram
-	links        *prometheus.GaugeVec
+	links        *vec[prometheus.Gauge]
 	conflicts    prometheus.Counter
-	moves        *prometheus.CounterVec
+	moves        *vec[prometheus.Counter]
 	expired      prometheus.Counter
-	probes       *prometheus.CounterVec
+	probes       *vec[prometheus.Counter]
 	// insecure has each open door of the configuration, see risks.
-	insecure       *prometheus.GaugeVec
-	scrapesRefused *prometheus.CounterVec
-	peersScaled    *prometheus.CounterVec
-	hooked         *prometheus.CounterVec
+	insecure       *vec[prometheus.Gauge]
+	scrapesRefused *vec[prometheus.Counter]
+	peersScaled    *vec[prometheus.Counter]
+	hooked         *vec[prometheus.Counter]
+	// vecs are those above that are no single metric.
+	vecs []prometheus.Collector
 }
 
 // native has a histogram kept as a native one too, for who scrapes these: exact within a
@@ -53,45 +55,46 @@ func native(o prometheus.HistogramOpts) prometheus.HistogramOpts {
 }
 
 func newMetrics() *metrics {
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + name, Help: help}, labels)
-	}
-	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(native(prometheus.HistogramOpts{Name: prefix + name, Help: help, Buckets: buckets}), labels)
+	counter := func(most int, name, help string, labels ...string) *vec[prometheus.Counter] {
+		return counters(most, prefix+name, help, labels...)
 	}
 	m := &metrics{
 		registry:       prometheus.NewRegistry(),
-		dropped:        counter("messages_dropped_total", "Messages from bases that were dropped, by tunnel and reason; peer_unauthorized: a connection to the peers' port whose key is no member's.", "tunnel", "reason"),
-		events:         counter("events_dropped_total", "Events that were not written, by reason; left_out: its base tells too much, queue_full: too many wait, repeated: its object told too often, refused: by the API server, unsent: the API server was not reached in two minutes.", "reason"),
-		commands:       histogram("command_duration_seconds", "Time until a command was sent (MQTT) or answered (HTTP), by tunnel and verb.", []float64{0.1, 1, 10}, "tunnel", "verb"),
-		outcomes:       counter("tunnel_commands_total", "Commands and questions that a tunnel was given, by what became of them there: verb and outcome.", "tunnel", "verb", "outcome"),
-		commanded:      counter("commands_total", "Commands to bases, by verb and result; asked: sent, repeats too; done, failed: as the base's list shows then; lost: never answered, and nothing shows of it. What another replica began or ends is not counted.", "verb", "result"),
-		writes:         counter("api_writes_total", "Writes of Nodes, pod statuses, Leases and the scale of peer Deployments to the API server, by object and result; Events and the expiring of members are not counted.", "object", "result"),
-		syncs:          histogram("sync_duration_seconds", "Duration of one reconcile of a base, by result.", prometheus.ExponentialBuckets(0.0001, 10, 6), "result"),
-		links:          prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "tunnel_up", Help: "1 while this replica's link of the tunnel is up, else 0."}, []string{"tunnel"}),
+		dropped:        counter(58, "messages_dropped_total", "Messages from bases that were dropped, by tunnel and reason; peer_unauthorized: a connection to the peers' port whose key is no member's.", "tunnel", "reason"),
+		events:         counter(5, "events_dropped_total", "Events that were not written, by reason; left_out: its base tells too much, queue_full: too many wait, repeated: its object told too often, refused: by the API server, unsent: the API server was not reached in two minutes.", "reason"),
+		commands:       histograms(4, prefix+"command_duration_seconds", "Time until a command was sent (MQTT) or answered (HTTP), by tunnel and kind: command, or question, which changes nothing.", []float64{0.1, 1, 10}, "tunnel", "kind"),
+		outcomes:       counter(16, "tunnel_commands_total", "What a tunnel was given, by kind (command, or question, which changes nothing) and what became of it there.", "tunnel", "kind", "outcome"),
+		commanded:      counter(12, "commands_total", "Commands to bases, by verb and result; asked: sent, repeats too; done, failed: as the base's list shows then; lost: never answered, and nothing shows of it. What another replica began or ends is not counted.", "verb", "result"),
+		writes:         counter(8, "api_writes_total", "Writes of Nodes, pod statuses, Leases and the scale of peer Deployments to the API server, by object and result; Events and the expiring of members are not counted.", "object", "result"),
+		syncs:          histograms(2, prefix+"sync_duration_seconds", "Duration of one reconcile of a base, by result.", []float64{0.01, 1}, "result"),
+		links:          gauges(2, prefix+"tunnel_up", "1 while this replica's link of the tunnel is up, else 0.", "tunnel"),
 		conflicts:      prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "identity_conflicts_total", Help: "Bases found to share their identity with another live base."}),
-		moves:          counter("ownership_changes_total", "Ownership changes of this replica's bases, by how: claimed, transferred, released, lost.", "how"),
-		probes:         counter("probes_total", "Probes of modules, by probe_type (Startup, Readiness, Liveness) and result (successful, failed, unknown).", "probe_type", "result"),
+		moves:          counter(4, "ownership_changes_total", "Ownership changes of this replica's bases, by how: claimed, transferred, released, lost.", "how"),
+		probes:         counter(9, "probes_total", "Probes of modules, by probe_type (Startup, Readiness, Liveness) and result (successful, failed, unknown).", "probe_type", "result"),
 		expired:        prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "members_expired_total", Help: "Silent members that this replica expired by emptying their Lease."}),
-		insecure:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "insecure", Help: "1 for each setting that leaves something open; the log and /readyz?verbose say what."}, []string{"setting"}),
-		scrapesRefused: counter("scrapes_refused_total", "Requests for metrics that were refused, by reason: no_token, unauthorized, forbidden, unreviewed.", "reason"),
-		peersScaled:    counter("peer_deployments_scaled_total", "Changes of the replicas of peer Deployments, by direction: up, down.", "direction"),
-		hooked:         counter("webhooks_total", "Failed installs for each URL of REPORT_HOOKS, by result; sent, or dropped: queue_full: too many wait, refused: by its answer, unsent: it was not reached or failed, each of five times, ended: the session was over.", "result"),
+		insecure:       gauges(8, prefix+"insecure", "1 for each setting that leaves something open; the log and /readyz?verbose say what.", "setting"),
+		scrapesRefused: counter(4, "scrapes_refused_total", "Requests for metrics that were refused, by reason: no_token, unauthorized, forbidden, unreviewed.", "reason"),
+		peersScaled:    counter(2, "peer_deployments_scaled_total", "Changes of the replicas of peer Deployments, by direction: up, down.", "direction"),
+		hooked:         counter(5, "webhooks_total", "Failed installs for each URL of REPORT_HOOKS, by result; sent, or dropped: queue_full: too many wait, refused: by its answer, unsent: it was not reached or failed, each of five times, ended: the session was over.", "result"),
 		boundToReady: prometheus.NewHistogram(native(prometheus.HistogramOpts{
 			Name: prefix + "bound_to_ready_seconds", Help: "Time from a pod's binding to its readiness; the API records both in whole seconds.",
 			Buckets: []float64{1, 2, 5, 10, 30, 60, 120, 300},
 		})),
 	}
-	m.registry.MustRegister(m.dropped, m.events, m.commands, m.outcomes, m.commanded, m.writes, m.syncs, m.links, m.conflicts, m.boundToReady, m.moves, m.expired, m.probes, m.insecure, m.scrapesRefused, m.peersScaled, m.hooked,
-		goCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.vecs = []prometheus.Collector{m.dropped, m.events, m.commands, m.outcomes, m.commanded, m.writes, m.syncs, m.links, m.moves, m.probes, m.insecure, m.scrapesRefused, m.peersScaled, m.hooked}
+	m.registry.MustRegister(m.vecs...)
+	m.registry.MustRegister(m.conflicts, m.boundToReady, m.expired)
 	return m
 }
 
-// goCollector counts what tells how the Go runtime does, without its thirty figures of memory.
-func goCollector() prometheus.Collector {
-	return collectors.NewGoCollector(collectors.WithGoCollectorMemStatsMetricsDisabled(), collectors.WithGoCollectorRuntimeMetrics(
-		collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/(gc/heap/live|memory/classes/total|memory/classes/heap/released):bytes$`)}))
-}
+// process is the registry of the metrics of the Go runtime and of the process.
+var process = func() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewGoCollector(collectors.WithGoCollectorMemStatsMetricsDisabled(), collectors.WithGoCollectorRuntimeMetrics(
+			collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/(gc/heap/live|memory/classes/total|memory/classes/heap/released):bytes$`)})))
+	return r
+}()
 
 // watch adds the gauges that are counted when they are asked for.
 func (m *metrics) watch(census func() provider.Census, owned func() shard.Census, health func() election.Health) {
@@ -150,16 +153,16 @@ func (m *metrics) follow(l *live) {
 // maxScrapes bounds the requests for metrics that are answered at a time: each gathers all.
 const maxScrapes = 4
 
-func (m *metrics) handler() http.Handler {
+func (m *metrics) handler(c *clientMetrics) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(prometheus.Gatherers{m.registry, ofClient.registry}, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(prometheus.Gatherers{m.registry, c.registry, few(process, ofProcess)}, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}))
 	return mux
 }
 
 // warnOf shows the open doors of the configuration.
 func (m *metrics) warnOf(risks []risk) {
 	for _, r := range risks {
-		m.insecure.WithLabelValues(r.setting).Set(1)
+		m.insecure.of(r.setting).Set(1)
 	}
 }
 
@@ -170,30 +173,34 @@ func result(failed bool) string {
 	return "ok"
 }
 
-func (m *metrics) Dropped(tunnel, reason string) { m.dropped.WithLabelValues(tunnel, reason).Inc() }
+func (m *metrics) Dropped(tunnel, reason string) { m.dropped.of(tunnel, reason).Inc() }
 
 func (m *metrics) EventsDropped(reason string, n int) {
-	m.events.WithLabelValues(reason).Add(float64(n))
+	m.events.of(reason).Add(float64(n))
 }
 
 func (m *metrics) Command(name string, v tunnel.Verb, outcome string, took time.Duration) {
-	m.commands.WithLabelValues(name, string(v)).Observe(took.Seconds())
-	m.outcomes.WithLabelValues(name, string(v), outcome).Inc()
+	kind := "command"
+	if v == tunnel.ListModules || v == tunnel.ReadHealth || v == tunnel.AnswerBaseline {
+		kind = "question"
+	}
+	m.commands.of(name, kind).Observe(took.Seconds())
+	m.outcomes.of(name, kind, outcome).Inc()
 }
 
-func (m *metrics) Commanded(verb, result string) { m.commanded.WithLabelValues(verb, result).Inc() }
+func (m *metrics) Commanded(verb, result string) { m.commanded.of(verb, result).Inc() }
 
 func (m *metrics) Synced(took time.Duration, failed bool) {
-	m.syncs.WithLabelValues(result(failed)).Observe(took.Seconds())
+	m.syncs.of(result(failed)).Observe(took.Seconds())
 }
 
 func (m *metrics) Wrote(object string, err error) {
-	m.writes.WithLabelValues(object, result(err != nil)).Inc()
+	m.writes.of(object, result(err != nil)).Inc()
 }
 
 func (m *metrics) BoundToReady(took time.Duration) { m.boundToReady.Observe(took.Seconds()) }
 
-func (m *metrics) Link(tunnel string, up bool) { m.links.WithLabelValues(tunnel).Set(one(up)) }
+func (m *metrics) Link(tunnel string, up bool) { m.links.of(tunnel).Set(one(up)) }
 
 // one gives 1 for what is so, else 0.
 func one(is bool) float64 {
@@ -203,15 +210,15 @@ func one(is bool) float64 {
 	return 0
 }
 
-func (m *metrics) Probed(probe, result string) { m.probes.WithLabelValues(probe, result).Inc() }
+func (m *metrics) Probed(probe, result string) { m.probes.of(probe, result).Inc() }
 
-func (m *metrics) PeersScaled(direction string) { m.peersScaled.WithLabelValues(direction).Inc() }
+func (m *metrics) PeersScaled(direction string) { m.peersScaled.of(direction).Inc() }
 
-func (m *metrics) Hooked(result string) { m.hooked.WithLabelValues(result).Inc() }
+func (m *metrics) Hooked(result string) { m.hooked.of(result).Inc() }
 
 func (m *metrics) Conflict() { m.conflicts.Inc() }
 
-func (m *metrics) Moved(how string) { m.moves.WithLabelValues(how).Inc() }
+func (m *metrics) Moved(how string) { m.moves.of(how).Inc() }
 func (m *metrics) Expired()         { m.expired.Inc() }
 
 var (

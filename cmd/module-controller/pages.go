@@ -22,7 +22,7 @@ var started = time.Now()
 // paths, to those who may get each.
 func (s *session) pages() http.Handler {
 	pages := map[string]http.Handler{
-		"/metrics":     s.metrics.handler(),
+		"/metrics":     s.metrics.handler(ofClient),
 		"/statusz":     page(s.status),
 		fleetpage.Path: fleetpage.Handler(s.sight),
 		"/flagz":       page(func(w io.Writer) error { return printConfig(w, s.cfg) }),

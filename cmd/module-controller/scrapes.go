@@ -60,7 +60,7 @@ func (s *scrapers) only(path string, next http.Handler) http.Handler {
 		if status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", challenge)
 		}
-		s.metrics.scrapesRefused.WithLabelValues(reason).Inc()
+		s.metrics.scrapesRefused.of(reason).Inc()
 		s.told.Tell("refusing to show a page", reason, "", zap.String("path", path), zap.String("from", r.RemoteAddr), zap.Error(err))
 		http.Error(w, err.Error(), status)
 	})

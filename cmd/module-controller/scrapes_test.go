@@ -85,7 +85,7 @@ func TestWhoReadsMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api, m := gatekeeper(), newMetrics()
 		core, logs := observer.New(zap.WarnLevel)
-		h := newScrapers(api, m, zap.New(core)).only("/metrics", m.handler())
+		h := newScrapers(api, m, zap.New(core)).only("/metrics", m.handler(ofClient))
 		for range 3 {
 			for _, c := range []struct {
 				authorization string
@@ -104,13 +104,13 @@ func TestWhoReadsMetrics(t *testing.T) {
 			} {
 				before := 0.0
 				if c.reason != "" {
-					before = testutil.ToFloat64(m.scrapesRefused.WithLabelValues(c.reason))
+					before = testutil.ToFloat64(m.scrapesRefused.of(c.reason))
 				}
 				w := get(h, c.authorization)
 				if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) || strings.Contains(w.Body.String(), "go_goroutines") != (c.status == 200) {
 					t.Errorf("%s: %d %.80s, want %d %s", c.authorization, w.Code, w.Body, c.status, c.says)
 				}
-				if c.reason != "" && testutil.ToFloat64(m.scrapesRefused.WithLabelValues(c.reason)) != before+1 {
+				if c.reason != "" && testutil.ToFloat64(m.scrapesRefused.of(c.reason)) != before+1 {
 					t.Errorf("%s is not counted as %s", c.authorization, c.reason)
 				}
 			}

@@ -26,11 +26,12 @@ func TestAKilledControllerGoesOnAfterARestart(t *testing.T) {
 	w.Must(w.Replicas[0].Start(t.Context()))
 	w.CreatePod("new", "base-0003", "orders", "1.0.0", world.Jar("orders", "1.0.0"))
 	w.AwaitReady("new")
-	// Two readings of every list have gone by when each base was asked again.
+	// Two readings of every list have gone by when each base was asked again, for its list or
+	// its health, so often.
 	w.Eventually(world.Timeout, func() error {
-		n, err := w.Replicas[0].Metric("module_controller_command_duration_seconds_count", `verb="list"`)
-		if err == nil && n < 3*bases {
-			err = fmt.Errorf("%v lists were read", n)
+		n, err := w.Replicas[0].Metric("module_controller_command_duration_seconds_count", `kind="question"`)
+		if err == nil && n < 6*bases {
+			err = fmt.Errorf("%v questions were asked", n)
 		}
 		return err
 	})

@@ -123,7 +123,7 @@ func (s *strangers) start() (strangerQueue, error) {
 		return nil, fmt.Errorf("watch pods that are no modules: %w", err)
 	}
 	limit := workqueue.NewTypedItemExponentialFailureRateLimiter[string](time.Second, strangerRetryMax)
-	queue := workqueue.NewTypedRateLimitingQueueWithConfig(limit, workqueue.TypedRateLimitingQueueConfig[string]{Name: "strangers"})
+	queue := workqueue.NewTypedRateLimitingQueue(limit)
 	s.queue.Store(&queue)
 	return queue, nil
 }
