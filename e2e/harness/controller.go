@@ -168,22 +168,30 @@ func containsAll(line string, parts []string) bool {
 	return true
 }
 
+// APIWarnings gives the lines of the controller's log that tell of warnings of the API server.
+// None is expected.
+func (c *Controller) APIWarnings() ([]string, error) { return linesWith(c.log, `"API server warns"`) }
+
 // ErrorLines gives the lines of the controller's log at level error or above.
 func (c *Controller) ErrorLines() ([]string, error) { return ErrorLines(c.log) }
 
 // ErrorLines gives the lines of a controller's log at level error or above.
 func ErrorLines(log string) ([]string, error) {
-	text, err := os.ReadFile(log)
+	return linesWith(log, `"level":"error"`, `"level":"fatal"`, `"level":"dpanic"`, `"level":"panic"`, "panic:", "DATA RACE")
+}
+
+// linesWith gives the lines of a file that have one of some parts.
+func linesWith(file string, parts ...string) (lines []string, err error) {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	var bad []string
 	for line := range strings.Lines(string(text)) {
-		if containsAny(line, `"level":"error"`, `"level":"fatal"`, `"level":"dpanic"`, `"level":"panic"`, "panic:", "DATA RACE") {
-			bad = append(bad, line)
+		if containsAny(line, parts...) {
+			lines = append(lines, line)
 		}
 	}
-	return bad, nil
+	return lines, nil
 }
 
 func containsAny(line string, parts ...string) bool {

@@ -21,8 +21,7 @@ func TestAnAPIOutageChangesNothing(t *testing.T) {
 	w.APIUnreachable = true
 	w.Must(cluster.Plane.Kill(controlplane.APIServer))
 	w.StayLive(outage)
-	w.Must(cluster.Plane.Restart(t.Context(), controlplane.APIServer))
-	w.AwaitAPI()
+	w.RestartAPIServer()
 	w.CreatePod("after", "base-0002", "orders", "1.0.0", world.Jar("orders", "1.0.0"))
 	w.AwaitReady("after")
 	if c := w.Counts(); c.Installs != bases+1 || c.Uninstalls != 0 {

@@ -193,4 +193,8 @@ func (w *World) checkLog(c *harness.Controller) {
 	if err != nil || len(lines) > 0 {
 		w.Errorf("errors in the controller's log (%v): %s", err, strings.Join(lines[:min(len(lines), 10)], ""))
 	}
+	warned, err := c.APIWarnings()
+	if err != nil || len(warned) > 0 {
+		w.Errorf("the API server warned the controller (%v): %s", err, strings.Join(warned, ""))
+	}
 }

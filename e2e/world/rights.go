@@ -8,11 +8,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 
+	"module-controller/e2e/controlplane"
 	"module-controller/e2e/harness"
 )
 
@@ -35,7 +37,35 @@ func (r right) String() string {
 // goroutine.
 type denials struct {
 	mu      sync.Mutex
-	allowed sets.Set[right] // mu guards it
+	allowed sets.Set[right] // mu guards what follows
+	starts  []span          // of the API server, that a test made
+}
+
+// span is a time of the API server's host, which is ours.
+type span struct{ from, until time.Time }
+
+// rolesKnown is how long after it says that it is ready an API server may still not know all
+// roles.
+const rolesKnown = 5 * time.Second
+
+// RestartAPIServer starts the API server again that a test has killed, and waits until it
+// answers. Until it knows all roles it may deny what is granted.
+func (w *World) RestartAPIServer() {
+	w.Helper()
+	from := time.Now()
+	w.Must(w.cluster.Plane.Restart(w.Context(), controlplane.APIServer))
+	w.AwaitAPI()
+	d := &w.cluster.denied
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.starts = append(d.starts, span{from, time.Now().Add(rolesKnown)})
+}
+
+// starting says whether a test had the API server start then.
+func (d *denials) starting(at time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.ContainsFunc(d.starts, func(s span) bool { return !at.Before(s.from) && at.Before(s.until) })
 }
 
 // MayBeDenied says that replicas may be refused a resource, such as "secrets", in the
@@ -81,7 +111,7 @@ func (c *Cluster) judgeRights() error {
 }
 
 // asked gives the rights that replicas used, and what they were denied. What RBAC denied
-// although it is granted is no fault: an API server that has just begun knows no roles yet.
+// although it is granted is no fault while a test had the API server start.
 func (c *Cluster) asked(granted []right) (used sets.Set[right], denied []string, err error) {
 	used, told := sets.New[right](), sets.New[string]()
 	err = c.audit.read(0, []byte(serviceAccounts), func(e entry) {
@@ -90,7 +120,7 @@ func (c *Cluster) asked(granted []right) (used sets.Set[right], denied []string,
 		case !replica || !e.byReplica():
 		case !refused(e):
 			used.Insert(r)
-		case !byPolicy(e) && slices.ContainsFunc(granted, r.under):
+		case !byPolicy(e) && slices.ContainsFunc(granted, r.under) && c.denied.starting(e.Received):
 		case !c.denied.expected(r):
 			told.Insert(fmt.Sprintf("replicas were denied: %s %s: %s", r, e.ObjectRef.Name, e.ResponseStatus.Message))
 		}
