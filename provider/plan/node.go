@@ -97,8 +97,16 @@ func Node(in NodeInput, current *corev1.Node) *corev1.Node {
 	}
 	setNodeInfo(in, node)
 	setConditions(in, node)
+	if current == nil || in.Touch { // one that an earlier version made gets it with a write that is due anyway
+		node.Status.Phase = nodePhase
+	}
 	return node
 }
+
+// nodePhase is what module-controller v2.2.0 writes on each Node, and by which it counts those
+// of a peer Deployment: see docs/moving.md. Kubernetes keeps the field, which is deprecated,
+// and looks at it nowhere.
+const nodePhase = corev1.NodeRunning
 
 // SameDescription says whether two states of a Node differ in nothing that a base says of
 // itself.

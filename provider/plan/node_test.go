@@ -86,6 +86,30 @@ func TestNodeChangesNothingWhereNothingDiffers(t *testing.T) {
 	}
 }
 
+// Module-controller v2.2.0 counts the Nodes of this phase, whoever made them. One that has none
+// gets it with a write that is due anyway, and keeps it.
+func TestNodeHasThePhaseThatOthersCountBy(t *testing.T) {
+	in := nodeInput()
+	node := Node(in, nil)
+	if node.Status.Phase != corev1.NodeRunning {
+		t.Errorf("a new Node has the phase %q", node.Status.Phase)
+	}
+	earlier := node.DeepCopy()
+	earlier.Status.Phase = ""
+	if d := cmp.Diff(earlier, Node(in, earlier)); d != "" {
+		t.Errorf("a Node is written for it alone (-was +is):\n%s", d)
+	}
+	in.Touch, in.NotReady = true, ReasonBaseSilent
+	touched := Node(in, earlier)
+	if touched.Status.Phase != corev1.NodeRunning {
+		t.Errorf("touched it has the phase %q", touched.Status.Phase)
+	}
+	in.Touch = false
+	if d := cmp.Diff(touched, Node(in, touched)); d != "" {
+		t.Errorf("a second look changed (-first +second):\n%s", d)
+	}
+}
+
 func TestNodeKeepsWhatOthersWrote(t *testing.T) {
 	in := nodeInput()
 	node := Node(in, nil)
