@@ -20,11 +20,14 @@ import (
 )
 
 const (
+	// bases are those that the other controller finds first.
 	bases = 2
 	// readyAt is where the other controller tells that it runs. Its ports are fixed.
 	readyAt = "http://127.0.0.1:8081/readyz"
 	// quiet is for how long nothing may happen: four of the other controller's lists.
 	quiet = time.Minute
+	// followsBases is a setting of either controller: peer Deployments have a replica a base.
+	followsBases = "ENABLE_MODULE_REPLICAS_SYNC_WITH_BASE=true"
 )
 
 // fleet is served by one of the two controllers.
@@ -40,7 +43,7 @@ type fleet struct {
 func (f *fleet) startTheirs(name string) {
 	f.Helper()
 	cmd := exec.Command(f.program)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "KUBECONFIG=" + cluster.Plane.Kubeconfig(), "ENV=" + f.Env, "CLIENT_ID=" + name}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "KUBECONFIG=" + cluster.Plane.Kubeconfig(), "ENV=" + f.Env, "CLIENT_ID=" + name, followsBases}
 	if f.Tunnel == "mqtt" {
 		cmd.Env = append(cmd.Env, "ENABLE_MQTT_TUNNEL=true", "MQTT_BROKER=127.0.0.1", "MQTT_PORT="+strconv.Itoa(f.BrokerPort))
 	} else {
@@ -76,28 +79,41 @@ func (f *fleet) stopTheirs() {
 	}
 }
 
-// awaitTheirs waits until the other controller holds the Leases of all bases.
-func (f *fleet) awaitTheirs(name string) {
+// heldBy gives an error unless the other controller holds the Leases of all bases by its name.
+func (f *fleet) heldBy(name string) error {
 	f.Helper()
-	f.Eventually(world.Timeout, func() error {
-		owners := f.Owners()
-		for node, o := range owners {
-			if o.Holder != name {
-				return fmt.Errorf("%s is held by %q", node, o.Holder)
-			}
+	owners := f.Owners()
+	for node, o := range owners {
+		if o.Holder != name {
+			return fmt.Errorf("%s is held by %q", node, o.Holder)
 		}
-		if len(owners) != bases {
-			return fmt.Errorf("there are %d Leases", len(owners))
+	}
+	if len(owners) != f.Bases {
+		return fmt.Errorf("there are %d Leases", len(owners))
+	}
+	return nil
+}
+
+// allReady gives an error unless there is a Ready Node for each base.
+func (f *fleet) allReady() error {
+	f.Helper()
+	nodes := f.Nodes()
+	for _, n := range nodes {
+		if !world.NodeReady(n) {
+			return fmt.Errorf("%s is not Ready", n.Name)
 		}
-		return nil
-	})
+	}
+	if len(nodes) != f.Bases {
+		return fmt.Errorf("there are %d Nodes", len(nodes))
+	}
+	return nil
 }
 
 // deploy creates a Deployment for each base, whose pod has a module.
 func (f *fleet) deploy(module string) {
 	f.Helper()
 	f.awaitSecond()
-	for n := range bases {
+	for n := range f.Bases {
 		node := f.NodeName(world.BaseID(n + 1))
 		f.CreateDeployment(module, "1.0.0", world.Jar(module, "1.0.0"), 1, func(d *appsv1.Deployment) {
 			d.Name = fmt.Sprint(module, "-", n+1)
@@ -106,6 +122,29 @@ func (f *fleet) deploy(module string) {
 			d.Spec.Template.Spec.Affinity = onNode(node)
 		})
 	}
+}
+
+// peer creates a peer Deployment, and waits for its pods.
+func (f *fleet) peer() {
+	f.Helper()
+	f.awaitSecond()
+	f.CreateDeployment("peer", "1.0.0", world.Jar("peer", "1.0.0"), 1, world.Spread, func(d *appsv1.Deployment) {
+		d.Labels = map[string]string{
+			"virtual-kubelet.koupleless.io/component": "module-deployment", "virtual-kubelet.koupleless.io/env": f.Env,
+			"virtual-kubelet.koupleless.io/strategy": "peer",
+		}
+		d.Spec.Template.Spec.NodeSelector["base.koupleless.io/cluster-name"] = "east"
+	})
+	f.AwaitOneEach("peer", f.Bases)
+}
+
+// join has a base speak that was silent, which gets a replica of the peer Deployment.
+func (f *fleet) join() {
+	f.Helper()
+	f.Bases++
+	f.Must(f.Fleet.Do(world.BaseID(f.Bases), "resume"))
+	f.AwaitNodesReady(f.Bases)
+	f.AwaitOneEach("peer", f.Bases)
 }
 
 // onNode has a pod go to a Node. Simulated bases at one address have one host name, which the
@@ -134,7 +173,7 @@ func (f *fleet) awaitSecond() {
 // told counts the commands of a kind that the bases got.
 func (f *fleet) told(command string) (n int) {
 	f.Helper()
-	for i := range bases {
+	for i := range f.Bases {
 		base, err := f.Fleet.Base(world.BaseID(i + 1))
 		f.Must(err)
 		for _, c := range base.Commands {

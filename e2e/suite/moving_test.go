@@ -114,7 +114,7 @@ func (m *planted) back() {
 		m.Keeps(node)
 	}
 	m.AwaitNodesReady(movedBases)
-	m.Same(2 * movedBases)
+	m.Same(movedBases)
 	if seen := bad(); len(seen) > 0 {
 		m.Errorf("Nodes were not Ready: %q", seen)
 	}

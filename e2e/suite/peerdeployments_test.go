@@ -6,11 +6,9 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -28,7 +26,7 @@ func TestAPeerDeploymentFollowsTheBases(t *testing.T) {
 		"ENABLE_MODULE_REPLICAS_SYNC_WITH_BASE=true", "PEER_SCALE_DOWN_AFTER="+after.String())
 	w.AwaitNodesReady(bases)
 	w.Kubectl("apply", "-n", w.Env, "--warnings-as-errors", "-f", peerSample(w))
-	awaitPeers(w, bases)
+	w.AwaitOneEach("peer", bases)
 	awaitTold(w, fmt.Sprintf("to %d: so many bases", bases))
 
 	// Two leave: the others keep their pods.
@@ -38,14 +36,14 @@ func TestAPeerDeploymentFollowsTheBases(t *testing.T) {
 		w.Must(w.Fleet.Do(world.BaseID(gone), "silence"))
 		maps.DeleteFunc(kept, func(_, node string) bool { return node == w.NodeName(world.BaseID(gone)) })
 	}
-	awaitPeers(w, left)
+	w.AwaitOneEach("peer", left)
 	awaitTold(w, fmt.Sprintf("to %d: in the last %s", left, after))
 	if now := podsByUID(w); !maps.Equal(now, kept) {
 		t.Errorf("%d pods are left, want the %d on the bases that are left", len(now), len(kept))
 	}
 
 	// Nothing moves while one flaps and the leader is killed, and a while after.
-	changes := watchPeers(w)
+	changes := w.WatchReplicas("peer")
 	w.Must(w.Fleet.Do(world.BaseID(1), "silence"))
 	w.AwaitNodeReason(world.BaseID(1), "BaseSilent")
 	w.StayLive(after / 2) // longer than joins are waited for
@@ -75,13 +73,13 @@ func TestAPeerDeploymentFollowsTheBases(t *testing.T) {
 	for _, back := range []int{7, 23} {
 		w.Must(w.Fleet.Do(world.BaseID(back), "resume"))
 	}
-	awaitPeers(w, bases)
+	w.AwaitOneEach("peer", bases)
 	// Who sets the number himself is let alone.
 	w.Kubectl("label", "-n", w.Env, "deployment/peer", "virtual-kubelet.koupleless.io/replicas-control=true")
 	w.Kubectl("scale", "-n", w.Env, "deployment/peer", "--replicas=3")
 	w.AwaitPodsReady("app=peer", 3)
 	w.Must(leader.Start(t.Context()))
-	changes = watchPeers(w)
+	changes = w.WatchReplicas("peer")
 	begun := time.Now()
 	w.Eventually(world.Timeout, func() error {
 		if is := time.Since(begun); is < after {
@@ -101,35 +99,6 @@ func peerSample(w *world.World) string {
 	w.Must(err)
 	named := strings.NewReplacer("value: default, effect", "value: "+w.Env+", effect", "/env: default", "/env: "+w.Env)
 	return w.File("peer.yaml", named.Replace(string(text)))
-}
-
-// awaitPeers waits until the Deployment has so many replicas, all Ready and one a base.
-func awaitPeers(w *world.World, want int) {
-	w.Helper()
-	w.Eventually(2*world.Timeout, func() error {
-		d := peer(w)
-		if *d.Spec.Replicas != int32(want) {
-			return fmt.Errorf("%d replicas, want %d", *d.Spec.Replicas, want)
-		}
-		on := map[string]bool{}
-		for _, p := range w.Pods("app=peer") {
-			if !world.PodReady(p) {
-				return fmt.Errorf("pod %s is not ready: %s", p.Name, world.Waiting(p))
-			}
-			on[p.Spec.NodeName] = true
-		}
-		if len(on) != want {
-			return fmt.Errorf("pods are on %d bases, want %d", len(on), want)
-		}
-		return nil
-	})
-}
-
-func peer(w *world.World) *appsv1.Deployment {
-	w.Helper()
-	d, err := cluster.Client.AppsV1().Deployments(w.Env).Get(w.Context(), "peer", metav1.GetOptions{})
-	w.Must(err)
-	return d
 }
 
 // podsByUID gives on which Node each pod is that is to stay.
@@ -174,28 +143,4 @@ func peerLeader(w *world.World) *harness.Controller {
 		w.Fatalf("%d replicas scaled the Deployment, want one", len(leaders))
 	}
 	return leaders[0]
-}
-
-// watchPeers records the replicas that the Deployment gets, until changes is called, which
-// gives them.
-func watchPeers(w *world.World) (changes func() []int32) {
-	w.Helper()
-	was := *peer(w).Spec.Replicas
-	watcher, err := cluster.Client.AppsV1().Deployments(w.Env).Watch(w.Context(), metav1.ListOptions{FieldSelector: "metadata.name=peer"})
-	w.Must(err)
-	var seen []int32
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		for e := range watcher.ResultChan() {
-			if d, ok := e.Object.(*appsv1.Deployment); ok && *d.Spec.Replicas != was {
-				was = *d.Spec.Replicas
-				seen = append(seen, was)
-			}
-		}
-	})
-	return func() []int32 {
-		watcher.Stop()
-		watching.Wait()
-		return seen
-	}
 }

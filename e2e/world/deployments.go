@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -107,4 +108,57 @@ func (a *API) AwaitOnlyVersion(app, version string) {
 		}
 		return nil
 	})
+}
+
+// AwaitOneEach waits until a Deployment has so many replicas, all Ready and one a base. Its name
+// is its pods' label "app".
+func (a *API) AwaitOneEach(name string, want int) {
+	a.Helper()
+	a.Eventually(2*Timeout, func() error {
+		if n := a.replicasOf(name); n != int32(want) {
+			return fmt.Errorf("%d replicas, want %d", n, want)
+		}
+		on := map[string]bool{}
+		for _, p := range a.Pods("app=" + name) {
+			if !PodReady(p) {
+				return fmt.Errorf("pod %s is not ready: %s", p.Name, Waiting(p))
+			}
+			on[p.Spec.NodeName] = true
+		}
+		if len(on) != want {
+			return fmt.Errorf("pods are on %d bases, want %d", len(on), want)
+		}
+		return nil
+	})
+}
+
+func (a *API) replicasOf(name string) int32 {
+	a.Helper()
+	d, err := a.cluster.Client.AppsV1().Deployments(a.Env).Get(a.Context(), name, metav1.GetOptions{})
+	a.Must(err)
+	return *d.Spec.Replicas
+}
+
+// WatchReplicas records the replicas that a Deployment gets, until changes is called, which
+// gives them.
+func (a *API) WatchReplicas(name string) (changes func() []int32) {
+	a.Helper()
+	was := a.replicasOf(name)
+	watcher, err := a.cluster.Client.AppsV1().Deployments(a.Env).Watch(a.Context(), metav1.ListOptions{FieldSelector: "metadata.name=" + name})
+	a.Must(err)
+	var seen []int32
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for e := range watcher.ResultChan() {
+			if d, ok := e.Object.(*appsv1.Deployment); ok && *d.Spec.Replicas != was {
+				was = *d.Spec.Replicas
+				seen = append(seen, was)
+			}
+		}
+	})
+	return func() []int32 {
+		watcher.Stop()
+		watching.Wait()
+		return seen
+	}
 }
