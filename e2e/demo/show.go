@@ -91,8 +91,8 @@ func (s *show) startFleet(ctx context.Context) (err error) {
 }
 
 // prepare builds the controller, and meanwhile fetches and starts the control plane, and
-// builds and starts the real base. Where that has to be built it waits for the controller: two builds at
-// once would compile twice what both consist of.
+// builds and starts the real base. A control plane that has to be built waits for the
+// controller: two builds at once would compile twice what both consist of.
 func (s *show) prepare(ctx context.Context) error {
 	var err error
 	if s.httpPort, err = process.FreePort(); err != nil {
