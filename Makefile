@@ -33,7 +33,7 @@ test-race:
 test-schedules:
 	nice $(GO) test -timeout 60m ./election -args -schedules=2000
 
-test-acl: ## the sample ACLs of brokers; needs mosquitto
+test-acl: ## the sample ACLs of brokers, and the conformance suite on them; needs mosquitto
 	$(GO) test -race -tags mosquitto -run 'TestTheSample' ./tunnel/mqtt
 
 e2e: control-plane ## the product on a real control plane, with simulated bases; needs Linux with network namespaces

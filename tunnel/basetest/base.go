@@ -15,9 +15,14 @@ type Options struct {
 	Env, Identity string
 	// Name, Version and Cluster describe its application.
 	Name, Version, Cluster string
-	// IP is what it calls its address, and where it listens over HTTP; default
-	// 127.0.0.1.
+	// IP is what it calls its address; default 127.0.0.1.
 	IP string
+	// At is where it is: it and its modules listen there, and over HTTP it speaks from there.
+	// Default its IP.
+	At string
+	// User is as whom it connects to a broker that has Users; default its identity. Token is the
+	// bearer token that it sends over HTTP; default none. A sound base has its own.
+	User, Token string
 	// Hostname is what it calls its host; default its IP.
 	Hostname string
 	// Runtime is one of Runtimes; default 2.1.11.
@@ -48,7 +53,7 @@ func (o Options) Complete() Options {
 	o.Env, o.Identity = cmp.Or(o.Env, "default"), cmp.Or(o.Identity, "base-0001")
 	o.Name, o.Version = cmp.Or(o.Name, "TO_BE_IMPLEMENTED"), cmp.Or(o.Version, "1.0.0")
 	o.Cluster, o.IP = cmp.Or(o.Cluster, "default"), cmp.Or(o.IP, "127.0.0.1")
-	o.Hostname = cmp.Or(o.Hostname, o.IP)
+	o.Hostname, o.At, o.User = cmp.Or(o.Hostname, o.IP), cmp.Or(o.At, o.IP), cmp.Or(o.User, o.Identity)
 	o.Runtime = cmp.Or(o.Runtime, "2.1.11")
 	o.MaxMetaspace, o.Leak = cmp.Or(o.MaxMetaspace, 256<<20), cmp.Or(o.Leak, 200<<10)
 	if o.Jars == nil {
@@ -100,6 +105,9 @@ func (b *Base) Identity() string { return b.options.Identity }
 
 // Env is the base's environment.
 func (b *Base) Env() string { return b.options.Env }
+
+// IP is what the base calls its address.
+func (b *Base) IP() string { return b.options.IP }
 
 // Jars are the jars that the base finds.
 func (b *Base) Jars() *Jars { return b.options.Jars }

@@ -65,6 +65,9 @@ func (s *speaker) announce(now time.Time) time.Time {
 		return s.next
 	}
 	s.next = now.Add(cmp.Or(s.options.Heartbeat, 10*time.Second))
+	if s.last != nil && ended(s.last) && !failed(s.last) {
+		s.arrived()
+	}
 	token, sent := s.group.send(s.root()+"base/heart", s.envelope(s.heartbeat(0)))
 	if !sent || failed(s.last) {
 		s.heartbeatDead(p, true)
@@ -95,13 +98,13 @@ func (b *Base) heartbeatDead(p *process, dead bool) bool {
 }
 
 // failed reports that a publish has ended without an acknowledgement.
-func failed(t paho.Token) bool {
-	if t == nil {
-		return false
-	}
+func failed(t paho.Token) bool { return t != nil && ended(t) && t.Error() != nil }
+
+// ended reports that a publish has ended, either way.
+func ended(t paho.Token) bool {
 	select {
 	case <-t.Done():
-		return t.Error() != nil
+		return true
 	default:
 		return false
 	}

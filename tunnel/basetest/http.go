@@ -27,7 +27,7 @@ type HTTPFleet struct {
 	// them, as a Service spreads connections over replicas. None: the bases only listen, as
 	// those of runtimes before 2.1.8 whose applications send none.
 	Endpoints []string
-	// Port is where each base listens, at its own address; 0 for a free one.
+	// Port is where each base listens, at the address where it is; 0 for a free one.
 	Port  int
 	Bases []*Base
 }
@@ -45,11 +45,11 @@ func (f *HTTPFleet) Run(ctx context.Context) error {
 	defer wg.Wait()
 	defer cancel()
 	for _, b := range f.Bases {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(b.options.IP, strconv.Itoa(f.Port)))
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(b.options.At, strconv.Itoa(f.Port)))
 		if err != nil {
 			return fmt.Errorf("listen for base %s: %w", b.Identity(), err)
 		}
-		s := &server{Base: b, client: clientAt(b.options.IP), endpoints: f.Endpoints, wake: make(chan struct{}, 1)}
+		s := &server{Base: b, client: clientAt(b.options.At), endpoints: f.Endpoints, wake: make(chan struct{}, 1)}
 		s.port = l.Addr().(*net.TCPAddr).Port
 		b.listens(s.port)
 		context.AfterFunc(ctx, func() { _ = l.Close() })
@@ -215,7 +215,9 @@ func (s *server) onLoop(ctx context.Context, p *process, work func() object) obj
 func (s *server) beat(ctx context.Context) {
 	to := s.endpoints[s.beats%len(s.endpoints)]
 	s.beats++
-	s.post(ctx, to, "heartbeat", encode(s.heartbeat(s.port)))
+	if s.post(ctx, to, "heartbeat", encode(s.heartbeat(s.port))) {
+		s.arrived()
+	}
 }
 
 // say sends a message of Say to every endpoint.
@@ -225,17 +227,21 @@ func (s *server) say(ctx context.Context, r raw) {
 	}
 }
 
-// post sends a message to an endpoint.
-func (s *server) post(ctx context.Context, endpoint, path string, body []byte) {
+// post sends a message to an endpoint, and says whether it was answered: it may be refused.
+func (s *server) post(ctx context.Context, endpoint, path string, body []byte) (answered bool) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(endpoint, "/")+"/"+path, bytes.NewReader(body))
 	if err != nil {
-		return
+		return false
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if s.options.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+s.options.Token)
+	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return // it tries again when the next heartbeat is due
+		return false // it tries again when the next heartbeat is due
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody))
 	_ = resp.Body.Close()
+	return true
 }

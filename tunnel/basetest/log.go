@@ -67,6 +67,7 @@ type log struct {
 	serving   []Serving
 	forgotten int
 	port      int
+	arrived   int // heartbeats
 }
 
 func newLog() log {
@@ -123,6 +124,21 @@ func (l *log) totals() Totals {
 		Installs: sum(l.installs), Uninstalls: sum(l.uninstalls), Failures: sum(l.failures),
 		Serving: len(l.serving[len(l.serving)-1].Modules), Commands: len(l.received), Questions: sum(l.questions),
 	}
+}
+
+// Announced is how many heartbeats arrived where they were sent to: at the broker, or at a
+// replica. They need not have been believed there.
+func (b *Base) Announced() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.log.arrived
+}
+
+// arrived takes in that a heartbeat did.
+func (b *Base) arrived() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.log.arrived++
 }
 
 // Serves reports whether a version of a module serves now.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -96,6 +97,17 @@ func (m *Mosquitto) await() error {
 			return errors.Join(fmt.Errorf("await mosquitto: %w", err), m.Stop())
 		}
 	}
+}
+
+// Reload has the broker read its files of passwords and ACLs again, soon.
+func (m *Mosquitto) Reload() error {
+	if m.cmd == nil {
+		return nil
+	}
+	if err := m.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		return fmt.Errorf("reload mosquitto: %w", err)
+	}
+	return nil
 }
 
 // Stop ends the broker.

@@ -19,7 +19,8 @@ type MQTTFleet struct {
 	Bases  []*Base
 	// PerConnection is how many bases share a connection; default 250, and 1 with Users.
 	PerConnection int
-	// Users has each base connect for itself and prove who it is, as its user; nil: none does.
+	// Users has each base connect for itself, as its Options.User with the password that it has
+	// here; nil: none does.
 	Users Users
 	// Reconnect is how long the pause before a lost connection is tried again grows;
 	// it begins with an eighth of a second and is doubled each time. Default 128 s, a
@@ -120,7 +121,7 @@ func (g *group) poke() {
 }
 
 func (g *group) connect(ctx context.Context, lost chan struct{}) paho.Client {
-	first := g.bases[0].Identity()
+	first := g.bases[0].options.User
 	o := paho.NewClientOptions().AddBroker("tcp://" + g.fleet.Broker).
 		SetClientID(fmt.Sprintf("%s%08x", simClient(first), rand.Uint32())).
 		SetAutoReconnect(false).SetConnectRetry(false).SetCleanSession(true).SetConnectTimeout(5 * time.Second).

@@ -37,7 +37,7 @@ func (p *ports) listen(port int) bool {
 	if _, is := p.open[port]; is {
 		return true
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort(p.base.options.IP, strconv.Itoa(port))) //nolint:noctx // it is there at once
+	l, err := net.Listen("tcp", net.JoinHostPort(p.base.options.At, strconv.Itoa(port))) //nolint:noctx // it is there at once
 	if err != nil {
 		return false
 	}

@@ -2,7 +2,10 @@ package httptunnel
 
 import (
 	"context"
+	"fmt"
+	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 
 	"go.uber.org/zap/zaptest"
@@ -13,11 +16,19 @@ import (
 )
 
 // The suite runs with three replicas that know each other's keys, behind what spreads
-// heartbeats over them. The bases prove who they are by their Pod.
+// heartbeats over them. Each base has a Pod of its own, with an address of its own, and proves
+// who it is by that, or by the Pod's token.
 func TestConformance(t *testing.T) {
+	for _, auth := range []Auth{AuthPod, AuthToken} {
+		t.Run(string(auth), func(t *testing.T) { conforms(t, auth) })
+	}
+}
+
+func conforms(t *testing.T, auth Auth) {
+	t.Helper()
 	kit := func(t *testing.T, team *tunneltest.Team) tunneltest.Kit {
 		t.Helper()
-		kit := tunneltest.Kit{Switches: true, PassesOn: true}
+		kit, pods := tunneltest.Kit{Switches: true, PassesOn: true}, &pods{}
 		addresses := freeAddresses(t, 2*tunneltest.Replicas)
 		endpoints, peers := addresses[:tunneltest.Replicas], addresses[tunneltest.Replicas:]
 		var all []Peer
@@ -30,7 +41,7 @@ func TestConformance(t *testing.T) {
 			tun, err := New(Config{
 				Listen: address, Env: "default", Gate: team.Gate(n), Allowed: prefixes("127.0.0.0/8"),
 				Peers: member{team, n, all}, ListenPeers: peers[n], Key: keys[n],
-				Workloads: pods(), MaxIdentities: 1000, NewIdentities: 1000, // which all have
+				Auth: auth, Workloads: pods,
 			}, zaptest.NewLogger(t), tunnel.NoMeter)
 			if err != nil {
 				t.Fatal(err)
@@ -38,7 +49,14 @@ func TestConformance(t *testing.T) {
 			kit.Tunnels[n] = tun
 			endpoints[n] = "http://" + address
 		}
-		kit.Stack = tunneltest.Arklet(func(ctx context.Context, bases, strangers []*basetest.Base) error {
+		home := func(identity string) (tunneltest.Home, error) {
+			home := pods.home(identity)
+			if auth != AuthToken {
+				home.Token = ""
+			}
+			return home, nil
+		}
+		kit.Stack = tunneltest.Arklet(home, func(ctx context.Context, bases, strangers []*basetest.Base) error {
 			return (&basetest.HTTPFleet{Endpoints: endpoints, Bases: slices.Concat(bases, strangers)}).Run(ctx)
 		})
 		return kit
@@ -47,9 +65,49 @@ func TestConformance(t *testing.T) {
 	tunneltest.RunArklet(t, kit)
 }
 
-// pods has the Pod of all bases of the suite; strangers have none.
-func pods() places {
-	return places{"127.0.0.1": {Name: "ns/all/1", Addresses: addresses("127.0.0.1", "10.1.2.3")}}
+// pods are the Pods of the bases of the suite, one each, which declares its base's identity;
+// strangers have none.
+type pods struct {
+	mu  sync.Mutex
+	all places // by address and by token; mu guards it
+}
+
+// home gives the Pod of a base, which it makes if need be: its address and its token.
+func (p *pods) home(identity string) tunneltest.Home {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	token := "the token of " + identity
+	w, is := p.all[token]
+	if !is {
+		ip := fmt.Sprint("127.1.0.", 1+len(p.all)/2)
+		w = Workload{Name: "ns/" + ip + "/1", Addresses: addresses(ip), Identity: identity}
+		if literal, err := netip.ParseAddr(identity); err == nil { // it has this one beside
+			w.Addresses = append(w.Addresses, literal)
+		}
+		if p.all == nil {
+			p.all = places{}
+		}
+		p.all[ip], p.all[token] = w, w
+	}
+	return tunneltest.Home{IP: w.Addresses[0].String(), Token: token}
+}
+
+func (p *pods) At(a netip.Addr) (Workload, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.all.At(a)
+}
+
+func (p *pods) OfToken(ctx context.Context, token string) (Workload, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.all.OfToken(ctx, token)
+}
+
+func (p *pods) Declaring(identity string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.all.Declaring(identity)
 }
 
 // member is Peers as one of a team sees them.

@@ -4,12 +4,7 @@ package mqtttunnel
 
 import (
 	"context"
-	"crypto/sha512"
-	"encoding/base64"
 	"fmt"
-	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -19,15 +14,13 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"module-controller/tunnel"
-	"module-controller/tunnel/basetest"
 	"module-controller/tunnel/tunneltest"
 )
-
-const samples = "../../manifests/broker"
 
 // sampled is a Mosquitto with our sample configuration, and what its clients hear.
 type sampled struct {
 	*testing.T
+	*sample
 	bases, controller string // the addresses of its listeners
 
 	mu    sync.Mutex
@@ -37,62 +30,8 @@ type sampled struct {
 // startSampled starts one for the bases b1 and b2.
 func startSampled(t *testing.T) *sampled {
 	t.Helper()
-	dir := t.TempDir()
-	m, installed := basetest.NewMosquitto(dir)
-	if !installed {
-		t.Fatal("there is no mosquitto, whose ACLs are tested here: install it")
-	}
-	s := &sampled{T: t, bases: freeAddress(t), controller: freeAddress(t), heard: map[string][]string{}}
-	text := s.read("mosquitto.conf")
-	for old, address := range map[string]string{"listener 1883\n": s.bases, "listener 1884\n": s.controller} {
-		_, port, err := net.SplitHostPort(address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(text, old) {
-			t.Fatalf("the sample has no %q", old)
-		}
-		text = strings.Replace(text, old, "listener "+port+" 127.0.0.1\n", 1)
-	}
-	text = strings.ReplaceAll(text, "/mosquitto/config", dir) + "user root\n" // who else may not read dir
-	put(t, filepath.Join(dir, "mosquitto.acl"), []byte(s.read("mosquitto.acl")))
-	put(t, filepath.Join(dir, "bases.passwords"), []byte(hashed("b1", "of b1")+hashed("b2", "of b2")))
-	put(t, filepath.Join(dir, "controller.passwords"), []byte(hashed("module-controller", "ours")))
-	m.Configure(s.bases, text)
-	if err := m.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := m.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
-func (s *sampled) read(name string) string {
-	s.Helper()
-	text, err := os.ReadFile(filepath.Join(samples, name))
-	if err != nil {
-		s.Fatal(err)
-	}
-	return string(text)
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	address, err := basetest.FreeAddress("127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return address
-}
-
-// hashed is a line of Mosquitto's file of passwords.
-func hashed(user, password string) string {
-	salt := []byte("twelve bytes")
-	sum := sha512.Sum512(append([]byte(password), salt...))
-	return fmt.Sprintf("%s:$6$%s$%s\n", user, base64.StdEncoding.EncodeToString(salt), base64.StdEncoding.EncodeToString(sum[:]))
+	m := startSample(t, "b1", "b2")
+	return &sampled{T: t, sample: m, bases: m.Address(), controller: m.forReplicas(), heard: map[string][]string{}}
 }
 
 func within10s(t paho.Token) error {
@@ -148,7 +87,7 @@ func (s *sampled) hears(clientID string) []string {
 func (s *sampled) tunnel(clientID string, w *wills, meter tunnel.Meter) *Tunnel {
 	s.Helper()
 	return meteredTunnel(s.T, s.controller, meter, func(c *Config) {
-		c.ClientID, c.Username, c.Password = clientID, "module-controller", "ours"
+		c.ClientID, c.Username, c.Password = clientID, "module-controller", "of module-controller"
 		c.ProbeEvery, c.Will, c.Gone = time.Minute, w.of(clientID), w.Gone // a slow machine ends no connection
 	})
 }
@@ -249,7 +188,7 @@ func TestTheSampleACLsStopTheRest(t *testing.T) {
 	for name, c := range map[string]struct{ address, user, password string }{
 		"nobody":                             {s.bases, "", ""},
 		"a wrong password":                   {s.bases, "b1", "of b2"},
-		"the controller among bases":         {s.bases, "module-controller", "ours"},
+		"the controller among bases":         {s.bases, "module-controller", "of module-controller"},
 		"a base at the controller's":         {s.controller, "b1", "of b1"},
 		"a stranger at the controller's too": {s.controller, "", ""},
 	} {
@@ -293,4 +232,9 @@ func TestTheSampleACLsStopTheRest(t *testing.T) {
 	if !victim.IsConnected() {
 		t.Error("the victim's connection was taken away")
 	}
+}
+
+// The suite runs with three replicas on Mosquitto with the sample configuration.
+func TestTheSampleConforms(t *testing.T) {
+	conforms(t, "mosquitto", func(t *testing.T) guarded { t.Helper(); return startSample(t) })
 }

@@ -17,42 +17,44 @@ import (
 	"module-controller/tunnel/tunneltest"
 )
 
-// guarded is the embedded broker that lets in only the replicas and the bases, by passwords,
-// and has each base speak for itself alone. Mosquitto lets everybody do everything here: its
-// ACLs have tests of their own.
-const guarded, mosquitto = "guarded", "mosquitto"
+// guarded is a broker that lets in only the replicas and the bases, by passwords, and has each
+// base speak for itself alone.
+type guarded interface {
+	basetest.TestBroker
+	// forReplicas is where replicas connect.
+	forReplicas() string
+	// admit has it let in more users, and gives the passwords of all.
+	admit(names ...string) (basetest.Users, error)
+	// longest is the size in bytes of a message from which on it disconnects who sends it; 0 for
+	// none.
+	longest() int
+}
 
-// The suite runs with three replicas on every kind of broker that there is here, and in both
-// ways of subscribing.
+// The suite runs with three replicas on the embedded broker, and in both ways of subscribing.
+// TestTheSampleConforms runs it on Mosquitto.
 func TestConformance(t *testing.T) {
-	kinds := []string{guarded}
-	if _, installed := basetest.NewMosquitto(""); installed {
-		kinds = append(kinds, mosquitto)
-	}
-	for _, kind := range kinds {
-		for name, wildcards := range map[string]bool{"a filter a base": false, "wildcards": true} {
-			t.Run(kind+"/"+name, func(t *testing.T) {
-				kit := func(t *testing.T, team *tunneltest.Team) tunneltest.Kit {
-					t.Helper()
-					return kitOn(t, kind, wildcards, team)
-				}
-				tunneltest.RunConformance(t, kit)
-				tunneltest.RunArklet(t, kit)
-			})
-		}
+	conforms(t, "guarded", embedded)
+}
+
+// conforms runs the suite on the brokers of a kind, each of which start starts until the test
+// ends.
+func conforms(t *testing.T, kind string, start func(t *testing.T) guarded) {
+	t.Helper()
+	for name, wildcards := range map[string]bool{"a filter a base": false, "wildcards": true} {
+		t.Run(kind+"/"+name, func(t *testing.T) {
+			kit := func(t *testing.T, team *tunneltest.Team) tunneltest.Kit {
+				t.Helper()
+				return kitOn(t, start(t), wildcards, team)
+			}
+			tunneltest.RunConformance(t, kit)
+			tunneltest.RunArklet(t, kit)
+		})
 	}
 }
 
-// startKind starts a broker until the test ends, and gives who keeps its users.
-func startKind(t *testing.T, kind string) (basetest.TestBroker, *guard) {
+// embedded starts an embedded broker, on which nobody retains anything.
+func embedded(t *testing.T) guarded {
 	t.Helper()
-	if kind == mosquitto {
-		m, _ := basetest.NewMosquitto(t.TempDir())
-		if err := m.Start(); err != nil {
-			t.Fatal(err)
-		}
-		return m, &guard{}
-	}
 	b, err := basetest.StartBroker("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -62,30 +64,39 @@ func startKind(t *testing.T, kind string) (basetest.TestBroker, *guard) {
 			t.Errorf("%s retained a message on %s", m.Client, m.Topic)
 		}
 	})
-	return b, &guard{Broker: b}
-}
-
-func kitOn(t *testing.T, kind string, wildcards bool, team *tunneltest.Team) tunneltest.Kit {
-	t.Helper()
-	broker, users := startKind(t, kind)
 	t.Cleanup(func() {
-		if err := broker.Stop(); err != nil {
+		if err := b.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	ours, told := users.admit(basetest.ControllerUser), newWills()
-	kit := tunneltest.Kit{Anybody: ours == nil, Cut: broker.Stop, Mend: broker.Start}
+	return &ledger{Broker: b}
+}
+
+func kitOn(t *testing.T, broker guarded, wildcards bool, team *tunneltest.Team) tunneltest.Kit {
+	t.Helper()
+	ours, err := broker.admit(basetest.ControllerUser)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := newWills()
+	kit := tunneltest.Kit{Baselines: true, Longest: broker.longest(), Cut: broker.Stop, Mend: broker.Start}
 	for n := range kit.Tunnels {
-		kit.Tunnels[n] = newTunnel(t, broker.Address(), func(c *Config) {
+		kit.Tunnels[n] = newTunnel(t, broker.forReplicas(), func(c *Config) {
 			c.Wildcards, c.Gate, c.ClientID = wildcards, team.Gate(n), fmt.Sprint(basetest.ControllerUser, "-", n)
 			c.Will, c.Gone = told.of(c.ClientID), told.Gone
-			if ours != nil {
-				c.Username, c.Password = basetest.ControllerUser, ours[basetest.ControllerUser]
-			}
+			c.Username, c.Password = basetest.ControllerUser, ours[basetest.ControllerUser]
 		})
 	}
-	kit.Stack = tunneltest.Arklet(func(ctx context.Context, bases, strangers []*basetest.Base) error {
-		own := &basetest.MQTTFleet{Broker: broker.Address(), Bases: bases, Reconnect: 200 * time.Millisecond, Users: users.admit(identities(bases)...)}
+	home := func(identity string) (tunneltest.Home, error) {
+		_, err := broker.admit(identity)
+		return tunneltest.Home{}, err
+	}
+	kit.Stack = tunneltest.Arklet(home, func(ctx context.Context, bases, strangers []*basetest.Base) error {
+		users, err := broker.admit()
+		if err != nil {
+			return err
+		}
+		own := &basetest.MQTTFleet{Broker: broker.Address(), Bases: bases, Reconnect: 200 * time.Millisecond, Users: users}
 		others := &basetest.MQTTFleet{Broker: broker.Address(), Bases: strangers, Reconnect: 200 * time.Millisecond, Users: basetest.Users{}}
 		var playing sync.WaitGroup
 		playing.Go(func() { own.Run(ctx) })
@@ -96,36 +107,38 @@ func kitOn(t *testing.T, kind string, wildcards bool, team *tunneltest.Team) tun
 	return kit
 }
 
-func identities(bases []*basetest.Base) (all []string) {
-	for _, b := range bases {
-		all = append(all, b.Identity())
-	}
-	return all
+// ledger is the embedded broker with its ledger.
+type ledger struct {
+	*basetest.Broker
+	known
 }
 
-// guard keeps the users of a broker; without one there are none.
-type guard struct {
-	*basetest.Broker
+func (l *ledger) forReplicas() string { return l.Address() }
+func (l *ledger) longest() int        { return 0 }
 
+func (l *ledger) admit(names ...string) (basetest.Users, error) {
+	users := l.add(names)
+	l.Guard(users.Ledger("default"))
+	return users, nil
+}
+
+// known are the users of a broker.
+type known struct {
 	mu    sync.Mutex
 	users basetest.Users // mu guards it
 }
 
-// admit has the broker let in more users, and gives all; nil where everybody is let in.
-func (g *guard) admit(names ...string) basetest.Users {
-	if g.Broker == nil {
-		return nil
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.users == nil {
-		g.users = basetest.Users{}
+// add adds some, and gives all.
+func (k *known) add(names []string) basetest.Users {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.users == nil {
+		k.users = basetest.Users{}
 	}
 	for _, name := range names {
-		g.users[name] = "of " + name
+		k.users[name] = "of " + name
 	}
-	g.Guard(g.users.Ledger("default"))
-	return maps.Clone(g.users)
+	return maps.Clone(k.users)
 }
 
 func newTunnel(t *testing.T, broker string, change func(*Config)) *Tunnel {

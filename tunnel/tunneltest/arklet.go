@@ -1,7 +1,9 @@
 package tunneltest
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -9,18 +11,42 @@ import (
 	"module-controller/tunnel/basetest"
 )
 
-// Arklet is the stack of the Java runtime. play has its bases speak to the tunnels until ctx
-// ends, and strangers beside them, whose address is not that of the bases.
-func Arklet(play func(ctx context.Context, bases, strangers []*basetest.Base) error) Stack {
+// Home is where a base runs, and what it has there to prove who it is.
+type Home struct {
+	// IP is the address. Empty: 127.0.0.1, where all are.
+	IP string
+	// Token is a bearer token; empty for none.
+	Token string
+}
+
+// Arklet is the stack of the Java runtime. home makes the home of the base that has an
+// identity, once or again; over MQTT it has the broker know the user of that name. play has bases
+// speak to the tunnels until ctx ends, and strangers beside them, who have no home.
+func Arklet(home func(identity string) (Home, error), play func(ctx context.Context, bases, strangers []*basetest.Base) error) Stack {
 	jars := &basetest.Jars{}
+	sound := func(o basetest.Options) (Base, error) {
+		o.Jars = jars
+		o = o.Complete()
+		h, err := home(o.Identity)
+		if err != nil {
+			return nil, err
+		}
+		o.IP = cmp.Or(h.IP, o.IP)
+		o.Token, o.At, o.Hostname = h.Token, o.IP, o.IP
+		return newJVM(o)
+	}
 	return Stack{
-		jars: jars,
+		jars: jars, jvm: sound,
 		New: func(o Options) (Base, error) {
 			is := basetest.Options{Identity: o.Identity, Name: o.Name, Version: o.Version, Cluster: o.Cluster, Clock: o.Clock, Jars: jars}
-			if o.Stranger {
+			switch {
+			case o.Stranger:
 				is.IP = strangerIP
+				return newJVM(is)
+			case o.With != "":
+				return impostor(is, o, home)
 			}
-			return newJVM(is)
+			return sound(is)
 		},
 		Put: func(m Module) (string, error) {
 			jar := basetest.Jar{URL: jarURL(m.Name, m.Version), Name: m.Name, Version: m.Version, Start: m.Start, FailWith: m.FailWith, Missing: m.Missing}
@@ -42,6 +68,24 @@ func Arklet(play func(ctx context.Context, bases, strangers []*basetest.Base) er
 			return play(ctx, own, strangers)
 		},
 	}
+}
+
+// impostor makes a base with the home of another one. It says the truth of its address, or that
+// it is at the address of the base whose identity it says.
+func impostor(is basetest.Options, o Options, home func(identity string) (Home, error)) (Base, error) {
+	is = is.Complete()
+	own, err1 := home(o.With)
+	theirs, err2 := home(is.Identity)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	is.User, is.Token, is.At = o.With, own.Token, cmp.Or(own.IP, is.IP)
+	is.IP = is.At
+	if o.Otherwise {
+		is.IP = cmp.Or(theirs.IP, is.IP)
+	}
+	is.Hostname = is.IP
+	return newJVM(is)
 }
 
 func jarURL(name, version string) string {
@@ -67,7 +111,7 @@ func (j jvm) ID() tunnel.BaseID { return tunnel.BaseID{Env: j.Env(), Identity: j
 
 func (j jvm) Seen() Seen {
 	is := j.Look()
-	seen := Seen{Port: is.Port, Installs: map[tunnel.ModuleKey]int{}, Uninstalls: map[tunnel.ModuleKey]int{}, Questions: j.Totals().Questions}
+	seen := Seen{IP: j.IP(), Port: is.Port, Announced: j.Announced(), Installs: map[tunnel.ModuleKey]int{}, Uninstalls: map[tunnel.ModuleKey]int{}, Questions: j.Totals().Questions}
 	for text, n := range is.Installs {
 		seen.Installs[keyOf(text)] = n
 	}
@@ -75,6 +119,10 @@ func (j jvm) Seen() Seen {
 		seen.Uninstalls[keyOf(text)] = n
 	}
 	for _, c := range is.Commands {
+		if c.Command == "base/baseline" {
+			seen.Baselines++
+			continue
+		}
 		seen.Commands = append(seen.Commands, Got{c.Command, keyOf(c.Module), c.Args, c.Env})
 	}
 	return seen

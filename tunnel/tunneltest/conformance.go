@@ -20,11 +20,14 @@ type Kit struct {
 	Stack Stack
 	// Switches: the tunnel can have a listed version serve.
 	Switches bool
+	// Baselines: bases ask at their start what to install, and are answered by a command.
+	Baselines bool
 	// PassesOn: a heartbeat reaches one replica, which passes it on to the one that follows the
 	// base. Otherwise each heartbeat reaches all replicas.
 	PassesOn bool
-	// Anybody may speak: no base has to prove who it is.
-	Anybody bool
+	// Longest is the size in bytes of a message for which a base loses its connection; 0 for
+	// none.
+	Longest int
 	// Cut takes away what the tunnels' own links need, and Mend gives it back; nil where
 	// a tunnel has no link that can be lost.
 	Cut, Mend func() error
@@ -54,6 +57,7 @@ func RunConformance(t *testing.T, kit func(t *testing.T, team *Team) Kit) {
 		{"requests that conflict are answered so", requestsConflict},
 		{"a request id is used once", requestIDIsUsedOnce},
 		{"arguments and variables arrive", settingsArrive},
+		{"a base that asks what to install is answered, or that is refused", baselineOrRefusal},
 		{"a restarted base is seen", restartIsSeen},
 		{"a base without a heartbeat answers", deadHeartbeatAnswers},
 		{"a slow base delays no other", slowDelaysNoOther},
@@ -77,6 +81,7 @@ func RunConformance(t *testing.T, kit func(t *testing.T, team *Team) Kit) {
 		{"a command under way is left to the next replica", leftUnderWay},
 		{"the base of a replica that ended is followed by another", endedIsReplaced},
 		{"a stranger is heard by no replica", strangerIsNotHeard},
+		{"a base that says to be another is heard by no replica", impostorIsNotHeard},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(newFixture(t, kit)) })
 	}
@@ -112,7 +117,7 @@ type stage struct {
 	again    func(*testing.T) *fixture // makes another one
 	team     *Team
 	replicas [Replicas]*replica
-	bases    []Base // all but strangers
+	bases    []Base // all but strangers and impostors
 	before   time.Time
 }
 
@@ -141,6 +146,12 @@ func (s *fixture) at(n int) *fixture { return &fixture{s.T, s.stage, s.replicas[
 func (s *fixture) start(bases ...Base) {
 	s.Helper()
 	s.run()
+	s.play(bases...)
+}
+
+// play has bases send to the tunnels until the test ends.
+func (s *fixture) play(bases ...Base) {
+	s.Helper()
 	During(s, func(ctx context.Context) error { return s.Stack.Play(ctx, bases) })
 }
 
@@ -204,7 +215,7 @@ func (s *fixture) base(o Options) Base {
 	if err != nil {
 		s.Fatal(err)
 	}
-	if !o.Stranger {
+	if !o.Stranger && o.With == "" {
 		s.bases = append(s.bases, b)
 	}
 	return b

@@ -11,8 +11,7 @@ import (
 // jvm makes a base of the Java runtime.
 func (s *fixture) jvm(o basetest.Options) Base {
 	s.Helper()
-	o.Jars = s.Stack.jars
-	b, err := newJVM(o)
+	b, err := s.Stack.jvm(o)
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -22,7 +22,7 @@ func heartbeatIsDelivered(s *fixture) {
 	if port := b.Seen().Port; got.Port != port {
 		s.Errorf("port %d, want %d", got.Port, port)
 	}
-	want := tunnel.About{Name: "shop", Version: "2.0", Cluster: "east", IP: "127.0.0.1", Hostname: "127.0.0.1"}
+	want := tunnel.About{Name: "shop", Version: "2.0", Cluster: "east", IP: b.Seen().IP, Hostname: b.Seen().IP}
 	if diff := gocmp.Diff(want, got.About()); diff != "" {
 		s.Errorf("heartbeat (-want +got):\n%s", diff)
 	}
@@ -184,6 +184,67 @@ func switchOrRefusal(s *fixture) {
 	can := func(r tunnel.Report) bool { return r.Features != nil && r.Features.Switch }
 	if _, ok := s.sink.report(within(s.T, enough), mark{}, can); !ok {
 		s.Error("it was not reported that the base can switch")
+	}
+}
+
+// baselineOrRefusal: a base that asks at its start what to install is answered by the replica
+// that follows it, once, and does what it is told, which is nothing. Where bases do not ask so,
+// nothing is sent.
+func baselineOrRefusal(s *fixture) {
+	bases := []Base{s.base(Options{Identity: "first"}), s.base(Options{Identity: "second"})}
+	s.start(bases...)
+	want := tunnel.ErrUnsupported
+	if s.Baselines {
+		want = nil
+	}
+	answer := tunnel.Command{Verb: tunnel.AnswerBaseline}
+	for n, b := range bases {
+		at := s.at(n)
+		if h := at.follow(b); s.Baselines && !h.Restarted {
+			s.Errorf("it is not seen that %s asks", b.ID().Identity)
+		}
+		for other := range Replicas {
+			if other != n {
+				s.at(other).refuses(b, answer, tunnel.ErrNotFollowed)
+			}
+		}
+		at.gate.Shut(0)
+		at.refuses(b, answer, tunnel.ErrShut)
+		at.gate.Open()
+		at.refuses(b, answer, want)
+	}
+	for n, b := range bases {
+		at := s.at(n)
+		if s.Baselines {
+			did := func(r tunnel.Report) bool { return r.Base == b.ID() && r.Baseline }
+			if _, ok := at.sink.report(within(s.T, enough), mark{}, did); !ok {
+				s.Errorf("replica %d was not told that %s did it", n, b.ID().Identity)
+			}
+		}
+		at.lists(b, map[tunnel.ModuleKey]tunnel.State{}) // behind it
+		at.Tunnel.Unfollow(b.ID())
+		at.refuses(b, answer, tunnel.ErrNotFollowed)
+	}
+	for n, r := range s.replicas {
+		told := count(r.sink.Recorded().Reports, func(r tunnel.Report) bool {
+			return r.Baseline || r.Answer != nil && r.Answer.Verb == tunnel.AnswerBaseline
+		})
+		if once := s.Baselines && n < len(bases); told != map[bool]int{true: 1}[once] {
+			s.Errorf("replica %d was told of %d answered baselines", n, told)
+		}
+	}
+	for _, b := range bases {
+		if seen := b.Seen(); seen.Baselines != map[bool]int{true: 1}[s.Baselines] || len(seen.Commands) > 0 {
+			s.Errorf("%s got %d baselines and %v", b.ID().Identity, seen.Baselines, seen.Commands)
+		}
+	}
+}
+
+// refuses checks what Do says of a command: nil where it takes it.
+func (s *fixture) refuses(b Base, c tunnel.Command, want error) {
+	s.Helper()
+	if err := s.Tunnel.Do(s.Context(), b.ID(), c); !errors.Is(err, want) {
+		s.Errorf("Do %s of replica %d to %s: %v, want %v", c.Verb, s.number, b.ID().Identity, err, want)
 	}
 }
 

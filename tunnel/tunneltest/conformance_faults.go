@@ -142,10 +142,12 @@ func garbageHurtsNobody(s *fixture) {
 		`{"baseMetadata":{"identity":"a/b"},"localIP":"x","port":"y"}`, `{"baseMetadata":{"identity":""},"port":-1}`,
 		strings.Repeat("[", 10_000), `{"data":` + strings.Repeat(`{"a":`, 10_000), strings.Repeat("x", 2<<20),
 	} {
-		b.Babble([]byte(text))
+		if s.Longest == 0 || len(text) < s.Longest {
+			b.Babble([]byte(text))
+		}
 	}
 	since := s.sink.now()
-	s.answers(b, s.install("orders", "1.0.0"), tunnel.Done)
+	s.send(b, s.install("orders", "1.0.0")) // the answer may be lost: so much garbage costs its sender
 	s.question(b, tunnel.ListModules, func(r tunnel.Report) bool { // other lists may be garbage
 		return r.Listed && !r.Partial && slices.ContainsFunc(r.Modules, func(m tunnel.Module) bool { return m.State == tunnel.Activated })
 	})

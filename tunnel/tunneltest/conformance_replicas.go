@@ -1,9 +1,11 @@
 package tunneltest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"module-controller/tunnel"
 )
@@ -159,9 +161,6 @@ func endedIsReplaced(s *fixture) {
 // strangerIsNotHeard: who cannot prove that it is a base is not heard, whether that base is
 // there or not. It gets no command and no question.
 func strangerIsNotHeard(s *fixture) {
-	if s.Anybody {
-		return // NB: there is nothing to prove
-	}
 	const own = "own"
 	b := s.base(Options{Name: own})
 	strangers := []Base{s.base(Options{Name: "forged", Stranger: true}), s.base(Options{Name: "forged", Identity: "nobody", Stranger: true})}
@@ -183,5 +182,86 @@ func strangerIsNotHeard(s *fixture) {
 		if seen := stranger.Seen(); len(seen.Commands) > 0 || seen.Questions > 0 {
 			s.Errorf("a stranger got %v and %d questions", seen.Commands, seen.Questions)
 		}
+	}
+}
+
+// impostorIsNotHeard: a base that proves that it is itself is not heard as another one, whether
+// that one is there or not: neither its heartbeats nor its lists. It gets none of the other's
+// commands and questions, and the other is served as before.
+func impostorIsNotHeard(s *fixture) {
+	const own, forged, none = "own", "forged", "nobody"
+	s.run()
+	var thieves []string
+	for n := range 3 {
+		thieves = append(thieves, fmt.Sprint("thief-", n))
+	}
+	s.provesItself(thieves...)
+	b := s.base(Options{Name: own})
+	impostors := []Base{
+		s.base(Options{Name: forged, With: thieves[0]}),
+		s.base(Options{Name: forged, With: thieves[1], Otherwise: true}),
+		s.base(Options{Name: forged, With: thieves[2], Identity: none}),
+	}
+	s.play(append(impostors, b)...)
+	s.follow(b)
+	first, second := s.install("orders", "1.0.0"), s.install("stock", "1.0.0")
+	s.answers(b, first, tunnel.Done)
+	for _, impostor := range impostors {
+		said := impostor.Seen().Announced
+		for _, list := range forgedLists {
+			impostor.Babble([]byte(list))
+		}
+		Await(s, "an impostor's words to arrive", func() bool { return impostor.Seen().Announced >= said+2*Replicas })
+	}
+	for n := range Replicas {
+		s.at(n).beats(b, s.at(n).sink.now(), 2) // behind all that
+	}
+	s.answers(b, second, tunnel.Done)
+	s.lists(b, map[tunnel.ModuleKey]tunnel.State{first.Module: tunnel.Activated, second.Module: tunnel.Activated})
+	for n, r := range s.replicas {
+		all := r.sink.Recorded()
+		if i := slices.IndexFunc(all.Beats, func(h tunnel.Heartbeat) bool { return h.Base == b.ID() && h.Name != own || h.Base.Identity == none }); i >= 0 {
+			s.Errorf("replica %d heard an impostor: %+v", n, all.Beats[i])
+		}
+		if i := slices.IndexFunc(all.Reports, func(r tunnel.Report) bool { return slices.ContainsFunc(r.Modules, isForged) }); i >= 0 {
+			s.Errorf("replica %d was told an impostor's list: %+v", n, all.Reports[i])
+		}
+	}
+	for _, impostor := range impostors {
+		if seen := impostor.Seen(); len(seen.Commands) > 0 || seen.Questions > 0 || seen.Baselines > 0 {
+			s.Errorf("an impostor got %v, %d questions and %d baselines", seen.Commands, seen.Questions, seen.Baselines)
+		}
+	}
+}
+
+// forgedLists are lists of modules, as the bases of some stacks write them. For others they mean
+// nothing.
+var forgedLists = []string{
+	`{"publishTimestamp":1,"data":[{"bizName":"forged","bizVersion":"1","bizState":"ACTIVATED"}]}`,
+	`{"clock":1,"number":1,"running":[{"name":"forged","version":"1","state":"serving"}]}`,
+}
+
+func isForged(m tunnel.Module) bool { return m.Name == "forged" }
+
+// provesItself has bases be heard for a while by all replicas: what proves that they are
+// themselves is good.
+func (s *fixture) provesItself(identities ...string) {
+	s.Helper()
+	var bases []Base
+	for _, id := range identities {
+		bases = append(bases, s.base(Options{Identity: id}))
+	}
+	ctx, cancel := context.WithCancel(s.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Stack.Play(ctx, bases) }()
+	for n := range Replicas {
+		for _, b := range bases {
+			s.at(n).beats(b, mark{}, 1)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		s.Fatal(err)
 	}
 }

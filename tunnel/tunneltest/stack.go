@@ -18,17 +18,22 @@ type Stack struct {
 	// Play has bases speak to the tunnels until ctx ends.
 	Play func(ctx context.Context, bases []Base) error
 
-	jars *basetest.Jars // of Arklet, for what is true of Java alone
+	jvm  func(basetest.Options) (Base, error) // of Arklet, for what is true of Java alone, with jars
+	jars *basetest.Jars
 }
 
 // Options describe a base. Empty fields are a usual base's; its environment is "default", and
-// its address and host name are 127.0.0.1.
+// its host name is its address.
 type Options struct {
 	Identity, Name, Version, Cluster string
 	// Clock is how wrong its clock is.
 	Clock time.Duration
-	// Stranger: it cannot prove that it is who it says.
+	// Stranger: it cannot prove that it is anybody.
 	Stranger bool
+	// With: it has what proves that it is another base, of this identity, and nothing else.
+	With string
+	// Otherwise has one with With say who it is in the other way, where its transport has two.
+	Otherwise bool
 }
 
 // Module is what is found at a URL: it decides name and version, not the command.
@@ -68,14 +73,18 @@ type Fault struct {
 
 // Seen is what a base got and did.
 type Seen struct {
-	// Port is where it accepts commands; 0 where it does not listen.
+	// IP is what it calls its address. Port is where it accepts commands; 0 where it does not
+	// listen.
+	IP   string
 	Port int
+	// Announced is how often it said who it is so that this arrived, believed or not.
+	Announced int
 	// Installs and Uninstalls count those that took effect.
 	Installs, Uninstalls map[tunnel.ModuleKey]int
 	// Commands are those that change something, in the order in which they came.
 	Commands []Got
-	// Questions counts the others.
-	Questions int
+	// Baselines counts the answers to what it asked at its start; Questions the others.
+	Baselines, Questions int
 }
 
 // Got is a command as a base got it.

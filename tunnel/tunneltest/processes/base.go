@@ -1,6 +1,7 @@
 package processes
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -46,8 +47,8 @@ type process struct {
 // product the base is provisioned with its own.
 func NewBase(fleet []byte, env string, o tunneltest.Options) *Base {
 	b := &Base{id: tunnel.BaseID{Env: env, Identity: o.Identity}, options: o, speak: map[*speaker]bool{}}
-	b.key = KeyOf(fleet, env, o.Identity)
-	b.seen = tunneltest.Seen{Installs: map[tunnel.ModuleKey]int{}, Uninstalls: map[tunnel.ModuleKey]int{}}
+	b.key = KeyOf(fleet, env, cmp.Or(o.With, o.Identity))
+	b.seen = tunneltest.Seen{IP: address, Installs: map[tunnel.ModuleKey]int{}, Uninstalls: map[tunnel.ModuleKey]int{}}
 	b.Restart()
 	return b
 }

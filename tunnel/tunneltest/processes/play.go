@@ -91,9 +91,10 @@ func (b *Base) connect(ctx context.Context, address string, every time.Duration)
 	defer func() { _ = conn.Close() }()
 	s, in := &speaker{conn: conn}, bufio.NewReaderSize(conn, maxLine)
 	var asks struct{ Challenge string }
-	if read(in, &asks) != nil || s.say(b.hello(p, asks.Challenge)) != nil {
+	if read(in, &asks) != nil || s.say(b.first(p, asks.Challenge)) != nil {
 		return
 	}
+	b.announced()
 	b.note(s, true)
 	defer b.note(s, false)
 	var work sync.WaitGroup
@@ -118,12 +119,31 @@ func (b *Base) note(s *speaker, speaks bool) {
 
 // hello is what the base says of itself, with a proof where it is challenged.
 func (b *Base) hello(p *process, challenge string) line {
-	const at = "127.0.0.1"
-	h := &hello{Env: b.id.Env, Identity: b.id.Identity, Name: b.options.Name, Version: b.options.Version, Cluster: b.options.Cluster, IP: at, Hostname: at, Process: p.id}
+	h := &hello{Env: b.id.Env, Identity: b.id.Identity, Name: b.options.Name, Version: b.options.Version, Cluster: b.options.Cluster, IP: address, Hostname: address, Process: p.id}
 	if challenge != "" {
 		h.Proof = proofOf(b.key, challenge)
 	}
 	return line{Clock: b.now(), Hello: h}
+}
+
+// address is that of all bases.
+const address = "127.0.0.1"
+
+// first is the first hello. Who has what proves that he is another may admit that here, and be
+// somebody else in the hellos behind it.
+func (b *Base) first(p *process, challenge string) line {
+	l := b.hello(p, challenge)
+	if b.options.Otherwise {
+		l.Hello.Identity = b.options.With
+	}
+	return l
+}
+
+// announced counts a hello.
+func (b *Base) announced() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.seen.Announced++
 }
 
 // announce says again and again that the base lives.
@@ -139,9 +159,13 @@ func (b *Base) announce(ctx context.Context, p *process, s *speaker, every time.
 		b.mu.Lock()
 		quiet := b.fault.NoHeartbeat
 		b.mu.Unlock()
-		if !quiet && s.say(b.hello(p, "")) != nil {
+		if quiet {
+			continue
+		}
+		if s.say(b.hello(p, "")) != nil {
 			return
 		}
+		b.announced()
 	}
 }
 

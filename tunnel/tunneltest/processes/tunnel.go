@@ -125,7 +125,7 @@ var verbs = map[tunnel.Verb]string{
 	tunnel.InstallModule: "start", tunnel.UninstallModule: "stop", tunnel.SwitchModule: "promote", tunnel.ListModules: "list", tunnel.ReadHealth: "measure",
 }
 
-// Do implements tunnel.Tunnel.
+// Do implements tunnel.Tunnel. AnswerBaseline is not supported: no base asks what to install.
 func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -137,6 +137,8 @@ func (t *Tunnel) Do(_ context.Context, b tunnel.BaseID, c tunnel.Command) error 
 		return fmt.Errorf("%s: %w", b, tunnel.ErrNotFollowed)
 	case !t.cfg.Gate.Valid():
 		return tunnel.ErrShut
+	case verbs[c.Verb] == "":
+		return fmt.Errorf("%s: %w", b, tunnel.ErrUnsupported)
 	case to.full():
 		return fmt.Errorf("%s: %w", b, tunnel.ErrBusy)
 	}
