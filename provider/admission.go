@@ -54,14 +54,14 @@ const readmitAfter = time.Minute
 
 // Why a base does not come in. They are values of a metric.
 var (
-	errNoNode        = &refusal{kind: "no_node_name", text: "it cannot be a Node"}
-	errOtherEnv      = &refusal{kind: "environment", text: "its environment is not served"}
-	errNoAnswer      = &refusal{kind: "no_answer", text: "it answered nothing: see whether it accepts commands at the address that it names; it may try again in a minute"}
-	errBehind        = &refusal{passes: true, kind: "renewals_behind", text: "new bases wait while renewals of Leases are behind: a heartbeat lets it in once they have caught up; what helps is told beside \"leases fall behind\""}
-	errTotal         = &refusal{kind: "too_many_bases", text: "as many bases are known as a replica may know: raise the limit if they are yours"}
-	errUnproven      = &refusal{passes: true, kind: "too_many_unproven", text: "too many new bases have not answered yet: its next heartbeat may let it in"}
+	errNoNode        = &refusal{kind: "no_node_name", text: "it cannot be a Node: no setting changes that, give it another identity"}
+	errOtherEnv      = &refusal{kind: "environment", text: "its environment is not served: add it to ENV if it is yours"}
+	errNoAnswer      = &refusal{kind: "no_answer", text: "it answered nothing: see whether it accepts commands at the address that it names; it may try again in a minute, and STALE_AFTER is how long it has"}
+	errBehind        = &refusal{passes: true, kind: "renewals_behind", text: "new bases wait while renewals of Leases are behind: a heartbeat lets it in once they have caught up; what helps is told beside \"leases fall behind\": KUBE_API_QPS, LEASE_WORKERS or more replicas"}
+	errTotal         = &refusal{kind: "too_many_bases", text: "as many bases are known as a replica may know: raise MAX_BASES if they are yours"}
+	errUnproven      = &refusal{passes: true, kind: "too_many_unproven", text: "too many new bases have not answered yet: its next heartbeat may let it in; raise MAX_UNPROVEN_BASES if so many come at a time"}
 	errWaits         = &refusal{passes: true, text: "it comes in by itself once others have answered"} // neither counted nor told
-	errTooManyAtOnce = &refusal{passes: true, kind: "too_many_new", text: "too many new bases at once: its next heartbeat may let it in"}
+	errTooManyAtOnce = &refusal{passes: true, kind: "too_many_new", text: "too many new bases at once: its next heartbeat may let it in; raise NEW_BASES_PER_SECOND if so many come at a time"}
 )
 
 // refusal is a kind of reason to refuse a base. One that passes ends by itself.

@@ -369,7 +369,8 @@ func TestAdmissionIsValidated(t *testing.T) {
 	}
 }
 
-// Each refusal is counted, and each kind told at most once a minute, with the number.
+// Each refusal is counted, and told at most once a minute of each base, with the number; a flood
+// of one kind is told in part.
 func TestRefusalsAreToldOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, dropped := admitting(t, Admission{Unproven: 1})
@@ -386,8 +387,8 @@ func TestRefusalsAreToldOnceAMinute(t *testing.T) {
 		if got := numbers["environment"]; len(got) != 2 || got[0] != 1 || got[1] != 2 {
 			t.Errorf("of another environment told were %v", got)
 		}
-		if got := numbers["too_many_unproven"]; len(got) != 2 || got[0] != 1 || got[1] < 150 {
-			t.Errorf("of too many told were %v", got)
+		if got := numbers["too_many_unproven"]; len(got) < 50 || len(got) > 110 {
+			t.Errorf("of too many %d were told: %v", len(got), got)
 		}
 		if n := dropped.of("wire environment"); n != 3 {
 			t.Errorf("%d of another environment were counted", n)

@@ -19,14 +19,14 @@ type refusing struct {
 const maxWhy = 512
 
 // refuse counts and tells that a base is refused; detail explains this very one, nil for
-// nothing more than its kind. Those of one kind may come by the hundred thousand: one of them
-// is logged. What passes by itself is not shown where the base runs.
+// nothing more than its kind. Each base is told of; of those that come by the hundred thousand,
+// as many as fit. What passes by itself is not shown where the base runs.
 func (r refusing) refuse(h tunnel.Heartbeat, why *refusal, detail error) {
 	r.meter.Dropped(h.Tunnel, why.kind)
 	if detail == nil {
 		detail = why
 	}
-	r.log.Tell("base refused", why.kind, "",
+	r.log.Tell("base refused", why.kind, h.Base.String(),
 		zap.String("env", h.Base.Env), zap.String("identity", h.Base.Identity), zap.String("tunnel", h.Tunnel), zap.Error(detail))
 	if h.Sender.Workload != "" && !why.passes {
 		r.workloads.Refused(h.Sender.Workload, why.kind, tunnel.Say(detail.Error(), maxWhy))

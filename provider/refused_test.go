@@ -2,10 +2,13 @@ package provider
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"module-controller/internal/refusals"
 	"module-controller/tunnel"
@@ -41,5 +44,30 @@ func TestARefusalIsShownWhereTheBaseRuns(t *testing.T) {
 				t.Errorf("counted %v", counted.count)
 			}
 		})
+	}
+}
+
+// Each base that is refused is told of by name, with the reason and the setting that changes it.
+func TestARefusalNamesTheBaseAndTheSetting(t *testing.T) {
+	core, logs := observer.New(zapcore.WarnLevel)
+	r := refusing{refusals.New(zap.New(core)), &drops{count: map[string]int{}}, &places{}}
+	settings := map[*refusal]string{
+		errOtherEnv: "ENV", errNoAnswer: "STALE_AFTER", errBehind: "LEASE_WORKERS", errTotal: "MAX_BASES",
+		errUnproven: "MAX_UNPROVEN_BASES", errTooManyAtOnce: "NEW_BASES_PER_SECOND", errNoNode: "no setting",
+	}
+	for why, setting := range settings {
+		for _, id := range []string{"b1", "b2", "b1"} {
+			r.refuse(tunnel.Heartbeat{Base: tunnel.BaseID{Env: "dev", Identity: id}, Tunnel: "wire"}, why, nil)
+		}
+		told := logs.TakeAll()
+		if len(told) != 2 {
+			t.Fatalf("%s of two bases is told %d times", why.kind, len(told))
+		}
+		for n, l := range told {
+			m := l.ContextMap()
+			if text := m["error"].(string); m["identity"] != []string{"b1", "b2"}[n] || m["reason"] != why.kind || !strings.Contains(text, setting) {
+				t.Errorf("told is %v, want %s in it", m, setting)
+			}
+		}
 	}
 }

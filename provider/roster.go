@@ -125,7 +125,7 @@ func (r *roster) served(env string) error {
 	if r.envs[env] {
 		return nil
 	}
-	return fmt.Errorf("environment %q is not served", env)
+	return fmt.Errorf("environment %q is not served: add it to ENV if it is yours", env)
 }
 
 func (r *roster) newEntry(node string, h tunnel.Heartbeat, installed map[tunnel.ModuleKey]bool) *entry {

@@ -15,9 +15,11 @@ import (
 const (
 	// again is how long a refusal that was told is only counted.
 	again = time.Minute
-	// most is how many lines there are in that time, whoever sends, and kept how many
-	// refusals are told apart.
+	// most is how many lines there are in that time, whoever sends, and each how many of them for
+	// one reason: a flood of one kind leaves room for the others. kept is how many refusals are
+	// told apart.
 	most = 100
+	each = 50
 	kept = 1024
 )
 
@@ -29,7 +31,8 @@ type Log struct {
 	// mu guards what follows
 	known *lru.LRU[key, *count]
 	lines *rate.Limiter
-	left  int // refusals since the last line that would have been told, but for lines
+	of    map[string]*rate.Limiter // lines of one reason
+	left  int                      // refusals since the last line that would have been told, but for lines
 }
 
 // key tells refusals apart.
@@ -47,7 +50,7 @@ func New(log *zap.Logger) *Log {
 	if err != nil {
 		panic(err) // the size is positive
 	}
-	return &Log{log: log, known: known, lines: rate.NewLimiter(rate.Every(again/most), most)}
+	return &Log{log: log, known: known, lines: rate.NewLimiter(rate.Every(again/most), most), of: map[string]*rate.Limiter{}}
 }
 
 // Tell tells that something was refused, unless it was told less than a minute ago. Refusals
@@ -79,11 +82,21 @@ func (l *Log) due(k key, now time.Time) (times, left int) {
 	switch {
 	case !c.told.IsZero() && now.Sub(c.told) < again:
 		return 0, 0
-	case !l.lines.AllowN(now, 1):
+	case !l.share(k.reason).AllowN(now, 1), !l.lines.AllowN(now, 1):
 		l.left++
 		return 0, 0
 	}
 	times, left = c.since, l.left
 	c.told, c.since, l.left = now, 0, 0
 	return times, left
+}
+
+// share gives how many lines a reason may have. The caller holds mu.
+func (l *Log) share(reason string) *rate.Limiter {
+	of := l.of[reason]
+	if of == nil {
+		of = rate.NewLimiter(rate.Every(again/each), each)
+		l.of[reason] = of
+	}
+	return of
 }

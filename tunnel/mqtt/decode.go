@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"sync"
 
+	"go.uber.org/zap"
+
 	"module-controller/tunnel"
 	"module-controller/tunnel/internal/arklet"
 )
@@ -89,7 +91,7 @@ func (t *Tunnel) decode(m received) {
 	msg, err := arklet.DecodeMQTT(m.base, m.kind, m.payload)
 	switch {
 	case err != nil:
-		t.drop(m.topic, arklet.ReasonOf(err))
+		t.drop(m.topic, arklet.ReasonOf(err), zap.Error(err))
 	case msg.Heartbeat != nil:
 		t.heartbeat(m, *msg.Heartbeat)
 	case m.kind == arklet.KindBaseline:

@@ -140,7 +140,7 @@ func (s *session) receive(m paho.Message) {
 	}
 	b, kind, err := arklet.ParseTopic(m.Topic())
 	if err != nil {
-		s.drop(m.Topic(), arklet.ReasonOf(err))
+		s.drop(m.Topic(), arklet.ReasonOf(err), zap.Error(err))
 		return
 	}
 	msg := received{base: b, kind: kind, topic: m.Topic(), payload: m.Payload(), at: now, sink: s.sink}

@@ -145,9 +145,12 @@ func (s *session) resubscribe(ctx context.Context) error {
 // tellRefused counts filters of bases that the broker refused, and tells of them.
 func (s *session) tellRefused(filters []string) {
 	for _, f := range filters {
-		s.meter.Dropped(Name, "subscription_refused")
+		const reason = "subscription_refused"
+		s.meter.Dropped(Name, reason)
+		env, identity := arklet.Speaker(f)
 		s.refusals.Tell("broker refused filters of bases, which are not served: grant this user read access or more subscriptions",
-			"subscription_refused", "", zap.Int("filters", len(filters)), zap.String("one", f))
+			reason, env+"/"+identity, zap.Int("filters", len(filters)), zap.String("one", f),
+			zap.String("env", env), zap.String("identity", identity), zap.String("remedy", remedies[reason]))
 	}
 }
 

@@ -147,7 +147,7 @@ func garbageHurtsNobody(s *fixture) {
 		}
 	}
 	since := s.sink.now()
-	s.send(b, s.install("orders", "1.0.0")) // the answer may be lost: so much garbage costs its sender
+	s.send(b, s.install("orders", "1.0.0"))                        // the answer may be lost: so much garbage costs its sender
 	s.question(b, tunnel.ListModules, func(r tunnel.Report) bool { // other lists may be garbage
 		return r.Listed && !r.Partial && slices.ContainsFunc(r.Modules, func(m tunnel.Module) bool { return m.State == tunnel.Activated })
 	})

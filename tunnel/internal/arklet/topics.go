@@ -61,6 +61,17 @@ func IsCommand(env, topic string) bool {
 	return slices.Contains(Retained(env), topicPrefix+env+"/+/"+command)
 }
 
+// Speaker gives whose a topic is, as it stands there and unchecked: anybody may have chosen it.
+// Both are empty where it is no base's.
+func Speaker(topic string) (env, identity string) {
+	parts := strings.Split(topic, "/")
+	env, is := strings.CutPrefix(parts[0], topicPrefix)
+	if !is || len(parts) < 3 {
+		return "", ""
+	}
+	return env, parts[1]
+}
+
 // ParseTopic splits the topic of a message from a base.
 func ParseTopic(topic string) (tunnel.BaseID, Kind, error) {
 	parts := strings.Split(topic, "/")
