@@ -77,15 +77,24 @@ func TestHealth(t *testing.T) {
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		return w.Code, w.Body.String()
 	}
-	if code, body := get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "[-]tunnel failed") {
+	if code, body := get("/readyz"); code != http.StatusInternalServerError || !strings.Contains(body, "[-]tunnel failed") {
 		t.Errorf("readyz while failing: %d %s", code, body)
+	}
+	if code, body := get("/readyz/tunnel"); code != http.StatusInternalServerError || !strings.Contains(body, http.ErrServerClosed.Error()) {
+		t.Errorf("what fails: %d %s", code, body)
+	}
+	if code, body := get("/readyz?verbose&exclude=tunnel"); code != http.StatusOK || !strings.Contains(body, "[+]tunnel excluded: ok\n") {
+		t.Errorf("readyz without what fails: %d %s", code, body)
 	}
 	if code, _ := get("/livez"); code != http.StatusOK {
 		t.Errorf("livez while a tunnel fails: %d", code)
 	}
 	failing = false
-	if code, body := get("/readyz?verbose"); code != http.StatusOK || !strings.Contains(body, "[i]insecure X: y\n[+]caches-synced ok") || !strings.Contains(body, "[+]tunnel ok") {
+	if code, body := get("/readyz?verbose"); code != http.StatusOK || body != "[+]ping ok\n[+]caches-synced ok\n[+]tunnel ok\nreadyz check passed\n[i]insecure X: y\n" {
 		t.Errorf("readyz: %d %s", code, body)
+	}
+	if code, body := get("/readyz"); code != http.StatusOK || body != "ok" {
+		t.Errorf("readyz in short: %d %s", code, body)
 	}
 }
 

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/pprof"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -23,9 +21,9 @@ var started = time.Now()
 func (s *session) pages() http.Handler {
 	pages := map[string]http.Handler{
 		"/metrics":     s.metrics.handler(ofClient),
-		"/statusz":     page(s.status),
 		fleetpage.Path: fleetpage.Handler(s.sight),
-		"/flagz":       page(func(w io.Writer) error { return printConfig(w, s.cfg) }),
+		"/flagz":       s.flagzPage(),
+		"/config":      page(func(w io.Writer) error { return printConfig(w, s.cfg) }),
 	}
 	if s.cfg.profiling {
 		pages["/debug/pprof/"] = http.HandlerFunc(pprof.Index)
@@ -33,6 +31,14 @@ func (s *session) pages() http.Handler {
 		pages["/debug/pprof/symbol"] = http.HandlerFunc(pprof.Symbol)
 		pages["/debug/pprof/trace"] = http.HandlerFunc(pprof.Trace)
 	}
+	paths := []string{"/statusz"}
+	for path := range pages {
+		if !strings.HasPrefix(path, "/debug/pprof/") || path == "/debug/pprof/" {
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	pages["/statusz"] = s.statuszPage(paths)
 	mux := http.NewServeMux()
 	gate := s.gate()
 	for path, h := range pages {
@@ -82,36 +88,4 @@ func page(write func(io.Writer) error) http.Handler {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, text.String())
 	})
-}
-
-// status writes what this process is and how it goes, for people: the lines are no
-// interface.
-func (s *session) status(w io.Writer) error {
-	health, census, of := s.owner.Health(), s.provider.Census(), s.owner.Census()
-	lines := []string{
-		"module-controller statusz",
-		"Warning: This page is for people; its lines may change.",
-		"",
-		"Started: " + started.UTC().Format(time.UnixDate),
-		"Up: " + time.Since(started).Round(time.Second).String(),
-		"Go version: " + runtime.Version(),
-		"Binary version: " + version,
-		"",
-		"Member: " + s.cfg.election.Incarnation,
-		"Environments: " + strings.Join(s.cfg.envs, ", "),
-		fmt.Sprintf("Bases owned: %d", of.Owned),
-		fmt.Sprintf("Their Nodes: %d Ready, %d not", census.Ready, census.NotReady),
-		fmt.Sprintf("Oldest Lease: %s, renewed every %s", health.OldestLease.Round(time.Millisecond), health.RenewEvery),
-	}
-	for _, note := range s.notes() {
-		lines = append(lines, "Note: "+note)
-	}
-	paths := []string{fleetpage.Path, "/flagz", "/metrics", "/statusz"}
-	if s.cfg.profiling {
-		paths = append(paths, "/debug/pprof/")
-	}
-	slices.Sort(paths)
-	lines = append(lines, "", "Paths: "+strings.Join(paths, " ")+"; /livez /readyz at "+s.cfg.probeAddress)
-	_, err := io.WriteString(w, strings.Join(lines, "\n")+"\n")
-	return err
 }

@@ -23,7 +23,7 @@ func TestPages(t *testing.T) {
 	for profiling, want := range map[string]int{"false": http.StatusNotFound, "true": http.StatusOK} {
 		s := sessionOf(t, configFor(t, a, map[string]string{"PROFILING": profiling, "MQTT_USERNAME": "us", "MQTT_PASSWORD": "pa55word", "MQTT_TLS": "true"}))
 		for path, says := range map[string]string{
-			"/metrics": "module_controller_bases_owned 0", "/statusz": "Binary version: " + version, "/flagz": "kind: ModuleControllerConfiguration",
+			"/metrics": "module_controller_bases_owned 0", "/statusz": "Binary version: " + version, "/flagz": "mqtt-password=CLASSIFIED\n", "/config": "kind: ModuleControllerConfiguration",
 			"/fleet": "Fleet of module-controller",
 		} {
 			if code, body := answerOf(s.pages(), path); code != http.StatusOK || !strings.Contains(body, says) || strings.Contains(body, "pa55word") {
@@ -43,13 +43,13 @@ func TestPages(t *testing.T) {
 func TestPagesAreShownToWhoMayGetThem(t *testing.T) {
 	a := newAPIServer(t)
 	s := sessionOf(t, configFor(t, a, map[string]string{"METRICS_AUTH": metricsAuthKubernetes, "PROFILING": "true"}))
-	for _, path := range []string{"/metrics", "/statusz", "/flagz", "/fleet", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile"} {
+	for _, path := range []string{"/metrics", "/statusz", "/flagz", "/config", "/fleet", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile"} {
 		if code, body := answerOf(s.pages(), path); code != http.StatusUnauthorized {
 			t.Errorf("%s without a token: %d %s", path, code, body)
 		}
 	}
 	api := gatekeeper()
-	for path, want := range map[string]int{"/metrics": http.StatusOK, "/flagz": http.StatusForbidden, "/fleet": http.StatusForbidden} {
+	for path, want := range map[string]int{"/metrics": http.StatusOK, "/flagz": http.StatusForbidden, "/config": http.StatusForbidden, "/fleet": http.StatusForbidden} {
 		h := newScrapers(api, newMetrics(), s.log).only(path, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		if w := get(h, "Bearer "+scraperToken("prometheus")); w.Code != want || want != http.StatusOK && !strings.Contains(w.Body.String(), "nonResourceURLs "+path) {
 			t.Errorf("who may get /metrics asks for %s: %d %s", path, w.Code, w.Body)
@@ -78,19 +78,25 @@ func TestABrowserGivesATokenAsAPassword(t *testing.T) {
 	}
 }
 
-// A session whose loops are stuck is not live; one that is only not ready is.
+// A session whose loops are stuck is not live; one that is only not ready is. Why a check fails
+// is said where that check is asked for alone.
 func TestLiveness(t *testing.T) {
 	fault := errors.New("no turn of: renewals")
 	no := func() error { return fault }
 	h := healthHandler([]check{{"election-loops", func() error { return nil }}}, []check{{"tunnel", no}}, nil)
-	if code, body := answerOf(h, "/livez?verbose"); code != http.StatusOK || !strings.Contains(body, "[+]election-loops ok") {
+	if code, body := answerOf(h, "/livez?verbose"); code != http.StatusOK || body != "[+]ping ok\n[+]election-loops ok\nlivez check passed\n" {
 		t.Errorf("not ready: %d %s", code, body)
 	}
 	h = healthHandler([]check{{"election-loops", no}}, nil, nil)
-	if code, body := answerOf(h, "/healthz?verbose"); code != http.StatusServiceUnavailable || !strings.Contains(body, "[-]election-loops failed") {
-		t.Errorf("healthz: %d %s", code, body)
-	}
-	if code, body := answerOf(h, "/livez"); code != http.StatusServiceUnavailable || !strings.Contains(body, fault.Error()) {
-		t.Errorf("stuck: %d %s", code, body)
+	for _, name := range []string{"healthz", "livez"} {
+		if code, body := answerOf(h, "/"+name); code != http.StatusInternalServerError || body != "[+]ping ok\n[-]election-loops failed: reason withheld\n"+name+" check failed\n" {
+			t.Errorf("stuck: %d %s", code, body)
+		}
+		if code, body := answerOf(h, "/"+name+"/election-loops"); code != http.StatusInternalServerError || !strings.Contains(body, fault.Error()) {
+			t.Errorf("the check alone: %d %s", code, body)
+		}
+		if code, body := answerOf(h, "/"+name+"/ping"); code != http.StatusOK || body != "ok" {
+			t.Errorf("another check alone: %d %s", code, body)
+		}
 	}
 }

@@ -9,8 +9,9 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"strings"
 	"time"
+
+	"k8s.io/apiserver/pkg/server/healthz"
 )
 
 // check is a named condition of readiness.
@@ -20,44 +21,32 @@ type check struct {
 	ok func() error
 }
 
-// healthHandler serves /livez and /readyz as Kubernetes' own programs do: with ?verbose
-// each check is named, and each note of readiness is shown, which fails nothing; nil for
-// none. What a restart would not cure, as an API server that is away, fails no liveness.
-// /healthz is /livez for the probes of other controllers' manifests.
+// healthHandler serves /livez and /readyz by the library of Kubernetes' own programs: each
+// check by itself at /readyz/CHECK, which says why it fails, all named with ?verbose, and
+// without those that ?exclude names. After ?verbose each note of readiness follows, which
+// fails nothing; nil for none. What a restart would not cure, as an API server that is away,
+// fails no liveness. /healthz is /livez for the probes of other controllers' manifests.
 func healthHandler(live, ready []check, notes func() []string) http.Handler {
 	mux := http.NewServeMux()
-	for _, name := range []string{"livez", "healthz"} {
-		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) { report(w, r, name, live, nil) })
-	}
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { report(w, r, "readyz", ready, notes) })
-	return mux
+	healthz.InstallLivezHandler(mux, checkers(live)...)
+	healthz.InstallHandler(mux, checkers(live)...)
+	healthz.InstallReadyzHandler(mux, checkers(ready)...)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mux.ServeHTTP(w, r)
+		if _, verbose := r.URL.Query()["verbose"]; verbose && r.URL.Path == "/readyz" && notes != nil {
+			for _, note := range notes() {
+				_, _ = fmt.Fprintf(w, "[i]%s\n", note)
+			}
+		}
+	})
 }
 
-func report(w http.ResponseWriter, r *http.Request, name string, checks []check, notes func() []string) {
-	var text strings.Builder
-	if notes != nil {
-		for _, note := range notes() {
-			fmt.Fprintf(&text, "[i]%s\n", note)
-		}
-	}
-	failed := false
+func checkers(checks []check) []healthz.HealthChecker {
+	all := []healthz.HealthChecker{healthz.PingHealthz}
 	for _, c := range checks {
-		if err := c.ok(); err != nil {
-			failed = true
-			fmt.Fprintf(&text, "[-]%s failed: %v\n", c.name, err)
-		} else {
-			fmt.Fprintf(&text, "[+]%s ok\n", c.name)
-		}
+		all = append(all, healthz.NamedCheck(c.name, func(*http.Request) error { return c.ok() }))
 	}
-	_, verbose := r.URL.Query()["verbose"]
-	switch {
-	case failed:
-		http.Error(w, text.String()+name+" check failed", http.StatusServiceUnavailable)
-	case verbose:
-		_, _ = fmt.Fprintf(w, "%s%s check passed\n", text.String(), name)
-	default:
-		_, _ = fmt.Fprint(w, "ok")
-	}
+	return all
 }
 
 const (

@@ -108,14 +108,14 @@ func observation(c *config) []setting {
 	return []setting{
 		{env: "LOG_LEVEL", field: "logging.level", changes: atOnce, help: "debug, info, warn or error", value: level(&c.logLevel)},
 		{env: "LOG_FORMAT", field: "logging.format", help: "json or console", value: oneOf(&c.logFormat, "json", "console")},
-		{env: "METRICS_BIND_ADDRESS", field: "metrics.bindAddress", help: "address on which /metrics, /fleet, /statusz and /flagz are served; 0 to disable", value: listenAddress(&c.metricsAddress)},
+		{env: "METRICS_BIND_ADDRESS", field: "metrics.bindAddress", help: "address on which /metrics, /fleet, /statusz, /flagz and /config are served; 0 to disable", value: listenAddress(&c.metricsAddress)},
 		{env: "METRICS_AUTH", field: "metrics.auth", help: "who may read metrics and pages: kubernetes, whose bearer token the API server knows and who may get the path by its rules; or none, anybody; default: none where METRICS_BIND_ADDRESS is loopback, else kubernetes", value: oneOf(&c.metricsAuth, metricsAuthNone, metricsAuthKubernetes)},
 		{env: "METRICS_CERT_PATH", field: "metrics.certPath", changes: content, help: "file with a certificate, with which metrics are served over TLS; read at each connect", value: text(&c.metricsTLS.cert)},
 		{env: "METRICS_KEY_PATH", field: "metrics.keyPath", changes: content, help: "file with the key of METRICS_CERT_PATH, read at each connect", value: text(&c.metricsTLS.key)},
 		{env: "PROFILING", field: "metrics.profiling", help: "serve /debug/pprof/ beside /metrics, to those who may get it; a profile tells what is in memory", value: boolean(&c.profiling)},
 		{env: "TRACING_ENDPOINT", field: "tracing.endpoint", help: "URL of a collector that takes spans by OTLP over gRPC, such as https://collector:4317, or http://… without TLS; empty: no spans are made. Headers and certificates are set by OpenTelemetry's own variables, OTEL_EXPORTER_OTLP_…", value: text(&c.tracing.endpoint)},
 		{env: "TRACING_SAMPLING_RATE_PER_MILLION", field: "tracing.samplingRatePerMillion", help: "of how many pods in a million a trace is made; by the pod's UID, so that all replicas agree", value: count(&c.tracing.ratePerMillion)},
-		{env: "HEALTH_PROBE_BIND_ADDRESS", field: "health.bindAddress", help: "address on which /livez, also as /healthz, and /readyz are served; 0 to disable", value: listenAddress(&c.probeAddress)},
+		{env: "HEALTH_PROBE_BIND_ADDRESS", field: "health.bindAddress", help: "address on which /livez, also as /healthz, and /readyz are served, each with a path for each check; 0 to disable", value: listenAddress(&c.probeAddress)},
 	}
 }
 
