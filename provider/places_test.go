@@ -1,13 +1,16 @@
 package provider
 
 import (
+	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"module-controller/provider/plan"
 	"module-controller/tunnel"
@@ -96,6 +99,39 @@ func TestABaseGoesWithItsPod(t *testing.T) {
 		p.passes(15 * time.Second)
 		if p.node() != nil || p.pod("orders") != nil || !p.owner.isRetired(shop) {
 			t.Errorf("it is gone, and its Node is %v, its module's pod %v", p.node(), p.pod("orders"))
+		}
+	})
+}
+
+// A base whose Pod is being deleted displaces the pods that a controller makes anew, once
+// Kubernetes places no others there; its module stays, and a deletion that fails is tried again.
+func TestABaseThatEndsDisplacesItsPods(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, at := newTestProvider(t, Config{}, nil), &places{}
+		p.deps.Workloads = at
+		p.runs()
+		p.beats(overHTTP, of("ns/shop-0/1"))
+		p.passes(3 * time.Second)
+		pod := podOn("orders")
+		pod.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Controller: new(true)}}
+		p.installs(pod)
+		at.set("ns/shop-0/1", plan.Place{Workload: plan.WorkloadEnds})
+		p.passes(3 * time.Second)
+		if p.pod("orders") == nil {
+			t.Fatal("it is deleted while another one could be placed there")
+		}
+		p.api.failsWith(errors.New("away"), "delete pods")
+		p.inCluster(func(n *corev1.Node) {
+			n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoSchedule})
+		})
+		p.passes(time.Second)
+		if told := p.events.has(told{"Pod", "orders", plan.ReasonBasePodDeleted}); p.pod("orders") == nil || told != "" {
+			t.Errorf("it could not be deleted, and told is %q", told)
+		}
+		p.api.failsWith(nil, "delete pods")
+		p.passes(2 * time.Second)
+		if told := p.events.has(told{"Pod", "orders", plan.ReasonBasePodDeleted}); p.pod("orders") != nil || !strings.HasPrefix(told, "Normal Deleted, so that another") {
+			t.Errorf("the pod is %v, told is %q", p.pod("orders"), told)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -150,7 +151,7 @@ func (p *Provider) perform(ctx context.Context, o observation, do lifecycle.Acti
 		p.pods.Show(o.node)
 		p.send(ctx, o, do.Talk)
 	}
-	p.writePods(ctx, o, do.Write)
+	err = errors.Join(err, p.writePods(ctx, o, do.Write))
 	if again := p.tunnels.ask(ctx, o.entry, do.Talk.Ask); !again.IsZero() {
 		p.queue.AddAfter(o.id, time.Until(again))
 	}

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,23 +14,41 @@ import (
 )
 
 // writePods ends the pods that are finished, writes what the others should show, and
-// records Events.
-func (p *Provider) writePods(ctx context.Context, o observation, w lifecycle.Write) {
+// records Events. It fails where a pod that is to be made anew elsewhere is not deleted.
+func (p *Provider) writePods(ctx context.Context, o observation, w lifecycle.Write) error {
 	for _, s := range w.Finish {
 		p.pods.Finish(ctx, s)
 	}
 	for _, s := range w.Pods {
 		p.pods.Write(ctx, s.Pod.Pod, s.Status)
 	}
+	displaced, err := displace(ctx, p.pods, w.Displace)
 	byUID := map[types.UID]*corev1.Pod{}
 	for _, pod := range o.facts.Pods {
 		byUID[pod.UID] = pod.Pod
 	}
-	told, left := o.events.spend(w.Events, time.Now())
+	told, left := o.events.spend(append(w.Events, displaced...), time.Now())
 	p.meter.EventsDropped(droppedLeftOut, left)
 	for _, e := range told {
 		tell(p.deps.Recorder, o.node, byUID[e.Pod], e)
 	}
+	return err
+}
+
+// displace deletes pods that are made anew elsewhere, and gives what is told of those that it
+// could.
+func displace(ctx context.Context, on *seenPods, displaced []*corev1.Pod) (told []plan.Event, err error) {
+	for _, pod := range displaced {
+		if failed := on.Displace(ctx, pod); failed != nil {
+			err = errors.Join(err, failed)
+			continue
+		}
+		told = append(told, plan.Event{
+			Pod: pod.UID, Reason: plan.ReasonBasePodDeleted,
+			Message: "Deleted, so that another is made elsewhere: the Pod in which its base runs is being deleted",
+		})
+	}
+	return told, err
 }
 
 // tell records an Event on a pod, or on the Node where it names none.

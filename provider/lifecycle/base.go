@@ -49,6 +49,8 @@ type about struct {
 	beat time.Time
 	// asks is when it asked last what to install; zero once that was answered, and for never.
 	asks time.Time
+	// ends is the workload that was seen to be deleted; empty for none.
+	ends string
 	// moved is when it was last followed to another place; zero for never.
 	moved time.Time
 	// contested is when a contender was last told of; zero for never.

@@ -160,7 +160,9 @@ type Write struct {
 	Show   bool
 	Finish []plan.PodStatus // pods to end: the last status is written and the pod deleted
 	Pods   []plan.PodStatus // pods whose status differs
-	Events []plan.Event     // with an empty Pod on the Node
+	// Displace are pods to delete with their grace, for their controllers make others.
+	Displace []*corev1.Pod
+	Events   []plan.Event // with an empty Pod on the Node
 }
 
 // Summary is what a Turn found.

@@ -65,7 +65,7 @@ func (s *story) do(line string) []string {
 		s.reports(verb, args, opts)
 	case "link", "claim", "suspend", "lost", "workload":
 		s.rights(verb, args, opts)
-	case "pod", "terminate", "nopod", "node", "lease", "nodelost":
+	case "pod", "terminate", "nopod", "node", "lease", "nodelost", "taint":
 		s.objects(verb, args, opts)
 	case "cache":
 		s.facts.Current = args[0] == "current"
@@ -195,6 +195,9 @@ func (s *story) objects(verb string, args []string, opts map[string]string) {
 			Spec: corev1.PodSpec{NodeName: nodeName, Containers: []corev1.Container{{
 				Name: key.Name, Image: "file:///" + key.Name + ".jar", Env: []corev1.EnvVar{{Name: plan.EnvVersion, Value: key.Version}}}}},
 		}}
+		if kind := opts["of"]; kind != "" {
+			s.pods[types.UID(args[0])].OwnerReferences = []metav1.OwnerReference{{Kind: kind, Controller: new(true)}}
+		}
 	case "terminate":
 		pod := s.pods[types.UID(args[0])].DeepCopy()
 		at := metav1.NewTime(s.now)
@@ -216,6 +219,10 @@ func (s *story) objects(verb string, args []string, opts map[string]string) {
 		}
 	case "lease": // as whoever owned the base before left it
 		s.facts.Noted = keysOf(opts["installed"])
+	case "taint": // Kubernetes gives it to a Node that is not ready
+		node := s.stored(s.facts.Node)
+		node.Spec.Taints = append(node.Spec.Taints, corev1.Taint{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoSchedule})
+		s.facts.Node = node
 	case "nodelost": // somebody deleted it
 		s.mailbox.NodeDeleted(s.facts.Node.UID)
 		s.facts.Node = nil
@@ -386,6 +393,12 @@ func (s *story) write(do Actions) (told []string) {
 		pod.Status = p.Status
 		s.pods[pod.UID].Pod = pod
 		s.facts.Writing = s.slow
+	}
+	for _, p := range do.Write.Displace {
+		told = append(told, "displace pod "+p.Name)
+		pod, grace := p.DeepCopy(), int64(30)
+		pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = new(metav1.NewTime(s.now.Add(30*time.Second))), &grace
+		s.pods[pod.UID].Pod = pod
 	}
 	for _, e := range do.Write.Events {
 		on := withDefault(string(e.Pod), "the Node")

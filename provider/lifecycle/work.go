@@ -16,10 +16,29 @@ func (b *Base) plan(in Facts, age Age, conflict string) plan.Output {
 	return plan.Modules(plan.Input{
 		Now: in.Now, BaseID: b.id, IP: b.about.heartbeat.IP,
 		Bound: b.about.heartbeat.Sender.Bound, Readable: dialed(b.about.heartbeat),
-		Live: b.live(in, age), Held: b.mute(in) || b.ledger.Full(b.cfg.CommandsPerBase), NotReady: b.unready.reason,
+		Live: b.live(in, age), Ended: b.ended(in), Held: b.mute(in) || b.ledger.Full(b.cfg.CommandsPerBase), NotReady: b.unready.reason,
 		Conflict: conflict, Since: b.since, LinkSince: in.Links[b.about.heartbeat.Tunnel].Since,
 		Seen: b.seen.Seen, Pods: in.Pods, Memory: b.ledger.Memory, Config: b.cfg.Plan,
 	})
+}
+
+// ended says that the base's process is no more. That its Pod left our sight does not say so,
+// unless that was seen to be deleted.
+func (b *Base) ended(in Facts) bool {
+	workload := b.about.heartbeat.Sender.Workload
+	if in.Place.Workload == plan.WorkloadEnds {
+		b.about.ends = workload
+	}
+	return in.Place.Workload == plan.WorkloadEnded && b.about.ends == workload
+}
+
+// displaced gives the pods that are to be made anew elsewhere, once the Node shows that the
+// base's Pod is being deleted.
+func displaced(in Facts) []*corev1.Pod {
+	if in.Place.Workload != plan.WorkloadEnds {
+		return nil
+	}
+	return plan.Displaced(in.Node, in.Pods)
 }
 
 // live says that commands reach the base, and nobody else. The address of a workload that is
@@ -101,7 +120,7 @@ func (b *Base) mute(in Facts) bool {
 func (b *Base) write(in Facts, age Age, out plan.Output, differ podWrites, told []plan.Event) Write {
 	was, node := b.wantNode(in, age)
 	return Write{
-		Was: was, Node: node, Show: true, Pods: differ.rewrite, Finish: differ.finish,
+		Was: was, Node: node, Show: true, Pods: differ.rewrite, Finish: differ.finish, Displace: displaced(in),
 		Events: b.node.tell(was != nil || node != nil, told, out.Events),
 	}
 }

@@ -77,6 +77,29 @@ func TestPodsThatEnd(t *testing.T) {
 	}
 }
 
+// The modules of a Pod that was being deleted are gone with it. One that left our sight may run.
+func TestOnlyADeletedPodTakesItsModulesWithIt(t *testing.T) {
+	bound := "heartbeat shop tunnel=http port=1238 workload=ns/shop-0/1"
+	serves := []string{
+		"0s link up tunnel=http", "1s " + bound, "1s claim 1", "1s turn", "1s turn",
+		"1.1s health 1h tunnel=http", "1.1s list orders:1 tunnel=http", "1.2s pod u1 orders:1", "1.2s turn", "2s terminate u1",
+	}
+	for _, c := range []struct {
+		name string
+		told []string
+		ends bool
+	}{
+		{"it left our sight", nil, false},
+		{"it was being deleted", []string{"2s workload ends", "2s turn"}, true},
+		{"another one was", []string{"2s workload ends", "2s turn", "3s workload gone", "3s heartbeat shop tunnel=http port=1238 workload=ns/shop-0/2", "3s turn"}, false},
+	} {
+		do := told(t, serves, c.told).turnAt(4*time.Second, "workload gone")
+		if ends := len(do.Write.Finish) == 1; ends != c.ends {
+			t.Errorf("%s: ended %v", c.name, ends)
+		}
+	}
+}
+
 // A claim that ends now, or a base that drains, is sent nothing; what its pods show is
 // written.
 func TestNothingIsSentThatWouldComeTooLate(t *testing.T) {

@@ -217,6 +217,8 @@ type Input struct {
 	// modules were last seen to do: its Node shows it. Empty while the Node is ready, and
 	// while only our own link is down.
 	NotReady string
+	// Ended: the base's process is no more: its Pod was being deleted, and is gone.
+	Ended bool
 	// Held: no command leaves now, though it is planned. So no pod is shown as unready for
 	// one.
 	Held bool

@@ -83,9 +83,12 @@ func (r reporter) frozen(pod Pod) bool {
 func (r reporter) judges() bool { return r.standing == ready && r.in.NotReady == "" }
 
 // finished says whether all modules of a terminating pod are gone from the base, or are
-// now somebody else's.
+// now somebody else's. They are gone with its process.
 func (r reporter) finished(pod Pod) bool {
-	if !r.judges() {
+	switch {
+	case r.in.Ended:
+		return true
+	case !r.judges():
 		return false
 	}
 	for _, key := range ModulesOf(pod.Pod) {

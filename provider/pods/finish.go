@@ -91,7 +91,7 @@ func (p *Pods) remove(ctx context.Context, pod *corev1.Pod, status corev1.PodSta
 	if p.store.isDeleted(pod) {
 		return true
 	}
-	if err := p.delete(ctx, pod); err != nil {
+	if err := p.delete(ctx, pod, atOnce); err != nil {
 		p.deps.Log.Warn("pod not deleted", zap.String("pod", keyOf(pod)), zap.Error(err))
 		return false
 	}
@@ -103,24 +103,35 @@ func (p *Pods) remove(ctx context.Context, pod *corev1.Pod, status corev1.PodSta
 // It stops at the first that cannot be deleted.
 func (p *Pods) Evict(ctx context.Context, node string) error {
 	for _, pod := range p.InCluster(node) {
-		if err := p.delete(ctx, pod); err != nil {
+		if err := p.delete(ctx, pod, atOnce); err != nil {
 			return fmt.Errorf("delete pod %s: %w", keyOf(pod), err)
 		}
 	}
 	return nil
 }
 
-// delete deletes a pod at once, unless the base's claim is lost. One that is gone, or
-// another one of the name, is well.
-func (p *Pods) delete(ctx context.Context, pod *corev1.Pod) error {
+// Displace begins the deletion of a pod, with the grace that it asks for, so that its
+// controller makes another one elsewhere.
+func (p *Pods) Displace(ctx context.Context, pod *corev1.Pod) error {
+	if err := p.delete(ctx, pod, nil); err != nil {
+		return fmt.Errorf("begin to delete pod %s: %w", keyOf(pod), err)
+	}
+	return nil
+}
+
+// atOnce is the grace, in seconds, of a pod whose modules are gone.
+var atOnce = new(int64(0))
+
+// delete deletes a pod, unless the base's claim is lost; a grace of nil is its own. One that is
+// gone, or another one of the name, is well.
+func (p *Pods) delete(ctx context.Context, pod *corev1.Pod, grace *int64) error {
 	if !p.hooks.MayWrite(pod.Spec.NodeName) {
 		return errNotHeld
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	opts := metav1.NewDeleteOptions(0)
-	opts.Preconditions = metav1.NewUIDPreconditions(string(pod.UID))
-	err := p.deps.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, *opts)
+	opts := metav1.DeleteOptions{GracePeriodSeconds: grace, Preconditions: metav1.NewUIDPreconditions(string(pod.UID))}
+	err := p.deps.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, opts)
 	p.deps.Meter.Wrote("pod", err)
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):

@@ -114,8 +114,29 @@ func TestNothingIsDeletedWithoutTheClaim(t *testing.T) {
 	if err := p.Evict(t.Context(), "a"); !errors.Is(err, errNotHeld) {
 		t.Errorf("evicted: %v", err)
 	}
+	if err := p.Displace(t.Context(), pod); !errors.Is(err, errNotHeld) {
+		t.Errorf("displaced: %v", err)
+	}
 	if _, err := client.CoreV1().Pods("default").Get(t.Context(), "one", metav1.GetOptions{}); err != nil {
 		t.Errorf("it was deleted: %v", err)
+	}
+}
+
+// A pod that is displaced has the grace that it asks for, and no other of its name is deleted.
+func TestADisplacedPodHasItsGrace(t *testing.T) {
+	pod := podOn("one", "a", "1")
+	p, client := served(t, pod)
+	client.ClearActions()
+	must(t, p.Displace(t.Context(), pod))
+	must(t, p.Displace(t.Context(), pod)) // it is gone
+	for _, did := range client.Actions() {
+		is, ok := did.(clienttesting.DeleteActionImpl)
+		if opts := is.DeleteOptions; !ok || opts.GracePeriodSeconds != nil || opts.Preconditions == nil || *opts.Preconditions.UID != pod.UID {
+			t.Errorf("did %+v", did)
+		}
+	}
+	if n := len(client.Actions()); n != 2 {
+		t.Errorf("%d requests", n)
 	}
 }
 

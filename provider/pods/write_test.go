@@ -108,7 +108,7 @@ func TestAWriteHasATimeout(t *testing.T) {
 	p.deps.Client = hooked{client, before}
 	p.Write(t.Context(), pod, statusOf("new"))
 	must(t, p.writeNow(t, pod))
-	must(t, p.delete(t.Context(), pod))
+	must(t, p.delete(t.Context(), pod, atOnce))
 	if *count != 2 {
 		t.Errorf("%d writes", *count)
 	}
