@@ -2,19 +2,83 @@ package suite
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"module-controller/e2e/harness"
 	"module-controller/e2e/world"
 )
 
-// Bases whose runtime sends no heartbeats are found by their Pods, which tell more of them:
-// what they are, where they run, and that they end. The Node of one whose Pod is deleted is
-// NotReady within 2 s, and its modules are elsewhere within a minute after the Pod has ended.
+// A base that is found by its Pod has the Node that it would have if it announced itself: all of
+// it, but where it listens.
+func TestAFoundBaseHasTheSameNode(t *testing.T) {
+	t.Parallel()
+	told := []string{"--name", "shop", "--version", "2", "--cluster", "blue"}
+	announces := cluster.New(t).WithHTTP().WithController("LIST_INTERVAL=2s", "QUIET_LIST_INTERVAL=2s")
+	at := announces.OverHTTP(1)
+	host := harness.BasePodName(harness.BaseAddresses(netip.MustParsePrefix(at[len(at)-1]), 1)[0])
+	announces.StartFleet(1, slices.Concat(at, told, []string{"--hostname", host})...)
+
+	found := cluster.New(t).WithHTTP()
+	found.WithQuietFleet(1, func(_ int, p *corev1.Pod) {
+		p.Labels["base.koupleless.io/name"], p.Labels["base.koupleless.io/version"], p.Labels["base.koupleless.io/cluster-name"] = "shop", "2", "blue"
+	}, "--name", "another").WithController("FIND_BASE_PODS=true", "LIST_INTERVAL=2s", "QUIET_LIST_INTERVAL=2s")
+
+	want, got := shownOf(announces), shownOf(found)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Node of a base that was found (-announced +found):\n%s", diff)
+	}
+	if want.Labels["base.koupleless.io/name"] != "shop" || len(want.Spec.Taints) != 2 || want.Status.Capacity.Memory().IsZero() ||
+		len(want.Status.Conditions) != 4 || len(want.Status.Addresses) == 0 || want.Annotations["base.koupleless.io/bound-to"] == "" {
+		t.Errorf("the Node is %+v", want)
+	}
+}
+
+// shownOf gives the Node of a World's base once it is Ready and has nothing left to say, with
+// words for what is of this World alone: environment, address, port, Pod and times.
+func shownOf(w *world.World) *corev1.Node {
+	w.Helper()
+	w.AwaitNodesReady(1)
+	w.AwaitListed() // its health came before
+	node := w.Nodes()[0]
+	pods, err := cluster.Client.CoreV1().Pods(w.Env).List(w.Context(), metav1.ListOptions{LabelSelector: harness.BasePodSelector})
+	w.Must(err)
+	if len(pods.Items) != 1 {
+		w.Fatalf("%d Pods of bases", len(pods.Items))
+	}
+	pod := pods.Items[0]
+	node.ObjectMeta = metav1.ObjectMeta{Name: node.Name, Labels: node.Labels, Annotations: node.Annotations}
+	for i := range node.Status.Conditions {
+		c := &node.Status.Conditions[i]
+		c.LastHeartbeatTime, c.LastTransitionTime = metav1.Time{}, metav1.Time{}
+	}
+	node.Status.DaemonEndpoints = corev1.NodeDaemonEndpoints{}
+	port := "base.koupleless.io/tunnel-port"
+	if node.Labels[port] == "" {
+		w.Errorf("the Node of %s tells no port", w.Env)
+	}
+	node.Labels[port] = "its own"
+	text, err := json.Marshal(node)
+	w.Must(err)
+	own := strings.NewReplacer(string(pod.UID), "POD-UID", pod.Name, "POD", pod.Status.PodIP, "IP", w.Env, "ENV").Replace(string(text))
+	shown := &corev1.Node{}
+	w.Must(json.Unmarshal([]byte(own), shown))
+	return shown
+}
+
+// Bases whose runtime sends no heartbeats are found by their Pods, which tell more of them: what
+// they are, where they run, and that they end. When the Pod of one is deleted, which has half a
+// minute to end, its Node is NotReady within 2 s, and its module serves elsewhere within a minute
+// of the deletion: while it still serves its last requests.
 func TestBasesAreFoundByTheirPods(t *testing.T) {
 	t.Parallel()
 	w := cluster.New(t).WithHTTP()
@@ -50,22 +114,31 @@ func TestBasesAreFoundByTheirPods(t *testing.T) {
 	if took := time.Since(deleted); took > 2*time.Second {
 		t.Errorf("the Node was NotReady %s after its base's Pod was deleted, want 2 s", took)
 	}
-	w.Must(w.Fleet.Do(rolled, "stop"))
-	ended, now := time.Now(), int64(0)
-	w.Must(cluster.Client.CoreV1().Pods(w.Env).Delete(t.Context(), pods[rolled], metav1.DeleteOptions{GracePeriodSeconds: &now}))
+	elsewhere := func(p corev1.Pod) bool { return p.Spec.NodeName != was.Spec.NodeName && world.PodReady(p) }
 	w.Eventually(world.Timeout, func() error {
-		for _, p := range w.Pods("app=stock") {
-			if p.Spec.NodeName != was.Spec.NodeName && world.PodReady(p) {
-				return nil
-			}
+		if !slices.ContainsFunc(w.Pods("app=stock"), elsewhere) {
+			return fmt.Errorf("the module serves nowhere else")
 		}
-		return fmt.Errorf("the module serves nowhere else")
+		return nil
 	})
-	if took := time.Since(ended); took > time.Minute {
-		t.Errorf("the module served elsewhere %s after the base's Pod had ended, want a minute", took)
-	} else {
-		t.Logf("the module served elsewhere %s after the base's Pod had ended", took.Round(time.Millisecond))
+	took := time.Since(deleted)
+	t.Logf("the module served elsewhere %s after the base's Pod was deleted", took.Round(time.Millisecond))
+	if took > time.Minute {
+		t.Errorf("the module served elsewhere %s after the base's Pod was deleted, want a minute", took)
 	}
+	of, err := cluster.Client.CoreV1().Pods(w.Env).Get(t.Context(), pods[rolled], metav1.GetOptions{})
+	w.Must(err)
+	if grace := of.DeletionGracePeriodSeconds; grace == nil || *grace != 30 || of.DeletionTimestamp == nil {
+		t.Errorf("the base's Pod has a grace of %v", grace)
+	}
+	w.AwaitServing(rolled, "stock:1.0.0")
+
+	// Its process ends, and its kubelet takes the Pod away: the module's pod has ended with it.
+	w.Must(w.Fleet.Do(rolled, "stop"))
+	now := int64(0)
+	w.Must(cluster.Client.CoreV1().Pods(w.Env).Delete(t.Context(), pods[rolled], metav1.DeleteOptions{GracePeriodSeconds: &now}))
+	w.AwaitGone(was.Name, 5*time.Second)
+	w.AwaitPodsReady("app=stock", 1)
 	if c := w.Counts(); c.Installs != 2 || c.Uninstalls != 0 {
 		t.Errorf("installs %d, uninstalls %d; want one on each base", c.Installs, c.Uninstalls)
 	}
