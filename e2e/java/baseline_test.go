@@ -83,8 +83,13 @@ func TestABaselineWithABadJar(t *testing.T) {
 			fourRun()
 			text, err := os.ReadFile(base.Log())
 			w.Must(err)
-			if n := strings.Count(string(text), "orders 1.0.0 starts"); n != 2 {
-				t.Errorf("orders started %d times in two processes, want once in each; the log is %s", n, base.Log())
+			for name, jars := range map[string]int{"orders": 1, "stock": 1, "hello": 2} { // hello2 says that it is hello
+				if n := strings.Count(string(text), name+" 1.0.0 starts"); n != 2*jars {
+					t.Errorf("%s started %d times in two processes, want %d in each; the log is %s", name, n, jars, base.Log())
+				}
+			}
+			if modules, err := base.Modules(ctx); err != nil || len(modules) != len(good) {
+				t.Errorf("the base has %+v (%v)", modules, err)
 			}
 
 			w.Eventually(world.Timeout, func() error { return asksBaseline(ctx, w.Endpoint()) }) // past the replica that is dead

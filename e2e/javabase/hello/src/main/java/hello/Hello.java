@@ -4,6 +4,6 @@ package hello;
 public class Hello {
 
     public static void main(String[] args) {
-        System.out.println("hello");
+        System.out.println("hello 1.0.0 starts");
     }
 }

@@ -8,6 +8,7 @@ import org.springframework.boot.autoconfigure.SpringBootApplication;
 public class Stock {
 
     public static void main(String[] args) {
+        System.out.println("stock 1.0.0 starts");
         SpringApplication.run(Stock.class, args);
     }
 }
