@@ -286,7 +286,7 @@ func TestKubectlAtAJVM(t *testing.T) {
 	if _, err := cluster.Plane.Kubectl(t.Context(), "-n", w.Env, "exec", "orders", "--", "jcmd", "1", "VM.exit"); err == nil || !strings.Contains(err.Error(), "is refused: a base is asked questions only") {
 		t.Errorf("a command: %v", err)
 	}
-	for _, args := range []string{"exec orders -- modules", "logs orders"} {
+	for _, args := range []string{"exec orders -- modules", "logs orders", "logs -f orders"} {
 		if _, err := cluster.Plane.Kubectl(t.Context(), append([]string{"-n", w.Env, "--as=system:serviceaccount:" + w.Env + ":default"}, strings.Fields(args)...)...); err == nil || !strings.Contains(err.Error(), "Forbidden") {
 			t.Errorf("%s by one who may not: %v", args, err)
 		}
@@ -301,20 +301,29 @@ func TestKubectlAtAJVM(t *testing.T) {
 	})
 }
 
-// followsTheLog checks that who follows the log of a module's pod reads what the base writes
-// from then on: of another module, which is installed meanwhile.
+// followsTheLog checks that who follows the log of a module's pod with kubectl reads what the base
+// writes from then on: of another module, which is installed meanwhile.
 func (w *jvm) followsTheLog(pod string) {
 	w.Helper()
-	stream, err := cluster.Client.CoreV1().Pods(w.Env).GetLogs(pod, &corev1.PodLogOptions{Follow: true, TailLines: new(int64(1))}).Stream(w.Context())
+	ctx, cancel := context.WithTimeout(w.Context(), world.Timeout)
+	defer cancel()
+	kubectl := cluster.Plane.KubectlCommand(ctx, "-n", w.Env, "logs", "-f", "--tail=1", pod)
+	kubectl.WaitDelay = world.Timeout
+	out, err := kubectl.StdoutPipe()
 	w.Must(err)
-	defer func() { _ = stream.Close() }()
+	w.Must(kubectl.Start())
+	defer func() {
+		cancel()
+		_ = kubectl.Wait() // it was killed
+	}()
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() { // it follows from here on
+		w.Fatalf("the log has no line: %v", lines.Err())
+	}
 	w.CreatePod("stock", "jvm", "stock", "1.0.0", w.jars.Module("stock", "1.0.0"))
-	for lines := bufio.NewScanner(stream); ; {
+	for told := false; !told; told = strings.Contains(lines.Text(), "stock 1.0.0 starts") {
 		if !lines.Scan() {
 			w.Fatalf("the log ended before it told of the module: %v", lines.Err())
-		}
-		if strings.Contains(lines.Text(), "stock") {
-			break
 		}
 	}
 	w.AwaitReady("stock")
