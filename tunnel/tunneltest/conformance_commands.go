@@ -216,25 +216,42 @@ func baselineOrRefusal(s *fixture) {
 	for n, b := range bases {
 		at := s.at(n)
 		if s.Baselines {
-			did := func(r tunnel.Report) bool { return r.Base == b.ID() && r.Baseline }
-			if _, ok := at.sink.report(within(s.T, enough), mark{}, did); !ok {
-				s.Errorf("replica %d was not told that %s did it", n, b.ID().Identity)
-			}
+			at.toldOfBaseline(b)
 		}
 		at.lists(b, map[tunnel.ModuleKey]tunnel.State{}) // behind it
 		at.Tunnel.Unfollow(b.ID())
 		at.refuses(b, answer, tunnel.ErrNotFollowed)
 	}
+	s.judgeBaselines(bases)
+}
+
+// toldOfBaseline waits until a replica is told that a base did what a baseline said.
+func (s *fixture) toldOfBaseline(b Base) {
+	s.Helper()
+	did := func(r tunnel.Report) bool { return r.Base == b.ID() && r.Baseline }
+	if _, ok := s.sink.report(within(s.T, enough), mark{}, did); !ok {
+		s.Errorf("replica %d was not told that %s did it", s.number, b.ID().Identity)
+	}
+}
+
+// judgeBaselines checks that each base got one baseline, and the replica that follows it was told
+// so once; and that none was anywhere where bases do not ask.
+func (s *fixture) judgeBaselines(bases []Base) {
+	s.Helper()
+	want := 0
+	if s.Baselines {
+		want = 1
+	}
 	for n, r := range s.replicas {
 		told := count(r.sink.Recorded().Reports, func(r tunnel.Report) bool {
 			return r.Baseline || r.Answer != nil && r.Answer.Verb == tunnel.AnswerBaseline
 		})
-		if once := s.Baselines && n < len(bases); told != map[bool]int{true: 1}[once] {
+		if follows := n < len(bases); follows && told != want || !follows && told > 0 {
 			s.Errorf("replica %d was told of %d answered baselines", n, told)
 		}
 	}
 	for _, b := range bases {
-		if seen := b.Seen(); seen.Baselines != map[bool]int{true: 1}[s.Baselines] || len(seen.Commands) > 0 {
+		if seen := b.Seen(); seen.Baselines != want || len(seen.Commands) > 0 {
 			s.Errorf("%s got %d baselines and %v", b.ID().Identity, seen.Baselines, seen.Commands)
 		}
 	}

@@ -218,9 +218,16 @@ func impostorIsNotHeard(s *fixture) {
 	}
 	s.answers(b, second, tunnel.Done)
 	s.lists(b, map[tunnel.ModuleKey]tunnel.State{first.Module: tunnel.Activated, second.Module: tunnel.Activated})
+	s.judgeImpostors(impostors, func(h tunnel.Heartbeat) bool { return h.Base == b.ID() && h.Name != own || h.Base.Identity == none })
+}
+
+// judgeImpostors checks that no replica heard impostors, and that they got nothing. forged tells
+// their heartbeats.
+func (s *fixture) judgeImpostors(impostors []Base, forged func(tunnel.Heartbeat) bool) {
+	s.Helper()
 	for n, r := range s.replicas {
 		all := r.sink.Recorded()
-		if i := slices.IndexFunc(all.Beats, func(h tunnel.Heartbeat) bool { return h.Base == b.ID() && h.Name != own || h.Base.Identity == none }); i >= 0 {
+		if i := slices.IndexFunc(all.Beats, forged); i >= 0 {
 			s.Errorf("replica %d heard an impostor: %+v", n, all.Beats[i])
 		}
 		if i := slices.IndexFunc(all.Reports, func(r tunnel.Report) bool { return slices.ContainsFunc(r.Modules, isForged) }); i >= 0 {
