@@ -29,7 +29,7 @@ func (t *Tunnel) command(u *turn, b tunnel.BaseID, c tunnel.Command) {
 		outcome = "error"
 		if errors.Is(err, errAddress) {
 			t.meter.Dropped(Name, "address_refused")
-			t.refusals.Tell("base not commanded", "address_refused", b.String(), zap.Stringer("base", b), zap.Error(err))
+			t.refusals.Tell("base not commanded", "address_refused", b.String(), append(identified(b), zap.Error(err))...)
 		}
 		t.log.Debug("request failed", zap.Stringer("base", b), zap.String("verb", string(c.Verb)), zap.Error(err))
 	}

@@ -10,8 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	"go.uber.org/zap"
-
 	"module-controller/tunnel"
 )
 
@@ -26,6 +24,12 @@ const (
 	forwardFor = 12 * time.Second
 	// outboxIdle is how long a connection to a peer is kept that gets nothing.
 	outboxIdle = time.Minute
+)
+
+// Why heartbeats are not forwarded to a peer that may be well.
+var (
+	errManyWait   = fmt.Errorf("%d heartbeats wait for it", maxLetters)
+	errWaitedLong = fmt.Errorf("it waited for more than %s", forwardFor)
 )
 
 // letter is a heartbeat that was accepted here.
@@ -97,11 +101,17 @@ func (t *Tunnel) enqueue(l letter) {
 	if to == (Peer{}) {
 		return
 	}
+	if !t.put(l, to) {
+		t.lose(l, to, "peer_busy", errManyWait)
+	}
+}
+
+// put queues a heartbeat for a peer, and says whether there was room.
+func (t *Tunnel) put(l letter, to Peer) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if box := t.outbox(to); box == nil || !box.put(l) {
-		t.meter.Dropped(Name, "peer_busy")
-	}
+	box := t.outbox(to)
+	return box != nil && box.put(l)
 }
 
 // outbox gives a peer's, which it makes if need be; nil where there are too many or Run
@@ -167,19 +177,17 @@ func (t *Tunnel) discard(box *outbox) bool {
 
 func (t *Tunnel) forward(ctx context.Context, box *outbox, l letter) {
 	if time.Since(l.heartbeat.Received) > forwardFor {
-		t.meter.Dropped(Name, "peer_busy")
+		t.lose(l, box.to, "peer_busy", errWaitedLong)
 		return
 	}
 	err := box.send(ctx, l)
 	if err == nil || ctx.Err() != nil {
 		return
 	}
-	t.meter.Dropped(Name, "peer_unreachable")
-	base := l.heartbeat.Base
+	t.lose(l, box.to, "peer_unreachable", err)
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		t.cfg.Peers.Refused(base)
+		t.cfg.Peers.Refused(l.heartbeat.Base)
 	}
-	t.log.Debug("heartbeat not forwarded", zap.Stringer("base", base), zap.String("to", box.to.Address), zap.Error(err))
 }
 
 func (b *outbox) send(ctx context.Context, l letter) error {

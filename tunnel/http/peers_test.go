@@ -12,7 +12,10 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest"
+	"go.uber.org/zap/zaptest/observer"
 
 	"module-controller/tunnel"
 	"module-controller/tunnel/tunneltest"
@@ -48,6 +51,7 @@ type replica struct {
 	url   string // where bases send their heartbeats
 	peers string // where peers do, host:port
 	*counts
+	logs *observer.ObservedLogs // warnings
 }
 
 func startReplica(t *testing.T, change ...func(*Config)) *replica {
@@ -58,13 +62,28 @@ func startReplica(t *testing.T, change ...func(*Config)) *replica {
 	for _, c := range change {
 		c(&cfg)
 	}
-	tun, err := New(cfg, zaptest.NewLogger(t), r.counts)
+	core, logs := observer.New(zapcore.WarnLevel)
+	r.logs = logs
+	log := zaptest.NewLogger(t, zaptest.WrapOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return zapcore.NewTee(c, core) })))
+	tun, err := New(cfg, log, r.counts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.tun, r.sink, r.url = tun, &tunneltest.RecordingSink{}, "http://"+cfg.Listen
 	run(t, tun, r.sink)
 	return r
+}
+
+// tells checks that a heartbeat which reached no owner is told of: whose it is, and what helps.
+func (r *replica) tells(t *testing.T, reason, identity string) {
+	t.Helper()
+	told := r.logs.FilterMessage("heartbeat not forwarded").FilterField(zap.String("reason", reason)).All()
+	if len(told) == 0 {
+		t.Fatalf("%s is not told", reason)
+	}
+	if m := told[0].ContextMap(); !strings.HasPrefix(m["identity"].(string), identity) || m["remedy"] == "" || m["error"] == "" {
+		t.Errorf("%s is told as %v", reason, m)
+	}
 }
 
 // peer is r as its membership Lease tells of it.
@@ -155,6 +174,7 @@ func TestAPeerWhereNobodyListensIsToldOf(t *testing.T) {
 	r.owner = Peer{Address: freeAddress(t), Fingerprint: newKey(t).Fingerprint}
 	r.beat(t, "b1")
 	tunneltest.Await(t, "the hint", func() bool { return r.refused.Load() == 1 })
+	r.tells(t, "peer_unreachable", "b1")
 }
 
 // A peer that accepts connections and says nothing delays heartbeats for no other peer.
@@ -177,6 +197,7 @@ func TestASilentPeerDelaysNoOther(t *testing.T) {
 	if n := sender.of("peer_busy"); n == 0 {
 		t.Error("all that the silent peer did not take is kept")
 	}
+	sender.tells(t, "peer_busy", "unlucky-")
 }
 
 // Of what one sender says of a base a peer gets the last word. However often it speaks, and

@@ -35,6 +35,34 @@ func (t *Tunnel) note(source netip.Addr, identity string, no *refusal) {
 		zap.Stringer("from", source), zap.String("identity", identity), zap.Error(no.err))
 }
 
+// identified names a base in the log.
+func identified(b tunnel.BaseID) []zap.Field {
+	return []zap.Field{zap.String("env", b.Env), zap.String("identity", b.Identity)}
+}
+
+// disbelieve counts and tells that a base's answer is not believed, and gives why.
+func (t *Tunnel) disbelieve(r *remote, q request, reason string, why error) error {
+	t.meter.Dropped(Name, reason)
+	t.refusals.Tell("answer dropped", reason, r.base.String(), append(identified(r.base),
+		zap.Stringer("at", r.at), zap.String("path", q.path), zap.Error(why),
+		zap.String("remedy", "no setting changes it: see which version of the runtime it is, and what listens there"))...)
+	return why
+}
+
+// unforwarded are what changes that heartbeats reach no owner, by the reason.
+var unforwarded = map[string]string{
+	"peer_busy":        "give the replica that owns the base more CPU, or run more replicas",
+	"peer_unreachable": "let replicas reach each other at POD_IP and PEER_LISTEN_PORT; a replica that was killed is asked no more once its bases have other owners",
+}
+
+// lose counts and tells that a heartbeat is not forwarded. Its base speaks again: peers are told
+// apart, with one of their bases as an example.
+func (t *Tunnel) lose(l letter, to Peer, reason string, why error) {
+	t.meter.Dropped(Name, reason)
+	t.refusals.Tell("heartbeat not forwarded", reason, to.Address, append(identified(l.heartbeat.Base),
+		zap.String("to", to.Address), zap.Error(why), zap.String("remedy", unforwarded[reason]))...)
+}
+
 // maxWhy is how many bytes of a reason are shown.
 const maxWhy = 512
 

@@ -2,13 +2,17 @@ package httptunnel
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
 	"testing"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
+	"module-controller/tunnel"
 	"module-controller/tunnel/tunneltest"
 )
 
@@ -62,5 +66,27 @@ func TestWhereARefusalIsShown(t *testing.T) {
 		if got := at.take(); !slices.Equal(got, want) {
 			t.Errorf("%s from %s is shown at %q, want %q", c.body, c.from, got, want)
 		}
+	}
+}
+
+// An answer that is not believed is told of: whose it is, why, and what helps.
+func TestAnAnswerThatIsDroppedIsToldOf(t *testing.T) {
+	for reason, answer := range map[string]string{"not_json": "<html>", "wrong_type": `{"code":1}`} {
+		t.Run(reason, func(t *testing.T) {
+			r := startReplica(t)
+			h := server(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) })
+			r.tun.Follow(h)
+			if err := r.tun.Do(t.Context(), h.Base, tunnel.Command{Verb: tunnel.ListModules}); err != nil {
+				t.Fatal(err)
+			}
+			told := func() *observer.ObservedLogs {
+				return r.logs.FilterMessage("answer dropped").FilterField(zap.String("reason", reason))
+			}
+			tunneltest.Await(t, "a line", func() bool { return told().Len() > 0 })
+			if m := told().All()[0].ContextMap(); m["identity"] != h.Base.Identity || m["remedy"] == "" || m["error"] == "" {
+				t.Errorf("told is %v", m)
+			}
+			r.tun.Unfollow(h.Base)
+		})
 	}
 }

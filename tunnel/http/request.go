@@ -86,12 +86,10 @@ func (t *Tunnel) exchange(ctx context.Context, r *remote, q request, use func([]
 		case err != nil:
 			return fmt.Errorf("post %s: %w", q.path, err)
 		case len(answer) > limit:
-			t.meter.Dropped(Name, string(arklet.TooLarge))
-			return fmt.Errorf("post %s: %w: more than %d bytes", q.path, errAnswer, limit)
+			return t.disbelieve(r, q, string(arklet.TooLarge), fmt.Errorf("post %s: %w: more than %d bytes", q.path, errAnswer, limit))
 		}
 		if err := use(answer); err != nil {
-			t.meter.Dropped(Name, arklet.ReasonOf(err))
-			return fmt.Errorf("post %s: %w: %w", q.path, errAnswer, err)
+			return t.disbelieve(r, q, arklet.ReasonOf(err), fmt.Errorf("post %s: %w: %w", q.path, errAnswer, err))
 		}
 		return nil
 	})

@@ -50,6 +50,7 @@ type Tunnel struct {
 
 // remote is one followed base. Tunnel.mu guards its fields but help.
 type remote struct {
+	base   tunnel.BaseID
 	at     tunnel.Endpoint
 	ctx    context.Context //nolint:containedctx // ends when the base is unfollowed or moves
 	cancel context.CancelFunc
@@ -221,7 +222,7 @@ func (t *Tunnel) Follow(h tunnel.Heartbeat) {
 		strikes = r.record.strikes
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	t.bases[h.Base] = &remote{at: h.Endpoint(), ctx: ctx, cancel: cancel, record: record{strikes: strikes}}
+	t.bases[h.Base] = &remote{base: h.Base, at: h.Endpoint(), ctx: ctx, cancel: cancel, record: record{strikes: strikes}}
 }
 
 // Unfollow implements tunnel.Tunnel.
