@@ -16,7 +16,7 @@ var standIns = map[string]string{
 	"make test":            "this test is a part of it",
 	"make image":           "make image-check builds the image, where a tool for that is",
 	"make image-check":     "it is a target of CI's own, and needs a tool that builds images",
-	"make sbom":            "it needs a clone of the repository",
+	"make sbom":            "it needs a clone of the repository; TestSBOM in tools/licences makes one",
 	"kubectl logs":         "there is no kubelet",
 	"kubectl port-forward": "there is no kubelet, and it would not end",
 }
