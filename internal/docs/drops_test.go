@@ -10,7 +10,7 @@ import (
 )
 
 // dropping are calls that have the reason of a dropped message among their arguments.
-var dropping = []string{"forbid", "refuse", "drop", "Dropped"}
+var dropping = []string{"forbid", "refuse", "drop", "Dropped", "lose"}
 
 var snake = regexp.MustCompile(`^[a-z]+(_[a-z]+)*$`)
 
@@ -45,7 +45,7 @@ func reasonsIn(n ast.Node, of string) (all []ast.Expr) {
 			return fields(n, "kind")
 		}
 	case *ast.ValueSpec:
-		if is(n.Type, "Reason") || n.Names[0].Name == "reasonContender" {
+		if is(n.Type, "Reason") || slices.Contains([]string{"reasonContender", "subscriptionRefused"}, n.Names[0].Name) {
 			return n.Values
 		}
 	case *ast.FuncDecl:

@@ -16,20 +16,20 @@ const malformed = "no setting changes it: see what publishes there, and which ve
 
 // remedies are what changes that messages are dropped, by the reason.
 var remedies = map[string]string{
-	"unknown_env":          "add the environment to ENV if its bases are yours",
-	"too_large":            "MQTT_MAX_PACKET bounds all messages; those that announce a base may have 16 KiB, lists 256 KiB, and no setting changes that",
-	"retained":             "no setting changes it: have the base's messages not retained, and clear what the broker keeps on the topic; MQTT_CLEAR_RETAINED clears commands",
-	"gone_unproved":        "no setting changes it: let the broker permit module-controller/# to the controller's user only, and no message there be retained",
-	"base_busy":            "no setting changes it: have the base send less",
-	"decoders_busy":        "give the replica more CPU, or run more replicas; with MQTT_WILDCARDS each hears all bases",
-	"subscription_refused": "let the broker permit MQTT_USERNAME to read the topic, or more subscriptions; MQTT_WILDCARDS needs few",
-	"too_deep":             malformed,
-	"not_json":             malformed,
-	"wrong_type":           malformed,
-	"bad_identity":         malformed,
-	"identity_mismatch":    malformed,
-	"unknown_topic":        malformed,
-	"bad_module":           malformed,
+	"unknown_env":       "add the environment to ENV if its bases are yours",
+	"too_large":         "MQTT_MAX_PACKET bounds all messages; those that announce a base may have 16 KiB, lists 256 KiB, and no setting changes that",
+	"retained":          "no setting changes it: have the base's messages not retained, and clear what the broker keeps on the topic; MQTT_CLEAR_RETAINED clears commands",
+	"gone_unproved":     "no setting changes it: let the broker permit module-controller/# to the controller's user only, and no message there be retained",
+	"base_busy":         "no setting changes it: have the base send less",
+	"decoders_busy":     "give the replica more CPU, or run more replicas; with MQTT_WILDCARDS each hears all bases",
+	subscriptionRefused: "let the broker permit MQTT_USERNAME to read the topic, or more subscriptions; MQTT_WILDCARDS needs few",
+	"too_deep":          malformed,
+	"not_json":          malformed,
+	"wrong_type":        malformed,
+	"bad_identity":      malformed,
+	"identity_mismatch": malformed,
+	"unknown_topic":     malformed,
+	"bad_module":        malformed,
 }
 
 // drop counts a message that is not believed, and tells of it: of whom it is by its topic, why

@@ -142,15 +142,17 @@ func (s *session) resubscribe(ctx context.Context) error {
 	return nil
 }
 
+// subscriptionRefused is why nothing is heard of a base whose filter the broker refused.
+const subscriptionRefused = "subscription_refused"
+
 // tellRefused counts filters of bases that the broker refused, and tells of them.
 func (s *session) tellRefused(filters []string) {
 	for _, f := range filters {
-		const reason = "subscription_refused"
-		s.meter.Dropped(Name, reason)
+		s.meter.Dropped(Name, subscriptionRefused)
 		env, identity := arklet.Speaker(f)
 		s.refusals.Tell("broker refused filters of bases, which are not served: grant this user read access or more subscriptions",
-			reason, env+"/"+identity, zap.Int("filters", len(filters)), zap.String("one", f),
-			zap.String("env", env), zap.String("identity", identity), zap.String("remedy", remedies[reason]))
+			subscriptionRefused, env+"/"+identity, zap.Int("filters", len(filters)), zap.String("one", f),
+			zap.String("env", env), zap.String("identity", identity), zap.String("remedy", remedies[subscriptionRefused]))
 	}
 }
 
