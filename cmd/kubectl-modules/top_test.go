@@ -22,13 +22,11 @@ const clear = "\x1b[H\x1b[2J\x1b[3J"
 // On a terminal top shows the fleet as it becomes, in colours, until it is told to end.
 func TestTopIsLiveOnATerminal(t *testing.T) {
 	c := client(cluster(time.Now())...)
-	ctx, end := context.WithCancel(t.Context())
-	screen, ended := onTerminal(ctx, t, c, "top", "--every", "500ms")
+	screen, end := onTerminal(t, c, "top", "--every", "500ms")
 	screen.await(t, clear, "\x1b["+string(bold)+"mmodule-controller", "1 of 1 ready")
 	silence(t, c)
 	screen.await(t, clear, "0 of 1 ready", "\x1b["+string(red)+"m", "base is silent")
-	end()
-	if err := <-ended; err != nil {
+	if err := end(); err != nil {
 		t.Error(err)
 	}
 }
@@ -39,11 +37,11 @@ func TestNoColoursWhereTheyAreNotWanted(t *testing.T) {
 		"--color":  func() []string { return []string{"status", "--color", "never"} },
 		"NO_COLOR": func() []string { t.Setenv("NO_COLOR", "1"); return []string{"status"} },
 	} {
-		screen, ended := onTerminal(t.Context(), t, client(cluster(time.Now())...), set()...)
+		screen, end := onTerminal(t, client(cluster(time.Now())...), set()...)
 		if text := screen.await(t, "nothing is wrong"); strings.Contains(text, "\x1b[") {
 			t.Errorf("with %s it has colours: %q", name, text)
 		}
-		if err := <-ended; err != nil {
+		if err := end(); err != nil {
 			t.Error(err)
 		}
 	}
@@ -68,27 +66,26 @@ func silence(t *testing.T, c *fake.Clientset) {
 type terminalOf struct{ lines *bufio.Reader }
 
 // onTerminal runs a command on a terminal of its own, for half a minute at most: what it did not
-// write by then does not come.
-func onTerminal(ctx context.Context, t *testing.T, c kubernetes.Interface, args ...string) (terminalOf, <-chan error) {
+// write by then does not come. end ends it, and gives its error.
+func onTerminal(t *testing.T, c kubernetes.Interface, args ...string) (seen terminalOf, end func() error) {
 	t.Helper()
-	seen, tty, err := pty.Open()
+	screen, tty, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = seen.Close() }) // it was read
+	t.Cleanup(func() { _ = screen.Close() }) // it was read
 	o := &options{IOStreams: genericiooptions.IOStreams{In: strings.NewReader(""), Out: tty, ErrOut: tty}, kube: genericclioptions.NewConfigFlags(false)}
 	o.connect = func() (kubernetes.Interface, error) { return c, nil }
 	root := o.root()
 	root.SetArgs(args)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	ended := make(chan error, 1)
 	go func() {
-		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-		defer cancel()
 		err := root.ExecuteContext(ctx)
 		_ = tty.Close() // which ends what is read
 		ended <- err
 	}()
-	return terminalOf{bufio.NewReader(seen)}, ended
+	return terminalOf{bufio.NewReader(screen)}, func() error { cancel(); return <-ended }
 }
 
 // await reads lines until all of some texts have come, in order, and gives what it read.
