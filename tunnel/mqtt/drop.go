@@ -33,7 +33,8 @@ var remedies = map[string]string{
 }
 
 // drop counts a message that is not believed, and tells of it: of whom it is by its topic, why
-// it is dropped, and what changes that. A sender is told apart by its identity.
+// it is dropped, and what changes that. A sender is told apart by its identity, and what a broker
+// keeps by its topic: each has to be cleared.
 func (t *Tunnel) drop(topic, reason string, fields ...zap.Field) {
 	t.meter.Dropped(Name, reason)
 	if quiet[reason] {
@@ -42,7 +43,10 @@ func (t *Tunnel) drop(topic, reason string, fields ...zap.Field) {
 	shown, who := ShownTopic(topic), ShownTopic(topic)
 	if env, identity := arklet.Speaker(topic); identity != "" {
 		env, identity = ShownTopic(env), ShownTopic(identity)
-		who, fields = env+"/"+identity, append(fields, zap.String("env", env), zap.String("identity", identity))
+		if reason != "retained" {
+			who = env + "/" + identity
+		}
+		fields = append(fields, zap.String("env", env), zap.String("identity", identity))
 	}
 	t.refusals.Tell("message dropped", reason, who, append(fields, zap.String("topic", shown), zap.String("remedy", remedies[reason]))...)
 }
