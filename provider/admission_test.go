@@ -72,7 +72,7 @@ func (p *testProvider) heardOf(n int) (known, leases int) {
 }
 
 // Made up identities cost a bounded number of records and Leases, each one that is refused
-// is counted, few are told, and a base that is served feels nothing.
+// is counted, as many are told as fit, and a base that is served feels nothing.
 func TestAFloodOfIdentitiesIsBounded(t *testing.T) {
 	const n, most = 10_000, 20
 	synctest.Test(t, func(t *testing.T) {
@@ -91,7 +91,7 @@ func TestAFloodOfIdentitiesIsBounded(t *testing.T) {
 		if got := dropped.of("wire too_many_unproven") + dropped.of("wire no_answer"); got < n-6*most-6 {
 			t.Errorf("%d refused ones were counted", got)
 		}
-		if told := len(p.refusals()); told > 4 {
+		if told := len(p.refusals()); told > 2*100 { // of each reason 50 at once, and as many in a minute
 			t.Errorf("%d were told", told)
 		}
 		if p.notReady() != "" || !p.base.toldWithin(20*time.Second) || p.pod("orders") == nil || !p.base.has(orders) {
